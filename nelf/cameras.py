@@ -1,0 +1,64 @@
+"""Camera poses and intrinsics. Axes, pixel centres and units: docs/conventions.md.
+
+`c2w` is [..., 3, 4], camera to world, OpenGL axes (x right, y up, looks along -z).
+`intrinsics` is [..., 4]: fx, fy, cx, cy in pixels, with pixel centres at +0.5.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+RIGID_TOLERANCE = 1e-2  # transforms.json of phones carries six digits, and scales drift by a few parts in a thousand
+
+
+def look_at(
+    eye: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"], up: Float[Tensor, "*#batch 3"]
+) -> Float[Tensor, "*batch 3 4"]:
+    """Pose of a camera at `eye` that looks at `target` (world space) with `up` upwards in the image.
+
+    Where the line of sight is parallel to `up`, any upright image is chosen.
+    """
+    backward = torch.nn.functional.normalize(eye - target, dim=-1)
+    right = torch.linalg.cross(up.expand_as(backward), backward)
+    degenerate = right.norm(dim=-1, keepdim=True) < 1e-6
+    other = torch.where(up.abs().argmin(dim=-1, keepdim=True) == torch.arange(3, device=up.device), 1.0, 0.0).expand_as(
+        backward
+    )
+    right = torch.where(degenerate, torch.linalg.cross(other, backward), right)
+    right = torch.nn.functional.normalize(right, dim=-1)
+    return torch.stack([right, torch.linalg.cross(backward, right), backward, eye], dim=-1)
+
+
+def focus_point(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3"]:
+    """World point nearest, in least squares, to all optical axes.
+
+    With (nearly) parallel axes the point is not determined along them; the minimum-norm offset from the mean camera
+    centre is taken.
+    """
+    origin, axis = c2w[:, :, 3].double(), c2w[:, :, 2].double()
+    axis = axis / axis.norm(dim=-1, keepdim=True)
+    projector = torch.eye(3, dtype=torch.float64) - axis[:, :, None] * axis[:, None, :]
+    mean = origin.mean(0)
+    rhs = (projector @ (origin - mean)[:, :, None]).sum(0)
+    offset = torch.linalg.lstsq(projector.sum(0), rhs, rcond=1e-6, driver="gelsd").solution[:, 0]
+    return (mean + offset).float()
+
+
+def is_rigid(c2w: Float[Tensor, "3 4"]) -> bool:
+    """Whether the pose is finite and its left 3x3 part a rotation (orthonormal, right-handed) within tolerance."""
+    if not bool(torch.isfinite(c2w).all()):
+        return False
+    rotation = c2w[:, :3].double()
+    error = (rotation @ rotation.T - torch.eye(3, dtype=torch.float64)).abs().max()
+    return bool(error < RIGID_TOLERANCE) and bool(torch.linalg.det(rotation) > 0)
+
+
+def orthonormalize(c2w: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3 4"]:
+    """The pose with its rotation replaced by the nearest true rotation (polar decomposition by SVD)."""
+    u, _, vh = torch.linalg.svd(c2w[..., :3].double())
+    return torch.cat([(u @ vh).to(c2w.dtype), c2w[..., 3:]], dim=-1)
+
+
+def scale_intrinsics(intrinsics: Float[Tensor, "*batch 4"], x: float, y: float) -> Float[Tensor, "*batch 4"]:
+    """Intrinsics of the same camera with the image resized by `x` and `y`."""
+    return intrinsics * intrinsics.new_tensor([x, y, x, y])

@@ -1,0 +1,113 @@
+"""Scene: images + cameras + bounds + splits. Real captures and pseudo data have the same type."""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+class Kind(enum.StrEnum):
+    """How the cameras stand around what they see. It picks ray sampling, teacher space and pseudo poses."""
+
+    OBJECT = "object"  # all around a bounded object
+    FORWARD_FACING = "forward-facing"  # side by side, looking the same way
+    UNBOUNDED = "unbounded"  # inside or around a place without an outer bound
+
+
+@dataclass(frozen=True)
+class Views:
+    """The posed images of one split. Images are decoded when asked for.
+
+    names: one a view, the image's name without folder and suffix, unique in the split.
+    read: gives view i as stored pixels, uint8 [height, width, 3 or 4], straight alpha, already undistorted and resized.
+    """
+
+    names: tuple[str, ...]
+    c2w: Float[Tensor, "n 3 4"]
+    intrinsics: Float[Tensor, "n 4"]
+    height: int
+    width: int
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> UInt8[Tensor, "height width channels"]:
+        """One view as stored."""
+        return torch.from_numpy(self.read(index))
+
+    def images(self) -> UInt8[Tensor, "n height width channels"]:
+        """All views, decoded at once."""
+        return torch.stack([self.image(i) for i in range(len(self))])
+
+    def select(self, indices: list[int]) -> "Views":
+        """The views at `indices`, in that order."""
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[i] for i in indices),
+            c2w=self.c2w[indices],
+            intrinsics=self.intrinsics[indices],
+            read=functools.partial(_read_selected, self.read, tuple(indices)),
+        )
+
+
+def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], index: int) -> np.ndarray:
+    return read(indices[index])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Posed images of one place.
+
+    near, far: depths along the view axis that hold everything to be shown, world units, valid for every view.
+    center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
+    up: world direction that is upwards for the viewer, unit length.
+    channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    """
+
+    name: str
+    root: Path
+    format: str
+    kind: Kind
+    splits: Mapping[str, Views]
+    near: float
+    far: float
+    center: Float[Tensor, "3"]
+    radius: float
+    up: Float[Tensor, "3"]
+    channels: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def train(self) -> Views:
+        return self.splits["train"]
+
+    @property
+    def val(self) -> Views:
+        return self.splits["val"]
+
+    @property
+    def test(self) -> Views:
+        return self.splits["test"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """height, width of every image."""
+        return self.train.height, self.train.width
+
+
+def over_background(
+    image: Float[Tensor, "*batch channels"], background: float | Float[Tensor, "*#batch 3"] = 1.0
+) -> Float[Tensor, "*batch 3"]:
+    """RGB of an RGB(A) image with straight alpha, composited over `background` (1 = white)."""
+    if image.shape[-1] == 3:
+        return image
+    alpha = image[..., 3:]
+    return image[..., :3] * alpha + (1 - alpha) * background

@@ -1,0 +1,18 @@
+"""The neural light field network: encoder, body, upsampler."""
+
+from nelf.student.config import StudentConfig
+from nelf.student.files import check_same_architecture, load_student, save_student
+from nelf.student.frame import Frame, Mapping
+from nelf.student.nelf import NeLF, count_macs, count_parameters
+
+__all__ = [
+    "Frame",
+    "Mapping",
+    "NeLF",
+    "StudentConfig",
+    "check_same_architecture",
+    "count_macs",
+    "count_parameters",
+    "load_student",
+    "save_student",
+]

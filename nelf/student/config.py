@@ -1,0 +1,57 @@
+"""What a student is made of. Presets are configs/student/*.yaml."""
+
+from dataclasses import dataclass
+
+from nelf.errors import ConfigError
+from nelf.student.body import BODIES
+from nelf.student.frame import Mapping
+from nelf.student.upsampler import UPSAMPLERS
+
+
+@dataclass
+class StudentConfig:
+    """Network from pose to image."""
+
+    name: str = "m"
+    """Preset that these values come from; recorded, not read."""
+    points: int = 8
+    """K, points a ray that are encoded."""
+    octaves: int = 6
+    """L, octaves of sin and cos for each coordinate."""
+    mapping: str = "auto"
+    """Where the points lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
+    body: str = "conv3x3"
+    """Residual blocks: pointwise (MobileR2L), conv3x3 or depthwise."""
+    width: int = 96
+    """Channels of the body."""
+    blocks: int = 4
+    """Residual blocks of the body."""
+    upsampler: str = "shuffle"
+    """From ray grid to image: transposed (MobileR2L) or shuffle (sub-pixel convolution)."""
+    factor: int = 8
+    """Image pixels per coarse ray, in each direction."""
+
+    def __post_init__(self) -> None:
+        _check_known("student.body", self.body, list(BODIES))
+        _check_known("student.upsampler", self.upsampler, list(UPSAMPLERS))
+        _check_known("student.mapping", self.mapping, ["auto", *(m.value for m in Mapping)])
+        factors = UPSAMPLERS[self.upsampler][1]
+        if self.factor not in factors:
+            raise ConfigError(
+                f"student.factor={self.factor} is not possible with student.upsampler={self.upsampler}; "
+                f"use one of {', '.join(map(str, factors))}"
+            )
+        for key, least in {"points": 2, "octaves": 1, "width": 1, "blocks": 1}.items():
+            if getattr(self, key) < least:
+                raise ConfigError(f"student.{key}={getattr(self, key)} is too small; use {least} or more")
+
+    def mapping_for(self, *, bounded: bool) -> Mapping:
+        """The mapping to use for a scene, `auto` resolved."""
+        if self.mapping == "auto":
+            return Mapping.LINEAR if bounded else Mapping.DISPARITY
+        return Mapping(self.mapping)
+
+
+def _check_known(key: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"{key}={value} is not known; use one of {', '.join(known)}")

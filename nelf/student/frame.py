@@ -1,0 +1,115 @@
+"""What a student must know about its scene: image size, depth range, and how world space is brought to O(1)."""
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthetic objects lie in their own units
+
+
+class Mapping(enum.StrEnum):
+    """Where the points of a ray lie."""
+
+    LINEAR = "linear"  # evenly spaced in depth: bounded scenes
+    DISPARITY = "disparity"  # evenly spaced in 1 / depth, coordinates shrunk with depth: open scenes
+    NDC = "ndc"  # normalised device coordinates of a reference camera (NeRF, appendix C): as published for LLFF
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Image and scene normalisation of one student. Plain numbers: it is stored beside the weights.
+
+    height, width, channels: of the images (channels 4 = RGBA).
+    intrinsics: fx, fy, cx, cy in pixels, for callers that give none (export).
+    near, far: depth range along the view axis, world units.
+    center: world point that becomes the origin.
+    unit: length (world units) that becomes `EXTENT` at depth 0, and with linear mapping everywhere.
+    mapping: value of `Mapping`.
+    reference: c2w of the mean camera, 3x4 row by row; only NDC uses it.
+    """
+
+    height: int
+    width: int
+    channels: int
+    intrinsics: tuple[float, float, float, float]
+    near: float
+    far: float
+    center: tuple[float, float, float]
+    unit: float
+    mapping: str
+    reference: tuple[float, ...]
+
+    @classmethod
+    def around(
+        cls,
+        c2w: Float[Tensor, "n 3 4"],
+        intrinsics: Float[Tensor, "n 4"],
+        size: tuple[int, int],
+        channels: int,
+        near: float,
+        far: float,
+        center: Float[Tensor, "3"],
+        radius: float,
+        mapping: Mapping,
+    ) -> "Frame":
+        """Frame for a scene seen by the cameras `c2w`.
+
+        A linear mapping is normalised by the scene's ball (`center`, `radius`). The others by the cameras: their mean
+        is the origin, their largest distance from it (plus `near`) the unit at depth 0.
+        """
+        if mapping is not Mapping.LINEAR:
+            positions = c2w[:, :, 3]
+            center = positions.mean(0)
+            radius = float((positions - center).norm(dim=-1).max()) + near
+        fx, fy, cx, cy = (float(v) for v in intrinsics.double().mean(0))
+        x, y, z = (float(v) for v in center)
+        return cls(
+            height=size[0],
+            width=size[1],
+            channels=channels,
+            intrinsics=(fx, fy, cx, cy),
+            near=float(near),
+            far=float(far),
+            center=(x, y, z),
+            unit=float(radius),
+            mapping=mapping.value,
+            reference=tuple(float(v) for v in mean_pose(c2w).flatten()),
+        )
+
+    def depths(self, count: int) -> Float[Tensor, "count"]:
+        """`count` ray parameters (float64) from near to far: depths, or for NDC the line's parameter 0..1."""
+        fraction = torch.linspace(0, 1, count, dtype=torch.float64)
+        if self.mapping == Mapping.NDC:
+            return fraction
+        if self.mapping == Mapping.DISPARITY:
+            return 1 / (1 / self.near + fraction * (1 / self.far - 1 / self.near))
+        return self.near + fraction * (self.far - self.near)
+
+    def factors(self, depths: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Scale for points at the given depths: position - center, times this, is O(1)."""
+        if self.mapping == Mapping.DISPARITY:
+            return EXTENT / (self.unit + depths)
+        return torch.full_like(depths, EXTENT / self.unit)
+
+    def as_dict(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "Frame":
+        """Inverse of `as_dict`, after a way through JSON. Raises TypeError or ValueError for other content."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"frame has keys {sorted(values)}, expected {sorted(names)}")
+        fixed = {k: tuple(float(x) for x in v) if isinstance(v, list | tuple) else v for k, v in values.items()}
+        return cls(**fixed)  # type: ignore[arg-type]
+
+
+def mean_pose(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3 4"]:
+    """Camera in the middle of the given ones, looking along their mean axis, upright as they are on average."""
+    backward = torch.nn.functional.normalize(c2w[:, :, 2].mean(0), dim=0)
+    right = torch.nn.functional.normalize(torch.linalg.cross(c2w[:, :, 1].mean(0), backward), dim=0)
+    return torch.stack([right, torch.linalg.cross(backward, right), backward, c2w[:, :, 3].mean(0)], dim=1)
