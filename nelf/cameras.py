@@ -62,3 +62,10 @@ def orthonormalize(c2w: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3 
 def scale_intrinsics(intrinsics: Float[Tensor, "*batch 4"], x: float, y: float) -> Float[Tensor, "*batch 4"]:
     """Intrinsics of the same camera with the image resized by `x` and `y`."""
     return intrinsics * intrinsics.new_tensor([x, y, x, y])
+
+
+def mean_pose(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3 4"]:
+    """Camera in the middle of the given ones, looking along their mean axis, upright as they are on average."""
+    backward = torch.nn.functional.normalize(c2w[:, :, 2].mean(0), dim=0)
+    right = torch.nn.functional.normalize(torch.linalg.cross(c2w[:, :, 1].mean(0), backward), dim=0)
+    return torch.stack([right, torch.linalg.cross(backward, right), backward, c2w[:, :, 3].mean(0)], dim=1)

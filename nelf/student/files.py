@@ -1,31 +1,25 @@
-"""A student on disk: one safetensors file whose metadata holds its configuration and frame."""
+"""A student on disk: weights with their configuration and frame."""
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from torch import Tensor
 
 from nelf.errors import CheckpointError, NelfError
-from nelf.storage import atomic_path
 from nelf.student.config import StudentConfig
 from nelf.student.frame import Frame
 from nelf.student.nelf import NeLF
+from nelf.weights import load_weights, save_weights
 
 FORMAT = "nelf-student-1"
+REMEDY = "train again with: nelf train RUN"
 
 
 def save_student(path: Path, model: NeLF) -> None:
     """Write weights, configuration and frame, atomically."""
-    metadata = {
-        "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(model.config)),
-        "frame": json.dumps(model.frame.as_dict()),
-    }
-    with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary, metadata)
+    about = {"config": dataclasses.asdict(model.config), "frame": model.frame.as_dict()}
+    save_weights(path, FORMAT, model.state_dict(), about)
 
 
 def load_student(path: Path) -> NeLF:
@@ -33,30 +27,19 @@ def load_student(path: Path) -> NeLF:
 
     Raises CheckpointError when the file is absent, cut short, of another kind, or does not fit its own configuration.
     """
+    state, about = load_weights(path, FORMAT, REMEDY)
     try:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"no student at {path}; train one with: nelf train RUN") from error
-    except (SafetensorError, OSError) as error:
+        model = NeLF(StudentConfig(**about["config"]), Frame.from_dict(about["frame"]))
+    except (NelfError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a whole student file ({error}); train again with: nelf train RUN"
+            f"{path} has a configuration that this version cannot read ({error}); {REMEDY}"
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} has format {metadata.get('format')!r}, expected {FORMAT!r}: not a student of nelf"
-        )
-    try:
-        model = NeLF(StudentConfig(**json.loads(metadata["config"])), Frame.from_dict(json.loads(metadata["frame"])))
-        model.load_state_dict(state)
-    except (NelfError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{path}: weights do not fit the architecture stored beside them: {reason}") from error
+    check_same_architecture(path, state, model)
+    model.load_state_dict(dict(state))
     return model.eval()
 
 
-def check_same_architecture(path: Path, state: dict[str, torch.Tensor], model: NeLF) -> None:
+def check_same_architecture(path: Path, state: Mapping[str, Tensor], model: NeLF) -> None:
     """Raise CheckpointError, naming the first difference, when `state` is not of the architecture of `model`."""
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}

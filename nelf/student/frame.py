@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nelf.cameras import mean_pose
+
 EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthetic objects lie in their own units
 
 
@@ -106,10 +108,3 @@ class Frame:
             raise ValueError(f"frame has keys {sorted(values)}, expected {sorted(names)}")
         fixed = {k: tuple(float(x) for x in v) if isinstance(v, list | tuple) else v for k, v in values.items()}
         return cls(**fixed)  # type: ignore[arg-type]
-
-
-def mean_pose(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3 4"]:
-    """Camera in the middle of the given ones, looking along their mean axis, upright as they are on average."""
-    backward = torch.nn.functional.normalize(c2w[:, :, 2].mean(0), dim=0)
-    right = torch.nn.functional.normalize(torch.linalg.cross(c2w[:, :, 1].mean(0), backward), dim=0)
-    return torch.stack([right, torch.linalg.cross(backward, right), backward, c2w[:, :, 3].mean(0)], dim=1)

@@ -1,13 +1,19 @@
-"""What every teacher can do: render rays."""
+"""What every teacher can do: render rays. And what a field that we train ourselves can do besides."""
 
+import abc
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
+from nelf.data import Views
 from nelf.rays import Rays, image_rays
+from nelf.teacher.space import Space
+
+RENDER_CHUNK = 16384  # rays rendered at once
+UNSEEN = 0.5  # grey behind what rays of an opaque scene did not hit
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,52 @@ class Teacher(Protocol):
     def render(self, rays: Rays) -> Rendered:
         """Render rays [n, 3] in evaluation mode, without gradients, in chunks of the teacher's own choosing."""
         ...
+
+
+class RayField(nn.Module, abc.ABC):
+    """A teacher that is trained on pixels, whatever its insides.
+
+    space: where the field lives. opaque: the scene has no alpha; what a ray does not hit is grey and alpha is 1.
+    """
+
+    def __init__(self, space: Space, *, opaque: bool) -> None:
+        super().__init__()
+        self.space = space
+        self.opaque = opaque
+
+    @abc.abstractmethod
+    def accumulate(self, rays: Rays, generator: torch.Generator | None) -> tuple[Float[Tensor, "n 5"], int]:
+        """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that it took.
+
+        generator: jitters the samples (training); None renders at their middles. Gradients flow.
+        """
+
+    @abc.abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """For the optimizer."""
+
+    def look_at_views(self, views: Views) -> None:
+        """Called once before training starts."""
+
+    def refresh(self, step: int, generator: torch.Generator) -> None:
+        """Called before every training step."""
+
+    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
+        """Which rays can teach anything."""
+        return torch.ones(len(rays), dtype=torch.bool)
+
+    @torch.no_grad()
+    def render(self, rays: Rays) -> Rendered:
+        """See `Teacher.render`."""
+        device = next(self.parameters()).device
+        parts = [
+            self.accumulate(rays[i : i + RENDER_CHUNK].to(device), None)[0] for i in range(0, len(rays), RENDER_CHUNK)
+        ]
+        out = torch.cat(parts)
+        rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
+        if self.opaque:
+            rgb, alpha = rgb + (1 - alpha)[:, None] * UNSEEN, torch.ones_like(alpha)
+        return Rendered(rgb, alpha, depth)
 
 
 def render_image(

@@ -1,0 +1,107 @@
+"""Volume rendering of packed samples (NeRF, eq. 3): weights w_i = T_i (1 - exp(-sigma_i delta_i))."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numba import njit
+from torch import Tensor
+
+from nelf.teacher.parallel import array, split_range
+
+
+def composite(
+    optical: Float[Tensor, "m"],
+    values: Float[Tensor, "m c"],
+    ray: Int[Tensor, "m"],
+    offsets: Int[Tensor, "rays_plus_1"],
+) -> Float[Tensor, "rays c_plus_1"]:
+    """Sum of w_i times `values` along each ray, and alpha (the sum of w_i) as the last channel.
+
+    optical: density times length of each sample.
+    """
+    if optical.device.type == "cpu":
+        return _CompiledComposite.apply(optical, values, offsets)
+    return composite_reference(optical, values, ray, offsets)
+
+
+def composite_reference(
+    optical: Float[Tensor, "m"],
+    values: Float[Tensor, "m c"],
+    ray: Int[Tensor, "m"],
+    offsets: Int[Tensor, "rays_plus_1"],
+) -> Float[Tensor, "rays c_plus_1"]:
+    """The readable form of `composite`. The running sum is taken over all rays at once, hence in float64."""
+    total = torch.cat([optical.new_zeros(1, dtype=torch.float64), optical.double().cumsum(0)])
+    before = (total[:-1] - total[offsets[:-1]][ray]).to(optical.dtype)
+    weights = torch.exp(-before) * (1 - torch.exp(-optical))
+    columns = torch.cat([values, torch.ones_like(optical)[:, None]], dim=1) * weights[:, None]
+    return columns.new_zeros(len(offsets) - 1, columns.shape[1]).index_add(0, ray, columns)
+
+
+class _CompiledComposite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, optical: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+        out = torch.zeros(len(offsets) - 1, values.shape[1] + 1)
+        split_range(_forward, len(out), array(optical), array(values), array(offsets), array(out))
+        ctx.save_for_backward(optical, values, offsets, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        optical, values, offsets, out = ctx.saved_tensors
+        grad_optical, grad_values = torch.empty_like(optical), torch.empty_like(values)
+        split_range(
+            _backward, len(out),
+            array(optical), array(values), array(offsets), array(out), array(grad), array(grad_optical),
+            array(grad_values),
+        )  # fmt: skip
+        return grad_optical, grad_values, None
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _forward(
+    start: int, stop: int, optical: np.ndarray, values: np.ndarray, offsets: np.ndarray, out: np.ndarray
+) -> None:
+    channels = values.shape[1]
+    for ray in range(start, stop):
+        transmittance = np.float32(1)
+        for i in range(offsets[ray], offsets[ray + 1]):
+            through = np.exp(-optical[i])
+            weight = transmittance * (1 - through)
+            for c in range(channels):
+                out[ray, c] += weight * values[i, c]
+            out[ray, channels] += weight
+            transmittance *= through
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _backward(
+    start: int,
+    stop: int,
+    optical: np.ndarray,
+    values: np.ndarray,
+    offsets: np.ndarray,
+    out: np.ndarray,
+    grad: np.ndarray,
+    grad_optical: np.ndarray,
+    grad_values: np.ndarray,
+) -> None:
+    # d out / d optical_i = T_{i+1} v_i - (what lies behind i). `behind`: that, dotted with the gradient.
+    channels = values.shape[1]
+    for ray in range(start, stop):
+        behind = np.float32(0)
+        for c in range(channels + 1):
+            behind += grad[ray, c] * out[ray, c]
+        transmittance = np.float32(1)
+        for i in range(offsets[ray], offsets[ray + 1]):
+            through = np.exp(-optical[i])
+            weight = transmittance * (1 - through)
+            along = grad[ray, channels]
+            for c in range(channels):
+                along += grad[ray, c] * values[i, c]
+                grad_values[i, c] = grad[ray, c] * weight
+            behind -= weight * along
+            transmittance *= through
+            grad_optical[i] = transmittance * along - behind

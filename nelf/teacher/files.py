@@ -1,0 +1,60 @@
+"""A trained teacher on disk: weights with their configuration and space."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from nelf.errors import CheckpointError, ConfigError
+from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
+from nelf.teacher.ngp import HashGridNeRF
+from nelf.teacher.protocol import RayField
+from nelf.teacher.space import Space
+from nelf.teacher.vanilla import VanillaNeRF
+from nelf.weights import load_weights, save_weights
+
+FORMAT = "nelf-teacher-1"
+REMEDY = "train it again with: nelf teach RUN"
+
+TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RayField]]] = {
+    "hashgrid": (HashGridConfig, HashGridNeRF),
+    "vanilla": (VanillaConfig, VanillaNeRF),
+}
+"""name -> (its configuration, its field)."""
+
+
+def build_field(config: TeacherConfig, space: Space, *, opaque: bool) -> RayField:
+    """An untrained teacher. Raises ConfigError for an unknown name."""
+    if config.name not in TEACHERS:
+        raise ConfigError(f"teacher.name={config.name} is not known; use one of {', '.join(TEACHERS)}")
+    torch.manual_seed(config.seed)
+    return TEACHERS[config.name][1](config, space, opaque=opaque)
+
+
+def save_teacher(path: Path, field: RayField, config: TeacherConfig) -> None:
+    """Write everything that rendering needs, atomically."""
+    about = {
+        "name": config.name,
+        "config": dataclasses.asdict(config),
+        "space": {"shape": field.space.shape, "near": field.space.near, "far": field.space.far},
+        "opaque": field.opaque,
+    }
+    state = {**field.state_dict(), "space": field.space.parameters}
+    save_weights(path, FORMAT, state, about)
+
+
+def load_teacher(path: Path) -> RayField:
+    """The teacher saved at `path`, on the CPU. Raises CheckpointError when it is absent, damaged or not one."""
+    state, about = load_weights(path, FORMAT, REMEDY)
+    try:
+        space = Space(parameters=state.pop("space"), **about["space"])
+        config = TEACHERS[about["name"]][0](**about["config"])
+        field = build_field(config, space, opaque=about["opaque"])
+        if isinstance(field, HashGridNeRF):
+            field.occupancy.allowed = state["occupancy.allowed"]  # its length is what carving left
+        field.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} does not fit the teacher that it names ({reason}); {REMEDY}") from error
+    return field.eval()

@@ -1,0 +1,219 @@
+"""Where along each ray the field is asked: occupied cells only, front to back, until nothing more can be seen.
+
+Samples are packed: one row a sample, in ray order; `offsets` tells where each ray's samples begin.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numba import njit
+from torch import Tensor
+
+from nelf.rays import Rays
+from nelf.teacher.parallel import array, split_range
+from nelf.teacher.space import BOX, Space, cube_at, depth_at
+
+COARSER = 4  # cells of the density grid to one of the grid that is looked at first, along each axis
+OPAQUE = 1e-4  # transmittance below which the rest of a ray is not asked
+
+
+@dataclass(frozen=True)
+class Samples:
+    """points: in the unit cube. lengths: of the samples' intervals, in cube units times 2 (1 = half the cube's side).
+
+    depths: along the view axis. ray: index of each sample's ray. offsets: [rays + 1].
+    """
+
+    points: Float[Tensor, "m 3"]
+    lengths: Float[Tensor, "m"]
+    depths: Float[Tensor, "m"]
+    ray: Int[Tensor, "m"]
+    offsets: Int[Tensor, "rays_plus_1"]
+
+
+def march(
+    rays: Rays,
+    space: Space,
+    density: Float[Tensor, "r r r"],
+    steps: int,
+    jitter: Float[Tensor, "rays"],
+    threshold: float,
+) -> Samples:
+    """Samples of rays [n, 3] in cells whose cached `density` (per cube unit) exceeds `threshold`.
+
+    `steps` intervals over the whole depth range, shifted by `jitter` in [0, 1) of one interval. A ray ends where the
+    cached densities alone make it opaque.
+    """
+    if rays.origins.device.type == "cpu":
+        return _march_compiled(rays, space, density, steps, jitter, threshold)
+    return march_reference(rays, space, density, steps, jitter, threshold)
+
+
+def march_reference(
+    rays: Rays,
+    space: Space,
+    density: Float[Tensor, "r r r"],
+    steps: int,
+    jitter: Float[Tensor, "rays"],
+    threshold: float,
+) -> Samples:
+    """The readable form of `march`: every interval of every ray is looked at."""
+    count = len(rays)
+    edges = (torch.arange(steps + 1, device=jitter.device) + jitter[:, None] - 0.5) / steps
+    depth = space.depth(edges.clamp(0, 1))
+    ends = space.to_cube(rays.origins[:, None] + depth[..., None] * rays.directions[:, None])
+    middle = (ends[:, 1:] + ends[:, :-1]) / 2
+    length = 2 * (ends[:, 1:] - ends[:, :-1]).norm(dim=-1)
+    inside = ((middle >= 0) & (middle < 1)).all(dim=-1) & (length > 0)
+    resolution = density.shape[0]
+    cell = (middle * resolution).long().clamp(0, resolution - 1)
+    cached = density[cell[..., 0], cell[..., 1], cell[..., 2]]
+    occupied = inside & (cached > threshold)
+    optical = torch.where(occupied, cached * length, 0.0)
+    before = optical.cumsum(dim=1) - optical
+    kept = occupied & (torch.exp(-before) > OPAQUE)
+    ray, step = kept.nonzero(as_tuple=True)
+    offsets = torch.zeros(count + 1, dtype=torch.int64, device=jitter.device)
+    offsets[1:] = kept.sum(dim=1).cumsum(dim=0)
+    middle_depth = (depth[:, 1:] + depth[:, :-1]) / 2
+    return Samples(middle[ray, step], length[ray, step], middle_depth[ray, step], ray, offsets)
+
+
+def _march_compiled(rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float) -> Samples:
+    count = len(rays)
+    lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
+    shape = space.shape, space.near, space.far, steps
+    coarse = array(torch.nn.functional.max_pool3d(density[None], COARSER, ceil_mode=True)[0])
+    offsets = torch.zeros(count + 1, dtype=torch.int64)
+    kept = np.empty((count, steps), np.int16)
+    split_range(_walk, count, *lines, *shape, array(density), coarse, np.float32(threshold), array(offsets), kept)
+    torch.cumsum(offsets, 0, out=offsets)
+    total = int(offsets[-1])
+    points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total)
+    ray = torch.empty(total, dtype=torch.int64)
+    emitted = array(points), array(lengths), array(depths), array(ray)
+    split_range(_emit, count, *lines, *shape, array(offsets), kept, *emitted)
+    return Samples(points, lengths, depths, ray, offsets)
+
+
+@njit(nogil=True, cache=True, fastmath=True, inline="always")
+def _end(
+    step: int,
+    shift: float,
+    o: np.ndarray,
+    d: np.ndarray,
+    p: np.ndarray,
+    shape: int,
+    near: float,
+    far: float,
+    steps: int,
+) -> tuple[float, float, float, float]:
+    """Depth and cube point at the beginning of an interval."""
+    t = depth_at(shape, min(max((step + shift) / steps, 0.0), 1.0), near, far, p[4])
+    x, y, z = cube_at(shape, o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2], p)
+    return t, x, y, z
+
+
+@njit(nogil=True, cache=True, fastmath=True, inline="always")
+def _slab(o: np.ndarray, d: np.ndarray, p: np.ndarray, near: float, far: float) -> tuple[float, float]:
+    """Depths at which a ray enters and leaves the box; enter > leave when it misses."""
+    enter, leave = near, far
+    for axis in range(3):
+        low, high = p[axis] - p[3], p[axis] + p[3]
+        if abs(d[axis]) < 1e-9:
+            if o[axis] < low or o[axis] > high:
+                leave = enter - 1
+            continue
+        a, b = (low - o[axis]) / d[axis], (high - o[axis]) / d[axis]
+        enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
+    return enter, leave
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _walk(
+    start: int,
+    stop: int,
+    origins: np.ndarray,
+    directions: np.ndarray,
+    jitter: np.ndarray,
+    p: np.ndarray,
+    shape: int,
+    near: float,
+    far: float,
+    steps: int,
+    density: np.ndarray,
+    coarse: np.ndarray,
+    threshold: float,
+    offsets: np.ndarray,
+    kept: np.ndarray,
+) -> None:
+    """Which intervals of each ray are kept, and how many. The small coarse grid saves most reads of the large one."""
+    resolution = density.shape[0]
+    limit = -np.log(OPAQUE)
+    for i in range(start, stop):
+        o, d = origins[i], directions[i]
+        shift = jitter[i] - np.float32(0.5)
+        first, last = 0, steps
+        if shape == BOX:
+            enter, leave = _slab(o, d, p, near, far)
+            if leave < enter:
+                continue
+            first = max(int((enter - near) / (far - near) * steps - shift) - 1, 0)
+            last = min(int((leave - near) / (far - near) * steps - shift) + 2, steps)
+        _, x, y, z = _end(first, shift, o, d, p, shape, near, far, steps)
+        optical = np.float32(0)
+        found = 0
+        for step in range(first, last):
+            x0, y0, z0 = x, y, z
+            _, x, y, z = _end(step + 1, shift, o, d, p, shape, near, far, steps)
+            mx, my, mz = (x0 + x) * 0.5, (y0 + y) * 0.5, (z0 + z) * 0.5
+            if mx < 0 or my < 0 or mz < 0 or mx >= 1 or my >= 1 or mz >= 1:
+                continue
+            cx, cy, cz = int(mx * resolution), int(my * resolution), int(mz * resolution)
+            if coarse[cx // COARSER, cy // COARSER, cz // COARSER] <= threshold:
+                continue
+            cached = density[cx, cy, cz]
+            length = 2 * np.sqrt((x - x0) ** 2 + (y - y0) ** 2 + (z - z0) ** 2)
+            if cached <= threshold or length <= 0:
+                continue
+            kept[i, found] = step
+            found += 1
+            optical += cached * length
+            if optical >= limit:
+                break
+        offsets[i + 1] = found
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _emit(
+    start: int,
+    stop: int,
+    origins: np.ndarray,
+    directions: np.ndarray,
+    jitter: np.ndarray,
+    p: np.ndarray,
+    shape: int,
+    near: float,
+    far: float,
+    steps: int,
+    offsets: np.ndarray,
+    kept: np.ndarray,
+    points: np.ndarray,
+    lengths: np.ndarray,
+    depths: np.ndarray,
+    ray: np.ndarray,
+) -> None:
+    """Write out the kept intervals, packed."""
+    for i in range(start, stop):
+        o, d = origins[i], directions[i]
+        shift = jitter[i] - np.float32(0.5)
+        for at in range(offsets[i], offsets[i + 1]):
+            step = kept[i, at - offsets[i]]
+            t0, x0, y0, z0 = _end(step, shift, o, d, p, shape, near, far, steps)
+            t1, x1, y1, z1 = _end(step + 1, shift, o, d, p, shape, near, far, steps)
+            points[at, 0], points[at, 1], points[at, 2] = (x0 + x1) * 0.5, (y0 + y1) * 0.5, (z0 + z1) * 0.5
+            lengths[at] = 2 * np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
+            depths[at] = (t0 + t1) * 0.5
+            ray[at] = i

@@ -1,0 +1,42 @@
+"""The stage: from a Scene to a trained teacher in a folder."""
+
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from nelf.cameras import mean_pose
+from nelf.checkpoint import CheckpointFolder
+from nelf.data import Kind, Scene
+from nelf.progress import Stop
+from nelf.teacher.config import TeacherConfig
+from nelf.teacher.files import build_field, save_teacher
+from nelf.teacher.protocol import RayField
+from nelf.teacher.space import Space
+from nelf.teacher.training import Trainer, fit
+
+FILE = "teacher.safetensors"
+
+
+def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RayField:
+    """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
+
+    Goes on from the checkpoint in `folder` when there is one.
+    """
+    field = build_field(config, space_of(scene), opaque=scene.channels == 3)
+    trainer = Trainer(field, scene.train, config, fabric)
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    fit(trainer, checkpoints, stop)
+    save_teacher(folder / FILE, field, config)
+    checkpoints.clear()
+    return field.eval()
+
+
+def space_of(scene: Scene) -> Space:
+    """Where the field of a scene's teacher lives; one choice a kind."""
+    if scene.kind is Kind.OBJECT:
+        return Space.box(scene.center, scene.radius, scene.near, scene.far)
+    if scene.kind is Kind.UNBOUNDED:
+        return Space.contraction(scene.center, scene.radius, scene.near, scene.far)
+    cameras = scene.train
+    tangent = max(scene.size) / 2 / float(cameras.intrinsics[:, :2].min())
+    return Space.frustum(mean_pose(cameras.c2w), tangent, cameras.c2w, scene.near, scene.far)

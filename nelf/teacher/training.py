@@ -1,0 +1,138 @@
+"""Fitting a teacher to the training views."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from nelf.checkpoint import CheckpointFolder
+from nelf.data import Views
+from nelf.errors import CheckpointError, Interrupted
+from nelf.progress import ProgressLine, Stop
+from nelf.teacher.config import TeacherConfig
+from nelf.teacher.pixels import PixelTable
+from nelf.teacher.protocol import RayField
+
+RATE_FLOOR = 0.01  # the learning rate at the end, as a share of that at the start
+RATE_WARM_UP = 50  # steps
+
+
+class Trainer:
+    """State of a teacher's training: everything that a checkpoint must hold."""
+
+    def __init__(self, field: RayField, views: Views, config: TeacherConfig, fabric: Fabric) -> None:
+        self.config = config
+        self.fabric = fabric
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.table = PixelTable(views)
+        field.look_at_views(views)
+        useful = [i[field.meets_something(self.table.rays(i))] for i in torch.arange(len(self.table)).split(1 << 18)]
+        self.useful = torch.cat(useful)
+        optimizer = torch.optim.Adam(
+            field.parameter_groups(),
+            lr=config.lr,
+            betas=(0.9, 0.99),
+            eps=1e-15,
+            fused=fabric.device.type in ("cpu", "cuda"),
+        )
+        self.field = field
+        self.model, self.optimizer = fabric.setup(field, optimizer)
+        self.model.mark_forward_method("accumulate")
+        self.step = 0
+        self.seconds = 0.0
+        self.rays = min(config.max_rays, max(256, config.batch // 16))
+        self.error = math.nan
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on."""
+        return {
+            "field": self.field.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "seconds": self.seconds,
+            "rays": self.rays,
+            "error": self.error,
+        }
+
+    def restore(self, step: int, state: dict[str, Any]) -> None:
+        """Go on from `state`. Raises KeyError, ValueError or RuntimeError for that of another teacher."""
+        self.field.load_state_dict(state["field"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.step, self.seconds = step, state["seconds"]
+        self.rays, self.error = state["rays"], state["error"]
+
+    def progress(self) -> float:
+        """Share of the training that is done: the larger of time and steps."""
+        shares = []
+        if self.config.minutes is not None:
+            shares.append(self.seconds / (60 * self.config.minutes))
+        if self.config.iterations is not None:
+            shares.append(self.step / self.config.iterations)
+        return max(shares)
+
+    def advance(self) -> None:
+        """One training step."""
+        began = time.perf_counter()
+        self._set_rate()
+        self.field.refresh(self.step, self.generator)
+        index = self.useful[torch.randint(len(self.useful), (self.rays,), generator=self.generator)]
+        background = torch.rand(self.rays, 3, generator=self.generator)
+        device = self.fabric.device
+        rays, truth = self.table.rays(index).to(device), self.table.rgba(index).to(device)
+        out, samples = self.model.accumulate(rays, self.generator)
+        loss = _loss(out, truth, background.to(device))
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        value = float(loss.detach())
+        self.error = value if math.isnan(self.error) else 0.98 * self.error + 0.02 * value
+        self._fit_rays(samples)
+        self.step += 1
+        self.seconds += time.perf_counter() - began
+
+    def _set_rate(self) -> None:
+        rate = RATE_FLOOR + (1 - RATE_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(self.progress(), 1)))
+        rate *= min(1.0, (self.step + 1) / RATE_WARM_UP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * rate
+
+    def _fit_rays(self, samples: int) -> None:
+        """Take as many rays as fill the batch with samples, changing by a tenth at most."""
+        wanted = self.rays * self.config.batch / max(samples, 1)
+        self.rays = int(min(max(wanted, 0.9 * self.rays), 1.1 * self.rays + 1, self.config.max_rays))
+
+
+def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:
+    """Squared error over a random background a ray, which makes alpha right and keeps empty space empty."""
+    alpha = truth[:, 3:]
+    target = truth[:, :3] * alpha + background * (1 - alpha)
+    return torch.nn.functional.mse_loss(out[:, :3] + background * (1 - out[:, 4:]), target)
+
+
+def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
+    """Train to the end, saving checkpoints and going on from the last one that is there.
+
+    Raises Interrupted when asked to stop, after saving; CheckpointError when the checkpoint is of another teacher.
+    """
+    found = checkpoints.latest()
+    if found is not None:
+        try:
+            trainer.restore(*found)
+        except (KeyError, ValueError, RuntimeError) as error:
+            message = f"the checkpoint in {checkpoints.path} is of another teacher; remove that folder to start over"
+            raise CheckpointError(message) from error
+    saved = trainer.seconds
+    with ProgressLine("teach", 1.0, start=trainer.progress()) as line:
+        while trainer.progress() < 1:
+            trainer.advance()
+            psnr = -10 * math.log10(max(trainer.error, 1e-10))
+            line.update(trainer.progress(), step=f"{trainer.step}", psnr=psnr, rays=f"{trainer.rays}")
+            if stop.requested or trainer.seconds - saved > trainer.config.checkpoint_seconds:
+                checkpoints.save(trainer.step, trainer.state())
+                saved = trainer.seconds
+            if stop.requested:
+                raise Interrupted("stopped; the teacher's training is saved, and the same command goes on from here")

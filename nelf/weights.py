@@ -1,0 +1,40 @@
+"""Finished weights on disk: one safetensors file whose metadata says what it is. Reading runs no code."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nelf.errors import CheckpointError
+from nelf.storage import atomic_path
+
+
+def save_weights(path: Path, form: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors and `about` (JSON values by name) under the format name `form`, atomically."""
+    metadata = {"format": form, **{key: json.dumps(value) for key, value in about.items()}}
+    with atomic_path(path) as temporary:
+        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary, metadata)
+
+
+def load_weights(path: Path, form: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and `about` of a file that `save_weights` wrote.
+
+    Raises CheckpointError, with `remedy` as the advice, when the file is absent, cut short or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (not a dict)
+        found = metadata.pop("format", None)
+        about = {key: json.loads(value) for key, value in metadata.items()}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no {path}; {remedy}") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is cut short or damaged ({error}); {remedy}") from error
+    if found != form:
+        raise CheckpointError(f"{path} has format {found!r}, expected {form!r}; {remedy}")
+    return state, about
