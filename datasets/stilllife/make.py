@@ -72,7 +72,7 @@ def camera(c2w, size, spp):
     pose = mi.ScalarTransform4f(c2w @ np.diag([-1.0, 1, -1, 1]))
     fov = float(np.degrees(CAMERA_ANGLE_X))
     view = {"type": "perspective", "to_world": pose, "fov": fov, "fov_axis": "x", "film": film}
-    view["sampler"] = {"type": "multijitter", "sample_count": spp}  # half the noise of "independent"
+    view["sampler"] = {"type": "multijitter", "sample_count": spp}  # 0.6 of the noise of "independent"
     return mi.load_dict(view)
 
 

@@ -70,6 +70,7 @@ class Scene:
     center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
     up: world direction that is upwards for the viewer, unit length.
     channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    problems: what a user should know, one line each with its remedy. kind_reason: why this kind, for people.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Scene:
     up: Float[Tensor, "3"]
     channels: int
     problems: tuple[str, ...] = ()
+    kind_reason: str = ""
 
     @property
     def train(self) -> Views:

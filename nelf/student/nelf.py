@@ -92,7 +92,7 @@ class NeLF(nn.Module):
     ) -> Float[Tensor, "batch channels rows columns"]:
         """The readable form of `encode`, and the only one for NDC and for jittered points."""
         pixels = torch.stack(torch.meshgrid(self.columns, self.rows, indexing="xy"), dim=-1)
-        rays = rays_through(pixels, c2w[:, None, None], intrinsics[:, None, None])
+        rays = rays_through(pixels.expand(len(c2w), -1, -1, -1), c2w[:, None, None], intrinsics[:, None, None])
         depths = self.depths.to(c2w.dtype).expand(*rays.origins.shape[:-1], -1)
         if jitter is not None:
             depths = self._jittered(depths, jitter)

@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.data import Views
-from nelf.data.hull import carve
+from nelf.data import Views, carve
 from nelf.teacher.space import Space
 
 UNASKED = 1e-3  # density of a cell that was not asked yet: thin, but not empty

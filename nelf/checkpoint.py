@@ -1,0 +1,75 @@
+"""Checkpoints of a running stage: everything needed to go on exactly, written whole, the last few kept."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nelf.errors import CheckpointError
+from nelf.storage import TEMPORARY_SUFFIX, atomic_path, remove
+
+FORMAT = "nelf-checkpoint-1"
+_NAME = re.compile(r"checkpoint-(\d+)\.pt")
+
+
+class CheckpointFolder:
+    """Files `checkpoint-STEP.pt` in one folder; the newest `keep` stay."""
+
+    def __init__(self, path: Path, keep: int = 2) -> None:
+        self.path = Path(path)
+        self.keep = keep
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write `state` (tensors, numbers, strings, and lists, tuples and dicts of them) as of `step`."""
+        with atomic_path(self.path / f"checkpoint-{step:09d}.pt") as temporary:
+            torch.save({"format": FORMAT, "step": step, "state": state}, temporary)
+        for old in self._files()[: -self.keep]:
+            remove(old)
+        self._remove_partial()
+
+    def latest(self) -> tuple[int, dict[str, Any]] | None:
+        """Step and state of the newest checkpoint, on the CPU; None where there is none.
+
+        Raises CheckpointError when that file is damaged or not ours: which one to go on from is the user's choice.
+        """
+        files = self._files()
+        return self._load(files[-1]) if files else None
+
+    def clear(self) -> None:
+        """Remove all checkpoints."""
+        for file in self._files():
+            remove(file)
+        self._remove_partial()
+
+    def _load(self, path: Path) -> tuple[int, dict[str, Any]]:
+        try:
+            # weights_only: tensors and plain values; nothing in the file can run code.
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            kind = "cut short or damaged" if not zipfile.is_zipfile(path) else "not a checkpoint of nelf"
+            raise CheckpointError(f"{path} is {kind}; {self._remedy()}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            found = content.get("format") if isinstance(content, dict) else type(content).__name__
+            raise CheckpointError(
+                f"{path} is not a checkpoint of nelf ({found!r}, expected {FORMAT!r}); {self._remedy()}"
+            )
+        return content["step"], content["state"]
+
+    def _remedy(self) -> str:
+        others = len(self._files()) - 1
+        if others:
+            return "delete that file to go on from the one before it, or start afresh with restart=true"
+        return "delete that file, or start afresh with restart=true"
+
+    def _files(self) -> list[Path]:
+        """Oldest first."""
+        found = [(int(match[1]), p) for p in self.path.glob("*.pt") if (match := _NAME.fullmatch(p.name))]
+        return [p for _, p in sorted(found)]
+
+    def _remove_partial(self) -> None:
+        """Remove what a killed process left half written. One process writes a folder."""
+        for file in self.path.glob(f".checkpoint-*{TEMPORARY_SUFFIX}*"):
+            remove(file)

@@ -1,0 +1,234 @@
+"""The command `nelf`. Imports of the stages are inside the commands, so that help is instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nelf import __version__
+from nelf.errors import ConfigError, NelfError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Posed photos in, a neural light field that runs on a phone out.\n\n"
+    "Example: nelf run my_photos --> runs/my_photos/report.html and runs/my_photos/export/",
+)
+data = typer.Typer(no_args_is_help=True, help="Look at scenes.\n\nExample: nelf data check my_photos")
+app.add_typer(data, name="data")
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Hydra overrides: student=s train.minutes=5 experiment=demo ...")
+]
+ShowConfig = Annotated[
+    str | None, typer.Option("--cfg", metavar="job", help="Print the configuration and stop.", show_default=False)
+]
+Target = Annotated[Path, typer.Argument(metavar="SCENE|RUN", help="Folder of a scene, or of a run that nelf made.")]
+
+
+def say(text: str) -> None:
+    """A line for the user; results of commands go to stdout, everything else to stderr."""
+    console.print(text, markup=False)
+
+
+@data.command("check")
+def data_check(
+    scene: Annotated[Path, typer.Argument(help="Folder of the scene.")], overrides: Overrides = None
+) -> None:
+    """What is in a scene, what is wrong with it, and what to do about it.
+
+    Example: nelf data check photos/fox scene.downscale=8
+    """
+    from nelf.data import report
+    from nelf.pipeline import compose_config, quoted, typed
+
+    config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
+    found = report(config.scene)
+    table = Table(show_header=False, box=None)
+    for label, value in found.rows:
+        table.add_row(label, value)
+    Console(highlight=False, soft_wrap=True).print(table)
+    for problem in found.problems:
+        typer.echo(f"problem: {problem.what}; {problem.remedy}")
+    typer.echo(f"{len(found.problems)} problems" if found.problems else "no problems")
+
+
+@app.command()
+def run(
+    scene: Target,
+    overrides: Overrides = None,
+    cfg: ShowConfig = None,
+    multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Sweep over comma-separated values.")] = False,
+) -> None:
+    """Every stage, from photos to verified bundles and a report; a stage whose output is current is skipped.
+
+    Example: nelf run my_photos student=s train.minutes=5
+    """
+    if multirun:
+        _sweep(scene, overrides or [])
+    else:
+        _stage("run", scene, overrides, cfg)
+
+
+@app.command()
+def teach(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
+    """Train the teacher, a NeRF.
+
+    Example: nelf teach my_photos teacher.minutes=30
+    """
+    _stage("teach", scene, overrides, cfg)
+
+
+@app.command()
+def distill(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
+    """Render pseudo views with the teacher (trained first if need be).
+
+    Example: nelf distill my_photos distill.views=2000 distill.workers=2
+    """
+    _stage("distill", scene, overrides, cfg)
+
+
+@app.command()
+def train(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
+    """Distil the student from the pseudo views (made first if need be).
+
+    Example: nelf train runs/my_photos student=l train.minutes=60
+    """
+    _stage("train", scene, overrides, cfg)
+
+
+@app.command("eval")
+def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
+    """Measure teacher, student and exported models on the test views; write the report.
+
+    Example: nelf eval runs/my_photos eval.video_seconds=8
+    """
+    _stage("eval", scene, overrides, cfg)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with a trained student.")],
+    overrides: Overrides = None,
+    target: Annotated[list[str] | None, typer.Option(help="ios, android or onnx; may be repeated.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16, or auto: what suits each target.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the bundles; the run's export/ otherwise.")] = None,
+) -> None:
+    """Export a run's student as bundles, each executed and compared with PyTorch before it is kept.
+
+    Example: nelf export runs/my_photos --target ios --target android
+    """
+    from nelf.pipeline import Run, export_to, is_run
+
+    if not is_run(run):
+        raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
+    asked = list(overrides or [])
+    if target:
+        asked.append(f"export.targets=[{','.join(target)}]")
+    if precision:
+        asked.append(f"export.precision={precision}")
+    opened = Run.open(run, asked)
+    opened.folder = run
+    for bundle in export_to(opened, out or run / "export", say):
+        typer.echo(bundle)
+
+
+@app.command()
+def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")]) -> None:
+    """Execute a bundle again and compare it with the golden views that it carries.
+
+    Example: nelf verify runs/my_photos/export/ios
+    """
+    from nelf.errors import BundleError
+    from nelf.export import verify_bundle
+
+    result = verify_bundle(bundle)
+    for difference in result.differences:
+        typer.echo(f"{difference.view}: {difference.psnr:.1f} dB, largest error {difference.max_abs:.4f}")
+    if not result.passed:
+        raise BundleError(f"{bundle} is not what was exported: {result.reason}; export it again")
+    typer.echo(
+        f"verified in {result.runtime}: {len(result.differences)} views, each at least {result.required_psnr:.1f} dB"
+    )
+
+
+@app.command()
+def demo(overrides: Overrides = None) -> None:
+    """The whole way on the scene that comes with nelf: about ten minutes on two cores.
+
+    Example: nelf demo
+    """
+    from nelf.pipeline import config_folder
+
+    beside = config_folder().parent
+    scene = beside / "datasets" / "stilllife"
+    _stage("run", scene, ["experiment=demo", *(overrides or [])], None)
+    typer.echo("open runs/stilllife/report.html; the bundles are in runs/stilllife/export/")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """See `app`."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> None:
+    from nelf.pipeline import STAGES, Run, as_yaml
+    from nelf.progress import stoppable
+
+    if cfg not in (None, "job"):
+        raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
+    run = Run.open(target, overrides or [])
+    if cfg:
+        typer.echo(as_yaml(run.composed), nl=False)
+        return
+    say(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
+    run.prepare()
+    with stoppable() as stop:
+        STAGES[name](run, stop, say)
+
+
+def _sweep(scene: Path, overrides: list[str]) -> None:
+    """Hand over to Hydra, which calls back once for each combination of values."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from nelf.pipeline import STAGES, Run, config_folder, quoted
+    from nelf.pipeline.config import register
+    from nelf.progress import stoppable
+
+    def job(config: DictConfig) -> None:
+        context = HydraConfig.get()
+        run = Run.compose(list(context.overrides.task))
+        swept = context.job.override_dirname
+        run.folder = Path(run.config.runs) / f"{run.config.name or run.scene.name}-{swept.replace('/', '_')}"
+        run.prepare()
+        with stoppable() as stop:
+            STAGES["run"](run, stop, say)
+
+    register()
+    fixed = [f"scene.path={quoted(str(scene))}"] if not any(o.startswith("scene.path=") for o in overrides) else []
+    sys.argv = ["nelf run", "--multirun", *fixed, *overrides]
+    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)()
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    try:
+        app()
+    except NelfError as error:
+        say(f"nelf: {error}")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Reading scenes: one `Scene` type, one loader a format. Writing those that nelf renders."""
+
+from nelf.data.capture import Problem
+from nelf.data.check import SceneReport, report
+from nelf.data.config import SceneConfig
+from nelf.data.hull import carve
+from nelf.data.load import FORMATS, load_scene
+from nelf.data.scene import Kind, Scene, Views, over_background
+from nelf.data.write import image_name, write_image, write_scene
+
+__all__ = [
+    "FORMATS",
+    "Kind",
+    "Problem",
+    "Scene",
+    "SceneConfig",
+    "SceneReport",
+    "Views",
+    "carve",
+    "image_name",
+    "load_scene",
+    "over_background",
+    "report",
+    "write_image",
+    "write_scene",
+]

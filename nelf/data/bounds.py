@@ -1,0 +1,194 @@
+"""Kind, depth range, ball of interest and upward direction of a scene. docs/conventions.md has the rules in words."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.cameras import focus_point
+from nelf.data.capture import Capture, Problem
+from nelf.data.config import AUTO, SceneConfig
+from nelf.data.hull import visual_hull
+from nelf.data.kind import camera_spread, find_kind
+from nelf.data.scene import Kind, Views
+from nelf.errors import ConfigError
+
+OBJECT_SLACK = 1.4  # depths of an object reach this many frustum radii before and behind the focus point
+HULL_EXTENT = 1.5  # the cube that is carved, in frustum radii
+FOCUS_WEIGHT = 0.75  # LLFF's: the focus depth is this far from near to far, in disparity
+FAR_UNBOUNDED = 100.0  # far of an unbounded scene, in its radii
+NEAR_UNBOUNDED = 0.05
+SAMPLED_POINTS = 20_000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What `decide` found; see Scene for the meaning of each."""
+
+    kind: Kind
+    reason: str
+    near: float
+    far: float
+    center: Float[Tensor, "3"]
+    radius: float
+    up: Float[Tensor, "3"]
+
+
+@dataclass(frozen=True)
+class Range:
+    near: float
+    far: float
+    center: Float[Tensor, "3"]
+    radius: float
+
+
+def decide(config: SceneConfig, capture: Capture, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int) -> Decision:
+    """c2w: the poses of all views, so that the bounds hold for each. The user's word goes before the file's."""
+    own_up = config.up or capture.up
+    up = upward(c2w) if own_up is None else torch.tensor(list(own_up), dtype=torch.float32)
+    up = torch.nn.functional.normalize(up, dim=0)
+    if config.kind != AUTO:
+        kind, reason = Kind(config.kind), f"scene.kind={config.kind}"
+    elif capture.kind is not None:
+        kind, reason = capture.kind, "the scene's file says so"
+    else:
+        kind, reason = find_kind(c2w, up, train, channels)
+    found = _from_file(capture)
+    if found is None:
+        if kind is Kind.OBJECT:
+            found = _object_range(c2w, train, channels, capture.problems)
+        elif kind is Kind.FORWARD_FACING:
+            found = _forward_facing_range(c2w, train, capture)
+        else:
+            found = _unbounded_range(c2w, train, capture)
+    near, far = config.near or capture.near or found.near, config.far or capture.far or found.far
+    if near >= far:
+        raise ConfigError(f"scene.near={near:g} must be smaller than scene.far={far:g}; set both")
+    center = found.center if capture.center is None else torch.tensor(capture.center, dtype=torch.float32)
+    return Decision(kind, reason, near, far, center, capture.radius or found.radius, up)
+
+
+def upward(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3"]:
+    """The direction that is upwards in all views.
+
+    Held upright, cameras differ in their right-hand axes but all of these are level: up is the direction most nearly
+    at right angles to all. Where the right-hand axes hardly differ, it is the mean of the cameras' up axes.
+    """
+    right, mean = c2w[:, :, 0].double(), c2w[:, :, 1].double().mean(0)
+    values, vectors = torch.linalg.eigh(right.T @ right / len(right))
+    level, spread = float(values[0]), float(values[1])
+    normal = vectors[:, 0]
+    if spread > 0.1 and level < 0.25 * spread and abs(float(normal @ mean)) > 0.5 * float(mean.norm()):
+        mean = normal * torch.sign(normal @ mean)
+    if float(mean.norm()) < 1e-3:
+        mean = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    return torch.nn.functional.normalize(mean, dim=0).float()
+
+
+def _from_file(capture: Capture) -> Range | None:
+    if capture.near is None or capture.far is None or capture.center is None or capture.radius is None:
+        return None
+    return Range(capture.near, capture.far, torch.tensor(capture.center, dtype=torch.float32), capture.radius)
+
+
+def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, problems: list[Problem]) -> Range:
+    """From the ball that fits into every frustum; with alpha, center and radius from the visual hull."""
+    center = focus_point(c2w)
+    distance = (c2w[:, :, 3] - center).norm(dim=1)
+    nearest, farthest = float(distance.min()), float(distance.max())
+    if farthest < 1e-6:
+        return _one_place(c2w, problems)
+    radius = float(distance.median()) * _half_width(train)
+    reach = OBJECT_SLACK * radius
+    near, far = max(nearest - reach, 0.05 * nearest, 1e-3 * farthest), farthest + reach
+    if channels == 3:
+        return Range(near, far, center, radius)
+    hull = visual_hull(train, center, HULL_EXTENT * radius)
+    if hull is None:
+        problems.append(
+            Problem(
+                "the alpha of the training views has nothing in common; center and radius are guessed from the cameras",
+                "check the alpha and the poses with `nelf data check`",
+            )
+        )
+        return Range(near, far, center, radius)
+    depth = ((hull.center - c2w[:, :, 3]) * -c2w[:, :, 2]).sum(1)
+    near = min(near, max(float(depth.min()) - hull.radius, 0.05 * nearest))
+    return Range(near, max(far, float(depth.max()) + hull.radius), hull.center, hull.radius)
+
+
+def _forward_facing_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Range:
+    """Depths from the file or from reconstructed points; the ball is what one camera sees at the focus depth."""
+    axis = torch.nn.functional.normalize(-c2w[:, :, 2].mean(0), dim=0)
+    if capture.depth_bounds is not None:
+        near, far = 0.9 * float(capture.depth_bounds[:, 0].min()), float(capture.depth_bounds[:, 1].max())
+    elif (depths := _point_depths(c2w, train, capture)) is not None:
+        near, far = 0.9 * float(torch.quantile(depths, 0.005)), 1.1 * float(torch.quantile(depths, 0.995))
+    else:
+        focus = float((focus_point(c2w) - c2w[:, :, 3].mean(0)) @ axis)
+        across = camera_spread(c2w)[1]
+        if focus <= across:  # parallel axes meet nowhere
+            focus = max(10 * across, 1e-3)
+        near, far = 0.3 * focus, 10 * focus
+        capture.problems.append(
+            Problem(
+                f"nothing says how deep the scene is; near {near:.3g} and far {far:.3g} are guessed from the cameras",
+                "set scene.near and scene.far",
+            )
+        )
+    depth = 1 / ((1 - FOCUS_WEIGHT) / near + FOCUS_WEIGHT / far)
+    return Range(near, far, c2w[:, :, 3].mean(0) + depth * axis, depth * _half_width(train))
+
+
+def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Range:
+    """The ball around the focus point that reaches to the median camera; everything else is outside of it."""
+    origin = c2w[:, :, 3]
+    center = focus_point(c2w)
+    ahead = float((((center - origin) * -c2w[:, :, 2]).sum(1) > 0).float().mean())
+    if ahead < 0.75:  # the cameras look outwards or all ways: what they have in common is where they are
+        center = origin.mean(0)
+    radius = float((origin - center).norm(dim=1).median())
+    if radius < 1e-6:
+        return _one_place(c2w, capture.problems)
+    near, far = NEAR_UNBOUNDED * radius, FAR_UNBOUNDED * radius
+    depths = _point_depths(c2w, train, capture)
+    if depths is not None:
+        near = min(max(0.5 * float(torch.quantile(depths, 0.001)), 0.2 * near), 10 * near)
+        far = max(far, 2 * float(torch.quantile(depths, 0.999)))
+    return Range(near, far, center, radius)
+
+
+def _one_place(c2w: Float[Tensor, "n 3 4"], problems: list[Problem]) -> Range:
+    problems.append(
+        Problem(
+            "all cameras are at one place, so nothing says how large the scene is; its radius is taken as 1",
+            "set scene.near and scene.far, and capture from different places",
+        )
+    )
+    return Range(0.05, 100.0, c2w[:, :, 3].mean(0), 1.0)
+
+
+def _half_width(views: Views) -> float:
+    """Tangent of half the field of view along the longer side (median over the views)."""
+    fx, fy = views.intrinsics[:, 0].median(), views.intrinsics[:, 1].median()
+    return 0.5 * max(views.width / float(fx), views.height / float(fy))
+
+
+def _point_depths(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Float[Tensor, "m"] | None:
+    """Depths at which cameras see reconstructed points (those in front and within the field of view)."""
+    if capture.points is None:
+        return None
+    step = math.ceil(len(capture.points) * len(c2w) / (SAMPLED_POINTS * 50))
+    points = torch.from_numpy(capture.points[::step]).float()
+    points = points[torch.isfinite(points).all(1)]
+    camera = torch.einsum("mnc,nck->mnk", points[:, None] - c2w[:, :, 3], c2w[:, :, :3])
+    depth = -camera[..., 2]
+    slope = camera[..., :2].abs() / depth.clamp_min(1e-9)[..., None]
+    fx, fy = (float(train.intrinsics[:, i].median()) for i in (0, 1))
+    limit = torch.tensor([0.5 * train.width / fx, 0.5 * train.height / fy])
+    seen = depth[(depth > 0) & (slope < limit).all(-1)]
+    if len(seen) < 100:
+        return None
+    return seen[:: math.ceil(len(seen) / 1_000_000)]

@@ -1,0 +1,109 @@
+"""Intrinsics as files give them, and how they fit the pixels that are stored."""
+
+import math
+from dataclasses import dataclass, replace
+
+NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class LensError(ValueError):
+    """Intrinsics that cannot be used; the message says why and what is allowed. The caller adds the place."""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Intrinsics of one photo; None is what the file does not say.
+
+    focal_x, focal_y, center_x, center_y: pixels of an image of `width` x `height`.
+    angle_x, angle_y: full fields of view in radians, used where the focal length is not given.
+    distortion: k1, k2, k3, p1, p2 of OpenCV's model.
+    """
+
+    focal_x: float | None = None
+    focal_y: float | None = None
+    center_x: float | None = None
+    center_y: float | None = None
+    width: float | None = None
+    height: float | None = None
+    angle_x: float | None = None
+    angle_y: float | None = None
+    distortion: tuple[float, float, float, float, float] = NO_DISTORTION
+
+
+def fit_lens(lens: Lens, width: int, height: int, turned: bool) -> tuple[tuple[float, float, float, float], bool]:
+    """fx, fy, cx, cy for the pixels of the photo, and whether its EXIF rotation has to be applied.
+
+    width, height: of the pixels as stored. turned: the photo carries an EXIF orientation by a quarter turn.
+    Where the intrinsics fit the stored pixels nothing is rotated, whatever EXIF says: COLMAP and those who build
+    on it work on stored pixels. The rotation is applied where only the turned photo fits.
+    """
+    fits = _fits(lens, width, height)
+    if fits or not turned:
+        if not fits:
+            raise LensError(
+                f"is {width}x{height}, but its intrinsics are for {lens.width:g}x{lens.height:g}, another aspect ratio"
+            )
+        return _scaled(lens, width, height), False
+    if not _fits(lens, height, width):
+        raise LensError(
+            f"is {width}x{height} ({height}x{width} after its EXIF rotation), but its intrinsics are for "
+            f"{lens.width:g}x{lens.height:g}, another aspect ratio"
+        )
+    return _scaled(lens, height, width), True
+
+
+def _fits(lens: Lens, width: int, height: int) -> bool:
+    if lens.width and lens.height:
+        scale = math.sqrt(width * height / (lens.width * lens.height))
+        slack = max(1.0, 0.01 * min(width, height))  # resizing rounds each side
+        return abs(lens.width * scale - width) <= slack and abs(lens.height * scale - height) <= slack
+    if lens.center_x is not None and lens.center_y is not None and width != height:
+        upright = math.hypot(lens.center_x - width / 2, lens.center_y - height / 2)
+        turned = math.hypot(lens.center_x - height / 2, lens.center_y - width / 2)
+        return upright <= turned
+    return True
+
+
+def _scaled(lens: Lens, width: int, height: int) -> tuple[float, float, float, float]:
+    own_width, own_height = lens.width or float(width), lens.height or float(height)
+    focal_x = _focal(lens.focal_x, lens.angle_x, own_width)
+    focal_y = _focal(lens.focal_y, lens.angle_y, own_height)
+    focal_x, focal_y = focal_x or focal_y, focal_y or focal_x
+    if focal_x is None or focal_y is None:
+        raise LensError("has no focal length; give fl_x (pixels) or camera_angle_x (radians)")
+    center_x = own_width / 2 if lens.center_x is None else lens.center_x
+    center_y = own_height / 2 if lens.center_y is None else lens.center_y
+    x, y = width / own_width, height / own_height
+    return focal_x * x, focal_y * y, center_x * x, center_y * y
+
+
+def _focal(focal: float | None, angle: float | None, side: float) -> float | None:
+    if focal is None and angle is not None:
+        focal = 0.5 * side / math.tan(0.5 * angle)
+    return focal
+
+
+def check_lens(lens: Lens) -> Lens:
+    """The same lens, if each number that it gives can be right."""
+    for key, label in (
+        ("focal_x", "focal length fl_x"),
+        ("focal_y", "focal length fl_y"),
+        ("width", "image width w"),
+        ("height", "image height h"),
+    ):
+        value = getattr(lens, key)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise LensError(f"has {label} = {value:g}; it must be a positive number of pixels")
+    for key, label in (("angle_x", "camera_angle_x"), ("angle_y", "camera_angle_y")):
+        value = getattr(lens, key)
+        if value is not None and not 0 < value < math.pi:
+            raise LensError(f"has {label} = {value:g}; it must be between 0 and pi (radians)")
+    for key, label in (("center_x", "cx"), ("center_y", "cy")):
+        value = getattr(lens, key)
+        if value is not None and not math.isfinite(value):
+            raise LensError(f"has {label} = {value}; it must be a finite number of pixels")
+    if not all(math.isfinite(value) for value in lens.distortion):
+        raise LensError(f"has distortion {lens.distortion}; the coefficients must be finite")
+    if not any(lens.distortion):
+        lens = replace(lens, distortion=NO_DISTORTION)
+    return lens

@@ -1,0 +1,57 @@
+"""LLFF: poses_bounds.npy beside images or images_N (Mildenhall et al., "Local Light Field Fusion", 2019)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nelf.data.capture import Capture, Frame
+from nelf.data.config import SceneConfig
+from nelf.data.lens import Lens, LensError, check_lens
+from nelf.data.paths import list_images, pick_image_folder
+from nelf.errors import SceneError
+
+FILE = "poses_bounds.npy"
+
+
+def detect_llff(root: Path) -> bool:
+    return (root / FILE).is_file()
+
+
+def load_llff(root: Path, config: SceneConfig, name: str) -> Capture:
+    """Row: 3x5 matrix (axes down, right, backwards, then centre, then height, width, focal), nearest and farthest."""
+    rows = _read_rows(root / FILE, name)
+    folder, downscale = pick_image_folder(root, config.downscale, name)
+    images = list_images(folder)
+    if len(images) != len(rows):
+        raise SceneError(
+            f"scene '{name}': {FILE} has {len(rows)} poses and {folder.name} has {len(images)} images; "
+            "there must be one image a pose, in the order of their names"
+        )
+    frames = []
+    for number, (row, image) in enumerate(zip(rows, images, strict=True)):
+        matrix = row[:15].reshape(3, 5)
+        down, right, backwards, center, (height, width, focal) = matrix.T
+        where = f"scene '{name}': {FILE}: row {number} ({image.name})"
+        try:
+            lens = check_lens(Lens(focal_x=float(focal), width=float(width), height=float(height)))
+        except LensError as error:
+            raise SceneError(f"{where} {error}") from error
+        c2w = np.stack([right, -down, backwards, center], axis=1)
+        frames.append(Frame(where, image.name, image.relative_to(root), c2w, lens))
+    bounds = rows[:, 15:]
+    if not np.isfinite(bounds).all() or (bounds[:, 0] <= 0).any() or (bounds[:, 1] <= bounds[:, 0]).any():
+        raise SceneError(
+            f"scene '{name}': {FILE} has depth bounds that are not 0 < nearest < farthest; run LLFF's imgs2poses again"
+        )
+    return Capture("LLFF", frames, downscale, depth_bounds=bounds)
+
+
+def _read_rows(path: Path, name: str) -> np.ndarray:
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SceneError(f"scene '{name}': {FILE} cannot be read ({error}); it may be cut short") from error
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or rows.dtype.kind != "f":
+        shape = getattr(rows, "shape", type(rows).__name__)
+        raise SceneError(f"scene '{name}': {FILE} holds {shape}; it must hold floats of shape [views, 17]")
+    return rows.astype(np.float64)

@@ -1,0 +1,87 @@
+"""`load_scene`: find the format, read it, check it, decide kind and bounds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nelf.data.assemble import Prepared, make_views, prepare
+from nelf.data.bounds import decide
+from nelf.data.capture import Capture, Problem
+from nelf.data.colmap import FOLDERS, detect_colmap, load_colmap
+from nelf.data.config import SceneConfig
+from nelf.data.llff import detect_llff, load_llff
+from nelf.data.scene import Scene, Views
+from nelf.data.splits import SPLITS, split_frames
+from nelf.data.transforms import detect_blender, detect_transforms, load_blender, load_transforms
+from nelf.errors import SceneError
+
+# Looked for in this order: what a user wrote on purpose before what a tool left behind.
+FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, str], Capture]]] = {
+    "transforms_train.json (Blender)": (detect_blender, load_blender),
+    "transforms.json (nerfstudio, instant-ngp)": (detect_transforms, load_transforms),
+    "poses_bounds.npy (LLFF)": (detect_llff, load_llff),
+    f"{' or '.join(FOLDERS)} (COLMAP)": (detect_colmap, load_colmap),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A scene, and what was noticed while reading it."""
+
+    scene: Scene
+    prepared: Prepared
+    problems: list[Problem]
+
+
+def load_scene(config: SceneConfig, need: Sequence[str] = ("train",)) -> Scene:
+    """Read the scene in `config.path`. Splits named in `need` (train, val, test) must not be empty."""
+    return load(config, need).scene
+
+
+def load(config: SceneConfig, need: Sequence[str], tolerant: bool = False) -> Loaded:
+    """tolerant: decide kind and bounds from the images that can be decoded, instead of refusing the scene."""
+    root = Path(config.path).expanduser()
+    name = config.name or root.resolve().name
+    capture = _read(root, config, name)
+    prepared = prepare(capture, root, name, config.allow_missing)
+    chosen, split_problems = split_frames(prepared.frames, config, need, name)
+    capture.problems += split_problems
+    train = make_views(prepared, chosen["train"] or range(len(prepared.frames)), name)
+    if tolerant:
+        train = train.select([i for i in range(len(train)) if _readable(train, i)])
+    decision = decide(config, capture, prepared.c2w, train, prepared.channels)
+    scene = Scene(
+        name=name,
+        root=root,
+        format=capture.format,
+        kind=decision.kind,
+        splits={split: make_views(prepared, chosen[split], name) for split in SPLITS},
+        near=decision.near,
+        far=decision.far,
+        center=decision.center,
+        radius=decision.radius,
+        up=decision.up,
+        channels=prepared.channels,
+        problems=tuple(str(problem) for problem in capture.problems),
+        kind_reason=decision.reason,
+    )
+    return Loaded(scene, prepared, capture.problems)
+
+
+def _readable(views: Views, index: int) -> bool:
+    try:
+        views.read(index)
+    except SceneError:
+        return False
+    return True
+
+
+def _read(root: Path, config: SceneConfig, name: str) -> Capture:
+    if not root.exists():
+        raise SceneError(f"scene folder {root} does not exist; give the folder that holds the scene's images and poses")
+    if not root.is_dir():
+        raise SceneError(f"scene {root} is a file; give the folder that holds the scene's images and poses")
+    for detect, read in FORMATS.values():
+        if detect(root):
+            return read(root, config, name)
+    raise SceneError(f"scene '{name}': no known format in {root}; looked for {', '.join(FORMATS)}")

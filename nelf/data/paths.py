@@ -1,0 +1,68 @@
+"""Image files inside a scene's folder."""
+
+import posixpath
+import re
+from pathlib import Path
+
+from nelf.data.images import IMAGE_SUFFIXES
+from nelf.errors import SceneError
+
+_SPELLINGS = tuple(spelling for s in IMAGE_SUFFIXES for spelling in (s, s.upper()))
+
+
+def find_image(root: Path, listed: str, where: str) -> Path | None:
+    """The file that a scene lists as `listed`, relative to `root`; None when there is none.
+
+    The suffix may be left out. A name that leaves the folder is refused.
+    """
+    name = posixpath.normpath(listed.replace("\\", "/"))
+    if name.startswith(("/", "../")) or name in ("..", ".") or re.match("[A-Za-z]:", name) or "\0" in name:
+        raise SceneError(
+            f"{where} names {listed!r}, which is outside of the scene's folder; "
+            "paths must be relative to the folder and stay inside it"
+        )
+    try:
+        if (root / name).is_file():
+            return Path(name)
+        for suffix in _SPELLINGS:
+            if (root / (name + suffix)).is_file():
+                return Path(name + suffix)
+    except OSError:  # a name longer than the file system allows
+        return None
+    return None
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files directly in `folder`, by name."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+
+def image_folders(root: Path) -> dict[int, Path]:
+    """`images` and `images_N` in `root` by the factor that they are reduced by (1 for `images`)."""
+    found = {}
+    for folder in root.iterdir():
+        match = re.fullmatch(r"images(?:_([1-9]\d*))?", folder.name)
+        if match and folder.is_dir():
+            found[int(match[1] or 1)] = folder
+    return dict(sorted(found.items()))
+
+
+def pick_image_folder(root: Path, downscale: int, scene: str) -> tuple[Path, int]:
+    """The folder to read for a total reduction by `downscale`, and by how much its images are still to be reduced.
+
+    The smallest images that are not too small win. Without full-size images, downscale = 1 means the largest there.
+    """
+    folders = image_folders(root)
+    if not folders:
+        raise SceneError(f"scene '{scene}': there is no folder images or images_N in {root}; put the photos there")
+    if downscale == 1:
+        return next(iter(folders.values())), 1
+    usable = [factor for factor in folders if downscale % factor == 0]
+    if not usable:
+        names = ", ".join(folder.name for folder in folders.values())
+        allowed = ", ".join(f"{factor}" for factor in folders)
+        raise SceneError(
+            f"scene '{scene}': scene.downscale={downscale} counts from full size, and there is only {names}; "
+            f"use a multiple of {allowed}, or 1 for the largest images there are"
+        )
+    return folders[max(usable)], downscale // max(usable)

@@ -1,0 +1,19 @@
+"""The whole way, from photos to verified bundles: configuration, run folders and stages. Only `cli` stands above it."""
+
+from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
+from nelf.pipeline.run import Run, is_run, quoted
+from nelf.pipeline.stages import STAGES, export_to, new_student
+
+__all__ = [
+    "STAGES",
+    "Config",
+    "Run",
+    "as_yaml",
+    "compose_config",
+    "config_folder",
+    "export_to",
+    "is_run",
+    "new_student",
+    "quoted",
+    "typed",
+]

@@ -1,0 +1,118 @@
+"""The whole configuration: one dataclass a stage, filled by Hydra from configs/ and the command line."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nelf.data import SceneConfig
+from nelf.devices import DeviceConfig
+from nelf.distill import DistillConfig
+from nelf.errors import ConfigError
+from nelf.evaluate import EvalConfig
+from nelf.export import ExportConfig
+from nelf.student import StudentConfig
+from nelf.teacher import TEACHERS, HashGridConfig, TeacherConfig
+from nelf.train import TrainConfig
+
+ROOT = "config"
+
+
+@dataclass
+class Config:
+    """Everything that a run depends on."""
+
+    name: str | None = None
+    """Name of the run; null names it after the scene."""
+    runs: str = "runs"
+    """Folder that holds the runs."""
+    scene: SceneConfig = field(default_factory=lambda: SceneConfig(path=MISSING))
+    """Which photos."""
+    teacher: TeacherConfig = field(default_factory=HashGridConfig)
+    """NeRF that is trained on the photos."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """Pseudo views that it renders."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    """Network that is distilled from them."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How it is trained."""
+    export: ExportConfig = field(default_factory=ExportConfig)
+    """What leaves the run."""
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    """How models are measured."""
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    """Where things are computed."""
+
+
+def register() -> None:
+    """Make the dataclasses known to Hydra, so that it checks every key and type."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, (schema, _) in TEACHERS.items():
+        store.store(group="teacher", name=f"{name}_schema", node=schema)
+
+
+def config_folder() -> Path:
+    """Where the shipped YAML files are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    shipped = package / "configs"
+    return shipped if shipped.is_dir() else package.parent / "configs"
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The composed configuration. Raises ConfigError, one line, for anything that Hydra refuses."""
+    register()
+    try:
+        if GlobalHydra.instance().is_initialized():  # inside a sweep, Hydra is already at work
+            return compose(ROOT, overrides=list(overrides))
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return compose(ROOT, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def typed(composed: DictConfig) -> Config:
+    """The dataclasses of a composed configuration; each checks itself. Raises ConfigError."""
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def as_yaml(composed: DictConfig) -> str:
+    """For people and for config.yaml."""
+    return OmegaConf.to_yaml(composed)
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message in one line, with the nearest key that exists where it says that one does not."""
+    text = " ".join(str(error).split())
+    text = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", text)
+    text = text.replace(" To append to your config use", "; to append to your config use").split("; to append")[0]
+    missing = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in", text)
+    if missing:
+        near = difflib.get_close_matches(missing[1], _keys(Config()), n=3, cutoff=0.6)
+        text += f" Did you mean {' or '.join(near)}?" if near else " `nelf run SCENE --cfg job` prints all keys."
+    return text
+
+
+def _keys(value: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for item in dataclasses.fields(value):
+        keys.append(prefix + item.name)
+        inner = getattr(value, item.name)
+        if dataclasses.is_dataclass(inner):
+            keys += _keys(inner, f"{prefix}{item.name}.")
+    return keys

@@ -1,0 +1,71 @@
+"""Which stage output is current. Each stage folder holds a small record of what it was made from.
+
+A stage is skipped when its record has the fingerprint of today's inputs (configuration and files) and every output is
+still there, byte for byte. Otherwise it is done again; unfinished work of the same fingerprint goes on.
+"""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nelf import __version__
+from nelf.storage import remove, sha256, write_json
+
+RECORD = "stage.json"
+
+
+def fingerprint(**inputs: Any) -> str:
+    """Digest of JSON values: what a stage's output depends on."""
+    text = json.dumps({**inputs, "version": __version__}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file or folder, None where there is none."""
+    return sha256(path) if path.exists() else None
+
+
+class StageRecord:
+    """The record in one stage folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.content: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):  # absent or damaged: the stage is done again
+            self.content = json.loads((folder / RECORD).read_text())
+
+    @property
+    def seconds(self) -> float:
+        """Time that went into the stage, interruptions not counted."""
+        return float(self.content.get("seconds", 0.0))
+
+    def is_current(self, print_: str) -> bool:
+        """Whether the stage is finished, made from inputs of this fingerprint, and whole."""
+        outputs = self.content.get("outputs")
+        if self.content.get("fingerprint") != print_ or not isinstance(outputs, dict):
+            return False
+        return all(digest(self.folder / name) == found for name, found in outputs.items())
+
+    @contextlib.contextmanager
+    def making(self, print_: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
+        """Around the work. Leftovers of other inputs are removed first, unless the stage sorts them out (`reuse`)."""
+        if self.content.get("fingerprint") != print_:
+            if not reuse:
+                remove(self.folder)
+            self.content = {"fingerprint": print_, "seconds": 0.0}
+        self.content.pop("outputs", None)
+        self._write()
+        began = time.monotonic()
+        try:
+            yield
+            self.content["outputs"] = {name: sha256(self.folder / name) for name in outputs}
+        finally:
+            self.content["seconds"] = round(self.seconds + time.monotonic() - began, 3)
+            self._write()
+
+    def _write(self) -> None:
+        write_json(self.folder / RECORD, self.content)

@@ -1,0 +1,95 @@
+"""A run: one folder, and the stages that fill it."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from omegaconf import DictConfig
+
+from nelf.data import Kind, Scene, load_scene
+from nelf.devices import make_fabric
+from nelf.errors import ConfigError
+from nelf.pipeline.config import Config, as_yaml, compose_config, typed
+from nelf.pipeline.record import fingerprint
+from nelf.storage import sha256, write_bytes, write_json
+
+SETTINGS = "run.json"
+
+
+class Run:
+    """Configuration, scene and folder of one run.
+
+    Where `composed` is the whole configuration as Hydra gave it, `overrides` what the user asked for to get it.
+    """
+
+    def __init__(self, composed: DictConfig, config: Config, scene: Scene, overrides: Sequence[str]) -> None:
+        self.composed = composed
+        self.config = config
+        self.scene = scene
+        self.overrides = tuple(overrides)
+        self.folder = Path(config.runs) / (config.name or scene.name)
+
+    @classmethod
+    def open(cls, target: Path, overrides: Sequence[str]) -> "Run":
+        """The run of a scene folder, or the run whose folder is given, with `overrides` on top of its own."""
+        if is_run(target):
+            overrides = [*read_overrides(target), *overrides]
+        else:
+            overrides = [f"scene.path={quoted(str(target))}", *overrides]
+        return cls.compose(overrides)
+
+    @classmethod
+    def compose(cls, overrides: Sequence[str]) -> "Run":
+        """Compose once to find the scene, and again with the defaults of its kind."""
+        config = typed(compose_config(overrides))
+        scene = load_scene(config.scene, need=("train", "val", "test"))
+        composed = compose_config([f"kind={scene.kind.value}", *overrides])
+        config = typed(composed)
+        return cls(composed, config, scene, overrides)
+
+    def prepare(self) -> None:
+        """Make the folder and note down what it is for."""
+        write_bytes(self.folder / "config.yaml", as_yaml(self.composed).encode())
+        write_json(self.folder / SETTINGS, {"overrides": list(self.overrides)})
+
+    @functools.cached_property
+    def fabric(self) -> Fabric:
+        """Device, precision and processes; launched."""
+        fabric = make_fabric(self.config.device)
+        fabric.launch()
+        return fabric
+
+    @functools.cached_property
+    def scene_digest(self) -> str:
+        """Of the scene's files and of how they are read."""
+        settings = dataclasses.asdict(self.config.scene) | {"path": None}
+        return fingerprint(files=sha256(self.scene.root), settings=settings)
+
+    @property
+    def bounded(self) -> bool:
+        return self.scene.kind is Kind.OBJECT
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run that nelf made."""
+    return (folder / SETTINGS).is_file()
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """What the user asked for when the run was made."""
+    import json
+
+    try:
+        content: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+        return [str(override) for override in content["overrides"]]
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{folder / SETTINGS} is damaged ({error}); give the scene's folder instead of the run's"
+        raise ConfigError(message) from error
+
+
+def quoted(value: str) -> str:
+    """A value as Hydra's override grammar takes it literally."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,242 @@
+"""Bad scenes: one line that names the scene, the place, what is allowed and what to do."""
+
+import builtins
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
+from PIL import Image
+
+from nelf.data import SceneConfig, load_scene
+from nelf.errors import ConfigError, SceneError
+from tests.scenes import edit_json, make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
+
+ALL = ("train", "val", "test")
+
+
+def refusal(folder: Path, **options: Any) -> str:
+    with pytest.raises(SceneError) as caught:
+        load_scene(SceneConfig(str(folder), name="room", **options), ALL)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    return make_nerfstudio_scene(tmp_path / "room", views=12)
+
+
+def edit_frame(folder: Path, number: int, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads((folder / "transforms.json").read_text())
+    change(content["frames"][number])
+    (folder / "transforms.json").write_text(json.dumps(content))
+
+
+def test_missing_folder_and_file_instead(tmp_path: Path) -> None:
+    assert "does not exist; give the folder" in refusal(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    assert "is a file; give the folder" in refusal(tmp_path / "file")
+
+
+def test_unknown_format_lists_what_was_looked_for(tmp_path: Path) -> None:
+    message = refusal(tmp_path)
+    for looked_for in ("transforms_train.json", "transforms.json", "poses_bounds.npy", "sparse/0"):
+        assert looked_for in message
+
+
+def test_json_cut_in_half(room: Path) -> None:
+    text = (room / "transforms.json").read_text()
+    (room / "transforms.json").write_text(text[: len(text) // 2])
+    assert "scene 'room': transforms.json is not valid JSON (line 1" in refusal(room)
+    (room / "transforms.json").write_bytes(b"\xff\xfe\x00\x01")
+    assert "transforms.json is not JSON text" in refusal(room)
+    (room / "transforms.json").write_text("[" * 100_000)
+    assert "transforms.json is not" in refusal(room)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"frames": {}}, "has frames = {}; it must be a list of objects"),
+        ({"frames": []}, "lists no frames"),
+        ({"frames": [{}]}, "frame 0 has no file_path"),
+        ({"fl_x": "long"}, 'has fl_x = "long"; it must be a number'),
+        ({"fl_x": 0}, "has focal length fl_x = 0; it must be a positive number of pixels"),
+        ({"fl_y": -3.5}, "has focal length fl_y = -3.5; it must be a positive number of pixels"),
+        ({"fl_x": None, "fl_y": None}, "has no focal length; give fl_x (pixels) or camera_angle_x (radians)"),
+        ({"fl_x": None, "camera_angle_x": 4.0}, "has camera_angle_x = 4; it must be between 0 and pi"),
+        ({"w": 16, "h": 24}, "is 24x16, but its intrinsics are for 16x24"),
+        ({"k1": -30.0}, "folds the image over itself"),
+        ({"camera_model": "OPENCV_FISHEYE"}, "has camera model OPENCV_FISHEYE; use one of OPENCV"),
+        ({"kind": "inside"}, "has kind = inside; it must be one of object, forward-facing, unbounded"),
+        ({"near": -1}, "has near = -1; it must be a positive number"),
+        ({"center": [1, 2]}, "has center = [1, 2]; it must be three finite numbers"),
+        ({"train_filenames": "all"}, 'has train_filenames = "all"; it must be a list of file names'),
+    ],
+)
+def test_wrong_values(room: Path, change: dict[str, Any], expected: str) -> None:
+    edit_json(room / "transforms.json", **change)
+    message = refusal(room)
+    assert expected in message
+    assert "scene 'room'" in message
+
+
+@pytest.mark.parametrize(
+    ("pose", "expected"),
+    [
+        (np.full((4, 4), math.nan).tolist(), "has a pose with NaN or infinite numbers"),
+        ((2 * np.eye(4)).tolist(), "is not rigid: its columns have lengths 2, 2, 2; the left 3x3 part"),
+        (np.diag([1.0, 1.0, -1.0, 1.0]).tolist(), "lengths 1, 1, 1 and mirrors"),
+        (np.eye(4).tolist()[:2], "it must be a 4x4 matrix of numbers"),
+        ([["a"] * 4] * 4, "it must be a 4x4 matrix of numbers"),
+        (None, "has no transform_matrix"),
+    ],
+)
+def test_bad_poses(room: Path, pose: object, expected: str) -> None:
+    edit_frame(room, 3, lambda frame: frame.update(transform_matrix=pose))
+    message = refusal(room)
+    assert expected in message
+    assert "scene 'room': transforms.json: frame 3 (images/0004.png)" in message
+
+
+def test_nearly_rigid_pose_is_made_exact(room: Path) -> None:
+    matrix = np.diag([1.003, 1.003, 1.003, 1.0])
+    edit_frame(room, 3, lambda frame: frame.update(transform_matrix=matrix.tolist()))
+    scene = load_scene(SceneConfig(str(room)))
+    rotation = scene.train.c2w[list(scene.train.names).index("0004"), :, :3]
+    assert np.allclose(rotation, np.eye(3), atol=1e-6)
+    assert any("were made exact" in problem for problem in scene.problems)
+
+
+def test_missing_images(room: Path) -> None:
+    for number in (5, 8):
+        (room / f"images/{number:04d}.png").unlink()
+    assert refusal(room) == (
+        "scene 'room': frame 4 names images/0005.png, which does not exist. 2 of 12 images are missing; "
+        "pass scene.allow_missing=true to use the 10 that are there."
+    )
+    scene = load_scene(SceneConfig(str(room), allow_missing=True), ALL)
+    assert sum(len(scene.splits[split]) for split in ALL) == 10
+    assert scene.problems == (
+        "2 of 12 images are missing, the first is images/0005.png; add them, or remove their frames",
+    )
+
+
+def test_all_images_missing(room: Path) -> None:
+    (room / "images").rename(room / "photos")
+    assert "None of the 12 images is there" in refusal(room, allow_missing=True)
+
+
+def test_mixed_sizes(room: Path) -> None:
+    Image.new("RGB", (12, 8)).save(room / "images/0007.png")
+    assert "images/0001.png is 24x16, images/0007.png is 12x8; all must have one size" in refusal(room)
+
+
+def test_text_file_as_image(room: Path) -> None:
+    (room / "images/0007.png").write_text("<html>404</html>")
+    message = refusal(room)
+    assert "0007.png: it is not an image in a known format" in message
+    assert "scene 'room'" in message
+
+
+@pytest.mark.parametrize("listed", ["../secret.png", "images/../../x", "/etc/passwd", "C:\\photos\\1.png", "..\\1.png"])
+def test_names_that_leave_the_folder(room: Path, listed: str) -> None:
+    Image.new("RGB", (24, 16)).save(room.parent / "secret.png")
+    edit_frame(room, 2, lambda frame: frame.update(file_path=listed))
+    message = refusal(room)
+    assert "outside of the scene's folder" in message
+    assert "frame 2" in message
+
+
+@pytest.mark.parametrize("split", ALL)
+def test_empty_split(tmp_path: Path, split: str) -> None:
+    make_blender_scene(tmp_path, views=(8 * (split != "train"), 2 * (split != "val"), 2 * (split != "test")))
+    options = {"val_holdout": 0} if split == "val" else {}
+    assert f"scene 'room': no {split} views among the" in refusal(tmp_path, **options)
+    assert f"add transforms_{split}.json" in refusal(tmp_path, **options)
+
+
+def test_too_few_views_to_hold_out(tmp_path: Path) -> None:
+    assert "no train views among the 1" in refusal(make_nerfstudio_scene(tmp_path / "one", views=1))
+    room = make_nerfstudio_scene(tmp_path / "some", views=5)
+    assert "no test views among the 5 that were found; set scene.holdout to 2 or more" in refusal(room, holdout=0)
+    assert len(load_scene(SceneConfig(str(room)), ALL).val) == 1
+
+
+def test_too_much_downscale(room: Path) -> None:
+    assert "scene.downscale=17 leaves no pixel" in refusal(room, downscale=17)
+
+
+def test_bad_llff(tmp_path: Path) -> None:
+    room = make_llff_scene(tmp_path / "room", views=9)
+    rows = np.load(room / "poses_bounds.npy")
+    np.save(room / "poses_bounds.npy", rows[:5])
+    assert "has 5 poses and images_8 has 9 images" in refusal(room)
+    np.save(room / "poses_bounds.npy", rows[:, :15])
+    assert "holds (9, 15); it must hold floats of shape [views, 17]" in refusal(room)
+    (room / "poses_bounds.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr'")
+    assert "poses_bounds.npy cannot be read" in refusal(room)
+    rows[2, 15] = math.nan
+    np.save(room / "poses_bounds.npy", rows)
+    assert "0 < nearest < farthest" in refusal(room)
+    rows[2, 14] = 0
+    np.save(room / "poses_bounds.npy", rows)
+    assert "row 2 (image002.png) has focal length fl_x = 0" in refusal(room)
+
+
+def test_bad_colmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fisheye = make_colmap_scene(tmp_path / "fish", model="OPENCV_FISHEYE", distortion=(0.0,) * 4)
+    assert "has camera model OPENCV_FISHEYE; use one of SIMPLE_PINHOLE, PINHOLE" in refusal(fisheye)
+    room = make_colmap_scene(tmp_path / "room")
+    (room / "images/photo_003.png").unlink()
+    assert "names images/photo_003.png, which does not exist" in refusal(room)
+    points = room / "sparse/0/points3D.bin"
+    points.write_bytes(points.read_bytes()[:100])
+    assert "points3D.bin ends too early, after 100 bytes); a file may be cut short" in refusal(room)
+    images = room / "sparse/0/images.bin"
+    images.write_bytes(images.read_bytes()[:300])
+    assert "images.bin ends too early, after 300 bytes" in refusal(room)
+    (room / "sparse/0/cameras.bin").write_bytes(b"")
+    images.unlink()
+    assert "no known format" in refusal(room)
+
+    plain_import = builtins.__import__
+
+    def without_pycolmap(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "pycolmap":
+            raise ImportError(name)
+        return plain_import(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_pycolmap)
+    assert "pip install nelf[colmap]" in refusal(fisheye)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"kind": "round"}, "scene.kind=round is unknown; use one of auto, object, forward-facing, unbounded"),
+        ({"downscale": 0}, "scene.downscale=0 must be a whole number of at least 1"),
+        ({"holdout": 1}, "scene.holdout=1 must be 0 .* or at least 2"),
+        ({"near": -1.0}, "scene.near=-1.0 must be a positive depth"),
+        ({"near": 3.0, "far": 2.0}, "scene.near=3.0 must be smaller than scene.far=2.0"),
+        ({"up": [0.0, 0.0]}, r"scene.up=\[0.0, 0.0\] must be three numbers"),
+    ],
+)
+def test_bad_config(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        SceneConfig("x", **options)
+
+
+def test_config_is_a_hydra_structured_config() -> None:
+    schema = OmegaConf.structured(SceneConfig)
+    config = OmegaConf.to_object(OmegaConf.merge(schema, {"path": "x", "near": 2, "up": [0, 0, 1], "kind": "object"}))
+    assert config == SceneConfig("x", near=2.0, up=[0.0, 0.0, 1.0], kind="object")
+    with pytest.raises(ConfigKeyError, match="downscal"):
+        OmegaConf.merge(schema, {"downscal": 2})
