@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from nelf import __version__
 from nelf.errors import ConfigError, NelfError
@@ -50,10 +49,8 @@ def data_check(
 
     config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
     found = report(config.scene)
-    table = Table(show_header=False, box=None)
     for label, value in found.rows:
-        table.add_row(label, value)
-    Console(highlight=False, soft_wrap=True).print(table)
+        typer.echo(f"{label:14s} {value}")
     for problem in found.problems:
         typer.echo(f"problem: {problem.what}; {problem.remedy}")
     typer.echo(f"{len(found.problems)} problems" if found.problems else "no problems")

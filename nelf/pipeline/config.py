@@ -100,10 +100,10 @@ def _explain(error: Exception) -> str:
     """Hydra's message in one line, with the nearest key that exists where it says that one does not."""
     text = " ".join(str(error).split())
     text = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", text)
-    text = text.replace(" To append to your config use", "; to append to your config use").split("; to append")[0]
+    text = re.split(r" To append to your config use| Config search path:", text)[0]
     missing = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in", text)
     if missing:
-        near = difflib.get_close_matches(missing[1], _keys(Config()), n=3, cutoff=0.6)
+        near = difflib.get_close_matches(missing[1], _keys(Config()), n=3, cutoff=0.75)
         text += f" Did you mean {' or '.join(near)}?" if near else " `nelf run SCENE --cfg job` prints all keys."
     return text
 

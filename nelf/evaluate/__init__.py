@@ -1,0 +1,38 @@
+"""Measures how good a model's images are, and shows it: metrics, pictures, report, orbit video."""
+
+from nelf.evaluate.config import EvalConfig
+from nelf.evaluate.evaluation import GROUND_TRUTH, Progress, Renderer, evaluate, measure, read_metrics
+from nelf.evaluate.lpips_network import Unavailable
+from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
+from nelf.evaluate.orbit import orbit_poses
+from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
+from nelf.evaluate.report import EVAL_FOLDER, ORBIT_FILE, REPORT_FILE, ModelInfo, RunInfo, render_report, write_report
+from nelf.evaluate.video import write_video
+
+__all__ = [
+    "EVAL_FOLDER",
+    "GROUND_TRUTH",
+    "METRICS",
+    "ORBIT_FILE",
+    "PSNR_CAP",
+    "REPORT_FILE",
+    "EvalConfig",
+    "ModelInfo",
+    "Progress",
+    "Renderer",
+    "RunInfo",
+    "Unavailable",
+    "evaluate",
+    "flip_map",
+    "ground_truth",
+    "measure",
+    "orbit_poses",
+    "psnr",
+    "read_metrics",
+    "read_picture",
+    "render_report",
+    "to_8bit",
+    "write_picture",
+    "write_report",
+    "write_video",
+]

@@ -1,0 +1,141 @@
+"""Render every view with every model, measure, and write `metrics.json` and the pictures."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nelf.data.scene import Views
+from nelf.errors import NelfError, SceneError
+from nelf.evaluate.config import EvalConfig
+from nelf.evaluate.lpips_network import Unavailable
+from nelf.evaluate.metrics import METRICS
+from nelf.evaluate.pictures import ground_truth, to_8bit, write_picture
+from nelf.storage import atomic_path, remove, write_json
+
+Renderer = Callable[[Tensor, Tensor], Tensor]
+"""c2w [3, 4] and intrinsics [4] to an image in [0, 1] of the views' size: RGB or premultiplied RGBA, channels last."""
+
+Progress = Callable[[str, int, int], None]
+"""Told (model, views done, views in all) after each view."""
+
+GROUND_TRUTH = "ground_truth"
+METRICS_FILE = "metrics.json"
+
+
+def evaluate(
+    models: Mapping[str, Renderer],
+    views: Views,
+    folder: Path,
+    config: EvalConfig | None = None,
+    *,
+    keep_others: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure `models` on all `views`; write `folder/metrics.json` and `folder/MODEL/VIEW.png`; return the former.
+
+    The file maps each model to the mean of every metric (null where it cannot be measured), `views` (view to its
+    metrics), `unavailable` (metric to reason) and `seconds_per_view` (median time to render one). What an earlier
+    evaluation said of other models is dropped with their pictures, unless `keep_others`.
+    """
+    config = config or EvalConfig()
+    if len(views) == 0:
+        raise SceneError("there are no test views to evaluate on; add some to the scene's test split")
+    assert GROUND_TRUTH not in models, f"{GROUND_TRUTH} is the name of the true pictures, not of a model"
+    before = _read_if_any(folder)
+    with atomic_path(folder / GROUND_TRUTH) as pictures:
+        for i, name in enumerate(views.names):
+            write_picture(pictures / f"{name}.png", ground_truth(views, i))
+    result = {name: value for name, value in before.items() if keep_others and name not in models}
+    for model, renderer in models.items():
+        with atomic_path(folder / model) as pictures:
+            result[model] = _evaluate_model(model, renderer, views, pictures, config, progress)
+    write_json(folder / METRICS_FILE, result)
+    for model in before.keys() - result.keys():
+        remove(folder / model)
+    return result
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What `evaluate` wrote to `folder/metrics.json`."""
+    file = folder / METRICS_FILE
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise NelfError(f"{file} does not exist; run `nelf eval` on this run first") from None
+    except ValueError as error:
+        raise NelfError(f"{file} is damaged ({error}); run `nelf eval` again") from error
+    return content
+
+
+def measure(
+    pairs: Iterable[tuple[str, Tensor, Tensor]], config: EvalConfig | None = None
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Metrics of (view name, picture, truth), pictures being uint8 [height, width, 3].
+
+    Gives view to metrics, and the metrics that cannot be measured with the reason. A metric that fails on one view
+    is given for none: a mean over some of the views would mislead.
+    """
+    unavailable = (config or EvalConfig()).skipped()
+    views: dict[str, dict[str, float]] = {}
+    for name, picture, truth in pairs:
+        views[name] = {}
+        for metric, function in METRICS.items():
+            if metric not in unavailable:
+                try:
+                    views[name][metric] = function(picture, truth)
+                except Unavailable as reason:
+                    unavailable[metric] = str(reason)
+    for values in views.values():
+        for metric in unavailable:
+            values.pop(metric, None)
+    return views, unavailable
+
+
+def _evaluate_model(
+    model: str, renderer: Renderer, views: Views, pictures: Path, config: EvalConfig, progress: Progress | None
+) -> dict[str, Any]:
+    seconds = []
+
+    def pairs() -> Iterable[tuple[str, Tensor, Tensor]]:
+        for i, name in enumerate(views.names):
+            start = time.perf_counter()
+            with torch.no_grad():
+                image = renderer(views.c2w[i], views.intrinsics[i]).detach().float().cpu()
+            seconds.append(time.perf_counter() - start)
+            assert image.shape[:2] == (views.height, views.width), f"{model} renders {tuple(image.shape)}"
+            if not bool(torch.isfinite(image).all()):
+                raise NelfError(
+                    f"{model}: the picture of view {name} holds NaN or infinite values; "
+                    "its training has diverged: train again with a lower learning rate"
+                )
+            picture = to_8bit(image)
+            write_picture(pictures / f"{name}.png", picture)
+            yield name, picture, ground_truth(views, i)
+            if progress:
+                progress(model, i + 1, len(views))
+
+    values, unavailable = measure(pairs(), config)
+    means = {
+        metric: None if metric in unavailable else statistics.fmean(view[metric] for view in values.values())
+        for metric in METRICS
+    }
+    return {
+        **means,
+        "views": values,
+        "unavailable": unavailable,
+        "seconds_per_view": statistics.median(seconds),
+    }
+
+
+def _read_if_any(folder: Path) -> dict[str, Any]:
+    """The earlier evaluation of this folder, or nothing where there is none that can be read."""
+    try:
+        return read_metrics(folder)
+    except NelfError:
+        return {}

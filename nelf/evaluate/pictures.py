@@ -1,0 +1,56 @@
+"""8-bit pictures on white: what is measured, written to `eval/MODEL/VIEW.png` and shown in the report."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from nelf.data.scene import Views, over_background
+from nelf.errors import NelfError
+from nelf.storage import write_bytes
+
+
+def to_8bit(image: Float[Tensor, "height width channels"]) -> UInt8[Tensor, "height width 3"]:
+    """A rendered image, RGB or premultiplied RGBA in [0, 1], composited over white and rounded to 8 bit."""
+    rgb = image[..., :3]
+    if image.shape[-1] == 4:
+        rgb = rgb + (1 - image[..., 3:].clamp(0, 1))
+    return _round(rgb)
+
+
+def ground_truth(views: Views, index: int) -> UInt8[Tensor, "height width 3"]:
+    """A stored view, RGB or straight RGBA, composited over white and rounded to 8 bit."""
+    return _round(over_background(views.image(index).float() / 255))
+
+
+def write_picture(path: Path, picture: UInt8[Tensor, "height width 3"]) -> None:
+    """Write a PNG, atomically."""
+    write_bytes(path, encode(picture, "png"))
+
+
+def read_picture(path: Path) -> UInt8[Tensor, "height width 3"]:
+    """Read a picture that an evaluation wrote."""
+    try:
+        with Image.open(path) as image:
+            return torch.from_numpy(np.array(image.convert("RGB")))
+    except OSError as error:
+        raise NelfError(f"cannot read the picture {path}: {error}; run `nelf eval` again") from error
+
+
+def encode(picture: UInt8[Tensor, "height width 3"], format: str) -> bytes:
+    """The bytes of a PNG or JPEG file."""
+    stream = io.BytesIO()
+    image = Image.fromarray(picture.numpy())
+    if format == "jpeg":
+        image.save(stream, format, quality=92, subsampling=0)
+    else:
+        image.save(stream, format)
+    return stream.getvalue()
+
+
+def _round(rgb: Float[Tensor, "height width 3"]) -> UInt8[Tensor, "height width 3"]:
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)

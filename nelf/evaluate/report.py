@@ -1,0 +1,187 @@
+"""`report.html`: one self-contained page about a run, from `eval/` and plain data about the other stages."""
+
+import base64
+import importlib.resources
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from nelf.evaluate.charts import psnr_chart
+from nelf.evaluate.evaluation import GROUND_TRUTH, read_metrics
+from nelf.evaluate.metrics import METRICS, flip_map
+from nelf.evaluate.pictures import encode, read_picture
+from nelf.evaluate.selection import choose_views
+from nelf.storage import write_bytes
+
+EVAL_FOLDER = "eval"
+ORBIT_FILE = "orbit.mp4"  # in EVAL_FOLDER; shown when it is there
+REPORT_FILE = "report.html"
+PICTURE_BUDGET = 4_000_000  # bytes of pictures in the page; base64 makes them a third larger
+VIDEO_BUDGET = 1_000_000  # bytes of video in the page; a larger one is linked
+LARGEST_PICTURE = 400  # pixels on the longer side
+LOSSLESS_UP_TO = 256  # pixels on the longer side; larger pictures become JPEG
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model besides its images; None or empty where it does not apply."""
+
+    label: str = ""
+    bytes: int | None = None
+    precision: str = ""
+    parity: str = ""
+    """How far the exported file is from the PyTorch model, e.g. "62.1 dB on 8 poses", or "not run: why"."""
+    parameters: int | None = None
+    macs: int | None = None
+    """Multiply-adds for one image."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What the report says of a run besides what `eval/` holds.
+
+    scene: rows of (what, value). models: by the names of metrics.json. stage_seconds: stage to wall time.
+    commands: what to type to get this run again.
+    """
+
+    name: str
+    scene: list[tuple[str, str]] = field(default_factory=list)
+    models: dict[str, ModelInfo] = field(default_factory=dict)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    config_yaml: str = ""
+    commands: list[str] = field(default_factory=list)
+    report_views: int = 6
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One model's picture of a view; data URIs."""
+
+    label: str
+    picture: str
+    error: str
+    psnr: float | None
+
+
+def write_report(run_folder: Path, info: RunInfo) -> Path:
+    """Write `run_folder/report.html` from `run_folder/eval/` and `info`; give its path."""
+    path = run_folder / REPORT_FILE
+    write_bytes(path, render_report(run_folder, info).encode())
+    return path
+
+
+def render_report(run_folder: Path, info: RunInfo) -> str:
+    """The report as HTML. It loads nothing from elsewhere, and every text in it is escaped."""
+    folder = run_folder / EVAL_FOLDER
+    metrics = read_metrics(folder)
+    first = [name for name in ("teacher", "student") if name in metrics]
+    names = [*first, *(name for name in metrics if name not in first)]
+    models = {name: info.models.get(name, ModelInfo()) for name in names}
+    labels = {name: model.label or name for name, model in models.items()}
+    judge = "student" if "student" in metrics else names[0]
+    psnrs = {labels[name]: {v: m["psnr"] for v, m in metrics[name]["views"].items()} for name in names}
+    by_psnr = sorted(psnrs[labels[judge]], key=lambda view: psnrs[labels[judge]][view])
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters |= {"size": _size, "count": _count, "duration": _duration}
+    template = environment.from_string(importlib.resources.files(__package__).joinpath("report.html.j2").read_text())
+    return template.render(
+        info=info,
+        models=models,
+        labels=labels,
+        metrics=metrics,
+        metric_names=list(METRICS),
+        titles=TITLES,
+        reasons=_reasons(metrics, labels),
+        judge=labels[judge],
+        views=list(_views(folder, names, labels, psnrs, choose_views(by_psnr, info.report_views))),
+        view_count=len(by_psnr),
+        chart=psnr_chart(psnrs, by_psnr),
+        video=_video(folder / ORBIT_FILE),
+    )
+
+
+TITLES = {
+    "psnr": "PSNR (dB) ↑",
+    "ssim": "SSIM ↑",
+    "flip": "FLIP ↓",
+    "lpips_alex": "LPIPS (alex) ↓",
+    "lpips_vgg": "LPIPS (vgg) ↓",
+}
+
+
+def _views(
+    folder: Path, names: list[str], labels: dict[str, str], psnrs: dict[str, dict[str, float]], chosen: dict[str, str]
+) -> Iterator[tuple[str, str, list[_Cell]]]:
+    """(view, why it was chosen, cells), as many as the budget holds and at least one."""
+    spent = 0
+    for view, why in chosen.items():
+        if spent > PICTURE_BUDGET * (1 - 1 / len(chosen)):
+            return
+        truth = read_picture(folder / GROUND_TRUTH / f"{view}.png")
+        cells = [_Cell("ground truth", _data_uri(truth), "", None)]
+        for name in names:
+            if view in psnrs[labels[name]]:
+                picture = read_picture(folder / name / f"{view}.png")
+                error = _data_uri(flip_map(picture, truth))
+                cells.append(_Cell(labels[name], _data_uri(picture), error, psnrs[labels[name]][view]))
+        spent += sum(len(cell.picture) + len(cell.error) for cell in cells) * 3 // 4
+        yield view, why, cells
+
+
+def _data_uri(picture: UInt8[Tensor, "height width 3"]) -> str:
+    longest = max(picture.shape[:2])
+    if longest > LARGEST_PICTURE:
+        scale = LARGEST_PICTURE / longest
+        planes = picture.permute(2, 0, 1)[None].float()
+        planes = torch.nn.functional.interpolate(planes, scale_factor=scale, mode="bilinear", antialias=True)
+        picture = planes[0].permute(1, 2, 0).round().to(torch.uint8).contiguous()
+    format = "png" if longest <= LOSSLESS_UP_TO else "jpeg"
+    return f"data:image/{format};base64,{base64.b64encode(encode(picture, format)).decode()}"
+
+
+def _video(path: Path) -> tuple[str, bool] | None:
+    """Address of the orbit video and whether it is embedded; None where there is none."""
+    if not path.is_file():
+        return None
+    if path.stat().st_size > VIDEO_BUDGET:
+        return f"{EVAL_FOLDER}/{path.name}", False
+    return f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}", True
+
+
+def _reasons(metrics: dict[str, Any], labels: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(metric, reason, which models) for what could not be measured."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, result in metrics.items():
+        for metric, reason in result["unavailable"].items():
+            found.setdefault((metric, reason), []).append(labels[name])
+    return [
+        (metric, reason, "all models" if len(who) == len(metrics) else ", ".join(who))
+        for (metric, reason), who in found.items()
+    ]
+
+
+def _size(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _count(count: int | None) -> str:
+    if count is None:
+        return ""
+    scale, unit = next(((s, u) for s, u in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if count >= s), (1, ""))
+    return f"{count / scale:.3g}{unit}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,127 @@
+"""What `evaluate` writes: names, keys, pictures and means."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nelf.errors import ConfigError, NelfError, SceneError
+from nelf.evaluate import EvalConfig, evaluate, ground_truth, psnr, read_metrics, read_picture
+from nelf.evaluate.lpips_network import Unavailable
+from nelf.evaluate.metrics import METRICS
+
+from .views import make_views, noisy_model
+
+QUICK = EvalConfig(lpips=False)
+
+
+def test_layout_and_keys(tmp_path: Path) -> None:
+    views = make_views(3)
+    told = []
+    models = {"teacher": noisy_model(views, 0.01), "student": noisy_model(views, 0.05)}
+    result = evaluate(models, views, tmp_path, QUICK, progress=lambda *step: told.append(step))
+    assert json.loads((tmp_path / "metrics.json").read_text()) == result == read_metrics(tmp_path)
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")) == [
+        f"{model}/r_{i}.png" for model in ("ground_truth", "student", "teacher") for i in range(3)
+    ]
+    assert list(result) == ["teacher", "student"]
+    assert list(result["student"]) == [*METRICS, "views", "unavailable", "seconds_per_view"]
+    assert list(result["student"]["views"]) == ["r_0", "r_1", "r_2"]
+    assert list(result["student"]["views"]["r_0"]) == ["psnr", "ssim", "flip"]
+    assert result["student"]["lpips_alex"] is None
+    assert result["student"]["unavailable"] == {"lpips_alex": "eval.lpips=false", "lpips_vgg": "eval.lpips=false"}
+    assert told[0] == ("teacher", 1, 3)
+    assert told[-1] == ("student", 3, 3)
+
+
+def test_figures_are_those_of_the_pictures_on_disk(tmp_path: Path) -> None:
+    views = make_views(3)
+    result = evaluate({"student": noisy_model(views, 0.05)}, views, tmp_path, QUICK)["student"]
+    figures = []
+    for i, name in enumerate(views.names):
+        truth = read_picture(tmp_path / "ground_truth" / f"{name}.png")
+        assert torch.equal(truth, ground_truth(views, i))
+        figures.append(psnr(read_picture(tmp_path / "student" / f"{name}.png"), truth))
+        assert result["views"][name]["psnr"] == figures[-1]
+    assert result["psnr"] == pytest.approx(sum(figures) / 3)  # the mean of PSNRs, not the PSNR of the mean error
+    assert figures == sorted(figures, reverse=True)  # the noise grows from view to view
+
+
+def test_perfect_model(tmp_path: Path) -> None:
+    views = make_views(2, channels=3)
+    result = evaluate({"m": noisy_model(views, 0.0)}, views, tmp_path, QUICK)["m"]
+    assert (result["psnr"], result["ssim"], result["flip"]) == (100.0, pytest.approx(1.0), 0.0)
+
+
+def test_a_metric_that_cannot_be_measured_is_null_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = make_views(3)
+    calls = []
+
+    def second_fails(picture: torch.Tensor, truth: torch.Tensor) -> float:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Unavailable("no weights")
+        return 0.5
+
+    monkeypatch.setitem(METRICS, "lpips_alex", second_fails)
+    config = EvalConfig(metrics=["psnr", "lpips_alex"])
+    result = evaluate({"m": noisy_model(views, 0.1)}, views, tmp_path, config)["m"]
+    assert result["lpips_alex"] is None
+    assert result["unavailable"]["lpips_alex"] == "no weights"
+    assert result["unavailable"]["ssim"] == "not in eval.metrics"
+    assert all(list(view) == ["psnr"] for view in result["views"].values())
+    assert len(calls) == 2  # not tried again
+
+
+def test_evaluating_again(tmp_path: Path) -> None:
+    views = make_views(2)
+    evaluate({"teacher": noisy_model(views, 0.1), "ios": noisy_model(views, 0.1)}, views, tmp_path, QUICK)
+    added = evaluate({"student": noisy_model(views, 0.2)}, views, tmp_path, QUICK, keep_others=True)
+    assert list(added) == ["teacher", "ios", "student"]
+    again = evaluate({"teacher": noisy_model(views, 0.1)}, views.select([1]), tmp_path, QUICK)
+    assert list(again) == ["teacher"]
+    left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    assert left == ["ground_truth/r_1.png", "metrics.json", "teacher/r_1.png"]
+
+
+def test_a_failing_model_leaves_what_was_there(tmp_path: Path) -> None:
+    views = make_views(2)
+    before = evaluate({"student": noisy_model(views, 0.1)}, views, tmp_path, QUICK)
+
+    def diverged(c2w: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+        return torch.full((views.height, views.width, 3), torch.nan)
+
+    with pytest.raises(NelfError, match="student: the picture of view r_0 holds NaN"):
+        evaluate({"student": diverged}, views, tmp_path, QUICK)
+    assert read_metrics(tmp_path) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ground_truth", "metrics.json", "student"]
+
+
+def test_no_views(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="no test views"):
+        evaluate({}, make_views(1).select([]), tmp_path, QUICK)
+
+
+def test_metrics_that_are_missing_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(NelfError, match="run `nelf eval`"):
+        read_metrics(tmp_path)
+    (tmp_path / "metrics.json").write_text('{"student": ')
+    with pytest.raises(NelfError, match="damaged"):
+        read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metrics": ["psnr", "lpip"]}, "lpip; known are psnr"),
+        ({"report_views": 0}, "eval.report_views=0"),
+        ({"video_seconds": -1.0}, "eval.video_seconds=-1"),
+        ({"video_fps": 0}, "eval.video_fps=0"),
+    ],
+)
+def test_config_refuses(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvalConfig(**settings)
