@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +29,7 @@ class Rendered:
     depth: Float[Tensor, "*rays"]
 
 
+@runtime_checkable
 class Teacher(Protocol):
     """Anything that renders rays."""
 

@@ -1,0 +1,19 @@
+"""Pseudo views: which poses to render, rendering them with a teacher, and the pseudo Scene that they make."""
+
+from nelf.distill.config import DistillConfig
+from nelf.distill.external import external_scene
+from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
+from nelf.distill.pseudo_scene import Distilled
+from nelf.distill.render import distill
+from nelf.distill.workers import distill_in_workers
+
+__all__ = [
+    "SAMPLERS",
+    "DistillConfig",
+    "Distilled",
+    "distill",
+    "distill_in_workers",
+    "external_scene",
+    "pose_sampler",
+    "pseudo_poses",
+]

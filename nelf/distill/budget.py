@@ -1,0 +1,45 @@
+"""The wall time that rendering may take, over interruptions."""
+
+import json
+import time
+from types import TracebackType
+
+from nelf.distill.plan import Plan
+from nelf.storage import write_json
+
+
+class Budget:
+    """Time spent by one process on its share, kept in a small file so that going on later does not start anew."""
+
+    def __init__(self, plan: Plan, rank: int, least: int) -> None:
+        """least: views of this share that are rendered whatever they take."""
+        self.plan = plan
+        self.least = least
+        self.path = plan.folder / f"progress-{rank}.json"
+        self.before = self._read()
+        self.began = time.monotonic()
+
+    def __enter__(self) -> "Budget":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.plan.config.minutes is not None and (kind is None or issubclass(kind, Exception)):
+            write_json(self.path, {"fingerprint": self.plan.fingerprint, "seconds": round(self.seconds, 3)})
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def spent(self, views: int) -> bool:
+        """Whether to stop, with `views` of the share there."""
+        minutes = self.plan.config.minutes
+        return minutes is not None and views >= self.least and self.seconds > 60 * minutes
+
+    def _read(self) -> float:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            return float(content["seconds"]) if content["fingerprint"] == self.plan.fingerprint else 0.0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0

@@ -1,0 +1,83 @@
+"""What is to be rendered: a camera for each index, and the fingerprint of everything that decides the pixels."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.cameras import scale_intrinsics
+from nelf.data import Scene, image_name
+from nelf.distill.config import DistillConfig
+from nelf.distill.poses import generator, pose_sampler
+
+FORMAT = "nelf-pseudo-1"
+NOTABLE = 0.01  # of the image's longer side: training intrinsics that differ by less count as one camera
+INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those for poses
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pseudo views of one scene, teacher and configuration.
+
+    pose: index -> c2w [3, 4]. cameras: [k, 4] intrinsics in pixels of the pseudo images; view i has one of them.
+    fingerprint: SHA-256 of what decides the pixels. How many views there are is not part of it.
+    """
+
+    scene: Scene
+    config: DistillConfig
+    provenance: dict[str, Any]
+    folder: Path
+    height: int
+    width: int
+    cameras: Float[Tensor, "k 4"]
+    pose: Callable[[int], Tensor]
+    fingerprint: str
+
+    def intrinsics(self, index: int) -> Float[Tensor, "4"]:
+        chosen = generator(self.config.seed, INTRINSICS_STREAM + index).integers(len(self.cameras))
+        return self.cameras[int(chosen)]
+
+    def path(self, index: int) -> Path:
+        return self.folder / image_name(index)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of one image before compression: more than a PNG of a render takes."""
+        return self.height * (self.width * self.scene.channels + 1) + 4096
+
+
+def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> Plan:
+    """provenance: what tells this teacher from another, as JSON values; no times, or nothing can be resumed."""
+    train = scene.train
+    height, width = (max(1, round(side * config.scale)) for side in scene.size)
+    cameras = scale_intrinsics(train.intrinsics.double(), width / train.width, height / train.height)
+    if float((cameras.amax(dim=0) - cameras.amin(dim=0)).max()) < NOTABLE * max(height, width):
+        cameras = cameras.mean(dim=0, keepdim=True)
+    cameras = cameras.float()
+    decisive = {
+        "format": FORMAT,
+        "provenance": provenance,
+        "settings": config.pose_settings(),
+        "kind": scene.kind.value,
+        "size": [height, width, scene.channels],
+        "train": train.c2w.tolist(),
+        "cameras": cameras.tolist(),
+        "center": scene.center.tolist(),
+        "up": scene.up.tolist(),
+    }
+    return Plan(
+        scene=scene,
+        config=config,
+        provenance=provenance,
+        folder=folder,
+        height=height,
+        width=width,
+        cameras=cameras,
+        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.up, config),
+        fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+    )

@@ -1,0 +1,93 @@
+"""Is what the teacher rendered fit to learn from? Figures of each view, and of all together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+BINS = 8  # of the alpha histogram
+EMPTY = 0.001  # a view with less of its pixels covered, or with all colours this close, shows nothing
+FILLED = 0.995  # a view of an object with more of its pixels opaque has something right before the camera
+SATURATED = 0.9  # a view with more of its opaque pixels pure black or white
+ALLOWED = 0.05  # share of such views that is not worth a warning
+OUTSIDE = 2.0  # a pose farther from all training cameras than this many of their largest gaps
+
+
+def measure(pixels: UInt8[np.ndarray, "height width channels"]) -> dict[str, Any]:
+    """Figures of one view, from its stored pixels. They are kept in the image's note.
+
+    alpha: shares of pixels in `BINS` equal bins of alpha, from transparent to opaque.
+    covered, opaque: shares of pixels with any and with full alpha.
+    saturated: share of the covered pixels that is pure black or white. spread: standard deviation of their colours.
+    """
+    alpha = pixels[..., 3] if pixels.shape[-1] == 4 else np.full(pixels.shape[:2], 255, np.uint8)
+    seen = pixels[alpha > 0][:, :3]
+    counts = np.bincount(alpha.reshape(-1) // (256 // BINS), minlength=BINS)
+    extreme = (seen == 0).all(axis=1) | (seen == 255).all(axis=1)
+    figures = {
+        "covered": len(seen) / alpha.size,
+        "opaque": float((alpha == 255).mean()),
+        "saturated": float(extreme.mean()) if len(seen) else 0.0,
+        "spread": float(seen.std(axis=0).mean() / 255) if len(seen) else 0.0,
+    }
+    return {"alpha": [round(float(c) / alpha.size, 6) for c in counts], **{k: round(v, 6) for k, v in figures.items()}}
+
+
+def summarise(
+    figures: Sequence[dict[str, Any]],
+    c2w: Float[Tensor, "n 3 4"],
+    train: Float[Tensor, "m 3 4"],
+    center: Float[Tensor, "3"],
+    focal: float,
+    alpha: bool,
+) -> tuple[dict[str, Any], list[str]]:
+    """Figures of all views together, and warnings with their remedies.
+
+    figures: of `measure`, one a view. c2w: their poses. focal: in pixels. alpha: whether the scene has it.
+    """
+
+    def share(bad: Sequence[bool]) -> float:
+        return round(sum(bad) / len(bad), 6)
+
+    histogram = [round(float(v), 6) for v in np.mean([f["alpha"] for f in figures], axis=0)]
+    shares = {
+        "empty_views": share([f["covered"] < EMPTY or f["spread"] < EMPTY for f in figures]),
+        "filled_views": share([alpha and f["opaque"] > FILLED for f in figures]),
+        "saturated_views": share([f["saturated"] > SATURATED for f in figures]),
+        "outside_poses": share(_outside(c2w, train).tolist()),
+        "duplicate_poses": share(_duplicates(c2w, center, focal).tolist()),
+    }
+    remedies = {
+        "empty_views": "show nothing; is the teacher trained, and scene.near and scene.far right?",
+        "filled_views": "are opaque all over; the teacher has something before the camera: train it longer",
+        "saturated_views": "are almost all pure black or white; look at them before you train on them",
+        "outside_poses": "lie far from every training camera; lower distill.extrapolate or distill.jitter",
+        "duplicate_poses": "show almost the same as another; fewer distill.views or more distill.jitter will do",
+    }
+    warnings = [
+        f"{shares[key]:.0%} of the pseudo views {remedy}" for key, remedy in remedies.items() if shares[key] > ALLOWED
+    ]
+    return {"alpha_histogram": histogram, **shares}, warnings
+
+
+def _outside(c2w: Float[Tensor, "n 3 4"], train: Float[Tensor, "m 3 4"]) -> Tensor:
+    """Which poses are farther from all training cameras than `OUTSIDE` times the largest gap between these."""
+    places = train[:, :, 3].double()
+    gaps = torch.cdist(places, places) + torch.diag(torch.full((len(places),), torch.inf, dtype=places.dtype))
+    return torch.cdist(c2w[:, :, 3].double(), places).amin(dim=1) > OUTSIDE * gaps.amin(dim=1).max()
+
+
+def _duplicates(c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], focal: float) -> Tensor:
+    """Which poses differ from an earlier one by less than a pixel, in place or in what they look at."""
+    distance = (c2w[:, :, 3] - center).norm(dim=1).median().double()
+    features = torch.cat([c2w[:, :, 3], c2w[:, :, :3].flatten(1) * distance], dim=1).double()
+    found = torch.zeros(len(c2w), dtype=torch.bool)
+    for start in range(0, len(c2w), 1024):
+        rows = features[start : start + 1024]
+        ways = torch.cdist(rows, features)
+        earlier = torch.arange(len(c2w)) < torch.arange(start, start + len(rows))[:, None]
+        found[start : start + 1024] = ((ways < distance / focal) & earlier).any(dim=1)
+    return found

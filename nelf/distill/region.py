@@ -1,0 +1,63 @@
+"""What pose sampling knows about the training cameras, and the one step that all kinds of scenes share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nelf.distill.config import DistillConfig
+from nelf.distill.rotations import angle_between, from_vector, slerp
+
+Sampler = Callable[[np.random.Generator], Tensor]
+"""Random numbers of one view -> its pose, c2w [3, 4], double precision."""
+
+NEAREST = 4  # training cameras that a place takes its distance, aim and roll from
+
+
+@dataclass(frozen=True)
+class Region:
+    """Training cameras, double precision.
+
+    c2w: world space, true rotations. center: world point of interest. up: world direction, unit length.
+    """
+
+    c2w: Float[Tensor, "n 3 4"]
+    center: Float[Tensor, "3"]
+    up: Float[Tensor, "3"]
+
+    @property
+    def eyes(self) -> Float[Tensor, "n 3"]:
+        return self.c2w[:, :, 3]
+
+
+def two_of_nearest(distances: Float[Tensor, "n"], random: np.random.Generator) -> tuple[int, int]:
+    """Two different cameras among the `NEAREST` ones by `distances`."""
+    nearest = torch.argsort(distances, stable=True)[:NEAREST].tolist()
+    first, second = random.permutation(len(nearest))[:2]
+    return nearest[first], nearest[second]
+
+
+def share_of_way(random: np.random.Generator, config: DistillConfig) -> float:
+    """Where between two cameras: 0 is the first, 1 the second."""
+    return float(random.uniform(-config.extrapolate, 1 + config.extrapolate))
+
+
+def turn_between(
+    a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"], t: float, jitter: float, random: np.random.Generator
+) -> Float[Tensor, "3 3"]:
+    """Rotation at share t of the way from a to b, off by about `jitter` times the angle between them.
+
+    Where training cameras agree there is nothing to vary: equal rotations give exactly that rotation.
+    """
+    off = torch.from_numpy(random.normal(size=3)) * (jitter * angle_between(a, b))
+    return slerp(a, b, t) @ from_vector(off)
+
+
+def nearest_others(distances: Float[Tensor, "n n"], count: int) -> Int[Tensor, "n k"]:
+    """For each camera the `count` nearest other ones."""
+    count = min(count, len(distances) - 1)
+    others = distances + torch.diag(torch.full((len(distances),), torch.inf, dtype=distances.dtype))
+    return torch.argsort(others, dim=1, stable=True)[:, :count]

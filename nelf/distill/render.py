@@ -1,0 +1,134 @@
+"""`distill`: render pseudo views with a teacher into a folder that is an ordinary NeRF dataset."""
+
+import io
+import math
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nelf.data import Scene
+from nelf.distill.budget import Budget
+from nelf.distill.config import DistillConfig
+from nelf.distill.plan import Plan, make_plan
+from nelf.distill.pseudo_scene import Distilled, find_written, finish
+from nelf.distill.quality import measure
+from nelf.distill.views import read_note, to_pixels, write_view
+from nelf.errors import Interrupted, StorageError
+from nelf.progress import ProgressLine, Stop
+from nelf.teacher.protocol import Teacher, render_image
+
+ESTIMATE_SLACK = 1.2  # images differ in how well they compress
+
+
+def distill(
+    teacher: Teacher,
+    scene: Scene,
+    config: DistillConfig,
+    folder: Path,
+    provenance: dict[str, Any],
+    stop: Stop,
+    rank: int = 0,
+    world: int = 1,
+    quiet: bool = False,
+) -> Distilled:
+    """Render `config.views` pseudo views to `folder`/images, then write transforms.json.
+
+    provenance: what tells this teacher from another, as JSON values without times. Images of the same provenance, poses
+    and size that are there already are kept; others are rendered again.
+    rank, world: this process renders views rank, rank + world, ...; whichever ends last writes transforms.json. Until
+    then the result of the others is not `complete`. Processes share nothing but the folder: one that dies can be
+    started again, alone.
+    quiet: print nothing.
+
+    Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
+    """
+    assert 0 <= rank < world
+    plan = make_plan(scene, config, provenance, folder)
+    if (written := find_written(plan)) is not None:
+        return written
+    _render_share(teacher, plan, stop, rank, world, quiet)
+    done = finish(plan, partly=config.minutes is not None)
+    for warning in () if quiet else done.warnings:
+        print(f"distill: warning: {warning}", file=sys.stderr)
+    return done
+
+
+def _render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int, quiet: bool) -> None:
+    config = plan.config
+    share = range(rank, config.views, world)
+    todo = [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
+    there = len(share) - len(todo)
+    budget = Budget(plan, rank, math.ceil(config.min_views / world))
+    if not todo or budget.spent(there):
+        return
+    space = Space(plan, len(todo) * world)
+    if not quiet:
+        print(space.announcement(there), file=sys.stderr)
+    label = "distill" if world == 1 else f"distill {rank + 1}/{world}"
+    began = time.monotonic()
+    with (
+        budget,
+        ProgressLine(
+            label, float(len(share)), "views", start=float(there), stream=io.StringIO() if quiet else None
+        ) as line,
+    ):
+        for number, index in enumerate(todo):
+            if stop.requested:
+                raise Interrupted(
+                    f"distill: stopped with {there + number} of {len(share)} views; the same command goes on from there"
+                )
+            if budget.spent(there + number):
+                return
+            pixels = render_view(teacher, plan, index)
+            note = {"fingerprint": plan.fingerprint, "figures": measure(pixels)}
+            write_view(plan.path(index), pixels, note)
+            if number == 0:
+                space.check(plan.path(index).stat().st_size)
+            line.update(float(there + number + 1), **{"views/s": (number + 1) / (time.monotonic() - began)})
+
+
+def render_view(teacher: Teacher, plan: Plan, index: int) -> UInt8[np.ndarray, "height width channels"]:
+    """Pseudo view `index`, straight alpha."""
+    rendered = render_image(teacher, plan.pose(index), plan.intrinsics(index), plan.height, plan.width)
+    return to_pixels(rendered, plan.scene.channels, f"{index:06d}")
+
+
+class Space:
+    """Does the disk hold the views that are still to come?"""
+
+    def __init__(self, plan: Plan, missing: int) -> None:
+        """missing: views that all processes together have still to write, about."""
+        self.plan = plan
+        self.missing = min(missing, plan.config.views)
+        existing = plan.folder
+        while not existing.exists():
+            existing = existing.parent
+        self.free = shutil.disk_usage(existing).free
+
+    def announcement(self, there: int) -> str:
+        """What is going to happen and how much room it may take, `there` views being there already."""
+        plan, channels = self.plan, "RGBA" if self.plan.scene.channels == 4 else "RGB"
+        kept = f", {there} are there already" if there else ""
+        return (
+            f"distill: {plan.config.views} views of {plan.width}x{plan.height} {channels} to {plan.folder}{kept}; "
+            f"needs at most {megabytes(self.missing * plan.raw_bytes)}, {megabytes(self.free)} free"
+        )
+
+    def check(self, size: int) -> None:
+        """Refuse to go on when views like the first one, of `size` bytes, do not fit."""
+        need = int((self.missing - 1) * min(size * ESTIMATE_SLACK, self.plan.raw_bytes))
+        if need > self.free:
+            raise StorageError(
+                f"distill: {self.plan.config.views} views need about {megabytes(need)} more in {self.plan.folder}, "
+                f"and {megabytes(self.free)} are free; free some space, or lower distill.views or distill.scale"
+            )
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,60 @@
+"""One pseudo view on disk: a lossless 8-bit PNG that says in a text chunk what it was made from."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from nelf.errors import NelfError
+from nelf.storage import atomic_path
+from nelf.teacher.protocol import Rendered
+
+COMPRESSION = 1  # of zlib: nearly as small as the default on renders, several times as fast
+NOTE = "nelf"  # keyword of the text chunk
+END = b"\0\0\0\0IEND\xaeB`\x82"  # a PNG's last chunk
+
+
+def to_pixels(rendered: Rendered, channels: int, name: str) -> UInt8[np.ndarray, "height width channels"]:
+    """RGB, or RGBA with straight alpha and colour 0 where alpha is 0. `name` is for messages."""
+    rgb, alpha = rendered.rgb.float(), rendered.alpha.float()[..., None]
+    if not bool(torch.isfinite(rgb).all() & torch.isfinite(alpha).all()):
+        raise NelfError(
+            f"distill: the teacher gave NaN or infinity for pseudo view {name}; its training went wrong, "
+            "train it again with: nelf teach SCENE (another teacher.seed or a smaller teacher.lr may help)"
+        )
+    if channels == 4:
+        straight = rgb / alpha.clamp(min=1 / 512)
+        image = torch.cat([straight, alpha], dim=-1)
+        image = torch.where(alpha * 255 < 0.5, 0.0, image)
+    else:
+        image = rgb
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], note: dict[str, Any]) -> None:
+    """Write a PNG with `note` in it, atomically."""
+    info = PngInfo()
+    info.add_text(NOTE, json.dumps(note, sort_keys=True))
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=COMPRESSION, pnginfo=info)
+
+
+def read_note(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The note of a whole view made from `fingerprint`; None where there is no such file."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(-len(END), os.SEEK_END)
+            if stream.read() != END:
+                return None
+            stream.seek(0)
+            with Image.open(stream) as image:
+                note = json.loads(image.info.get(NOTE, "{}"))
+    except (OSError, ValueError, SyntaxError):  # absent, cut short, or not a PNG
+        return None
+    return note if isinstance(note, dict) and note.get("fingerprint") == fingerprint else None

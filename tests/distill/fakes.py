@@ -1,0 +1,80 @@
+"""A teacher whose pictures are known exactly: a ball with a red +x, a green +y and a blue +z side; room or nothing."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nelf.cameras import look_at
+from nelf.data import Kind, Scene, Views
+from nelf.rays import Rays
+from nelf.teacher.protocol import Rendered
+from tests.scenes import facing_poses, hemisphere_poses
+
+
+class BallTeacher:
+    """Ball of radius 1 at the origin. half: the share of its colour and alpha that is let through (soft alpha)."""
+
+    def __init__(self, alpha: bool = True, opacity: float = 1.0, stop_after: int | None = None) -> None:
+        self.alpha = alpha
+        self.opacity = opacity
+        self.rendered = 0
+        self.stop_after = stop_after
+        self.on_limit = lambda: None
+
+    def render(self, rays: Rays) -> Rendered:
+        self.rendered += 1
+        if self.rendered == self.stop_after:
+            self.on_limit()
+        length = rays.directions.norm(dim=-1, keepdim=True)
+        unit = rays.directions / length
+        along = (rays.origins * unit).sum(-1)
+        inside = along**2 - (rays.origins**2).sum(-1) + 1
+        hit = (inside > 0) & (along < 0)
+        depth = -along - inside.clamp(min=0).sqrt()
+        colour = 0.5 + 0.45 * (rays.origins + depth[:, None] * unit)
+        alpha = hit.float() * self.opacity if self.alpha else torch.ones_like(along)
+        rgb = torch.where(hit[:, None], colour, 0.0 if self.alpha else 0.3 + 0.2 * unit) * alpha[:, None]
+        return Rendered(rgb, alpha, torch.where(hit, depth / length[:, 0], 8.0))
+
+
+def make_ball() -> BallTeacher:
+    return BallTeacher()
+
+
+def make_scene(
+    kind: Kind = Kind.OBJECT, views: int = 24, size: tuple[int, int] = (16, 20), channels: int | None = None
+) -> Scene:
+    """A scene whose training images nobody asks for."""
+    poses = facing_poses(views) if kind is Kind.FORWARD_FACING else hemisphere_poses(views)
+    if kind is Kind.UNBOUNDED:
+        poses = walk_poses(views)
+    c2w = torch.tensor(poses[:, :3], dtype=torch.float32)
+    height, width = size
+    intrinsics = torch.tensor([[1.4 * width, 1.4 * width, width / 2, height / 2]]).repeat(views, 1)
+    channels = channels or (4 if kind is Kind.OBJECT else 3)
+    train = Views(
+        tuple(f"r_{i}" for i in range(views)),
+        c2w,
+        intrinsics,
+        height,
+        width,
+        functools.partial(_nothing, size, channels),
+    )
+    up = torch.tensor([0.0, 1.0, 0.0] if kind is Kind.FORWARD_FACING else [0.0, 0.0, 1.0])
+    return Scene("ball", Path("ball"), "none", kind, {"train": train}, 2.0, 6.0, torch.zeros(3), 1.2, up, channels)
+
+
+def walk_poses(count: int) -> np.ndarray:
+    """[count, 4, 4]: a walk along a rising arc that looks about the origin, not quite upright."""
+    angle = torch.linspace(0, 4, count)
+    eye = torch.stack([5 * angle.cos(), 5 * angle.sin(), 0.5 * angle + 0.2 * (9 * angle).sin()], dim=1)
+    up = torch.stack([0.1 * (5 * angle).sin(), 0.1 * (7 * angle).cos(), torch.ones(count)], dim=1)
+    target = torch.stack([0.3 * (6 * angle).sin(), 0.3 * (8 * angle).cos(), 0 * angle], dim=1)
+    pose = look_at(eye, target, up)
+    return torch.cat([pose, torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(count, 1, 4)], dim=1).numpy()
+
+
+def _nothing(size: tuple[int, int], channels: int, index: int) -> np.ndarray:
+    return np.zeros((*size, channels), np.uint8)

@@ -1,0 +1,172 @@
+"""Pseudo poses: deterministic for each index, and inside the region that the training cameras cover."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.cameras import is_rigid, look_at
+from nelf.data import Kind
+from nelf.distill import DistillConfig, pseudo_poses
+from nelf.distill.facing import hull, point_in_polygon
+from nelf.distill.poses import generator
+from nelf.distill.rotations import angle_between, from_vector, slerp, to_vector
+from nelf.distill.shell import Cover
+from nelf.errors import SceneError
+from tests.distill.fakes import make_scene
+from tests.scenes import hemisphere_poses
+
+UP = torch.tensor([0.0, 0.0, 1.0])
+
+
+def sample(kind: Kind, indices: range | list[int], views: int = 60, **settings: float) -> Float[Tensor, "m 3 4"]:
+    scene = make_scene(kind, views)
+    return pseudo_poses(kind, scene.train.c2w, scene.center, scene.up, DistillConfig(**settings), indices)  # type: ignore[arg-type]
+
+
+def look_in(eyes: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 4"]:
+    """Upright cameras that look at the origin."""
+    return look_at(eyes.float(), torch.zeros(len(eyes), 3), UP)
+
+
+def random_directions(count: int, lowest: float, azimuth: float = 2 * math.pi) -> Float[Tensor, "n 3"]:
+    """Uniform over a band of the sphere above height `lowest`."""
+    random = np.random.default_rng(3)
+    z, angle = random.uniform(lowest, 1, count), random.uniform(0, azimuth, count)
+    side = np.sqrt(1 - z**2)
+    return torch.tensor(np.stack([side * np.cos(angle), side * np.sin(angle), z], 1))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_an_index_gives_the_same_pose_whatever_else_is_asked_for(kind: Kind) -> None:
+    whole = sample(kind, range(12))
+    torch.testing.assert_close(sample(kind, [7, 3]), whole[[7, 3]], rtol=0, atol=0)
+    assert not torch.equal(sample(kind, [7], seed=1), whole[[7]])
+    assert all(is_rigid(pose) for pose in whole)
+    assert len(torch.unique(whole[:, :, 3], dim=0)) == 12
+
+
+def test_object_poses_cover_the_upper_hemisphere_evenly_upright_and_without_roll() -> None:
+    train = look_in(4.03 * random_directions(100, 0.0))
+    off = torch.tensor([0.1, 0.0, 0.3])  # the middle of the object need not be where the cameras look
+    poses = pseudo_poses(Kind.OBJECT, train, off, UP, DistillConfig(), range(800))
+    eye, radius = poses[:, :, 3], poses[:, :, 3].norm(dim=1)
+    assert radius.min() > 4.03 * 0.979
+    assert radius.max() < 4.03 * 1.021
+    assert radius.std() > 0.005 * 4.03
+    height = (eye / radius[:, None])[:, 2]
+    assert height.min() > math.sin(math.radians(-5.5))  # the margin below the lowest camera
+    # Heights of a hemisphere are uniform (Archimedes): each fifth holds 160 +- 11; 40 is 3.5 sigma.
+    counts = torch.histc(height[height > 0], 5, 0, 1)
+    assert ((counts - len(height[height > 0]) / 5).abs() < 40).all()
+    azimuths = torch.histc(torch.atan2(eye[:, 1], eye[:, 0]), 8, -math.pi, math.pi)
+    assert ((azimuths - 100).abs() < 35).all()
+    torch.testing.assert_close(poses[:, :, 2], eye / radius[:, None], atol=1e-5, rtol=0)  # aimed at the center
+    assert poses[:, 2, 0].abs().max() < 1e-5  # right axes are level: no roll
+    assert poses[:, 2, 1].min() > 0  # up axes point up
+
+
+def test_object_poses_stay_on_the_side_that_was_photographed() -> None:
+    train = look_in(3.0 * random_directions(60, 0.3, azimuth=math.pi / 2))
+    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), UP, DistillConfig(), range(200))
+    directions = torch.nn.functional.normalize(poses[:, :, 3], dim=1)
+    to_nearest = (directions @ (train[:, :, 3] / 3).T).amax(dim=1).clamp(max=1).arccos()
+    assert to_nearest.max() < math.radians(20)
+
+
+def test_object_poses_vary_in_aim_and_roll_as_the_training_cameras_do() -> None:
+    random = np.random.default_rng(0)
+    train = look_in(4 * random_directions(80, 0.2))
+    off = torch.stack([from_vector(torch.from_numpy(random.normal(size=3) * 0.05)) for _ in range(80)]).float()
+    train = torch.cat([train[:, :, :3] @ off, train[:, :, 3:]], dim=2)
+    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), UP, DistillConfig(), range(300))
+    straight = look_in(poses[:, :, 3])
+    turns = torch.stack(
+        [to_vector(s[:, :3].T.double() @ p[:, :3].double()) for s, p in zip(straight, poses, strict=True)]
+    )
+    for spread in turns.std(dim=0).tolist():  # x and y: aim; z: roll
+        assert 0.035 < spread < 0.065
+
+
+def test_a_capture_all_around_is_covered_all_around() -> None:
+    directions = torch.nn.functional.normalize(torch.randn(200, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+    cover = Cover(directions.double(), UP.double(), math.radians(60), math.radians(5))
+    assert cover.contains(directions.double().flip(0)).all()
+    heights = torch.stack([cover.sample(generator(0, i)) for i in range(300)])[:, 2]
+    assert ((torch.histc(heights, 4, -1, 1) - 75).abs() < 30).all()
+
+
+def test_one_ring_of_cameras_gives_a_band() -> None:
+    angle = torch.linspace(0, 2 * math.pi, 41)[:-1].double()
+    ring = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1)
+    cover = Cover(ring, UP.double(), math.radians(60), math.radians(5))
+    heights = torch.stack([cover.sample(generator(0, i)) for i in range(100)])[:, 2]
+    assert heights.abs().max() < math.sin(math.radians(5.001))
+    assert heights.std() > 0.02
+
+
+def test_forward_facing_poses_lie_in_the_hull_and_look_as_their_neighbours() -> None:
+    train = make_scene(Kind.FORWARD_FACING, 20).train.c2w
+    poses = sample(Kind.FORWARD_FACING, range(300), views=20)
+    # The mean camera of that scene looks along -z: the hull is that of x and y.
+    corners = train[hull(train[:, :2, 3]), :2, 3]
+    assert len(corners) >= 5
+    edge = corners.roll(-1, dims=0) - corners
+    from_corner = poses[:, None, :2, 3] - corners
+    outside = -(edge[:, 0] * from_corner[..., 1] - edge[:, 1] * from_corner[..., 0]) / edge.norm(dim=1)
+    assert outside.max() < 0.06  # 5 % of the hull's radius of 0.8, and the mean camera is a little oblique
+    assert torch.cov(poses[:, :2, 3].T).det() > 0.3 * torch.cov(train[:, :2, 3].T).det()  # not only the middle
+    assert poses[:, 2, 3].min() >= train[:, 2, 3].min() - 0.06
+    nearest = torch.cdist(poses[:, :, 3], train[:, :, 3]).argmin(dim=1)
+    angles = [angle_between(p[:, :3], train[n, :, :3]) for p, n in zip(poses, nearest.tolist(), strict=True)]
+    assert max(angles) < 0.12
+
+
+def test_hull_and_polygon() -> None:
+    square = torch.tensor([[0.0, 0], [2, 0], [1, 0.5], [2, 2], [0, 2], [1, 0], [1, 1]])
+    assert sorted(hull(square)) == [0, 1, 3, 4]
+    line = torch.tensor([[0.0, 0], [2, 2], [1, 1]])
+    assert sorted(hull(line)) == [0, 1]
+    points = torch.stack([point_in_polygon(square[hull(square)], generator(0, i)) for i in range(400)])
+    assert points.min() >= 0
+    assert points.max() <= 2
+    torch.testing.assert_close(points.mean(dim=0), torch.ones(2), atol=0.12, rtol=0)  # 4 sigma
+    on_line = torch.stack([point_in_polygon(line[hull(line)], generator(0, i)) for i in range(5)])
+    torch.testing.assert_close(on_line[:, 0], on_line[:, 1])
+
+
+def test_unbounded_poses_lie_between_neighbours() -> None:
+    train = make_scene(Kind.UNBOUNDED, 60).train.c2w
+    poses = sample(Kind.UNBOUNDED, range(300))
+    ways = torch.cdist(poses[:, :, 3], train[:, :, 3])
+    step = (train[1:, :, 3] - train[:-1, :, 3]).norm(dim=1).mean()
+    assert ways.amin(dim=1).max() < 2 * step
+    nearest = ways.argmin(dim=1)
+    angles = [angle_between(p[:, :3], train[n, :, :3]) for p, n in zip(poses, nearest.tolist(), strict=True)]
+    assert max(angles) < 0.3
+    assert len(torch.unique(nearest)) > 50
+
+
+def test_two_training_cameras_are_enough_and_one_is_not() -> None:
+    for kind in Kind:
+        assert sample(kind, range(5), views=2).isfinite().all()
+        with pytest.raises(SceneError, match="1 training view"):
+            sample(kind, range(5), views=1)
+
+
+def test_rotation_vectors_go_both_ways() -> None:
+    random = np.random.default_rng(0)
+    for length in (0.0, 1e-9, 1e-3, 1.0, 3.0, math.pi - 1e-9):
+        direction = torch.from_numpy(random.normal(size=3))
+        vector = direction / direction.norm() * length
+        torch.testing.assert_close(
+            from_vector(vector).T @ from_vector(vector), torch.eye(3).double(), atol=1e-12, rtol=0
+        )
+        torch.testing.assert_close(to_vector(from_vector(vector)), vector, atol=1e-9, rtol=1e-9)
+    a, b = (torch.tensor(hemisphere_poses(2)[i, :3, :3]) for i in (0, 1))
+    torch.testing.assert_close(slerp(a, b, 1.0), b, atol=1e-12, rtol=0)
+    torch.testing.assert_close(angle_between(a, slerp(a, b, 0.25)), 0.25 * angle_between(a, b))
+    assert torch.equal(slerp(a, a, 0.3), a)
