@@ -45,24 +45,21 @@ class CheckpointFolder:
         self._remove_partial()
 
     def _load(self, path: Path) -> tuple[int, dict[str, Any]]:
+        if not zipfile.is_zipfile(path):  # the archive's directory is at the end of the file
+            raise CheckpointError(f"{path} is cut short or damaged; {self._remedy()}")
         try:
             # weights_only: tensors and plain values; nothing in the file can run code.
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-            kind = "cut short or damaged" if not zipfile.is_zipfile(path) else "not a checkpoint of nelf"
-            raise CheckpointError(f"{path} is {kind}; {self._remedy()}") from error
+            raise CheckpointError(f"{path} is damaged or not a checkpoint of nelf; {self._remedy()}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             found = content.get("format") if isinstance(content, dict) else type(content).__name__
-            raise CheckpointError(
-                f"{path} is not a checkpoint of nelf ({found!r}, expected {FORMAT!r}); {self._remedy()}"
-            )
+            raise CheckpointError(f"{path} has format {found!r}, expected {FORMAT!r}; {self._remedy()}")
         return content["step"], content["state"]
 
     def _remedy(self) -> str:
-        others = len(self._files()) - 1
-        if others:
-            return "delete that file to go on from the one before it, or start afresh with restart=true"
-        return "delete that file, or start afresh with restart=true"
+        afresh = f"delete the folder {self.path} to start afresh"
+        return f"delete that file to go on from the one before it, or {afresh}" if len(self._files()) > 1 else afresh
 
     def _files(self) -> list[Path]:
         """Oldest first."""

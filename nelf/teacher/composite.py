@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor
 
-from nelf.teacher.parallel import array, split_range
+from nelf.teacher.parallel import array, compiled, split_range
 
 
 def composite(
@@ -60,7 +59,7 @@ class _CompiledComposite(torch.autograd.Function):
         return grad_optical, grad_values, None
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _forward(
     start: int, stop: int, optical: np.ndarray, values: np.ndarray, offsets: np.ndarray, out: np.ndarray
 ) -> None:
@@ -76,7 +75,7 @@ def _forward(
             transmittance *= through
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _backward(
     start: int,
     stop: int,

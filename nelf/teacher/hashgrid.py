@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor, nn
 
-from nelf.teacher.parallel import array, split_range
+from nelf.teacher.parallel import array, compiled, inlined, split_range
 
 FEATURES = 4  # per level: one 16-byte load a corner
 PRIMES = (1, 2654435761, 805459861)
@@ -84,7 +83,7 @@ class _CompiledEncode(torch.autograd.Function):
         return grad_table, None, None
 
 
-@njit(nogil=True, cache=True, fastmath=True, inline="always")
+@inlined
 def _index(x: int, y: int, z: int, resolution: int, entries: int) -> int:
     side = resolution + 1
     if side * side * side <= entries:
@@ -92,7 +91,7 @@ def _index(x: int, y: int, z: int, resolution: int, entries: int) -> int:
     return (x ^ (y * 2654435761) ^ (z * 805459861)) & (entries - 1)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _forward(
     start: int, stop: int, points: np.ndarray, table: np.ndarray, resolutions: np.ndarray, out: np.ndarray
 ) -> None:
@@ -127,7 +126,7 @@ def _forward(
             out[i, level * 4 + 3] = f3
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _backward(
     start: int, stop: int, points: np.ndarray, grad: np.ndarray, resolutions: np.ndarray, grad_table: np.ndarray
 ) -> None:

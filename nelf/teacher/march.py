@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import njit
 from torch import Tensor
 
 from nelf.rays import Rays
-from nelf.teacher.parallel import array, split_range
+from nelf.teacher.parallel import array, compiled, inlined, split_range
 from nelf.teacher.space import BOX, Space, cube_at, depth_at
 
 COARSER = 4  # cells of the density grid to one of the grid that is looked at first, along each axis
 OPAQUE = 1e-4  # transmittance below which the rest of a ray is not asked
+# A cell's cached density is its highest; a ray may pass through a thinner part of it. So one step counts for no more
+# than this optical depth, and several dense cells in a row are needed to end a ray.
+STEP_LIMIT = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def march_reference(
     cell = (middle * resolution).long().clamp(0, resolution - 1)
     cached = density[cell[..., 0], cell[..., 1], cell[..., 2]]
     occupied = inside & (cached > threshold)
-    optical = torch.where(occupied, cached * length, 0.0)
+    optical = torch.where(occupied, (cached * length).clamp_max(STEP_LIMIT), 0.0)
     before = optical.cumsum(dim=1) - optical
     kept = occupied & (torch.exp(-before) > OPAQUE)
     ray, step = kept.nonzero(as_tuple=True)
@@ -98,7 +100,7 @@ def _march_compiled(rays: Rays, space: Space, density: Tensor, steps: int, jitte
     return Samples(points, lengths, depths, ray, offsets)
 
 
-@njit(nogil=True, cache=True, fastmath=True, inline="always")
+@inlined
 def _end(
     step: int,
     shift: float,
@@ -116,7 +118,7 @@ def _end(
     return t, x, y, z
 
 
-@njit(nogil=True, cache=True, fastmath=True, inline="always")
+@inlined
 def _slab(o: np.ndarray, d: np.ndarray, p: np.ndarray, near: float, far: float) -> tuple[float, float]:
     """Depths at which a ray enters and leaves the box; enter > leave when it misses."""
     enter, leave = near, far
@@ -131,7 +133,7 @@ def _slab(o: np.ndarray, d: np.ndarray, p: np.ndarray, near: float, far: float) 
     return enter, leave
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _walk(
     start: int,
     stop: int,
@@ -180,13 +182,13 @@ def _walk(
                 continue
             kept[i, found] = step
             found += 1
-            optical += cached * length
+            optical += min(cached * length, np.float32(STEP_LIMIT))
             if optical >= limit:
                 break
         offsets[i + 1] = found
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled
 def _emit(
     start: int,
     stop: int,

@@ -19,7 +19,6 @@ from nelf.teacher.space import BOX, Space
 
 GEOMETRY = 16  # channels that the density network hands to the colour network; the first is the density's logarithm
 LOG_DENSITY_LIMIT = 11.0  # e^11 a half cube is opaque within a thousandth of it
-WARM_UP = 256  # steps in which every occupancy update asks all cells
 UPDATE_EVERY = 16  # steps between occupancy updates
 
 
@@ -54,7 +53,7 @@ class HashGridNeRF(RayField):
 
     def refresh(self, step: int, generator: torch.Generator) -> None:
         if step % UPDATE_EVERY == 0:
-            self.occupancy.update(self.density, generator, full=step < WARM_UP)
+            self.occupancy.update(self.density, generator)
 
     def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
         # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.

@@ -9,28 +9,31 @@ from torch import Tensor, nn
 from nelf.data import Views, carve
 from nelf.teacher.space import Space
 
-UNASKED = 1e-3  # density of a cell that was not asked yet: thin, but not empty
+UNASKED = 1.0  # density of a cell that was not asked yet: what an untrained field says
 DECAY = 0.95  # a cell's density fades by this much an update, so that one that was emptied is found out
 COARSEST_CARVED = 32  # cells across the grid that carving starts with
-SHARE = 0.25  # of the cells, asked in one update after the first few
+CELLS_AT_ONCE = 1 << 16  # asked in one update
 
 
 class OccupancyGrid(nn.Module):
     """density: last known upper estimate a cell, per cube unit (see Samples.lengths). Carved cells hold 0 for good.
 
-    allowed: indices of the cells that were not carved. mean: density over these.
+    allowed: indices of the cells that were not carved, in the order in which they are asked. cursor: whose turn it is.
+    mean: density over all allowed cells.
     """
 
     density: Tensor
     allowed: Tensor
     mean: Tensor
+    cursor: Tensor
 
     def __init__(self, resolution: int) -> None:
         super().__init__()
         self.resolution = resolution
         self.register_buffer("density", torch.full((resolution,) * 3, UNASKED))
         self.register_buffer("allowed", torch.arange(resolution**3))
-        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("mean", torch.tensor(UNASKED))
+        self.register_buffer("cursor", torch.tensor(resolution**3))
 
     def carve(self, views: Views, space: Space) -> None:
         """Rule out for good every cell over which some view shows nothing (alpha 0). For bounded scenes with alpha.
@@ -49,27 +52,26 @@ class OccupancyGrid(nn.Module):
             corner = corner[carve(views, space.from_cube((corner + 0.5) / resolution), half_diagonal / resolution)]
         self.allowed = corner @ torch.tensor([self.resolution**2, self.resolution, 1])
         self.density.zero_().view(-1)[self.allowed] = UNASKED
+        self.cursor.fill_(len(self.allowed))
 
     @torch.no_grad()
-    def update(
-        self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], generator: torch.Generator, *, full: bool
-    ) -> None:
-        """Ask the field at one random point in each cell, or in a random share of the cells."""
-        cells, flat = self.allowed, self.density.view(-1)
-        if not full:
-            count = max(1, int(SHARE * len(cells)))
-            cells = cells[torch.randint(len(cells), (count,), generator=generator, device=generator.device)]
-        for part in cells.split(1 << 18):
-            asked = density(self._cells(part, generator))
-            flat[part] = torch.maximum(flat[part] * DECAY, asked)
+    def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], generator: torch.Generator) -> None:
+        """Ask the field at one random point in each of the next cells; all have a turn before any has its second."""
+        if int(self.cursor) >= len(self.allowed):
+            self.allowed = self.allowed[torch.randperm(len(self.allowed), generator=generator).to(self.allowed.device)]
+            self.cursor.zero_()
+        flat, turn = self.density.view(-1), self.allowed[int(self.cursor) : int(self.cursor) + CELLS_AT_ONCE]
+        self.cursor += CELLS_AT_ONCE
+        asked = density(self._random_points(turn, generator))
+        flat[turn] = torch.maximum(flat[turn] * DECAY, asked)
         self.mean = flat[self.allowed].mean()
 
     def threshold(self, step: float, opacity: float) -> float:
-        """Density below which a sample of length `step` is thinner than `opacity`, or than the average cell."""
-        return min(opacity / step, float(self.mean))
+        """Density below which a sample of length `step` is thinner than `opacity`, or than half the average cell."""
+        return min(opacity / step, float(self.mean) / 2)
 
-    def _cells(self, index: Tensor, generator: torch.Generator) -> Float[Tensor, "n 3"]:
+    def _random_points(self, index: Tensor, generator: torch.Generator) -> Float[Tensor, "n 3"]:
         """Cube coordinates of a random point in each cell."""
         r = self.resolution
         corner = torch.stack([index // (r * r), index // r % r, index % r], dim=-1).float()
-        return (corner + torch.rand(corner.shape, generator=generator, device=generator.device)) / r
+        return (corner + torch.rand(corner.shape, generator=generator).to(corner.device)) / r

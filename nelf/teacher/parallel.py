@@ -1,12 +1,30 @@
 """Run compiled CPU kernels on torch's number of threads, without a second pool of spinning workers."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel for `split_range`, compiled by numba."""
+    return _compile(function, inline="never")
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that `compiled` ones call, compiled into them."""
+    return _compile(function, inline="always")
+
+
+def _compile(function: Callable[..., Any], inline: str) -> Callable[..., Any]:
+    # unwrap: the type checks that tests put around every function are nothing that numba can compile.
+    return njit(nogil=True, cache=True, fastmath=True, inline=inline)(inspect.unwrap(function))
 
 
 @functools.cache

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from numba import njit
 from torch import Tensor
+
+from nelf.teacher.parallel import inlined
 
 BOX, CONTRACTION, FRUSTUM = 0, 1, 2
 MARGIN = 1.02  # the outermost pixel's footprint must not stick out of the cube
@@ -60,7 +61,7 @@ class Space:
         offset = cameras[:, :, 3] - c2w[:, 3]
         behind = float((offset @ axis).clamp_min(0).max())
         apex = torch.cat([c2w[:, :3], (c2w[:, 3] + axis * behind)[:, None]], dim=1)
-        reach = 0.0
+        reach, closest = 0.0, near
         for camera in cameras:  # corners of every view at both ends of the depth range
             for depth in (near, far):
                 for x in (-tangent, tangent):
@@ -68,7 +69,8 @@ class Space:
                         point = camera[:, 3] + camera[:, :3] @ camera.new_tensor([x * depth, y * depth, -depth])
                         local = (point - apex[:, 3]) @ apex[:, :3]
                         reach = max(reach, float((local[:2].abs() / (-local[2]).clamp_min(1e-6)).max()))
-        return cls(FRUSTUM, near, far, _parameters(torch.zeros(3), reach * MARGIN, far, near, apex))
+                        closest = min(closest, max(float(-local[2]), near / 2))
+        return cls(FRUSTUM, near, far, _parameters(torch.zeros(3), reach * MARGIN, far, closest / MARGIN, apex))
 
     def to_cube(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Unit-cube coordinates of world points. Points outside a box or frustum fall outside [0, 1]."""
@@ -123,7 +125,7 @@ def _parameters(
     return torch.cat([center.float(), torch.tensor([radius, knee, near]), c2w.flatten().float()])
 
 
-@njit(nogil=True, cache=True, fastmath=True, inline="always")
+@inlined
 def depth_at(shape: int, s: float, near: float, far: float, knee: float) -> float:
     """`Space.depth` for one value."""
     if shape == BOX:
@@ -135,7 +137,7 @@ def depth_at(shape: int, s: float, near: float, far: float, knee: float) -> floa
     return 1 / (1 / knee + (2 * s - 1) * (1 / far - 1 / knee))
 
 
-@njit(nogil=True, cache=True, fastmath=True, inline="always")
+@inlined
 def cube_at(shape: int, x: float, y: float, z: float, p: np.ndarray) -> tuple[float, float, float]:
     """`Space.to_cube` for one point."""
     if shape == FRUSTUM:
