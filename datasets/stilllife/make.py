@@ -11,7 +11,6 @@ files, whatever the number of threads. Dedicated to the public domain, CC0 1.0 (
 
 import argparse
 import json
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -96,14 +95,12 @@ def write_whole(path, write):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     write(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_transforms(path, split, poses):
     """Cameras of one split in the format of NeRF-synthetic."""
-    frames = [
-        {"file_path": f"./{split}/r_{i}", "transform_matrix": c2w.tolist()} for i, c2w in enumerate(poses)
-    ]
+    frames = [{"file_path": f"./{split}/r_{i}", "transform_matrix": c2w.tolist()} for i, c2w in enumerate(poses)]
     text = json.dumps({"camera_angle_x": CAMERA_ANGLE_X, "frames": frames}, indent=1) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text))
 

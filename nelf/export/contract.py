@@ -1,0 +1,193 @@
+"""The manifest of a bundle: the only contract between Python, Swift, Kotlin and JavaScript.
+
+manifest.schema.json beside this file is its public definition; the classes here have the same fields.
+"""
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nelf.errors import BundleError
+from nelf.export.region import Box, Shell
+from nelf.storage import write_json
+
+FORMAT = "nelf-bundle"
+VERSION = "1.0"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    width: int
+    height: int
+    channels: int
+    alpha: str
+    background: list[float]
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """World space is the scene's; `intrinsics` are fx, fy, cx, cy in pixels."""
+
+    intrinsics: list[float]
+    near: float
+    far: float
+    up: list[float]
+    focus: list[float]
+    axes: str = "opengl"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    name: str
+    shape: list[int]
+    dtype: str
+    layout: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """`path` is a file, or for Core ML a package folder."""
+
+    path: str
+    input: TensorInfo
+    output: TensorInfo
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """`path` is relative to the bundle, with forward slashes. `role` is model or golden."""
+
+    path: str
+    role: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How the file on disk compared with PyTorch when it was made, or why that was not tried."""
+
+    status: str
+    compared_with: str | None = None
+    runtime: str | None = None
+    views: int | None = None
+    psnr_min: float | None = None
+    psnr_mean: float | None = None
+    max_abs: float | None = None
+    required_psnr: float | None = None
+    allowed_max_abs: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class StudentInfo:
+    name: str
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a viewer must know, and how to check that nothing is damaged."""
+
+    name: str
+    kind: str
+    target: str
+    precision: str
+    image: ImageInfo
+    camera: CameraInfo
+    region: Shell | Box
+    model: ModelInfo
+    files: list[FileInfo]
+    golden: str
+    parity: Parity
+    student: StudentInfo
+    deployment: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    format: str = FORMAT
+    version: str = VERSION
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest` into the bundle `folder`; it must satisfy the schema."""
+    content = _without_none(dataclasses.asdict(manifest))
+    _check_schema(folder, content)
+    write_json(folder / MANIFEST, content)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the bundle `folder`. Raises BundleError, one line, for anything but a valid one.
+
+    Keys that a later minor version added are ignored. The files themselves: `check_files`.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except FileNotFoundError:
+        what = "has no manifest.json, so it is no bundle" if folder.is_dir() else "does not exist"
+        raise BundleError(f"{folder} {what}; give the folder that nelf export wrote") from None
+    except (OSError, ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
+        raise BundleError(f"{path} cannot be read ({error}); export again with: nelf export RUN") from error
+    _check_version(path, content)
+    _check_schema(folder, content)
+    return typing.cast(Manifest, _typed(Manifest, content))
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _check_version(path: Path, content: Any) -> None:
+    # Before the schema, which another major version would have its own of.
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise BundleError(f"{path} is not the manifest of a {FORMAT}; give the folder that nelf export wrote")
+    version = str(content.get("version"))
+    if version.split(".")[0] != VERSION.split(".")[0]:
+        raise BundleError(
+            f"{path} has format version {version}, this nelf reads {VERSION.split('.')[0]}.x; "
+            "install the nelf that made it, or export again"
+        )
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest."""
+    content: dict[str, Any] = json.loads(resources.files(__package__).joinpath("manifest.schema.json").read_text())
+    return content
+
+
+def _check_schema(folder: Path, content: Any) -> None:
+    import jsonschema
+
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(content))
+    if error is not None:
+        where = ".".join(map(str, error.absolute_path)) or "the manifest"
+        raise BundleError(f"{folder / MANIFEST}: {where}: {error.message[:200]}; export again with: nelf export RUN")
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """JSON `value` as the annotated type `hint`; the schema has already been checked."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        if Shell in options:
+            return _typed(Shell if value["type"] == "shell" else Box, value)
+        return None if value is None else _typed(options[0], value)
+    if dataclasses.is_dataclass(hint):
+        known = typing.get_type_hints(hint)
+        return hint(**{k: _typed(known[k], v) for k, v in value.items() if k in known})  # type: ignore[operator]
+    if typing.get_origin(hint) is list:
+        return [_typed(typing.get_args(hint)[0], item) for item in value]
+    return float(value) if hint is float else value

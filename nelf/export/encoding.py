@@ -1,0 +1,145 @@
+"""The ray encoding as constants and a handful of operations, for one image size and one set of intrinsics.
+
+The same numbers as nelf/student/encoder.py, arranged for a converter: everything that does not depend on the pose is a
+float32 constant computed in float64, trigonometry stays in float32 whatever the rest runs in, and no tensor has more
+than four axes.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nelf.export.network import Layout
+from nelf.student import Frame, NeLF
+
+
+class Encoding(nn.Module):
+    """What both forms share: octaves, and where an axis stands in the chosen layout."""
+
+    def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.layout = layout
+        self.octaves = model.config.octaves
+        self.coordinates = 3 * model.config.points
+        self.dtype = dtype
+        self.constant("scales", 2.0 ** torch.arange(self.octaves)[:, None])
+
+    def __getattr__(self, name: str) -> Any:  # buffers, which nn.Module types as Tensor | Module
+        return super().__getattr__(name)
+
+    def constant(self, name: str, value: Float[Tensor, "*any"]) -> None:
+        """Keep `value` as a float32 buffer."""
+        self.register_buffer(name, value.float().contiguous(), persistent=False)
+
+    def channels(self, values: Float[Tensor, "*any"]) -> Float[Tensor, "1 a b c"]:
+        """Values along the channel axis."""
+        return values.reshape((1, -1, 1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, 1, 1, -1))
+
+    def columns(self, values: Float[Tensor, "width"]) -> Float[Tensor, "1 a b c"]:
+        return values.reshape((1, 1, 1, -1) if self.layout is Layout.CHANNELS_FIRST else (1, 1, -1, 1))
+
+    def rows(self, values: Float[Tensor, "height"]) -> Float[Tensor, "1 a b c"]:
+        return values.reshape((1, 1, -1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, -1, 1, 1))
+
+    def all_octaves(self, values: Float[Tensor, "points 3"]) -> Float[Tensor, "1 a b c"]:
+        """Values times 2^l for every octave l, along the channel axis; exact, being powers of two."""
+        return self.channels(values.reshape(1, -1) * self.scales)
+
+    def concatenate(self, *tensors: Tensor) -> Tensor:
+        """Along the channel axis, in the dtype of the network after it."""
+        return torch.cat([tensor.to(self.dtype) for tensor in tensors], dim=self.layout.value)
+
+    def first_octave(self, values: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 d e f"]:
+        return values.narrow(self.layout.value, 0, self.coordinates)
+
+
+class SeparatedEncoding(Encoding):
+    """`encode_separated` as P C + Q S, where P and Q depend on the column only, C and S on the row only:
+
+        P = [A, sin A, cos A]   C = [1, cos B, cos B]   Q = [1, cos A, -sin A]   S = [B, sin B, sin B]
+
+    so that two products and a sum are all that runs at the size of the grid, with nothing concatenated there.
+    """
+
+    def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
+        super().__init__(model, layout, dtype)
+        frame = model.frame
+        depths = model.depths.double().cpu()
+        factors = frame.factors(depths)
+        u, v = _plane(model)
+        self.constant("u", self.columns(u))
+        self.constant("v", self.rows(v))
+        self.constant("factors", factors[:, None])
+        self.constant("scaled_depths", (depths * factors)[:, None])
+        self.constant("center", torch.tensor(frame.center, dtype=torch.float64))
+        self.constant("one", self.channels(torch.ones(self.coordinates)))
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        right, up, back, eye = (pose[:, :, i].reshape(1, 3) for i in range(4))
+        start = (eye - self.center) * self.factors - back * self.scaled_depths  # [points, 3]
+        across, upwards = (self.all_octaves(x * self.scaled_depths) for x in (right, up))
+        a = self.all_octaves(start) + across * self.u
+        b = upwards * self.v
+        sin_a, cos_a, sin_b, cos_b = a.sin(), a.cos(), b.sin(), b.cos()
+        one_a, one_b = (self.one.expand_as(self.first_octave(x)) for x in (a, b))
+        p = self.concatenate(self.first_octave(a), sin_a, cos_a)
+        c = self.concatenate(one_b, cos_b, cos_b)
+        q = self.concatenate(one_a, cos_a, -sin_a)
+        s = self.concatenate(self.first_octave(b), sin_b, sin_b)
+        return p * c + q * s
+
+
+class NdcEncoding(Encoding):
+    """Direct form for normalised device coordinates, which are not affine in the pixel.
+
+    With the reference camera's axes, d the ray's direction and o its origin, NeRF's appendix C (eq. 25, 26) gives at
+    parameter t, after the shift of o to the near plane,
+
+        x = scale (t g - (1 - t) (o_x - (n + o_z) g) / n)   with g = d_x / d_z,    z = 2 t - 1
+
+    so x is affine in g, y in the same of d_y / d_z, and z constant. Only the two quotients need the whole grid.
+    """
+
+    def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
+        super().__init__(model, layout, dtype)
+        frame: Frame = model.frame
+        u, v = _plane(model)
+        reference = torch.tensor(frame.reference, dtype=torch.float64).reshape(3, 4)
+        t = model.depths.double().cpu()
+        near = frame.near
+        fx, fy = frame.intrinsics[:2]
+        scale = torch.tensor([-2 * fx / frame.width, -2 * fy / frame.height, 0.0], dtype=torch.float64)
+        self.constant("u", self.columns(u))
+        self.constant("v", self.rows(v))
+        self.constant("to_reference", reference[:, :3].T)
+        self.constant("origin", reference[:, 3:])
+        # Per point and axis: coordinate = fixed + by_eye * o + (slope + by_depth * o_z) * quotient.
+        axis_z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+        self.constant("fixed", (2 * t[:, None] - 1) * axis_z)
+        self.constant("by_eye", -(1 - t[:, None]) / near * scale)
+        self.constant("slope", torch.ones_like(t)[:, None] * scale)
+        self.constant("by_depth", (1 - t[:, None]) / near * scale)
+        self.constant("only_x", torch.tensor([1.0, 0.0, 0.0]))
+        self.constant("only_y", torch.tensor([0.0, 1.0, 0.0]))
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        columns = torch.matmul(self.to_reference, pose[0])  # [3, 4], axes of the reference camera
+        right, up, back = (columns[:, i] for i in range(3))
+        eye = columns[:, 3] - torch.matmul(self.to_reference, self.origin)[:, 0]
+        dx, dy, dz = (self._direction(right[i], up[i], back[i]) for i in range(3))
+        start = self.all_octaves(self.fixed + self.by_eye * eye)
+        slope = self.slope + self.by_depth * eye[2]
+        by_x, by_y = self.all_octaves(slope * self.only_x), self.all_octaves(slope * self.only_y)
+        points = start + by_x * (dx / dz) + by_y * (dy / dz)
+        return self.concatenate(self.first_octave(points), points.sin(), points.cos())
+
+    def _direction(self, right: Tensor, up: Tensor, back: Tensor) -> Tensor:
+        return right * self.u + up * self.v - back
+
+
+def _plane(model: NeLF) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:
+    """Image-plane coordinates of the grid's columns (to the right) and rows (upwards), float64."""
+    fx, fy, cx, cy = model.frame.intrinsics
+    return (model.columns.double().cpu() - cx) / fx, -(model.rows.double().cpu() - cy) / fy

@@ -1,0 +1,37 @@
+"""The exported function: camera pose in, image out, with intrinsics and image size fixed."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nelf.export.encoding import NdcEncoding, SeparatedEncoding
+from nelf.export.network import TO_LAST, Layout, rebuild
+from nelf.student import NeLF
+
+INPUT = "pose"
+OUTPUT = "image"
+
+
+class ExportGraph(nn.Module):
+    """`pose` [1, 3, 4] to `image` [1, height, width, channels], both float32.
+
+    dtype: of everything after the trigonometry. BatchNorm is folded, so the student must have been trained or loaded.
+    """
+
+    def __init__(self, model: NeLF, layout: Layout = Layout.CHANNELS_FIRST, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.layout = layout
+        encoding = SeparatedEncoding if model.separable else NdcEncoding
+        self.encoding = encoding(model, layout, dtype)
+        self.network = nn.Sequential(rebuild(model.body, layout), rebuild(model.upsampler, layout)).to(dtype)
+        self.top, self.left = model.top, model.left
+        self.height, self.width = model.frame.height, model.frame.width
+        self.eval().requires_grad_(False)
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 height width channels"]:
+        image = self.network(self.encoding(pose))
+        if self.layout is Layout.CHANNELS_FIRST:
+            image = image.permute(TO_LAST)
+        if image.shape[1:3] != (self.height, self.width):
+            image = image[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        return image.float()

@@ -1,0 +1,62 @@
+"""To a LiteRT (TensorFlow Lite) file, and the runtime that executes it. The only file that imports LiteRT."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nelf.export.graph import INPUT, OUTPUT, ExportGraph
+from nelf.export.quiet import quiet
+from nelf.export.session import Session
+
+SIGNATURE = "serving_default"
+
+
+class _Named(nn.Module):
+    """Gives the output its name: LiteRT takes names from a dictionary."""
+
+    def __init__(self, graph: ExportGraph) -> None:
+        super().__init__()
+        self.wrapped = graph
+
+    def forward(self, pose: Tensor) -> dict[str, Tensor]:
+        return {OUTPUT: self.wrapped(pose)}
+
+
+def convert(graph: ExportGraph, precision: str, path: Path) -> None:
+    """Write `graph` as `path`. fp16 keeps the weights as float16; the arithmetic is the delegate's choice."""
+    with quiet("the LiteRT conversion"):
+        import litert_torch
+
+        model = litert_torch.convert(_Named(graph).eval(), sample_kwargs={INPUT: torch.eye(3, 4)[None]})
+        model.export(str(path))
+        if precision == "fp16":
+            _halve_weights(path)
+
+
+def _halve_weights(path: Path) -> None:
+    from litert_quantizer import qtyping, quantizer
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    recipe = quantizer.Quantizer(str(path))
+    for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE"):
+        recipe.add_weight_only_config(
+            ".*", qtyping.TFLOperationName[operation], num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING
+        )
+    content = recipe.quantize().quantized_model
+    path.write_bytes(content)
+
+
+def load(path: Path) -> Session:
+    """The file in LiteRT's interpreter with its XNNPACK delegate, as many threads as torch uses."""
+    with quiet(f"loading {path.name} in LiteRT"):
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(path), num_threads=torch.get_num_threads())
+        interpreter.allocate_tensors()
+        runner = interpreter.get_signature_runner(SIGNATURE)
+
+    def render(pose: Tensor) -> Tensor:
+        return torch.from_numpy(runner(**{INPUT: pose.numpy()})[OUTPUT].copy())
+
+    return Session("LiteRT", render)

@@ -1,0 +1,154 @@
+"""Batches of whole views: decoded in the background, kept in memory within a budget, in an order fixed by the seed."""
+
+import functools
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from nelf.data import Views
+from nelf.errors import SceneError
+
+AHEAD = 3  # batches prepared in advance
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some views, as stored: 8 bit, straight alpha, on the CPU."""
+
+    c2w: Float[Tensor, "batch 3 4"]
+    intrinsics: Float[Tensor, "batch 4"]
+    images: UInt8[Tensor, "batch channels height width"]
+
+
+class MemoryBudget:
+    """Bytes that all caches of a run may hold together."""
+
+    def __init__(self, gigabytes: float) -> None:
+        self.left = int(gigabytes * 1e9)
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Reserve `count` bytes, if they are left."""
+        with self._lock:
+            if count > self.left:
+                return False
+            self.left -= count
+            return True
+
+
+class CachedViews:
+    """Views whose decoded images stay in memory as far as the budget goes.
+
+    What came first stays: in an order that is shuffled anew for every pass, no other choice is read more often.
+    """
+
+    def __init__(self, views: Views, channels: int, budget: MemoryBudget) -> None:
+        self.views = views
+        self.channels = channels
+        self.budget = budget
+        self._images: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def image(self, index: int) -> np.ndarray:
+        """uint8 [channels, height, width]."""
+        if (image := self._images.get(index)) is not None:
+            return image
+        image = self.views.read(index)
+        expected = (self.views.height, self.views.width, self.channels)
+        if image.shape != expected:
+            raise SceneError(
+                f"view '{self.views.names[index]}' is {_shape(image.shape)}, but the student is made for "
+                f"{_shape(expected)} (height x width x channels); give all views the same size and channels"
+            )
+        image = np.ascontiguousarray(image.transpose(2, 0, 1))
+        if self.budget.take(image.nbytes):
+            self._images[index] = image
+        return image
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The views at `indices`."""
+        images = torch.from_numpy(np.stack([self.image(i) for i in indices]))
+        return Batch(self.views.c2w[list(indices)].float(), self.views.intrinsics[list(indices)].float(), images)
+
+
+class ShuffledOrder:
+    """All of 0..count-1 in random order, again and again, each pass by its own permutation.
+
+    A pure function of seed and position: an interrupted run needs no memory of it.
+    """
+
+    def __init__(self, count: int, seed: Sequence[int]) -> None:
+        self.count = count
+        # Neighbouring batches lie in at most two passes; a few more are kept for the batches ahead.
+        self._pass = functools.lru_cache(maxsize=8)(
+            lambda number: np.random.default_rng([*seed, number]).permutation(count)
+        )
+
+    def at(self, position: int) -> int:
+        return int(self._pass(position // self.count)[position % self.count])
+
+
+@dataclass(frozen=True)
+class Source:
+    """`count` views of `views` in every batch."""
+
+    views: CachedViews
+    count: int
+
+
+class Feed:
+    """The batch of each step. Use as a context manager: it owns threads."""
+
+    def __init__(
+        self, sources: Sequence[Source], seed: Sequence[int], *, rank: int = 0, ranks: int = 1, pin: bool = False
+    ) -> None:
+        """
+        rank, ranks: of this process; the processes together walk the one order. pin: page-locked memory, for CUDA.
+        """
+        self.sources = sources
+        self.rank, self.ranks = rank, ranks
+        self.pin = pin
+        self._orders = [ShuffledOrder(len(source.views), [*seed, i]) for i, source in enumerate(sources)]
+        self._ahead: dict[int, Future[Batch]] = {}
+        self._threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="views")
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def get(self, step: int) -> Batch:
+        """The batch of `step`. Steps are asked for in order; the next ones are being prepared."""
+        for ahead in range(step, step + AHEAD):
+            if ahead not in self._ahead:
+                self._ahead[ahead] = self._threads.submit(self._make, ahead)
+        return self._ahead.pop(step).result()
+
+    def indices(self, step: int) -> list[list[int]]:
+        """Which views of each source are in the batch of `step`."""
+        starts = [(step * self.ranks + self.rank) * source.count for source in self.sources]
+        return [
+            [order.at(start + i) for i in range(source.count)]
+            for source, order, start in zip(self.sources, self._orders, starts, strict=True)
+        ]
+
+    def _make(self, step: int) -> Batch:
+        parts = [s.views.batch(i) for s, i in zip(self.sources, self.indices(step), strict=True)]
+        joined = Batch(*(torch.cat([getattr(p, name) for p in parts]) for name in ("c2w", "intrinsics", "images")))
+        if not self.pin:
+            return joined
+        return Batch(joined.c2w.pin_memory(), joined.intrinsics.pin_memory(), joined.images.pin_memory())
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,170 @@
+"""A student, its average and its optimizer: what one training step does, and all that it changes."""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from nelf.errors import NelfError
+from nelf.student import NeLF
+from nelf.train.average import WeightAverage
+from nelf.train.config import TrainConfig
+from nelf.train.feed import Batch
+from nelf.train.losses import image_loss, premultiplied
+from nelf.train.optimizers import OPTIMIZERS
+
+BAD_STEPS = 10  # steps in a row that may fail before going back
+SNAPSHOT_EVERY = 200  # steps between the states to which it goes back
+SMALLEST_RATE = 2.0**-10  # after as many halvings the configuration itself is at fault
+
+
+class _Decoder(nn.Module):
+    """What is trained of the student. Encoding stays outside: mixed precision would round the poses at the door."""
+
+    def __init__(self, model: NeLF) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        return self.model.decode(encoded)
+
+
+class Learner:
+    """Trains `model` in place. `average` holds the weights to evaluate and keep."""
+
+    def __init__(self, model: NeLF, config: TrainConfig, fabric: Fabric, *, compiled: bool = False) -> None:
+        self.config = config
+        self.fabric = fabric
+        self.device = fabric.device
+        self.model = model.to(self.device).train()
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.average = WeightAverage(self.model, config.ema)
+        decoder: Any = _Decoder(self.model)
+        if fabric.world_size > 1 and self.device.type == "cuda":
+            decoder = nn.SyncBatchNorm.convert_sync_batchnorm(decoder)
+        self.encode = self.model.encode
+        if compiled:
+            decoder = torch.compile(decoder)
+            # The generator of the jitter cannot be captured.
+            self.encode = self.model.encode if config.jitter else torch.compile(self.model.encode)
+        self.parameters = list(self.model.parameters())
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
+        self.decoder, self.optimizer = fabric.setup(decoder, optimizer)
+        self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
+        self.jitter = torch.Generator(self.device) if config.jitter else None
+        self.rate_factor = 1.0
+        self._bad = 0
+        self._since_snapshot = 0
+        self._snapshot = self._weights()
+
+    def step(self, batch: Batch, rate: float, seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Learn from `batch`; gives loss, predicted and true images, or None when the step had to be skipped."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * self.rate_factor
+        truth = premultiplied(batch.images.to(self.device, non_blocking=True))
+        if self.jitter is not None:
+            # Seeded anew for every step: nothing to remember for an exact resume.
+            self.jitter.manual_seed((seed << 16) + self.fabric.global_rank)
+        with torch.no_grad():
+            c2w = batch.c2w.to(self.device, non_blocking=True)
+            intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
+            encoded = self.encode(c2w, intrinsics, self.jitter)
+        predicted = self.decoder(encoded)
+        loss = image_loss(self.config.loss, predicted, truth)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if not self._gradients_are_finite(loss):
+            self._skip()
+            return None
+        self._keep_snapshot()
+        self.optimizer.step()
+        self.average.update()
+        return loss.detach(), predicted.detach(), truth
+
+    def start_from(self, state: dict[str, Tensor]) -> None:
+        """Begin anew from the weights `state`: optimizer, average and guard forget the past."""
+        self.model.load_state_dict(state)
+        self.optimizer.optimizer.state.clear()
+        self.average.restart()
+        self.rate_factor, self._bad, self._since_snapshot = 1.0, 0, 0
+        self._snapshot = self._weights()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that steps change, for a checkpoint."""
+        return {
+            **self._weights(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+            "rate_factor": self.rate_factor,
+            "optimizer_name": self.config.optimizer,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+        self._load_weights(state)
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        self.rate_factor, self._bad, self._since_snapshot = state["rate_factor"], 0, 0
+        self._snapshot = self._weights()
+
+    def _gradients_are_finite(self, loss: Tensor) -> bool:
+        """Also clips them. Gradients are the same in all processes, so that all decide the same."""
+        clip = self.config.grad_clip
+        if self.scaler is not None:
+            # The scaler looks for infinite gradients itself, and meets some while it looks for its scale.
+            if clip > 0:
+                self.fabric.clip_gradients(self.decoder, self.optimizer, max_norm=clip, error_if_nonfinite=False)
+            total = self.fabric.all_reduce(loss.detach())
+            return math.isfinite(float(total))
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        if not math.isfinite(float(norm)):
+            return False
+        if clip > 0:
+            nn.utils.clip_grads_with_norm_(self.parameters, clip, norm)
+        return True
+
+    def _skip(self) -> None:
+        self._bad += 1
+        if self.scaler is not None:
+            self.optimizer.step()  # skips by itself, and lowers its scale
+        if self._bad < BAD_STEPS and all(bool(b.isfinite().all()) for b in self.model.buffers()):
+            return  # but where BatchNorm's statistics are spoilt, going back is the only way
+        self.rate_factor /= 2
+        if self.rate_factor < SMALLEST_RATE:
+            raise NelfError(
+                f"training diverges: no finite gradient at any learning rate down to train.lr={self.config.lr} x "
+                f"{SMALLEST_RATE:.1e}; check the images and poses (nelf data check), or set another loss or optimizer"
+            )
+        self._load_weights(self._snapshot)
+        bad, self._bad = self._bad, 0
+        self.fabric.print(
+            f"no finite gradient in the last {bad} steps: back to the last good weights, "
+            f"learning rate x {self.rate_factor:g}"
+        )
+
+    def _keep_snapshot(self) -> None:
+        """Called when a loss has shown that the present weights are good."""
+        self._bad = 0
+        self._since_snapshot += 1
+        if self._since_snapshot >= SNAPSHOT_EVERY:
+            self._since_snapshot, self._snapshot = 0, self._weights()
+
+    def _weights(self) -> dict[str, Any]:
+        """A copy of weights, average and optimizer."""
+        return copy.deepcopy(
+            {
+                "model": {k: v.detach() for k, v in self.model.state_dict().items()},
+                "average": dict(self.average.model().state_dict()),
+                "average_updates": self.average.updates,
+                "optimizer": self.optimizer.state_dict(),
+            }
+        )
+
+    def _load_weights(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.model().load_state_dict(state["average"])
+        self.average.updates = state["average_updates"]
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))

@@ -1,0 +1,28 @@
+"""Bundles that several tests look at; made once."""
+
+from pathlib import Path
+
+import pytest
+
+from nelf.export import ExportConfig, Manifest, export_bundle
+from nelf.student import NeLF
+from tests.export.networks import context, student
+
+Exported = dict[tuple[str, str], tuple[Path, Manifest]]
+
+
+@pytest.fixture(scope="session")
+def model() -> NeLF:
+    return student(channels=4)
+
+
+@pytest.fixture(scope="session")
+def bundles(model: NeLF, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Every target in every precision, of one student. Not to be changed."""
+    root = tmp_path_factory.mktemp("export")
+    made: Exported = {}
+    for target in ("ios", "android", "onnx"):
+        for precision in ("fp32", "fp16"):
+            folder = root / f"{target}-{precision}"
+            made[target, precision] = folder, export_bundle(model, target, precision, context(), ExportConfig(), folder)
+    return made

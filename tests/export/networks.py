@@ -1,0 +1,90 @@
+"""Small students with weights that give pictures of contrast, and cameras to look at them with."""
+
+import torch
+from torch import Tensor, nn
+
+from nelf.cameras import look_at
+from nelf.export import BundleContext
+from nelf.student import Frame, Mapping, NeLF, StudentConfig
+
+SIZE = (21, 28)  # the height is no multiple of 8
+
+
+def around(count: int, seed: int = 0) -> Tensor:
+    """Cameras on a sphere of radius 4, looking about the origin: [count, 3, 4]."""
+    generator = torch.Generator().manual_seed(seed)
+    eye = 4 * nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    return look_at(eye, 0.2 * torch.randn(count, 3, generator=generator), torch.tensor([0.0, 0.0, 1.0]))
+
+
+def ahead(count: int, seed: int = 0) -> Tensor:
+    """Cameras side by side that look roughly along -z: [count, 3, 4]."""
+    generator = torch.Generator().manual_seed(seed)
+    eye = 0.3 * torch.randn(count, 3, generator=generator)
+    target = torch.tensor([0.0, 0.0, -4.0]) + 0.5 * torch.randn(count, 3, generator=generator)
+    return look_at(eye, target, torch.tensor([0.0, 1.0, 0.0]))
+
+
+def student(
+    body: str = "conv3x3",
+    mapping: str = "linear",
+    channels: int = 3,
+    size: tuple[int, int] = SIZE,
+    factor: int = 8,
+    width: int = 8,
+) -> NeLF:
+    """A student in eval mode; `pointwise` gets MobileR2L's upsampler, the others the shuffle. BatchNorm is not idle."""
+    torch.manual_seed(0)
+    config = StudentConfig(
+        name=body,
+        points=4,
+        octaves=4,
+        body=body,
+        width=width,
+        blocks=1,
+        upsampler="transposed" if body == "pointwise" else "shuffle",
+        factor=factor,
+    )
+    poses = around(16) if mapping == "linear" else ahead(16)
+    height, columns = size
+    intrinsics = torch.tensor([0.9 * columns, 0.95 * columns, columns / 2 + 0.7, height / 2 - 0.3])
+    frame = Frame.around(
+        poses,
+        intrinsics.expand(len(poses), 4),
+        size,
+        channels,
+        2.0 if mapping == "linear" else 1.0,
+        6.0,
+        torch.tensor([0.1, 0.05, -0.1]),
+        1.5,
+        Mapping(mapping),
+    )
+    model = NeLF(config, frame).train()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.3, 0.3)
+        for _ in range(3):
+            model(poses)  # running statistics
+        last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
+        last.weight.mul_(15)
+    return model.eval()
+
+
+def context(mapping: str = "linear", name: str = "stilllife") -> BundleContext:
+    """What a run would say about such a student."""
+    poses = around if mapping == "linear" else ahead
+    return BundleContext(
+        name=name,
+        kind="object" if mapping == "linear" else "forward-facing",
+        up=torch.tensor([0.0, 0.0, 1.0]) if mapping == "linear" else torch.tensor([0.0, 1.0, 0.0]),
+        focus=torch.zeros(3),
+        near=2.0,
+        far=6.0,
+        background=(1.0, 1.0, 1.0),
+        train=poses(16),
+        golden=poses(8, seed=1),
+        golden_names=tuple(f"r_{i}" for i in range(8)),
+        provenance={"checkpoint": "0" * 64, "config": {"train": {"steps": 1}}},
+    )

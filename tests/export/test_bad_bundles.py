@@ -1,0 +1,160 @@
+"""Bundles that must be refused: each with one line that says what is wrong, exit code 2."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nelf.errors import BundleError
+from nelf.export import open_bundle, verify_bundle
+from nelf.export.contract import schema
+from tests.export.conftest import Exported
+
+
+@pytest.fixture
+def bundle(bundles: Exported, tmp_path: Path) -> Path:
+    """A copy to damage. Core ML, since its model is a folder."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundles["ios", "fp16"][0], folder)
+    return folder
+
+
+def refused(folder: Path, match: str) -> None:
+    with pytest.raises(BundleError, match=match) as error:
+        open_bundle(folder)
+    assert error.value.exit_code == 2
+    assert "\n" not in str(error.value)
+    with pytest.raises(BundleError):
+        verify_bundle(folder)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_the_schema_is_a_schema() -> None:
+    import jsonschema
+
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "nothing", "nothing does not exist; give the folder that nelf export wrote")
+
+
+def test_no_manifest(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+    refused(bundle, "has no manifest.json, so it is no bundle")
+
+
+def test_manifest_cut_short(bundle: Path) -> None:
+    text = (bundle / "manifest.json").read_text()
+    (bundle / "manifest.json").write_text(text[: len(text) // 2])
+    refused(bundle, "manifest.json cannot be read")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[1, 2]", b'{"format": "other"}', b"[" * 100_000])
+def test_something_else(bundle: Path, content: bytes) -> None:
+    (bundle / "manifest.json").write_bytes(content)
+    refused(bundle, "manifest.json (cannot be read|is not the manifest)")
+
+
+def test_unknown_major_version(bundle: Path) -> None:
+    edit(bundle, lambda m: m.update(version="2.0"))
+    refused(bundle, r"has format version 2\.0, this nelf reads 1\.x; install the nelf that made it")
+
+
+def test_later_minor_version_is_read(bundle: Path) -> None:
+    edit(bundle, lambda m: m.update(version="1.9", a_new_key={"x": 1}))
+    edit(bundle, lambda m: m["image"].update(another=True))
+    assert open_bundle(bundle).manifest.image.width == 28
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda m: m.pop("camera"), "the manifest: 'camera' is a required property"),
+        (lambda m: m["image"].update(width="wide"), r"image\.width: 'wide' is not of type 'integer'"),
+        (lambda m: m["image"].update(channels=5), r"image\.channels: 5 is not one of"),
+        (lambda m: m["camera"].update(near=-1), r"camera\.near: -1 is less than"),
+        (lambda m: m["camera"]["intrinsics"].pop(), r"camera\.intrinsics: .* is too short"),
+        (lambda m: m["files"][0].update(sha256="xyz"), r"files\.0\.sha256: 'xyz' does not match"),
+        (lambda m: m["region"].update(type="torus"), r"region\.type: 'torus' is not one of"),
+        (lambda m: m["region"].pop("radius"), "region: 'radius' is a required property"),
+        (lambda m: m["parity"].update(views=3), r"parity\.views: 3 is less than the minimum of 8"),
+        (lambda m: m.update(parity={"status": "not_run"}), "parity: 'reason' is a required property"),
+        (lambda m: m["camera"].update(far=float("nan")), "manifest.json cannot be read .*NaN is no number"),
+    ],
+)
+def test_schema_violations_name_the_key(bundle: Path, change: Callable[[dict[str, Any]], object], where: str) -> None:
+    edit(bundle, change)
+    refused(bundle, where)
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.bin", "/etc/passwd", "golden\\poses.json", "C:/model", "golden/../../x", "\\\\host\\x", "."]
+)
+def test_names_that_leave_the_folder(bundle: Path, name: str) -> None:
+    (bundle.parent / "outside.bin").touch()
+    edit(bundle, lambda m: m["files"][0].update(path=name))
+    refused(bundle, "outside the bundle; do not use it")
+
+
+@pytest.mark.parametrize("key", ["golden", "model"])
+def test_other_names_that_leave_the_folder(bundle: Path, key: str) -> None:
+    edit(bundle, lambda m: m.update(golden="../poses.json") if key == "golden" else m["model"].update(path="../m"))
+    refused(bundle, "outside the bundle; do not use it")
+
+
+def test_links_that_leave_the_folder(bundle: Path) -> None:
+    image = bundle / "golden/r_0.png"
+    shutil.move(image, bundle.parent / "r_0.png")
+    image.symlink_to(Path("..") / ".." / "r_0.png")
+    refused(bundle, "'golden/r_0.png', which is outside the bundle")
+
+
+def test_missing_file(bundle: Path) -> None:
+    (bundle / "golden/r_1.png").unlink()
+    refused(bundle, r"r_1\.png is missing; the bundle is incomplete")
+
+
+def test_unlisted_model(bundle: Path) -> None:
+    edit(bundle, lambda m: m["model"].update(path="other.mlpackage"))
+    refused(bundle, "does not list the file 'other.mlpackage'")
+
+
+def test_wrong_size(bundle: Path) -> None:
+    with (bundle / "golden/r_1.png").open("ab") as stream:
+        stream.write(b"x")
+    refused(bundle, r"r_1\.png has \d+ bytes, the manifest says \d+")
+
+
+def test_changed_byte(bundle: Path) -> None:
+    path = bundle / "model.mlpackage/Data/com.apple.CoreML/weights/weight.bin"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refused(bundle, r"weight\.bin was changed: its SHA-256 is not the manifest's")
+    open_bundle(bundle, check_hashes=False)  # the way to have a look at it all the same
+
+
+def test_a_model_that_cannot_be_loaded(bundles: Exported, tmp_path: Path) -> None:
+    for target in ("android", "onnx", "ios"):
+        folder = tmp_path / target
+        shutil.copytree(bundles[target, "fp32"][0], folder)
+        path = next(p for p in folder.rglob("model.*") if p.is_file())
+        path.write_bytes(b"x" * path.stat().st_size)
+        with pytest.raises(BundleError, match=rf"{target}: (loading|reading) model\.\w+ .*failed"):
+            open_bundle(folder, check_hashes=False).session  # noqa: B018 (loads it)
+
+
+def test_a_target_of_another_version(bundle: Path) -> None:
+    edit(bundle, lambda m: m.update(target="coreai"))
+    with pytest.raises(BundleError, match="for the target coreai, this nelf can execute ios, android, onnx"):
+        open_bundle(bundle).session  # noqa: B018 (loads it)

@@ -1,0 +1,187 @@
+"""Exporting, opening, executing and verifying whole bundles."""
+
+import dataclasses
+import errno
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nelf.errors import ConfigError, ExportError, StorageError
+from nelf.export import (
+    TARGETS,
+    Box,
+    ExportConfig,
+    Shell,
+    export_bundle,
+    open_bundle,
+    plan,
+    read_manifest,
+    verify_bundle,
+)
+from nelf.export.files import list_files
+from nelf.export.session import Session
+from nelf.storage import write_json
+from nelf.student import NeLF, count_parameters
+from tests.export.conftest import Exported
+from tests.export.networks import ahead, around, context, student
+
+ALL = [(target, precision) for target in ("ios", "android", "onnx") for precision in ("fp32", "fp16")]
+
+
+@pytest.mark.parametrize(("target", "precision"), ALL)
+@torch.no_grad()
+def test_bundle_renders_what_the_student_renders(bundles: Exported, model: NeLF, target: str, precision: str) -> None:
+    folder, manifest = bundles[target, precision]
+    bundle = open_bundle(folder)
+    assert bundle.manifest == manifest
+    pose = around(1, seed=9)[0]
+    image = bundle.render(pose)
+    assert tuple(image.shape) == (21, 28, 4)
+    difference = (image - model(pose[None])[0].permute(1, 2, 0)).abs().max()
+    assert difference < (1e-5 if precision == "fp32" else 0.01)  # the gates' reasons: 60 dB and 45 dB
+    assert manifest.parity.status == "passed"
+    assert manifest.parity.psnr_min is not None
+    assert manifest.parity.psnr_min >= (100 if precision == "fp32" else 55)
+
+
+@pytest.mark.parametrize(("target", "precision"), ALL)
+def test_verifies(bundles: Exported, target: str, precision: str) -> None:
+    result = verify_bundle(bundles[target, precision][0])
+    assert result.passed, result.reason
+    assert len(result.differences) == 8
+    # 8-bit rounding is spread evenly over half a step: 1 / (255 sqrt 12) is 58.9 dB.
+    assert min(d.psnr for d in result.differences) == pytest.approx(58.9, abs=0.6)
+
+
+def test_manifest_says_what_a_viewer_needs(bundles: Exported, model: NeLF) -> None:
+    folder, manifest = bundles["ios", "fp16"]
+    assert manifest == read_manifest(folder)
+    assert (manifest.image.width, manifest.image.height, manifest.image.channels) == (28, 21, 4)
+    assert manifest.image.alpha == "premultiplied"
+    assert manifest.camera.intrinsics == pytest.approx(model.frame.intrinsics)
+    assert manifest.model.output.shape == [1, 21, 28, 4]
+    assert isinstance(manifest.region, Shell)
+    assert manifest.region.radius == pytest.approx([4, 4], abs=1e-5)
+    assert manifest.deployment == {"ios": "16"}
+    assert manifest.student.parameters == count_parameters(model)
+    assert manifest.provenance["checkpoint"] == "0" * 64
+    assert "litert-torch" in manifest.provenance["versions"]
+    assert {file.role for file in manifest.files} == {"model", "golden"}
+    assert not list(folder.parent.glob(".*")), "nothing temporary is left"
+
+
+def test_golden_images_are_the_students(bundles: Exported, model: NeLF) -> None:
+    with Image.open(bundles["android", "fp32"][0] / "golden" / "r_3.png") as image:
+        pixels = np.asarray(image)
+    with torch.no_grad():
+        reference = model(context().golden[3:4])[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(pixels, (reference * 255).round().numpy().astype(np.uint8))
+
+
+def test_published_shape_in_device_coordinates(tmp_path: Path) -> None:
+    model = student("pointwise", "ndc", size=(25, 36), factor=12)
+    manifest = export_bundle(model, "onnx", "fp16", context("ndc"), ExportConfig(), tmp_path / "onnx")
+    assert isinstance(manifest.region, Box)
+    assert manifest.image.alpha == "none"
+    with torch.no_grad():
+        pose = ahead(1, seed=9)
+        difference = open_bundle(tmp_path / "onnx").render(pose[0]) - model(pose)[0].permute(1, 2, 0)
+    assert difference.abs().max() < 0.01
+
+
+def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, model: NeLF) -> None:
+    folder = tmp_path / "onnx"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(ExportError, match=r"onnx fp16: the file disagrees .* view r_\d: .* dB, at least 120\.0 dB"):
+        export_bundle(model, "onnx", "fp16", context(), ExportConfig(min_psnr_fp16=120.0), folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "old"]
+
+
+def test_an_export_replaces_what_stood_there(tmp_path: Path, model: NeLF) -> None:
+    folder = tmp_path / "onnx"
+    folder.mkdir()
+    (folder / "old").touch()
+    export_bundle(model, "onnx", "fp32", context(), ExportConfig(), folder)
+    assert not (folder / "old").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
+
+
+def test_numbers_that_are_none_do_not_pass(tmp_path: Path, model: NeLF, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Session("a broken runtime", lambda pose: torch.full((1, 21, 28, 4), torch.nan))
+    targets = {"onnx": dataclasses.replace(TARGETS["onnx"], load=lambda path: broken)}
+    monkeypatch.setattr("nelf.export.bundle.TARGETS", targets)
+    with pytest.raises(ExportError, match=r"a broken runtime: view r_0: 0\.0 dB"):
+        export_bundle(model, "onnx", "fp32", context(), ExportConfig(), tmp_path / "onnx")
+
+
+def test_full_disk(tmp_path: Path, model: NeLF, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match="disk full while writing"):
+        export_bundle(model, "onnx", "fp32", context(), ExportConfig(), tmp_path / "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundles["onnx", "fp32"][0], folder)
+    with Image.open(folder / "golden/r_2.png") as image:
+        pixels = np.asarray(image).copy()
+    pixels[10, 10, 1] ^= 0x40
+    Image.fromarray(pixels).save(folder / "golden/r_2.png")
+    manifest = dataclasses.asdict(read_manifest(folder))
+    manifest["files"] = [dataclasses.asdict(file) for file in list_files(folder, "model.onnx")]
+    manifest["parity"].pop("reason")
+    write_json(folder / "manifest.json", manifest)
+    result = verify_bundle(folder)
+    assert not result.passed
+    assert result.reason is not None
+    assert "r_2" in result.reason
+
+
+def test_plan() -> None:
+    assert plan(["ios", "android", "onnx"], "auto") == [
+        ("ios", "fp16", "ios"),
+        ("android", "fp32", "android"),
+        ("android", "fp16", "android-fp16"),
+        ("onnx", "fp32", "onnx"),
+    ]
+    assert plan(["ios", "ios", "android"], "fp32") == [("ios", "fp32", "ios-fp32"), ("android", "fp32", "android")]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"targets": ["ios", "web"]}, "export.targets=web is not known; use one of ios, android, onnx"),
+        ({"precision": "int3"}, "export.precision=int3 is not known; use one of auto, fp32, fp16"),
+        ({"ios_deployment": "9"}, "export.ios_deployment=9 is not known; use one of 16, 17, 18"),
+        ({"golden_views": 3}, "export.golden_views=3 is too few"),
+    ],
+)
+def test_bad_configuration(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ExportConfig(**values)  # type: ignore[arg-type]
+
+
+def test_bad_requests(tmp_path: Path, model: NeLF) -> None:
+    with pytest.raises(ConfigError, match=r"export\.targets=web is not known; use one of ios, android, onnx"):
+        export_bundle(model, "web", "fp32", context(), ExportConfig(), tmp_path / "x")
+    with pytest.raises(ConfigError, match=r"export\.precision=fp8 is not known; use one of fp32, fp16"):
+        export_bundle(model, "onnx", "fp8", context(), ExportConfig(), tmp_path / "x")
+    few = dataclasses.replace(context(), golden=around(3), golden_names=("a", "b", "c"))
+    with pytest.raises(ConfigError, match="at least 8 golden poses"):
+        export_bundle(model, "onnx", "fp32", few, ExportConfig(), tmp_path / "x")
+    nowhere = dataclasses.replace(context(), golden=torch.full((8, 3, 4), torch.nan))
+    with pytest.raises(ConfigError, match="golden pose r_0 is no rigid camera pose"):
+        export_bundle(model, "onnx", "fp32", nowhere, ExportConfig(), tmp_path / "x")
+    named = dataclasses.replace(context(), golden_names=("../x", *(f"r_{i}" for i in range(7))))
+    with pytest.raises(ConfigError, match=r"fit for files, got \.\./x"):
+        export_bundle(model, "onnx", "fp32", named, ExportConfig(), tmp_path / "x")
+    assert not list(tmp_path.iterdir())

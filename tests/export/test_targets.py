@@ -1,0 +1,120 @@
+"""What is in the exported files: operations, precisions, names, bytes."""
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from nelf.errors import ExportError
+from nelf.export import TARGETS, ExportConfig, ExportGraph, coreml, export_bundle
+from nelf.export.mil import Program
+from nelf.export.quiet import quiet
+from nelf.storage import sha256
+from nelf.student import NeLF
+from tests.export.conftest import Exported
+from tests.export.networks import context, student
+
+
+def lite_operations(path: Path) -> Counter[str]:
+    with quiet("reading"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
+    return Counter(op["op_name"] for op in interpreter._get_ops_details())
+
+
+def test_lite_file_has_no_layout_copy(bundles: Exported) -> None:
+    operations = lite_operations(bundles["android", "fp32"][0] / "model.tflite")
+    assert operations["TRANSPOSE"] == 2, "one for each pixel shuffle"
+    assert operations["SIN"] == operations["COS"] == 2
+    assert operations["GELU"] == 5  # head, body block, three in the upsampler
+    assert not {name for name in operations if "BATCH" in name or name == "CUSTOM"}
+
+
+def test_lite_file_of_the_published_shape_has_no_transposition(tmp_path: Path) -> None:
+    target = TARGETS["android"]
+    path = tmp_path / target.file
+    target.convert(ExportGraph(student("pointwise"), target.layout), "fp32", path, "16")
+    operations = lite_operations(path)
+    assert operations["TRANSPOSE"] == 0
+    assert operations["TRANSPOSE_CONV"] == 3
+    assert operations["GELU"] == 1 + 1 + 3 * 2  # head, one body block, six blocks of the upsampler
+
+
+def test_lite_half_halves_the_weights(bundles: Exported) -> None:
+    sizes = [(bundles["android", precision][0] / "model.tflite").stat().st_size for precision in ("fp16", "fp32")]
+    parameters = bundles["android", "fp32"][1].student.parameters
+    assert sizes[1] - sizes[0] > 1.5 * parameters, "two bytes less for nearly every one"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_core_ml_keeps_trigonometry_in_fp32(bundles: Exported, precision: str) -> None:
+    program = Program(bundles["ios", precision][0] / "model.mlpackage")
+    dtypes: dict[str, set[str]] = {}
+    for op in program.operations:
+        if op.op_type != "const":
+            dtypes.setdefault(op.op_type, set()).update(np.dtype(_numpy(var)).name for var in op.outputs)
+    assert dtypes["sin"] == dtypes["cos"] == {"float32"}
+    assert dtypes["conv"] == {"float16" if precision == "fp16" else "float32"}
+    assert "batch_norm" not in dtypes
+
+
+def _numpy(var: Any) -> Any:
+    from coremltools.converters.mil.mil import types
+
+    return types.nptype_from_builtin(var.dtype)
+
+
+@pytest.mark.parametrize(("deployment", "specification"), [("16", 7), ("17", 8)])
+def test_core_ml_deployment(deployment: str, specification: int, tmp_path: Path, model: NeLF) -> None:
+    path = tmp_path / "model.mlpackage"
+    coreml.convert(ExportGraph(model), "fp16", path, deployment)
+    with quiet("reading"):
+        import coremltools as ct
+
+        spec = ct.models.MLModel(str(path), skip_model_load=True).get_spec()
+    assert spec.specificationVersion == specification
+    assert [i.name for i in spec.description.input] == ["pose"]
+    (output,) = spec.description.output
+    assert output.name == "image"
+    assert output.type.multiArrayType.dataType == ct.proto.FeatureTypes_pb2.ArrayFeatureType.FLOAT32
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_onnx_is_valid_and_says_nothing_of_this_machine(bundles: Exported, precision: str) -> None:
+    path = bundles["onnx", precision][0] / "model.onnx"
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    kinds = {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in model.graph.initializer if tensor.dims}
+    assert ("FLOAT16" in kinds) == (precision == "fp16")
+    assert str(Path.cwd()).encode() not in path.read_bytes()
+
+
+def test_same_model_gives_the_same_bytes(bundles: Exported, model: NeLF, tmp_path: Path) -> None:
+    for target, precision in (("ios", "fp16"), ("android", "fp32"), ("onnx", "fp32")):
+        export_bundle(model, target, precision, context(), ExportConfig(), tmp_path / target)
+        assert sha256(tmp_path / target) == sha256(bundles[target, precision][0]), target
+
+
+def test_core_ml_refuses_to_meet_tensorflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: NeLF) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "tensorflow" else None)
+    with pytest.raises(ExportError, match=r"tensorflow is installed.*pip uninstall tensorflow"):
+        export_bundle(model, "ios", "fp16", context(), ExportConfig(), tmp_path / "ios")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failing_converter_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: NeLF) -> None:
+    def broken(*_: object, **__: object) -> None:
+        print("noise of a converter")
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(torch.onnx, "export", broken)
+    with pytest.raises(ExportError, match=r"^the ONNX conversion failed: RuntimeError: two lines$"):
+        export_bundle(model, "onnx", "fp32", context(), ExportConfig(), tmp_path / "onnx")
+    assert not list(tmp_path.iterdir())

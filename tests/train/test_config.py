@@ -1,0 +1,81 @@
+"""What may be asked for, and what the schedules make of it."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from nelf.errors import ConfigError
+from nelf.train import FinetuneConfig, TrainConfig
+from nelf.train.schedule import Budget, LearningRate
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "adamm"}, r"train\.optimizer=adamm is not known; use one of adamw, adam, sgd"),
+        ({"loss": "l3"}, r"train\.loss=l3 is not known; use one of mse, l1, charbonnier"),
+        ({"schedule": "step"}, r"train\.schedule=step is not known; use one of constant, cosine, exponential"),
+        ({"minutes": None}, r"train\.steps and train\.minutes are both null; set one of them"),
+        ({"minutes": -1.0}, r"train\.minutes=-1\.0 must be above 0"),
+        ({"steps": 0}, r"train\.steps=0 must be above 0"),
+        ({"batch": 0}, r"train\.batch=0 is too small"),
+        ({"lr": 0.0}, r"train\.lr=0\.0 must be above 0"),
+        ({"warmup_lr": 1.0}, r"train\.warmup_lr=1\.0 must lie between 0 and train\.lr"),
+        ({"ema": 1.0}, r"train\.ema=1\.0 must be at least 0 and below 1"),
+        ({"checkpoint_every": 0.0}, r"train\.checkpoint_every=0\.0 must be above 0"),
+    ],
+)
+def test_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"minutes": None}, r"train\.finetune\.steps and train\.finetune\.minutes are both null"),
+        ({"patience": 0}, r"train\.finetune\.patience=0 is too small"),
+        ({"pseudo_fraction": 1.0}, r"train\.finetune\.pseudo_fraction=1\.0 .* train\.finetune\.enabled=false"),
+    ],
+)
+def test_finetune_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FinetuneConfig(**changes)
+
+
+def test_is_a_structured_config() -> None:
+    loaded = OmegaConf.merge(OmegaConf.structured(TrainConfig), {"steps": 5, "finetune": {"lr": 0.1}})
+    config = OmegaConf.to_object(loaded)
+    assert config == TrainConfig(steps=5, finetune=FinetuneConfig(lr=0.1))
+
+
+def test_every_field_is_documented() -> None:
+    import ast
+    import inspect
+
+    for kind in (TrainConfig, FinetuneConfig):
+        body = ast.parse(inspect.getsource(kind)).body[0].body
+        fields = [i for i, node in enumerate(body) if isinstance(node, ast.AnnAssign)]
+        assert len(fields) == len(dataclasses.fields(kind))
+        assert all(isinstance(body[i + 1], ast.Expr) for i in fields)
+
+
+def test_budget() -> None:
+    assert Budget(100, None).fraction(25, 1e9) == 0.25
+    assert Budget(None, 2.0).fraction(10**9, 30.0) == 0.25
+    both = Budget(100, 2.0)
+    assert both.fraction(50, 30.0) == 0.5
+    assert both.fraction(10, 60.0) == 0.5
+    assert both.fraction(0, 120.0) >= 1
+
+
+def test_cosine_ends_at_zero_by_steps_and_by_time() -> None:
+    rate = LearningRate("cosine", 2.0, 0.0, 10, 1)
+    assert rate.at(0, 0.0) == 0
+    assert rate.at(5, 0.0) == 1
+    assert rate.at(10, 0.0) == 2
+    assert rate.at(50, 0.5) == pytest.approx(1)
+    assert rate.at(100, 1.0) == pytest.approx(0)
+    assert rate.at(100, 1.1) == pytest.approx(0)  # a step that began just before the time was over

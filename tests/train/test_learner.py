@@ -1,0 +1,132 @@
+"""Steps that give no finite gradient."""
+
+from collections import deque
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nelf.devices import DeviceConfig, make_fabric
+from nelf.errors import NelfError
+from nelf.train import learner as learner_module
+from nelf.train.feed import Batch, CachedViews, MemoryBudget
+from nelf.train.learner import BAD_STEPS, Learner
+from nelf.train.losses import image_loss
+from tests.train import tiny
+
+
+class Fault:
+    """Stands in for `image_loss`; gives NaN while `active`."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.calls = 0
+
+    def __call__(self, name: str, predicted: Tensor, truth: Tensor) -> Tensor:
+        self.calls += 1
+        return image_loss(name, predicted, truth) * (float("nan") if self.active else 1.0)
+
+
+@pytest.fixture
+def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
+    fault = Fault()
+    monkeypatch.setattr(learner_module, "image_loss", fault)
+    return fault
+
+
+def make_learner(**changes: object) -> Learner:
+    return Learner(tiny.student(), tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu")))
+
+
+def batch() -> Batch:
+    return CachedViews(tiny.views(4), 4, MemoryBudget(1.0)).batch(range(4))
+
+
+def weights(learner: Learner) -> list[Tensor]:
+    return [v.clone() for v in (*learner.model.state_dict().values(), *learner.average.model().state_dict().values())]
+
+
+def equal(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_bad_step_changes_nothing(fault: Fault) -> None:
+    learner = make_learner()
+    assert learner.step(batch(), 1e-3, 0) is not None
+    before = weights(learner)
+    fault.active = True
+    assert learner.step(batch(), 1e-3, 1) is None
+    assert equal(before, weights(learner))
+    fault.active = False
+    assert learner.step(batch(), 1e-3, 2) is not None
+    assert not equal(before, weights(learner))
+    assert learner.rate_factor == 1
+
+
+def test_many_bad_steps_go_back_with_half_the_rate(fault: Fault, capsys: pytest.CaptureFixture[str]) -> None:
+    learner = make_learner()
+    start = weights(learner)
+    for step in range(3):
+        learner.step(batch(), 1e-3, step)
+    fault.active = True
+    for step in range(BAD_STEPS):
+        assert not equal(start, weights(learner))
+        learner.step(batch(), 1e-3, step)
+    assert equal(start, weights(learner))  # the last snapshot: steps are fewer than SNAPSHOT_EVERY
+    assert learner.rate_factor == 0.5
+    assert f"no finite gradient in the last {BAD_STEPS} steps" in capsys.readouterr().out
+    fault.active = False
+    learner.step(batch(), 1e-3, 0)
+    assert learner.optimizer.param_groups[0]["lr"] == 0.5e-3
+
+
+def test_spoilt_statistics_go_back_at_once(fault: Fault) -> None:
+    network = tiny.student(body="pointwise", upsampler="transposed", factor=8, width=16)
+    learner = Learner(network, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu")))
+    fault.active = True
+    torch.nn.init.constant_(network.body.head[0].weight, float("inf"))
+    learner.step(batch(), 1e-3, 0)
+    assert all(bool(v.isfinite().all()) for v in weights(learner))
+
+
+def test_divergence_ends_with_advice(fault: Fault) -> None:
+    learner = make_learner()
+    fault.active = True
+    views = batch()
+    with pytest.raises(NelfError, match=r"training diverges.*train\.lr"):
+        deque(learner.step(views, 1e-3, step) for step in range(1000))
+
+
+def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
+    step = Learner.step
+
+    def spell(self: Learner, *args: object, **kwargs: object) -> object:
+        fault.active = 4 <= fault.calls < 4 + BAD_STEPS
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "step", spell)
+    model = tiny.run(tmp_path, steps=30)
+    assert all(bool(v.isfinite().all()) for v in model.state_dict().values())
+    assert fault.calls == 36
+
+
+def test_mixed_precision_does_not_round_the_poses() -> None:
+    """bfloat16 poses would be wrong by parts in a hundred; the loss of the first step must be that of float32."""
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        fabric = make_fabric(DeviceConfig(accelerator="cpu", precision=precision))
+        result = Learner(tiny.student(), tiny.config(), fabric).step(batch(), 1e-3, 0)
+        assert result is not None
+        losses.append(float(result[0]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
+def test_layout_changes_no_values() -> None:
+    results = []
+    for channels_last in (True, False):
+        learner = make_learner(channels_last=channels_last)
+        result = learner.step(batch(), 1e-3, 0)
+        assert result is not None
+        results.append(float(result[0]))
+    assert results[0] == pytest.approx(results[1], rel=1e-5)  # float32 sums in another order

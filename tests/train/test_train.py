@@ -1,0 +1,131 @@
+"""Both stages from outside: what is learnt, what is written, what is refused."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nelf.errors import NelfError, SceneError
+from nelf.student import NeLF
+from nelf.train import FinetuneConfig, TrainConfig
+from nelf.train.feed import CachedViews, MemoryBudget
+from nelf.train.validate import validate
+from tests.train import tiny
+
+
+def quality(model: NeLF, seed: int = 3, channels: int = 4) -> float:
+    return validate(model, CachedViews(tiny.views(3, seed, channels), channels, MemoryBudget(1.0)), 4)[0]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("loss", ["mse", "charbonnier"])
+def test_learns(tmp_path: Path, channels: int, loss: str) -> None:
+    before = quality(tiny.student(channels).eval(), channels=channels)
+    model = tiny.run(tmp_path, tiny.student(channels), steps=250, ema=0.95, loss=loss)
+    after = quality(model, channels=channels)
+    # A flat image of the mean colour has 12 dB (RGBA) and 18 dB (RGB); 150 steps reach 24 to 27 dB.
+    assert after > before + 6
+    assert after > 22
+    assert not model.training
+
+
+def test_writes_only_what_it_says(tmp_path: Path) -> None:
+    tiny.run(tmp_path / "student")
+    assert {p.name for p in (tmp_path / "student").iterdir()} == {"checkpoints", "tensorboard", "history.json"}
+    history = json.loads((tmp_path / "student" / "history.json").read_text())
+    assert [(e["stage"], e["step"]) for e in history] == [
+        (1, 5), (1, 10), (1, 12), (2, 12), (2, 14), (2, 16), (2, 18),
+    ]  # fmt: skip
+    assert all(set(e) == {"stage", "step", "seconds", "val_psnr"} for e in history)
+    assert len(list((tmp_path / "student" / "checkpoints").iterdir())) == 2
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tiny.run(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0}).Reload()
+    scalars = {"loss", "train_psnr", "val_psnr", "learning_rate", "views_per_second"}
+    assert scalars <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"] == ["val: prediction, truth"]
+
+
+def test_stage_two_keeps_the_weights_of_stage_one_when_it_makes_them_worse(tmp_path: Path) -> None:
+    first = tiny.run(tmp_path / "a", steps=60, finetune=FinetuneConfig(enabled=False))
+    ruinous = FinetuneConfig(steps=8, minutes=None, lr=1.0, val_every=2, warmup_steps=0, patience=2)
+    both = tiny.run(tmp_path / "b", steps=60, finetune=ruinous)
+    assert tiny.same_weights(first, both)
+    history = json.loads((tmp_path / "b" / "history.json").read_text())
+    assert [e["step"] for e in history if e["stage"] == 2] == [60, 62, 64]  # ended by patience, not by its 8 steps
+
+
+def test_stage_two_improves_where_pseudo_views_differ_from_the_real_ones(tmp_path: Path) -> None:
+    def darkened(index: int) -> np.ndarray:
+        return (tiny.images(24, 1, 4)[index] * [0.5, 0.5, 0.5, 1]).astype(np.uint8)
+
+    real = tiny.views(8, 2)
+    dark = dataclasses.replace(tiny.views(24, 1), read=darkened)
+    tune = FinetuneConfig(steps=60, minutes=None, lr=2e-3, val_every=10, pseudo_fraction=0.25)
+    before = tiny.run(tmp_path / "a", pseudo=dark, real=real, steps=100, finetune=FinetuneConfig(enabled=False))
+    after = tiny.run(tmp_path / "b", pseudo=dark, real=real, steps=100, finetune=tune)
+    assert quality(after) > quality(before) + 1
+
+
+def test_without_validation_views_there_is_no_stage_two(tmp_path: Path) -> None:
+    model = tiny.run(tmp_path / "a", val=tiny.views(1).select([]))
+    assert tiny.same_weights(model, tiny.run(tmp_path / "b", finetune=FinetuneConfig(enabled=False)))
+
+
+def test_ema_zero_keeps_the_weights_themselves(tmp_path: Path) -> None:
+    model = tiny.student()
+    result = tiny.run(tmp_path, model, ema=0.0, finetune=FinetuneConfig(enabled=False))
+    assert tiny.same_weights(model, result)
+
+
+def test_official_recipe(tmp_path: Path) -> None:
+    """AdamW 5e-4, warm-up from 1e-4 over 200 steps, by ten every 500k steps, ten views, MSE, jitter, no average."""
+    official = TrainConfig(
+        steps=600_000,
+        minutes=None,
+        batch=10,
+        lr=5e-4,
+        schedule="exponential",
+        warmup_steps=200,
+        warmup_lr=1e-4,
+        decay_steps=500_000,
+        jitter=True,
+        ema=0.0,
+        finetune=FinetuneConfig(enabled=False),
+    )
+    rate = official.rate
+    assert rate.at(0, 0.0) == pytest.approx(1e-4)
+    assert rate.at(100, 0.0) == pytest.approx(3e-4)
+    assert rate.at(200, 0.0) == pytest.approx(5e-4, rel=1e-2)
+    assert rate.at(500_000, 0.8) == pytest.approx(5e-5)
+    official.steps = 3
+    network = tiny.student(body="pointwise", upsampler="transposed", factor=8, width=16)
+    tiny.run(tmp_path, network, config=official)
+
+
+@pytest.mark.parametrize("changes", [{"grad_clip": 0.1}, {"optimizer": "sgd"}, {"optimizer": "adam"}, {"loss": "l1"}])
+def test_options_run(tmp_path: Path, changes: dict[str, object]) -> None:
+    tiny.run(tmp_path, **changes)
+
+
+def test_batch_may_be_larger_than_the_scene(tmp_path: Path) -> None:
+    tiny.run(tmp_path, pseudo=tiny.views(2), real=tiny.views(1), batch=5)
+
+
+def test_no_pseudo_views(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="nelf distill"):
+        tiny.run(tmp_path, pseudo=tiny.views(1).select([]))
+
+
+def test_views_of_another_size_or_without_alpha(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"'r_\d+' is 16x16x3, but the student is made for 16x16x4"):
+        tiny.run(tmp_path, tiny.student(4), pseudo=tiny.views(4, channels=3))
+    larger = dataclasses.replace(tiny.views(4), height=32, width=32)
+    with pytest.raises(NelfError, match="32x32"):
+        tiny.run(tmp_path, pseudo=larger)
