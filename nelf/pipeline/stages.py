@@ -107,7 +107,17 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
     with record.making(print_, [STUDENT.name]):
         student = new_student(run)
         scene, pseudo = run.scene, pseudo_scene(run).train
-        student = train(student, pseudo, scene.train, scene.val, run.config.train, record.folder, run.fabric, stop)
+        student = train(
+            student,
+            pseudo,
+            scene.train,
+            scene.val,
+            run.config.train,
+            record.folder,
+            run.fabric,
+            stop,
+            compiled=run.config.device.compile,
+        )
         save_student(run.folder / STUDENT, student)
 
 
