@@ -1,8 +1,9 @@
 """The whole way, from photos to verified bundles: configuration, run folders and stages. Only `cli` stands above it."""
 
+from nelf.pipeline.bundles import export_to
 from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
 from nelf.pipeline.run import Run, is_run, quoted
-from nelf.pipeline.stages import STAGES, export_to, new_student
+from nelf.pipeline.stages import STAGES, new_student
 
 __all__ = [
     "STAGES",

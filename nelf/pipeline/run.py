@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ from nelf.pipeline.record import fingerprint
 from nelf.storage import sha256, write_bytes, write_json
 
 SETTINGS = "run.json"
+TEACHER = Path("teacher/teacher.safetensors")
+PSEUDO = Path("pseudo")
+STUDENT = Path("student/student.safetensors")
+EXPORT = Path("export")
+
+Say = Callable[[str], None]
+"""Shows one line to the user."""
 
 
 class Run:
     """Configuration, scene and folder of one run.
 
-    Where `composed` is the whole configuration as Hydra gave it, `overrides` what the user asked for to get it.
+    composed: the whole configuration as Hydra gave it. overrides: what the user asked for to get it.
     """
 
     def __init__(self, composed: DictConfig, config: Config, scene: Scene, overrides: Sequence[str]) -> None:
@@ -80,8 +88,6 @@ def is_run(folder: Path) -> bool:
 
 def read_overrides(folder: Path) -> list[str]:
     """What the user asked for when the run was made."""
-    import json
-
     try:
         content: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
         return [str(override) for override in content["overrides"]]

@@ -1,0 +1,77 @@
+"""The export stage: a run's student as bundles."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nelf import export as exporting
+from nelf.distill import pseudo_poses
+from nelf.pipeline.record import StageRecord, digest, fingerprint
+from nelf.pipeline.run import STUDENT, Run, Say
+from nelf.storage import sha256
+from nelf.student import load_student
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+def export_to(run: Run, folder: Path, say: Say) -> list[Path]:
+    """Export the run's student; a bundle that is current is left alone. Returns the bundles' folders."""
+    config, context = run.config.export, bundle_context(run)
+    made = []
+    for target, precision, name in exporting.plan(config.targets, config.precision):
+        record = StageRecord(folder / f".{name}")
+        print_ = fingerprint(
+            stage="export",
+            context=_plain(context),
+            config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
+        )
+        bundle = folder / name
+        made.append(bundle)
+        if record.is_current(print_) and record.content.get("bundle") == digest(bundle):
+            say(f"export: {name} is up to date")
+            continue
+        with record.making(print_, []):
+            student = load_student(run.folder / STUDENT)
+            manifest = exporting.export_bundle(student, target, precision, context, config, bundle)
+            record.content["bundle"] = sha256(bundle)
+        parity = manifest.parity
+        say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
+    return made
+
+
+def bundle_context(run: Run) -> exporting.BundleContext:
+    """What bundles say about the run's scene."""
+    scene = run.scene
+    golden, names = golden_poses(run)
+    return exporting.BundleContext(
+        name=scene.name,
+        kind=scene.kind.value,
+        up=scene.up,
+        focus=scene.center,
+        near=scene.near,
+        far=scene.far,
+        background=WHITE,
+        train=scene.train.c2w,
+        golden=golden,
+        golden_names=names,
+        provenance={"checkpoint": sha256(run.folder / STUDENT), "config": dataclasses.asdict(run.config)},
+    )
+
+
+def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
+    """Poses that no training saw: test views, evenly spread; where there are too few, new poses of the same region."""
+    scene, count = run.scene, run.config.export.golden_views
+    chosen = [round(i * (len(scene.test) - 1) / max(count - 1, 1)) for i in range(count)]
+    test = scene.test.select(sorted(set(chosen)))
+    missing = range(count - len(test))
+    config = dataclasses.replace(run.config.distill, seed=run.config.distill.seed + 1)
+    more = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.up, config, missing)
+    return torch.cat([test.c2w, more]), (*test.names, *(f"new_{i}" for i in missing))
+
+
+def _plain(context: exporting.BundleContext) -> dict[str, Any]:
+    values = {item.name: getattr(context, item.name) for item in dataclasses.fields(context)}
+    return {key: value.tolist() if isinstance(value, Tensor) else value for key, value in values.items()}

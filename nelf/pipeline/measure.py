@@ -1,0 +1,116 @@
+"""The evaluation stage's work: every model of a run on the test views, the orbit video and the report."""
+
+import functools
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nelf import evaluate as evaluation
+from nelf import export as exporting
+from nelf.pipeline.record import StageRecord
+from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run
+from nelf.progress import ProgressLine
+from nelf.student import NeLF, count_macs, count_parameters, load_student
+from nelf.teacher import load_teacher, render_image
+
+
+def measure(run: Run, bundles: dict[str, Path]) -> None:
+    scene, folder = run.scene, run.folder / evaluation.EVAL_FOLDER
+    student = load_student(run.folder / STUDENT).to(run.fabric.device)
+    models: dict[str, evaluation.Renderer] = {}
+    if (run.folder / TEACHER).is_file():
+        models["teacher"] = _teacher_renderer(run)
+    models["student"] = functools.partial(_render_student, student)
+    for name, path in bundles.items():
+        models[name] = _bundle_renderer(exporting.open_bundle(path))
+    total = float(len(models) * len(scene.test))
+    with ProgressLine("eval", total, "views") as line:
+        order = {name: i for i, name in enumerate(models)}
+        evaluation.evaluate(
+            models,
+            scene.test,
+            folder,
+            run.config.eval,
+            progress=lambda name, done, count: line.update(float(order[name] * count + done), model=name),
+        )
+    frames = run.config.eval.video_frames
+    if frames:
+        poses = evaluation.orbit_poses(scene.kind, scene.train.c2w, scene.center, scene.up, frames)
+        lens = scene.train.intrinsics.mean(0)
+        pictures = (evaluation.to_8bit(_render_student(student, pose, lens)) for pose in poses)
+        evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures, run.config.eval.video_fps)
+
+
+def _teacher_renderer(run: Run) -> evaluation.Renderer:
+    teacher = load_teacher(run.folder / TEACHER).to(run.fabric.device)
+    height, width = run.scene.size
+
+    def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
+        seen = render_image(teacher, c2w, intrinsics, height, width)
+        return torch.cat([seen.rgb, seen.alpha[..., None]], dim=-1) if run.scene.channels == 4 else seen.rgb
+
+    return render
+
+
+@torch.no_grad()
+def _render_student(student: NeLF, c2w: Tensor, intrinsics: Tensor) -> Tensor:
+    device = student.columns.device
+    return student(c2w[None].to(device), intrinsics[None].to(device))[0].permute(1, 2, 0).cpu()
+
+
+def _bundle_renderer(bundle: exporting.Bundle) -> evaluation.Renderer:
+    return lambda c2w, intrinsics: bundle.render(c2w)
+
+
+def write_run_report(run: Run, bundles: dict[str, Path]) -> None:
+    """report.html of the run."""
+    student = load_student(run.folder / STUDENT)
+    models = {
+        "teacher": evaluation.ModelInfo(label="teacher", bytes=_size(run.folder / TEACHER)),
+        "student": evaluation.ModelInfo(
+            label=f"student {run.config.student.name}",
+            bytes=_size(run.folder / STUDENT),
+            precision="fp32",
+            parameters=count_parameters(student),
+            macs=count_macs(student),
+        ),
+    }
+    for name, folder in bundles.items():
+        manifest = exporting.read_manifest(folder)
+        parity = manifest.parity
+        models[name] = evaluation.ModelInfo(
+            label=name,
+            bytes=_size(folder / manifest.model.path),
+            precision=manifest.precision,
+            parity=f"{parity.psnr_min:.1f} dB to PyTorch" if parity.status == "passed" else f"not run: {parity.reason}",
+            parameters=manifest.student.parameters,
+            macs=manifest.student.macs,
+        )
+    folders = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent, "eval": Path("eval")}
+    seconds = {stage: StageRecord(run.folder / folder).seconds for stage, folder in folders.items()}
+    height, width = run.scene.size
+    scene = run.scene
+    evaluation.write_report(
+        run.folder,
+        evaluation.RunInfo(
+            name=run.folder.name,
+            scene=[
+                ("format", scene.format),
+                ("kind", f"{scene.kind.value}: {scene.kind_reason}"),
+                ("views", ", ".join(f"{len(views)} {split}" for split, views in scene.splits.items())),
+                ("image size", f"{width} x {height}, {'RGBA' if scene.channels == 4 else 'RGB'}"),
+            ],
+            models=models,
+            stage_seconds={stage: value for stage, value in seconds.items() if value},
+            config_yaml=(run.folder / "config.yaml").read_text(),
+            commands=[" ".join(["nelf run", scene.root.name, *run.overrides[1:]])],
+            report_views=run.config.eval.report_views,
+        ),
+    )
+
+
+def _size(path: Path) -> int | None:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.is_file() else None

@@ -1,0 +1,88 @@
+"""Configuration: every shipped file composes, and every mistake is one line that says what was meant."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from nelf.errors import ConfigError
+from nelf.pipeline import Config, as_yaml, compose_config, config_folder, typed
+from nelf.teacher import HashGridConfig, VanillaConfig
+
+SCENE = "scene.path=photos"
+
+
+def groups() -> list[str]:
+    """group=choice of every YAML file in configs/."""
+    root = config_folder()
+    files = (path.relative_to(root).with_suffix("") for path in sorted(root.rglob("*.yaml")))
+    return [f"{file.parts[0]}={'/'.join(file.parts[1:])}" for file in files if len(file.parts) > 1]
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        typed(compose_config([SCENE, *overrides]))
+    message = str(refused.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize("choice", groups())
+def test_every_shipped_file_composes(choice: str) -> None:
+    assert isinstance(typed(compose_config([SCENE, choice])), Config)
+
+
+@pytest.mark.parametrize("path", sorted(config_folder().glob("experiment/**/*.yaml")), ids=lambda path: path.stem)
+def test_experiments_say_how_to_run_them(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert lines[1].startswith("# nelf ")
+
+
+def test_the_schema_of_the_teacher_follows_its_name() -> None:
+    assert isinstance(typed(compose_config([SCENE])).teacher, HashGridConfig)
+    config = typed(compose_config([SCENE, "teacher=vanilla", "teacher.depth=4"]))
+    assert isinstance(config.teacher, VanillaConfig)
+    assert config.teacher.depth == 4
+    assert "teacher.levels" in refusal("teacher=vanilla", "teacher.levels=4")
+
+
+def test_yaml_composes_to_the_same() -> None:
+    composed = compose_config([SCENE, "train.steps=7"])
+    assert OmegaConf.create(as_yaml(composed)) == composed
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.stepz=3", "Did you mean train.steps?"),
+        ("train.finetune.minute=3", "Did you mean train.finetune.minutes?"),
+        ("distil.views=3", "Did you mean distill.views?"),
+        ("teacher.iteration=3", "Did you mean teacher.iterations?"),
+        ("scene.down_scale=3", "Did you mean scene.downscale?"),
+        ("zzz=3", "`nelf run SCENE --cfg job` prints all keys."),
+        ("train.steps=many", "'many'"),
+        ("train.steps=[", "train.steps=["),
+        ("student=xxl", "xxl"),
+        ("experiment=smok", "smok"),
+        ("teacher=plenoxels", "plenoxels"),
+        ("train.steps", "train.steps"),
+        ("teacher.name=plenoxels", "plenoxels"),
+    ],
+)
+def test_mistakes(override: str, expected: str) -> None:
+    assert expected in refusal(override)
+
+
+def test_unknown_choices_list_the_known() -> None:
+    message = refusal("student=xxl")
+    for name in ("s", "m", "l", "mobiler2l"):
+        assert f"{name}" in message.split("xxl", 1)[1]
+    assert "hashgrid" in refusal("teacher=plenoxels")
+    assert "smoke" in refusal("experiment=smok")
+
+
+def test_without_a_scene() -> None:
+    with pytest.raises(ConfigError, match=r"scene\.path"):
+        typed(compose_config([]))

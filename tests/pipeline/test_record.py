@@ -1,0 +1,122 @@
+"""Stage records: work is skipped exactly when its inputs and its outputs are what they were."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nelf.pipeline import record as record_module
+from nelf.pipeline.record import RECORD, StageRecord, digest, fingerprint
+
+PRINT = "inputs"
+
+
+def make(folder: Path, print_: str = PRINT, content: bytes = b"result", reuse: bool = False) -> None:
+    with StageRecord(folder).making(print_, ["out.bin", "images"], reuse=reuse):
+        (folder / "images").mkdir(exist_ok=True)
+        (folder / "images" / "0.png").write_bytes(b"pixels")
+        (folder / "out.bin").write_bytes(content)
+
+
+def current(folder: Path, print_: str = PRINT) -> bool:
+    return StageRecord(folder).is_current(print_)
+
+
+def test_skipped_when_current(tmp_path: Path) -> None:
+    assert not current(tmp_path / "stage")
+    make(tmp_path / "stage")
+    assert current(tmp_path / "stage")
+    (tmp_path / "stage" / "log.txt").write_text("not an output")
+    assert current(tmp_path / "stage")
+
+
+@pytest.mark.parametrize("name", ["out.bin", "images/0.png"])
+def test_done_again_when_an_output_byte_changes(tmp_path: Path, name: str) -> None:
+    make(tmp_path)
+    (tmp_path / name).write_bytes(b"resulT")
+    assert not current(tmp_path)
+
+
+def test_done_again_when_an_output_is_removed_or_added(tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / "images" / "1.png").write_bytes(b"stranger")
+    assert not current(tmp_path)
+    make(tmp_path, reuse=True)
+    assert current(tmp_path)
+    (tmp_path / "out.bin").unlink()
+    assert not current(tmp_path)
+
+
+def test_done_again_when_inputs_change(tmp_path: Path) -> None:
+    make(tmp_path)
+    assert not current(tmp_path, "other inputs")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"fingerprint": "inputs"}', '{"outputs": {}}', "\x00\x01"])
+def test_done_again_when_the_record_is_damaged(tmp_path: Path, content: str) -> None:
+    make(tmp_path)
+    (tmp_path / RECORD).write_text(content)
+    assert not current(tmp_path)
+    make(tmp_path)
+    assert current(tmp_path)
+
+
+def test_fingerprint_tells_inputs_and_versions_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fingerprint(stage="train", config={"steps": 1, "lr": 0.1})
+    assert first == fingerprint(config={"lr": 0.1, "steps": 1}, stage="train")
+    assert first != fingerprint(stage="train", config={"steps": 2, "lr": 0.1})
+    assert first != fingerprint(stage="teach", config={"steps": 1, "lr": 0.1})
+    monkeypatch.setattr(record_module, "__version__", "99.0")
+    assert first != fingerprint(stage="train", config={"steps": 1, "lr": 0.1})
+
+
+def test_digest(tmp_path: Path) -> None:
+    assert digest(tmp_path / "absent") is None
+    (tmp_path / "file").write_text("x")
+    assert digest(tmp_path / "file") != digest(tmp_path)
+
+
+def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 107.0, 500.0, 503.0])
+    monkeypatch.setattr(record_module.time, "monotonic", lambda: next(clock))
+
+    def interrupted() -> None:
+        with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+            (tmp_path / "checkpoint").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not current(tmp_path)
+    assert StageRecord(tmp_path).seconds == 7
+    with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+        assert (tmp_path / "checkpoint").read_text() == "half"
+        (tmp_path / "out.bin").write_text("whole")
+    assert current(tmp_path)
+    assert StageRecord(tmp_path).seconds == 10
+
+
+def test_redone_work_is_not_current_until_it_is_finished(tmp_path: Path) -> None:
+    make(tmp_path)
+    with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+        assert not current(tmp_path)
+
+
+def test_leftovers_of_other_inputs_are_removed(tmp_path: Path) -> None:
+    make(tmp_path)
+    with StageRecord(tmp_path).making("other inputs", []):
+        assert [p.name for p in tmp_path.iterdir()] == [RECORD]
+        assert StageRecord(tmp_path).seconds == 0
+
+
+def test_a_stage_may_sort_leftovers_out_itself(tmp_path: Path) -> None:
+    make(tmp_path)
+    with StageRecord(tmp_path).making("other inputs", [], reuse=True):
+        assert (tmp_path / "images" / "0.png").exists()
+
+
+def test_the_record_is_readable(tmp_path: Path) -> None:
+    make(tmp_path)
+    content = json.loads((tmp_path / RECORD).read_text())
+    assert content["fingerprint"] == PRINT
+    assert sorted(content["outputs"]) == ["images", "out.bin"]

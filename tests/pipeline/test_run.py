@@ -1,0 +1,141 @@
+"""Runs: opened from a scene or from their own folder, with the defaults of the scene's kind."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nelf.data import Kind
+from nelf.errors import ConfigError
+from nelf.pipeline import Run, is_run, quoted
+from nelf.pipeline import config as config_module
+from nelf.pipeline.bundles import golden_poses
+from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene
+
+
+@pytest.fixture(scope="module")
+def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_blender_scene(tmp_path_factory.mktemp("scenes") / "ball", views=(8, 2, 2))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> str:
+    return f"runs={tmp_path / 'runs'}"
+
+
+def test_named_after_the_scene(ball: Path, runs: str, tmp_path: Path) -> None:
+    run = Run.open(ball, [runs])
+    assert run.folder == tmp_path / "runs" / "ball"
+    assert run.scene.kind is Kind.OBJECT
+    assert run.bounded
+    assert not run.folder.exists()  # looking writes nothing
+    assert Run.open(ball, [runs, "name=other"]).folder == tmp_path / "runs" / "other"
+    assert Run.open(ball, [runs, "scene.name=thing"]).folder == tmp_path / "runs" / "thing"
+
+
+def test_opened_from_its_folder_with_what_was_asked_for(ball: Path, runs: str) -> None:
+    first = Run.open(ball, [runs, "train.steps=7", "student=s"])
+    assert not is_run(first.folder)
+    first.prepare()
+    assert is_run(first.folder)
+    again = Run.open(first.folder, ["train.steps=9"])
+    assert again.folder == first.folder
+    assert again.scene.root == first.scene.root
+    assert again.config.train.steps == 9
+    assert again.config.student == first.config.student
+    again.prepare()
+    assert Run.open(first.folder, []).config.train.steps == 9
+
+
+def test_damaged_settings(ball: Path, runs: str) -> None:
+    run = Run.open(ball, [runs])
+    run.prepare()
+    for content in ("{", "[]", "{}", '{"overrides": 3}'):
+        (run.folder / "run.json").write_text(content)
+        with pytest.raises(ConfigError, match=r"run\.json is damaged .*give the scene's folder"):
+            Run.open(run.folder, [])
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "it's", "a,b=[c]{d}", "back\\slash", "${x}", "äöü", "#1"])
+def test_any_folder_name(tmp_path: Path, name: str, runs: str) -> None:
+    scene = make_blender_scene(tmp_path / name, views=(3, 1, 1))
+    run = Run.open(scene, [runs])
+    assert run.scene.root == scene
+    run.prepare()
+    assert Run.open(run.folder, []).scene.root == scene
+
+
+def test_quoted_is_taken_literally() -> None:
+    assert quoted("it's") == "'it\\'s'"
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        (Kind.OBJECT, make_blender_scene),
+        (Kind.FORWARD_FACING, make_llff_scene),
+        (Kind.UNBOUNDED, make_nerfstudio_scene),
+    ],
+)
+def test_defaults_of_the_kind(
+    kind: Kind, make: object, tmp_path: Path, runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of configs/ in which each kind has its own default, so that the test does not depend on the shipped."""
+    import shutil
+
+    configs = tmp_path / "configs"
+    shutil.copytree(config_module.config_folder(), configs)
+    for number, one in enumerate(Kind):
+        text = f"# @package _global_\ndistill:\n  views: {100 + number}\n"
+        (configs / "kind" / f"{one.value}.yaml").write_text(text)
+    monkeypatch.setattr(config_module, "config_folder", lambda: configs)
+    scene = make(tmp_path / "scene")  # type: ignore[operator]
+    run = Run.open(scene, [runs])
+    assert run.scene.kind is kind
+    assert run.config.distill.views == 100 + list(Kind).index(kind)
+    assert Run.open(scene, [runs, "distill.views=7"]).config.distill.views == 7
+    assert Run.open(scene, [runs, "experiment=smoke"]).config.distill.views == 12
+    forced = Run.open(scene, [runs, "scene.kind=unbounded"])
+    assert forced.scene.kind is Kind.UNBOUNDED
+    assert forced.config.distill.views == 100 + list(Kind).index(Kind.UNBOUNDED)
+
+
+def test_scene_digest(ball: Path, runs: str, tmp_path: Path) -> None:
+    """What the scene looks like counts, and how it is read; not where it lies."""
+    import shutil
+
+    digest = Run.open(ball, [runs]).scene_digest
+    copy = tmp_path / "elsewhere" / "ball"
+    shutil.copytree(ball, copy)
+    assert Run.open(copy, [runs]).scene_digest == digest
+    assert Run.open(ball, [runs, "scene.downscale=2"]).scene_digest != digest
+    image = copy / "train" / "r_0.png"
+    image.write_bytes((copy / "train" / "r_1.png").read_bytes())
+    assert Run.open(copy, [runs]).scene_digest != digest
+
+
+def test_golden_poses_are_test_views(tmp_path: Path, runs: str) -> None:
+    scene = make_blender_scene(tmp_path / "many", views=(4, 1, 20))
+    run = Run.open(scene, [runs])
+    poses, names = golden_poses(run)
+    assert len(poses) == len(names) == len(set(names)) == 8
+    assert names[0] == run.scene.test.names[0]
+    assert names[-1] == run.scene.test.names[-1]
+    for pose, name in zip(poses, names, strict=True):
+        assert torch.equal(pose, run.scene.test.c2w[run.scene.test.names.index(name)])
+
+
+@pytest.mark.parametrize("count", [8, 11])
+@pytest.mark.parametrize("make", [make_blender_scene, make_llff_scene, make_nerfstudio_scene])
+def test_golden_poses_where_test_views_are_few(tmp_path: Path, make: object, count: int, runs: str) -> None:
+    scene = make(tmp_path / "few")  # type: ignore[operator]
+    run = Run.open(scene, [runs, f"export.golden_views={count}"])
+    assert len(run.scene.test) < 8
+    poses, names = golden_poses(run)
+    assert len(poses) == len(names) == len(set(names)) == count
+    assert names[: len(run.scene.test)] == run.scene.test.names
+    seen = torch.cat([run.scene.train.c2w, run.scene.val.c2w])
+    distance = (poses[:, None] - seen).abs().amax(dim=(-1, -2)).min(dim=1).values
+    assert (distance > 1e-3).all()  # no training saw them
+    assert torch.equal(golden_poses(run)[0], poses)

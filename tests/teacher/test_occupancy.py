@@ -1,0 +1,88 @@
+"""Occupancy: what is carved is empty, what is dense is found, and nothing is skipped before it was asked."""
+
+import pytest
+import torch
+
+from nelf.teacher.march import march
+from nelf.teacher.occupancy import OccupancyGrid
+from nelf.teacher.space import Space
+from nelf.teacher.teach import space_of
+from tests.scenes import BALL_RADIUS
+from tests.teacher import tiny
+from tests.teacher.spaces import SPACES, some_rays
+
+
+def centres(grid: OccupancyGrid) -> torch.Tensor:
+    """[resolution^3, 3] in the unit cube, in the order of density.view(-1)."""
+    return (torch.cartesian_prod(*[torch.arange(grid.resolution)] * 3) + 0.5) / grid.resolution
+
+
+@pytest.fixture(scope="module")
+def carved() -> tuple[OccupancyGrid, Space]:
+    scene = tiny.scene("object")
+    space, grid = space_of(scene), OccupancyGrid(64)
+    grid.carve(scene.train, space)
+    return grid, space
+
+
+def test_carving_keeps_the_ball_and_removes_most_of_the_rest(carved: tuple[OccupancyGrid, Space]) -> None:
+    grid, space = carved
+    distance = space.from_cube(centres(grid)).norm(dim=1)
+    kept = grid.density.view(-1) > 0
+    half_diagonal = 3**0.5 / grid.resolution * float(space.parameters[3])
+    assert kept[distance < BALL_RADIUS + half_diagonal].all()  # every cell that the ball may touch
+    # A pixel is 0.12 wide at the ball, and alpha reaches a pixel beyond its edge.
+    clear = distance > BALL_RADIUS + 0.3
+    assert clear.float().mean() > 0.3
+    assert kept[clear].float().mean() < 0.25
+    assert torch.equal(grid.allowed.sort().values, kept.nonzero()[:, 0])
+
+
+def test_carved_cells_stay_empty(carved: tuple[OccupancyGrid, Space]) -> None:
+    grid = carved[0]
+    before = grid.density.view(-1) > 0
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(12):
+        grid.update(lambda points: torch.full((len(points),), 7.0), generator)
+    assert torch.equal(grid.density.view(-1) > 0, before)
+    assert (grid.density.view(-1)[before] == 7).all()
+    assert grid.mean.item() == pytest.approx(7)
+
+
+def test_update_finds_what_is_dense_and_forgets_what_was() -> None:
+    grid, generator = OccupancyGrid(16), torch.Generator().manual_seed(0)
+    inside = (centres(grid) - 0.5).norm(dim=1) < 0.2
+
+    def ball(points: torch.Tensor) -> torch.Tensor:
+        return torch.where((points - 0.5).norm(dim=1) < 0.3, 50.0, 0.0)
+
+    for _ in range(200):
+        grid.update(ball, generator)
+    density = grid.density.view(-1)
+    threshold = grid.threshold(0.01, 0.01)
+    assert (density[inside] > 40).all()
+    assert (density[(centres(grid) - 0.5).norm(dim=1) > 0.4] <= threshold).all()
+    for _ in range(400):
+        grid.update(lambda points: torch.zeros(len(points)), generator)
+    assert density[inside].max() < 1
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize(("steps", "opacity"), [(64, 0.01), (256, 0.01), (1024, 0.01)])
+def test_cells_that_were_not_asked_are_marched_through(name: str, steps: int, opacity: float) -> None:
+    grid, space, rays = OccupancyGrid(32), SPACES[name](), some_rays(name, 100)
+    middle = torch.full((len(rays),), 0.5)
+    found = march(rays, space, grid.density, steps, middle, grid.threshold(2 / steps, opacity))
+    wanted = march(rays, space, torch.full_like(grid.density, 1e-4), steps, middle, 0.0)
+    # Many thin cells one behind the other end a ray; until then no sample is missing.
+    seen = found.offsets.diff() > 0
+    assert torch.equal(seen, wanted.offsets.diff() > 0)
+    assert seen.float().mean() > 0.3
+
+
+def test_the_threshold_is_never_above_the_average() -> None:
+    grid = OccupancyGrid(4)
+    grid.update(lambda points: torch.full((len(points),), 1e-4), torch.Generator().manual_seed(0))
+    for _ in range(400):
+        grid.update(lambda points: torch.full((len(points),), 1e-4), torch.Generator().manual_seed(0))
+    assert grid.threshold(1e-3, 0.01) < grid.density.max()  # a field that is thin everywhere is still looked at

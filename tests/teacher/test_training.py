@@ -1,0 +1,193 @@
+"""Training: it learns, it stops and goes on exactly, and what is on disk is what was trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nelf.checkpoint import CheckpointFolder
+from nelf.errors import CheckpointError, ConfigError, Interrupted
+from nelf.progress import Stop
+from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image
+from nelf.teacher.files import build_field
+from nelf.teacher.protocol import RayField, Teacher
+from nelf.teacher.teach import space_of
+from nelf.teacher.training import Trainer
+from tests.teacher import tiny
+from tests.teacher.spaces import SPACES
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> object:
+    """The order of a sum over threads is not fixed, and with it the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def same(a: RayField, b: RayField) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_hash_grid_learns_the_ball(tmp_path: Path) -> None:
+    field = tiny.train("object", tiny.hashgrid(iterations=300), tmp_path)
+    assert isinstance(field, Teacher)
+    psnr, alpha_error = tiny.mean_psnr(field, tiny.scene("object").test)
+    # An all-white image has 7.9 dB, the right outline with one grey inside 14.6 dB; 27.1 dB was measured.
+    assert psnr > 24
+    assert alpha_error < 0.03  # measured: 0.013
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["teacher.safetensors"]
+
+
+def test_vanilla_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[float] = []
+    advance = Trainer.advance
+
+    def noting(trainer: Trainer) -> None:
+        trainer.error = float("nan")  # so that it is this step's alone, not an average
+        advance(trainer)
+        errors.append(trainer.error)
+
+    monkeypatch.setattr(Trainer, "advance", noting)
+    tiny.train("object", tiny.vanilla(iterations=80, max_rays=256), tmp_path)
+    assert sum(errors[-20:]) < 0.6 * sum(errors[:20])
+
+
+@pytest.mark.parametrize("kind", ["forward-facing", "unbounded"])
+@pytest.mark.parametrize("name", TEACHERS)
+def test_opaque_scenes(kind: str, name: str, tmp_path: Path) -> None:
+    config = tiny.hashgrid(iterations=60) if name == "hashgrid" else tiny.vanilla()
+    field = tiny.train(kind, config, tmp_path)
+    views = tiny.scene(kind).test
+    seen = render_image(field, views.c2w[0], views.intrinsics[0], views.height, views.width)
+    assert torch.isfinite(seen.rgb).all()
+    assert torch.isfinite(seen.depth).all()
+    assert (seen.alpha == 1).all()
+    if name == "hashgrid":
+        untrained = build_field(config, space_of(tiny.scene(kind)), opaque=True)
+        assert tiny.mean_psnr(field, views)[0] > tiny.mean_psnr(untrained, views)[0] + 1
+
+
+@pytest.mark.parametrize("steps", [1, 17, 23])
+@pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
+def test_resumed_training_equals_uninterrupted(
+    make: object, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config: TeacherConfig = make(iterations=25)  # type: ignore[operator]
+    whole = tiny.train("object", config, tmp_path / "whole")
+    stop, advance = Stop(), Trainer.advance
+
+    def stopping(trainer: Trainer) -> None:
+        advance(trainer)
+        stop.requested = trainer.step == steps
+
+    monkeypatch.setattr(Trainer, "advance", stopping)
+    with pytest.raises(Interrupted, match=r"saved.*same command") as stopped:
+        tiny.train("object", config, tmp_path / "parts", stop)
+    assert stopped.value.exit_code == 130
+    assert not (tmp_path / "parts" / "teacher.safetensors").exists()
+    monkeypatch.undo()
+    assert same(tiny.train("object", config, tmp_path / "parts"), whole)
+
+
+def test_checkpoints_are_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    save = CheckpointFolder.save
+
+    def noting(folder: CheckpointFolder, step: int, state: dict[str, object]) -> None:
+        save(folder, step, state)
+        steps.append(step)
+
+    monkeypatch.setattr(CheckpointFolder, "save", noting)
+    tiny.train("object", tiny.hashgrid(iterations=10, checkpoint_seconds=1e-9), tmp_path)
+    assert steps == list(range(1, 11))
+
+
+def test_training_by_time_ends(tmp_path: Path) -> None:
+    tiny.train("object", tiny.hashgrid(iterations=None, minutes=0.5 / 60), tmp_path)
+    assert (tmp_path / "teacher.safetensors").is_file()
+
+
+@pytest.mark.parametrize("other", [tiny.hashgrid(width=32), tiny.hashgrid(levels=3), tiny.vanilla()])
+def test_checkpoint_of_another_teacher(other: TeacherConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Interrupted):
+        tiny.train("object", tiny.hashgrid(), tmp_path, Stop(requested=True))
+    with pytest.raises(CheckpointError, match="is of another teacher; remove that folder to start over"):
+        tiny.train("object", other, tmp_path)
+
+
+@pytest.mark.parametrize("kind", tiny.MAKERS)
+@pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
+def test_a_loaded_teacher_renders_the_same(kind: str, make: object, tmp_path: Path) -> None:
+    field = tiny.train(kind, make(iterations=3), tmp_path)  # type: ignore[operator]
+    loaded = load_teacher(tmp_path / "teacher.safetensors")
+    assert not loaded.training
+    views = tiny.scene(kind).test
+    first, second = (
+        render_image(one, views.c2w[0], views.intrinsics[0], views.height, views.width) for one in (field, loaded)
+    )
+    assert torch.equal(first.rgb, second.rgb)
+    assert torch.equal(first.alpha, second.alpha)
+    assert torch.equal(first.depth, second.depth)
+
+
+def test_damaged_teacher_files(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.safetensors"
+    with pytest.raises(CheckpointError, match=r"there is no .*teacher\.safetensors; train it again"):
+        load_teacher(path)
+    tiny.train("object", tiny.hashgrid(iterations=1), tmp_path)
+    content = path.read_bytes()
+    for share in (0.0, 0.001, 0.5, 0.99):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(CheckpointError, match="cut short or damaged") as refused:
+            load_teacher(path)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "plenoxels"},
+        {"config": {"name": "hashgrid", "levels": 9}},
+        {"config": {"warp": 9}},
+        {"space": {"shape": 0}},
+        {"opaque": None},
+    ],
+)
+def test_teacher_file_that_contradicts_itself(change: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "teacher.safetensors"
+    tiny.train("object", tiny.hashgrid(iterations=1), tmp_path)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    for key, value in change.items():
+        if value is None:
+            del header["__metadata__"][key]
+        else:
+            header["__metadata__"][key] = json.dumps(value)
+    new = json.dumps(header).encode()
+    path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
+    with pytest.raises(CheckpointError, match="does not fit the teacher that it names") as refused:
+        load_teacher(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_unknown_teacher() -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.name=plenoxels is not known; use one of hashgrid, vanilla"):
+        build_field(TeacherConfig(name="plenoxels"), SPACES["box"](), opaque=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"minutes": None}, "teacher.minutes and teacher.iterations are both null"),
+        ({"batch": 0}, "teacher.batch=0 must be positive"),
+        ({"lr": float("nan")}, "teacher.lr=nan must be positive"),
+    ],
+)
+def test_bad_config(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TeacherConfig(**changes)  # type: ignore[arg-type]
