@@ -122,6 +122,7 @@ def export(
     Example: nelf export runs/my_photos --target ios --target android
     """
     from nelf.pipeline import Run, export_to, is_run
+    from nelf.progress import stoppable
 
     if not is_run(run):
         raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
@@ -131,9 +132,9 @@ def export(
     if precision:
         asked.append(f"export.precision={precision}")
     opened = Run.open(run, asked)
-    opened.folder = run
-    for bundle in export_to(opened, out or run / "export", say):
-        typer.echo(bundle)
+    with stoppable() as stop:
+        for bundle in export_to(opened, out or opened.folder / "export", stop, say):
+            typer.echo(bundle)
 
 
 @app.command()

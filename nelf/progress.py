@@ -1,6 +1,7 @@
 """What a user sees and does while a stage runs: a progress line, and Ctrl-C that stops at a safe point."""
 
 import contextlib
+import io
 import signal
 import sys
 import threading
@@ -54,15 +55,24 @@ class ProgressLine:
     """
 
     def __init__(
-        self, label: str, total: int | float, unit: str = "", *, start: int | float = 0, stream: TextIO | None = None
+        self,
+        label: str,
+        total: int | float,
+        unit: str = "",
+        *,
+        start: int | float = 0,
+        shown: bool = True,
+        stream: TextIO | io.StringIO | None = None,
     ) -> None:
         """
         total: value of `done` at the end. start: value of `done` at the beginning, when work goes on from earlier.
+        shown: false prints nothing: for all but the first of several processes. stream: default stderr.
         """
         self.label = label
         self.total = total
         self.unit = unit
         self.start = start
+        self.shown = shown
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self.began = time.monotonic()
@@ -75,6 +85,8 @@ class ProgressLine:
 
     def update(self, done: int | float, **figures: str | int | float) -> None:
         """Show that `done` of `total` is done. Cheap to call in every step: most calls print nothing."""
+        if not self.shown:
+            return
         self.last = (done, figures)
         now = time.monotonic()
         if now - self.printed < (TERMINAL_INTERVAL if self.terminal else LOG_INTERVAL):

@@ -67,6 +67,13 @@ def test_time_left_counts_only_what_this_run_did(clock: Time) -> None:
     assert "0:10 left" in line.line(90, {}, 10.0)
 
 
+def test_processes_other_than_the_first_print_nothing(clock: Time, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine("training", 100, shown=False) as line:
+        clock.now += 60
+        line.update(50)
+    assert capsys.readouterr().err == ""
+
+
 def test_duration() -> None:
     assert [duration(s) for s in (7.4, 725.0, 11045.0)] == ["0:07", "12:05", "3:04:05"]
 

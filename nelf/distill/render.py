@@ -1,6 +1,5 @@
 """`distill`: render pseudo views with a teacher into a folder that is an ordinary NeRF dataset."""
 
-import io
 import math
 import shutil
 import sys
@@ -73,9 +72,7 @@ def _render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: in
     began = time.monotonic()
     with (
         budget,
-        ProgressLine(
-            label, float(len(share)), "views", start=float(there), stream=io.StringIO() if quiet else None
-        ) as line,
+        ProgressLine(label, float(len(share)), "views", start=float(there), shown=not quiet) as line,
     ):
         for number, index in enumerate(todo):
             if stop.requested:

@@ -9,19 +9,22 @@ from torch import Tensor
 
 from nelf import export as exporting
 from nelf.distill import pseudo_poses
+from nelf.errors import ConfigError
 from nelf.pipeline.record import StageRecord, digest, fingerprint
-from nelf.pipeline.run import STUDENT, Run, Say
+from nelf.pipeline.run import STUDENT, Run, Say, leave_if_asked
+from nelf.progress import Stop
 from nelf.storage import sha256
 from nelf.student import load_student
 
 WHITE = (1.0, 1.0, 1.0)
 
 
-def export_to(run: Run, folder: Path, say: Say) -> list[Path]:
+def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     """Export the run's student; a bundle that is current is left alone. Returns the bundles' folders."""
     config, context = run.config.export, bundle_context(run)
     made = []
     for target, precision, name in exporting.plan(config.targets, config.precision):
+        leave_if_asked(stop, "export")
         record = StageRecord(folder / f".{name}")
         print_ = fingerprint(
             stage="export",
@@ -33,6 +36,8 @@ def export_to(run: Run, folder: Path, say: Say) -> list[Path]:
         if record.is_current(print_) and record.content.get("bundle") == digest(bundle):
             say(f"export: {name} is up to date")
             continue
+        if bundle.exists() and not (bundle / "manifest.json").is_file():
+            raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
         with record.making(print_, []):
             student = load_student(run.folder / STUDENT)
             manifest = exporting.export_bundle(student, target, precision, context, config, bundle)
@@ -57,7 +62,7 @@ def bundle_context(run: Run) -> exporting.BundleContext:
         train=scene.train.c2w,
         golden=golden,
         golden_names=names,
-        provenance={"checkpoint": sha256(run.folder / STUDENT), "config": dataclasses.asdict(run.config)},
+        provenance={"checkpoint": sha256(run.folder / STUDENT), "config": _made_with(run)},
     )
 
 
@@ -70,6 +75,12 @@ def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
     config = dataclasses.replace(run.config.distill, seed=run.config.distill.seed + 1)
     more = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.up, config, missing)
     return torch.cat([test.c2w, more]), (*test.names, *(f"new_{i}" for i in missing))
+
+
+def _made_with(run: Run) -> dict[str, Any]:
+    """The configuration that the student depends on: what else was asked for makes no other bundle."""
+    stages = ("scene", "teacher", "distill", "student", "train")
+    return {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
 
 
 def _plain(context: exporting.BundleContext) -> dict[str, Any]:

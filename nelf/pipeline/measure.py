@@ -9,13 +9,14 @@ from torch import Tensor
 from nelf import evaluate as evaluation
 from nelf import export as exporting
 from nelf.pipeline.record import StageRecord
-from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run
-from nelf.progress import ProgressLine
+from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, leave_if_asked
+from nelf.progress import ProgressLine, Stop
 from nelf.student import NeLF, count_macs, count_parameters, load_student
 from nelf.teacher import load_teacher, render_image
 
 
-def measure(run: Run, bundles: dict[str, Path]) -> None:
+def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
+    """metrics.json, its pictures and the orbit video."""
     scene, folder = run.scene, run.folder / evaluation.EVAL_FOLDER
     student = load_student(run.folder / STUDENT).to(run.fabric.device)
     models: dict[str, evaluation.Renderer] = {}
@@ -25,15 +26,14 @@ def measure(run: Run, bundles: dict[str, Path]) -> None:
     for name, path in bundles.items():
         models[name] = _bundle_renderer(exporting.open_bundle(path))
     total = float(len(models) * len(scene.test))
+    order = {name: i for i, name in enumerate(models)}
     with ProgressLine("eval", total, "views") as line:
-        order = {name: i for i, name in enumerate(models)}
-        evaluation.evaluate(
-            models,
-            scene.test,
-            folder,
-            run.config.eval,
-            progress=lambda name, done, count: line.update(float(order[name] * count + done), model=name),
-        )
+
+        def progress(name: str, done: int, count: int) -> None:
+            leave_if_asked(stop, "eval")
+            line.update(float(order[name] * count + done), model=name)
+
+        evaluation.evaluate(models, scene.test, folder, run.config.eval, progress=progress)
     frames = run.config.eval.video_frames
     if frames:
         poses = evaluation.orbit_poses(scene.kind, scene.train.c2w, scene.center, scene.up, frames)

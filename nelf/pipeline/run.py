@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 
 from nelf.data import Kind, Scene, load_scene
 from nelf.devices import make_fabric
-from nelf.errors import ConfigError
+from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.record import fingerprint
+from nelf.progress import Stop
 from nelf.storage import sha256, write_bytes, write_json
 
 SETTINGS = "run.json"
@@ -43,11 +44,12 @@ class Run:
     @classmethod
     def open(cls, target: Path, overrides: Sequence[str]) -> "Run":
         """The run of a scene folder, or the run whose folder is given, with `overrides` on top of its own."""
-        if is_run(target):
-            overrides = [*read_overrides(target), *overrides]
-        else:
-            overrides = [f"scene.path={quoted(str(target))}", *overrides]
-        return cls.compose(overrides)
+        if not is_run(target):
+            return cls.compose([f"scene.path={quoted(str(target))}", *overrides])
+        run = cls.compose([*read_overrides(target), *overrides])
+        if not any(override.startswith(("name=", "runs=")) for override in overrides):
+            run.folder = target  # wherever it was moved to, and from wherever the command is given
+        return run
 
     @classmethod
     def compose(cls, overrides: Sequence[str]) -> "Run":
@@ -94,6 +96,12 @@ def read_overrides(folder: Path) -> list[str]:
     except (ValueError, KeyError, TypeError) as error:
         message = f"{folder / SETTINGS} is damaged ({error}); give the scene's folder instead of the run's"
         raise ConfigError(message) from error
+
+
+def leave_if_asked(stop: Stop, stage: str) -> None:
+    """Raise Interrupted when the user asked to stop: between pieces of work that are not divided."""
+    if stop.requested:
+        raise Interrupted(f"{stage}: stopped; the same command goes on from there")
 
 
 def quoted(value: str) -> str:

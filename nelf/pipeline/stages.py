@@ -115,12 +115,17 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
 def run_export(run: Run, stop: Stop, say: Say) -> None:
     """Make the bundles that export.targets names, inside the run."""
     run_train(run, stop, say)
-    export_to(run, run.folder / EXPORT, say)
+    export_to(run, run.folder / EXPORT, stop, say)
 
 
 def run_eval(run: Run, stop: Stop, say: Say) -> None:
     """Measure teacher, student and every bundle of the run on the test views; write the report."""
     run_train(run, stop, say)
+    evaluate_run(run, stop, say)
+
+
+def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
+    """`run_eval` of a run whose other stages are done."""
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
     bundles = {path.parent.name: path.parent for path in sorted((run.folder / EXPORT).glob("*/manifest.json"))}
     print_ = fingerprint(
@@ -135,7 +140,7 @@ def run_eval(run: Run, stop: Stop, say: Say) -> None:
         say("eval: up to date")
     else:
         with record.making(print_, ["metrics.json"]):
-            measure(run, bundles)
+            measure(run, bundles, stop)
     write_run_report(run, bundles)
     metrics = evaluation.read_metrics(record.folder)
     for name, found in metrics.items():
@@ -146,7 +151,7 @@ def run_eval(run: Run, stop: Stop, say: Say) -> None:
 def run_all(run: Run, stop: Stop, say: Say) -> None:
     """Every stage."""
     run_export(run, stop, say)
-    run_eval(run, stop, say)
+    evaluate_run(run, stop, say)
 
 
 STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {

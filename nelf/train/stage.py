@@ -93,7 +93,8 @@ class StageRunner:
             self.look(stage)  # what has to be improved on
         total, unit = stage.budget.total
         fraction = stage.budget.fraction(course.step, course.seconds)
-        with ProgressLine(stage.label, total, unit, start=fraction * total) as line:
+        shown = self.fabric.is_global_zero
+        with ProgressLine(stage.label, total, unit, start=fraction * total, shown=shown) as line:
             while True:
                 course.seconds, stopping = self._agree(self.clock() - began)
                 fraction = stage.budget.fraction(course.step, course.seconds)

@@ -1,6 +1,5 @@
 """Runs: opened from a scene or from their own folder, with the defaults of the scene's kind."""
 
-import json
 from pathlib import Path
 
 import pytest

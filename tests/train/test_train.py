@@ -23,11 +23,11 @@ def quality(model: NeLF, seed: int = 3, channels: int = 4) -> float:
 @pytest.mark.parametrize("loss", ["mse", "charbonnier"])
 def test_learns(tmp_path: Path, channels: int, loss: str) -> None:
     before = quality(tiny.student(channels).eval(), channels=channels)
-    model = tiny.run(tmp_path, tiny.student(channels), steps=250, ema=0.95, loss=loss)
+    model = tiny.run(tmp_path, tiny.student(channels), steps=150, ema=0.95, loss=loss)
     after = quality(model, channels=channels)
-    # A flat image of the mean colour has 12 dB (RGBA) and 18 dB (RGB); 150 steps reach 24 to 27 dB.
+    # Untrained 8 dB (RGBA) and 13 dB (RGB); 150 steps reached 26 to 28 and 22.5 dB.
     assert after > before + 6
-    assert after > 22
+    assert after > 20
     assert not model.training
 
 

@@ -1,0 +1,54 @@
+# `make` alone says what there is. Needs Python 3.11 and GNU make; everything else goes into .venv.
+
+PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3))
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Arguments for the target's program: make unit ARGS="tests/data -k fox"
+ARGS ?=
+
+# Whatever a recipe or a test starts by name comes from .venv.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format types unit wheel clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+demo: venv  ## The whole way on the embedded scene: photos to verified bundles and a report
+	$(BIN)/nelf demo $(ARGS)
+
+test: lint types unit  ## Everything that CI runs: lint, types, tests
+
+lint: venv  ## Style and formatting (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: venv  ## Put right what `make lint` can put right by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: venv  ## Type check (mypy)
+	$(BIN)/mypy
+
+unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
+	$(BIN)/python -m pytest $(ARGS)
+
+wheel: venv  ## Build dist/nelf-VERSION-py3-none-any.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## Remove .venv, caches and built packages; runs/ stays
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	find nelf tests datasets -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: $(INSTALLED)  ## Make .venv and install nelf in it, editable, with what development needs
+
+# PyTorch first and by its exact version, so that what comes after cannot choose another.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { \
+	  echo 'nelf needs Python 3.11 or 3.12; name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt torch torchvision
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,84 @@
+"""The command line, called in this process, and one finished run that tests may copy."""
+
+import contextlib
+import functools
+import io
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from nelf.cli import main
+from tests.scenes import make_blender_scene
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+def nelf(*arguments: str | Path) -> Outcome:
+    """`nelf ARGUMENTS`. Anything but an orderly end comes out as the exception that it is."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch("sys.argv", ["nelf", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+            code: object = 0
+        except SystemExit as left:
+            code = left.code or 0
+    assert isinstance(code, int), code
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def works(*arguments: str | Path) -> Outcome:
+    """`nelf ARGUMENTS`, which must end well."""
+    outcome = nelf(*arguments)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def refused(*arguments: str | Path, code: int = 2) -> str:
+    """The one line with which `nelf ARGUMENTS` is refused, without its "nelf: "."""
+    outcome = nelf(*arguments)
+    assert outcome.code == code, outcome
+    lines = outcome.err.splitlines()
+    assert [line for line in lines if line.startswith("nelf: ")] == lines[-1:], outcome.err
+    assert "Traceback" not in outcome.err
+    return lines[-1].removeprefix("nelf: ")
+
+
+def refused_at_once(*arguments: str | Path) -> str:
+    """The same, with nothing else on stderr."""
+    line = refused(*arguments)
+    assert nelf(*arguments).err == f"nelf: {line}\n"
+    return line
+
+
+@functools.cache
+def finished_run() -> Path:
+    """All stages on a tiny ball, with experiment=smoke. Made once a session; not to be changed."""
+    folder = Path(tempfile.mkdtemp(prefix="nelf-finished-"))
+    make_blender_scene(folder / "ball", size=16)
+    works("run", folder / "ball", "experiment=smoke", f"runs={folder / 'runs'}")
+    return folder / "runs" / "ball"
+
+
+def copy_of_finished_run(folder: Path) -> Path:
+    """`folder`/ball, to be damaged."""
+    shutil.copytree(finished_run(), folder / "ball")
+    return folder / "ball"
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file in a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}

@@ -1,0 +1,150 @@
+"""Every shipped YAML composes, becomes dataclasses, and what it describes runs; the published sizes come out."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from nelf.data import SceneConfig, load_scene
+from nelf.devices import DeviceConfig, make_fabric
+from nelf.errors import ConfigError
+from nelf.pipeline import Config, compose_config, config_folder, typed
+from nelf.progress import Stop
+from nelf.student import Mapping, NeLF, count_macs, count_parameters
+from nelf.teacher import TEACHERS, teach
+from nelf.train import train
+from tests.scenes import make_blender_scene
+from tests.student.frames import cameras, facing, frame
+from tests.train.tiny import SIZE, student, views
+
+FOLDER = config_folder()
+
+
+def names(group: str) -> list[str]:
+    """Choices of a config group: file names without suffix, with subfolders."""
+    return sorted(p.relative_to(FOLDER / group).with_suffix("").as_posix() for p in (FOLDER / group).rglob("*.yaml"))
+
+
+GROUPS = {group: names(group) for group in ("student", "teacher", "train", "kind", "experiment")}
+
+TINY_TEACHERS = {
+    "hashgrid": ["levels=2", "log2_entries=10", "finest=32", "occupancy=16", "steps=32", "batch=1024", "max_rays=64"],
+    "vanilla": ["depth=2", "width=16", "coarse=8", "fine=8", "max_rays=32"],
+}
+"""Overrides that make a teacher small enough for one step in a test."""
+
+
+def composed(*overrides: str) -> Config:
+    return typed(compose_config(["scene.path=nowhere", *overrides]))
+
+
+def command_of(experiment: str) -> list[str]:
+    """Words of the command that an experiment's first lines name, without the remark behind it."""
+    head = (FOLDER / "experiment" / f"{experiment}.yaml").read_text().splitlines()[:3]
+    lines = [line.removeprefix("# ") for line in head if line.startswith("# nelf ")]
+    assert len(lines) == 1, f"experiment/{experiment}.yaml: say `# nelf ...` on its first lines"
+    return shlex.split(lines[0].partition("    ")[0])
+
+
+def test_no_file_is_left_out() -> None:
+    found = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
+    assert found == {"config", *(f"{group}/{name}" for group, choices in GROUPS.items() for name in choices)}
+    assert set(GROUPS["teacher"]) == set(TEACHERS) == set(TINY_TEACHERS)
+
+
+@pytest.mark.parametrize("choice", [f"{group}={name}" for group, choices in GROUPS.items() for name in choices])
+def test_it_composes(choice: str) -> None:
+    config = composed(choice)
+    group, _, name = choice.partition("=")
+    if group in ("student", "teacher"):
+        assert getattr(config, group).name == name
+    if group == "teacher":
+        assert type(config.teacher) is TEACHERS[name][0]
+
+
+@pytest.mark.parametrize("choice", [f"{g}={name}" for g in ("student", "experiment") for name in GROUPS[g]])
+def test_its_student_draws_a_picture(choice: str) -> None:
+    """One forward pass at 24 x 16, in the mapping that the configuration asks for."""
+    config = composed(choice).student
+    mapping = config.mapping_for(bounded=True)
+    network = NeLF(config, frame(mapping, (16, 24))).eval()
+    with torch.no_grad():
+        image = network((cameras if mapping is Mapping.LINEAR else facing)(1))
+    assert image.shape == (1, 3, 16, 24)
+    assert image.isfinite().all()
+
+
+@pytest.mark.parametrize("name", GROUPS["teacher"])
+def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
+    scene = load_scene(SceneConfig(path=str(make_blender_scene(tmp_path / "ball"))))
+    small = [f"teacher.{override}" for override in ("minutes=null", "iterations=1", *TINY_TEACHERS[name])]
+    config = composed(f"teacher={name}", *small).teacher
+    teach(scene, config, tmp_path / "teacher", make_fabric(DeviceConfig(accelerator="cpu")), Stop())
+    assert (tmp_path / "teacher" / "teacher.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", GROUPS["train"])
+def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
+    short = ["steps=1", "minutes=null", "batch=2", "finetune.steps=1", "finetune.minutes=null", "finetune.val_every=1"]
+    config = composed(f"train={name}", *(f"train.{override}" for override in short)).train
+    model = student()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fabric = make_fabric(DeviceConfig(accelerator="cpu"))
+    trained = train(model, views(4, 1), views(4, 2), views(2, 3), config, tmp_path, fabric, Stop())
+    assert (trained.frame.height, trained.frame.width) == (SIZE, SIZE)
+    assert any(not torch.equal(before[key], value) for key, value in trained.state_dict().items())
+
+
+@pytest.mark.parametrize("name", GROUPS["experiment"])
+def test_its_first_lines_name_the_command_that_runs_it(name: str) -> None:
+    """And the command is one: its overrides compose to what the experiment says."""
+    program, command, *words = command_of(name)
+    assert program == "nelf"
+    if command == name:  # nelf demo
+        return
+    assert command == "run"
+    _, *overrides = words
+    assert f"experiment={name}" in overrides
+    assert composed(*overrides).student == composed(f"experiment={name}").student
+
+
+def test_paper_synthetic_is_the_published_network() -> None:
+    """Cao et al. 2023: 100 x 100 rays to 800 x 800 pixels, 10k pseudo views, 600k steps of 10 views."""
+    config = composed(*command_of("paper/synthetic")[3:])
+    network = NeLF(config.student, frame(size=(800, 800)))
+    assert (network.grid_height, network.grid_width) == (100, 100)
+    assert count_parameters(network) == 4_305_539
+    assert count_macs(network) / 1e9 == pytest.approx(50.6, abs=0.05)
+    assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
+    assert (config.train.minutes, config.train.finetune.minutes, config.teacher.minutes) == (None, None, None)
+
+
+def test_paper_llff_is_the_published_network() -> None:
+    """84 x 63 rays to 1008 x 756 pixels, points in normalised device coordinates."""
+    config = composed(*command_of("paper/llff")[3:])
+    assert config.scene.downscale == 4
+    network = NeLF(config.student, frame(Mapping(config.student.mapping), size=(756, 1008)))
+    assert (network.grid_height, network.grid_width) == (63, 84)
+    assert network.frame.mapping == Mapping.NDC
+    assert count_macs(network) / 1e9 == pytest.approx(26.6, abs=0.05)
+    assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("student.widht=3", r"student\.widht.* Did you mean .*student\.width"),
+        ("train.finetune.step=3", r"train\.finetune\.step.* Did you mean .*train\.finetune\.steps"),
+        ("colour=red", r"colour.*`nelf run SCENE --cfg job` prints all keys"),
+        ("student=xl", r"student/xl.*mobiler2l"),
+        ("experiment=papier", r"experiment/papier"),
+        ("train.batch=many", r"many.*[Ii]nteger"),
+        ("train.batch=0", r"train\.batch=0 is too small"),
+        ("student.width", r"student\.width"),
+    ],
+)
+def test_what_is_not_understood_is_refused_in_one_line(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        composed(override)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,284 @@
+"""Who may import whom: along the data's way, never back; heavy third parties each in one place.
+
+The rules are the tables below. They are checked on the source text (ast), imports inside functions included, since a
+lazy import is a dependency too.
+"""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+FOUNDATION = frozenset({"", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays"})
+"""Single modules that know nothing of stages; "" is nelf itself (its version)."""
+
+STAGES: Mapping[str, frozenset[str]] = {
+    "data": frozenset(),
+    "teacher": frozenset({"data"}),
+    "distill": frozenset({"data", "teacher"}),
+    "student": frozenset(),
+    "train": frozenset({"data.scene", "student"}),
+    "evaluate": frozenset({"data.scene"}),
+    "export": frozenset({"student", "evaluate.metrics"}),
+    "pipeline": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export"}),
+    "cli": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline"}),
+}
+"""stage -> what it may import beside the foundation: a whole stage, or one module of it (its names only)."""
+
+HOMES: Mapping[str, frozenset[str]] = {
+    "coremltools": frozenset({"nelf.export.coreml", "nelf.export.mil"}),  # writes the package; reads it back
+    "litert_torch": frozenset({"nelf.export.tflite"}),
+    "ai_edge_litert": frozenset({"nelf.export.tflite"}),
+    "litert_quantizer": frozenset({"nelf.export.tflite"}),
+    "ai_edge_quantizer": frozenset({"nelf.export.tflite"}),
+    "onnx": frozenset({"nelf.export.onnx"}),
+    "onnxscript": frozenset({"nelf.export.onnx"}),
+    "onnxruntime": frozenset({"nelf.export.onnx"}),
+    "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
+    "pycolmap": frozenset({"nelf.data.colmap"}),
+    "lpips": frozenset({"nelf.evaluate.lpips_network"}),
+    "jinja2": frozenset({"nelf.evaluate.report"}),
+    "numba": frozenset({"nelf.teacher"}),
+    "hydra": frozenset({"nelf.pipeline", "nelf.cli"}),
+    "omegaconf": frozenset({"nelf.pipeline", "nelf.cli"}),
+    "typer": frozenset({"nelf.cli"}),
+    "rich": frozenset({"nelf.cli"}),
+}
+"""Third party -> the only modules (or packages) that import it."""
+
+MOST_LINES_OF_CODE = 300
+
+Sources = Mapping[str, str]
+"""Module name -> source. A package's name stands for its __init__.py."""
+
+
+def read_sources() -> dict[str, str]:
+    sources = {}
+    for path in sorted((ROOT / "nelf").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        sources[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text()
+    return sources
+
+
+def packages(sources: Sources) -> set[str]:
+    return {name.rpartition(".")[0] for name in sources} | {"nelf"}
+
+
+def imported(module: str, sources: Sources) -> Iterator[tuple[str, str | None]]:
+    """(module, name or None) of every import statement in `module`; relative ones made absolute."""
+    for node in ast.walk(ast.parse(sources[module])):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                inside = module if module in packages(sources) else module.rpartition(".")[0]
+                parents = inside.split(".")[: len(inside.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            yield from ((base, alias.name) for alias in node.names)
+
+
+def defined_in(module: str, name: str | None, sources: Sources) -> str:
+    """The module that `from module import name` is about: a submodule, or where a package took the name from."""
+    if name is None:
+        return module
+    if f"{module}.{name}" in sources:
+        return f"{module}.{name}"
+    if module in packages(sources) and module in sources:
+        for node in ast.parse(sources[module]).body:
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    if (alias.asname or alias.name) == name and node.module in sources:
+                        return defined_in(node.module, alias.name, sources)
+    return module
+
+
+def stage_of(module: str) -> str:
+    """First part below nelf: data, cli, errors; "" for nelf itself."""
+    return (module.split(".") + [""])[1]
+
+
+def under(module: str, roots: frozenset[str]) -> bool:
+    return any(module == root or module.startswith(root + ".") for root in roots)
+
+
+def direction_violations(sources: Sources) -> list[str]:
+    """Imports between stages that the table does not allow."""
+    found = []
+    for module in sources:
+        stage = stage_of(module)
+        for target, name in imported(module, sources):
+            if target.split(".")[0] != "nelf":
+                continue
+            origin = defined_in(target, name, sources)
+            if stage_of(origin) == stage or stage_of(origin) in FOUNDATION:
+                continue
+            if not under(origin.removeprefix("nelf."), STAGES.get(stage, frozenset())):
+                found.append(f"{module} imports {origin}")
+    return found
+
+
+def unknown_stages(sources: Sources) -> list[str]:
+    """Modules that no table speaks of."""
+    return sorted({stage_of(module) for module in sources} - FOUNDATION - set(STAGES))
+
+
+def home_violations(sources: Sources) -> list[str]:
+    """Third parties imported away from home."""
+    return [
+        f"{module} imports {target}"
+        for module in sources
+        for target, _ in imported(module, sources)
+        if (home := HOMES.get(target.split(".")[0])) is not None and not under(module, home)
+    ]
+
+
+def cycles(sources: Sources) -> list[str]:
+    """Loops among modules. Importing a module of another package also imports that package."""
+    graph: dict[str, set[str]] = {}
+    for module in sources:
+        edges = set()
+        for target, name in imported(module, sources):
+            literal = f"{target}.{name}" if f"{target}.{name}" in sources else target
+            if literal in sources and literal != "nelf":
+                edges.add(literal)
+                package = literal.rpartition(".")[0]
+                if package not in ("nelf", "") and not under(module, frozenset({package})):
+                    edges.add(package)
+        graph[module] = edges - {module}
+    done: set[str] = set()
+    found: list[str] = []
+
+    def visit(module: str, way: list[str]) -> None:
+        if module in way:
+            found.append(" -> ".join([*way[way.index(module) :], module]))
+        elif module not in done:
+            for target in sorted(graph[module]):
+                visit(target, [*way, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    return found
+
+
+def lines_of_code(source: str) -> int:
+    """Lines that hold code: not blank, no comment, no docstring."""
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in silent:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+SOURCES = read_sources()
+
+
+def test_there_is_something_to_check() -> None:
+    assert {"nelf.cli", "nelf.pipeline", "nelf.data.scene", "nelf.export.coreml"} <= set(SOURCES)
+    assert not unknown_stages(SOURCES), "add the new package to STAGES (or the new module to FOUNDATION)"
+
+
+def test_imports_follow_the_way_of_the_data() -> None:
+    assert not direction_violations(SOURCES)
+
+
+def test_third_parties_stay_at_home() -> None:
+    assert not home_violations(SOURCES)
+
+
+def test_every_home_is_there() -> None:
+    """A renamed module must not leave a rule behind that holds nothing."""
+    assert not {home for homes in HOMES.values() for home in homes} - set(SOURCES)
+
+
+def test_no_cycles() -> None:
+    assert not cycles(SOURCES)
+
+
+def test_files_are_short() -> None:
+    lengths = {module: lines_of_code(source) for module, source in SOURCES.items()}
+    assert not {module: length for module, length in lengths.items() if length > MOST_LINES_OF_CODE}
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import nelf.cli"], ["-m", "nelf.cli", "--help"]], ids=["import", "help"])
+def test_the_command_line_starts_without_torch(arguments: list[str]) -> None:
+    """Help must be instant: nothing heavy is imported before a command needs it."""
+    command = [sys.executable, "-X", "importtime", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines() if "|" in line}
+    assert "typer" in loaded
+    assert not loaded & {"torch", "numpy", "hydra", "numba", "coremltools", "lightning_fabric"}
+
+
+# The checks themselves, on made-up packages
+
+
+MADE_UP = {
+    "nelf": "",
+    "nelf.errors": "",
+    "nelf.data": "from nelf.data.scene import Views\nfrom nelf.data.load import load_scene\n",
+    "nelf.data.scene": "import nelf.errors\n",
+    "nelf.data.load": "from nelf.data.scene import Views\n",
+    "nelf.student": "from nelf.student.body import Body\n",
+    "nelf.student.body": "import torch\n",
+    "nelf.train": "from nelf.data import Views\nfrom nelf.student import Body\n",
+}
+
+
+def with_code(**code: str) -> dict[str, str]:
+    return {**MADE_UP, **{name.replace("__", "."): text for name, text in code.items()}}
+
+
+def test_the_made_up_package_is_clean() -> None:
+    assert not direction_violations(MADE_UP)
+    assert not home_violations(MADE_UP)
+    assert not cycles(MADE_UP)
+    assert not unknown_stages(MADE_UP)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ({"nelf__student__body": "from nelf.data import Views\n"}, "nelf.student.body imports nelf.data.scene"),
+        ({"nelf__student__body": "from ..data import load_scene\n"}, "nelf.student.body imports nelf.data.load"),
+        ({"nelf__train": "from nelf.data import load_scene\n"}, "nelf.train imports nelf.data.load"),
+        ({"nelf__train": "def f():\n    import nelf.data.load\n"}, "nelf.train imports nelf.data.load"),
+        ({"nelf__errors": "from nelf.student import Body\n"}, "nelf.errors imports nelf.student.body"),
+        ({"nelf__data__load": "import nelf.cli\n", "nelf__cli": ""}, "nelf.data.load imports nelf.cli"),
+    ],
+)
+def test_a_wrong_direction_is_found(code: dict[str, str], message: str) -> None:
+    assert direction_violations(with_code(**code)) == [message]
+
+
+def test_a_third_party_away_from_home_is_found() -> None:
+    code = with_code(nelf__student__body="def f():\n    from coremltools.converters import mil\n")
+    assert home_violations(code) == ["nelf.student.body imports coremltools.converters"]
+    assert not home_violations(with_code(nelf__export__coreml="import coremltools as ct\n"))
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycles(with_code(nelf__data__scene="def f():\n    from nelf.data.load import load_scene\n"))
+    assert cycles(with_code(nelf__student__body="from nelf.train import x\n"))  # train imports student
+    assert not cycles(with_code(nelf__data__load="from nelf.data import scene\n"))  # a submodule, not the package
+
+
+def test_an_unknown_package_is_found() -> None:
+    assert unknown_stages(with_code(nelf__viewer="")) == ["viewer"]
+
+
+def test_only_code_is_counted() -> None:
+    text = '"""Said\ntwice."""\n\n# a comment\nx = """a\nb"""\n\n\ndef f():\n    "Said."\n    return (\n        x\n    )\n'
+    assert lines_of_code(text) == 6
