@@ -102,7 +102,7 @@ def defined_in(module: str, name: str | None, sources: Sources) -> str:
 
 def stage_of(module: str) -> str:
     """First part below nelf: data, cli, errors; "" for nelf itself."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def under(module: str, roots: frozenset[str]) -> bool:
@@ -280,5 +280,7 @@ def test_an_unknown_package_is_found() -> None:
 
 
 def test_only_code_is_counted() -> None:
-    text = '"""Said\ntwice."""\n\n# a comment\nx = """a\nb"""\n\n\ndef f():\n    "Said."\n    return (\n        x\n    )\n'
+    text = (
+        '"""Said\ntwice."""\n\n# a comment\nx = """a\nb"""\n\ndef f():\n    "Said."\n    return (\n        x\n    )\n'
+    )
     assert lines_of_code(text) == 6

@@ -18,7 +18,7 @@ from nelf.pipeline import compose_config, config_folder
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 5_000_000
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/design.md", "datasets/README.md")
-TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".ipynb", ".sh", ".j2", ".html", ".js", ".swift", ".kt"}
+TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".ipynb", ".j2", ".html", ".js", ".swift", ".kt"}
 TEXT_NAMES = {"Makefile", "run", "LICENSE", ".gitignore"}
 
 MACHINE_PATHS = re.compile(r"(?<![\w.~})-])/(?:work|root|home/\w+|Users/\w+)/")
@@ -61,12 +61,10 @@ def hits(pattern: re.Pattern[str], texts: Iterator[tuple[str, str]]) -> list[str
 
 
 def commands(name: str) -> list[str]:
-    """Lines of a document's code blocks (fenced or indented) and its `inline` code that call make or nelf."""
+    """What calls make or nelf in a document's (indented) code blocks and its `inline` code."""
     found = []
     for line in (ROOT / name).read_text().splitlines():
         parts = [line.strip()] if line.startswith("    ") else re.findall(r"`([^`]+)`", line)
-        if re.match(r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:make|nelf)\b", line):
-            parts.append(line)
         for part in parts:
             part = re.sub(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?", "", part.partition("  ")[0].partition(" #")[0])
             if re.match(r"(?:make|nelf) [a-z-]", part):

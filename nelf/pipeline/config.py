@@ -11,7 +11,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,7 +22,7 @@ from nelf.errors import ConfigError
 from nelf.evaluate import EvalConfig
 from nelf.export import ExportConfig
 from nelf.student import StudentConfig
-from nelf.teacher import TEACHERS, HashGridConfig, TeacherConfig
+from nelf.teacher import TEACHERS, TeacherConfig
 from nelf.train import TrainConfig
 
 ROOT = "config"
@@ -38,8 +38,8 @@ class Config:
     """Folder that holds the runs."""
     scene: SceneConfig = field(default_factory=lambda: SceneConfig(path=MISSING))
     """Which photos."""
-    teacher: TeacherConfig = field(default_factory=HashGridConfig)
-    """NeRF that is trained on the photos."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    """NeRF that is trained on the photos; teacher=NAME brings the configuration of that one."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     """Pseudo views that it renders."""
     student: StudentConfig = field(default_factory=StudentConfig)
@@ -88,6 +88,9 @@ def typed(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error)) from error
     assert isinstance(config, Config)
+    name = config.teacher.name
+    if name not in TEACHERS or type(config.teacher) is not TEACHERS[name][0]:
+        raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={'|'.join(TEACHERS)}")
     return config
 
 
@@ -98,14 +101,32 @@ def as_yaml(composed: DictConfig) -> str:
 
 def _explain(error: Exception) -> str:
     """Hydra's message in one line, with the nearest key that exists where it says that one does not."""
-    text = " ".join(str(error).split())
-    text = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", text)
-    text = re.split(r" To append to your config use| Config search path:", text)[0]
+    text = _one_line(error)
+    if text.startswith("Error merging override") and error.__cause__ is not None:
+        text = f"{text.removeprefix('Error merging override ')}: {_one_line(error.__cause__)}"
+    if isinstance(error, OverrideParseException) and error.override not in text:
+        text = f"{error.override}: {text}"
+    unknown = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    if unknown:
+        folder = config_folder() / unknown[1]
+        known = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+        return f"{unknown[1]}={unknown[2]} is not known; use one of {', '.join(known)}"
     missing = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in", text)
     if missing:
-        near = difflib.get_close_matches(missing[1], _keys(Config()), n=3, cutoff=0.75)
+        near = difflib.get_close_matches(missing[1], _all_keys() - {missing[1]}, n=3, cutoff=0.75)
         text += f" Did you mean {' or '.join(near)}?" if near else " `nelf run SCENE --cfg job` prints all keys."
     return text
+
+
+def _all_keys() -> set[str]:
+    """Every key that some choice of the config groups has."""
+    return {*_keys(Config()), *(key for schema, _ in TEACHERS.values() for key in _keys(schema(), "teacher."))}
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    text = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", text)
+    return re.split(r" To append to your config use| Config search path:", text)[0]
 
 
 def _keys(value: Any, prefix: str = "") -> list[str]:

@@ -35,8 +35,8 @@ class StageRecord:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.content: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError):  # absent or damaged: the stage is done again
-            self.content = json.loads((folder / RECORD).read_text())
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # absent or damaged: the stage is done again
+            self.content = dict(json.loads((folder / RECORD).read_text()).items())
 
     @property
     def seconds(self) -> float:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,5 +106,7 @@ def leave_if_asked(stop: Stop, stage: str) -> None:
 
 
 def quoted(value: str) -> str:
-    """A value as Hydra's override grammar takes it literally."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A value as Hydra's override grammar and OmegaConf's interpolation take it literally."""
+    # Hydra reads a backslash as itself, but before a quote: there, and at the end, each must be doubled.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (found[2] and "\\'"), value)
+    return "'" + escaped.replace("${", "\\${") + "'"
