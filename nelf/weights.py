@@ -15,7 +15,8 @@ from nelf.storage import atomic_path
 
 def save_weights(path: Path, form: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors and `about` (JSON values by name) under the format name `form`, atomically."""
-    metadata = {"format": form, **{key: json.dumps(value) for key, value in about.items()}}
+    # One metadata key: safetensors writes several in random order, and equal weights shall be equal bytes.
+    metadata = {"nelf": json.dumps({"format": form, **about}, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary, metadata)
 
@@ -29,11 +30,11 @@ def load_weights(path: Path, form: str, remedy: str) -> tuple[dict[str, Tensor],
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata() or {}
             state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (not a dict)
-        found = metadata.pop("format", None)
-        about = {key: json.loads(value) for key, value in metadata.items()}
+        about = dict(json.loads(metadata.get("nelf", "{}")))
+        found = about.pop("format", None)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no {path}; {remedy}") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is cut short or damaged ({error}); {remedy}") from error
     if found != form:
         raise CheckpointError(f"{path} has format {found!r}, expected {form!r}; {remedy}")

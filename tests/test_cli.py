@@ -275,7 +275,7 @@ def test_no_room_for_the_pseudo_views(run: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2000))
     line = refused("distill", run)
     assert "12 views need about" in line
-    assert "lower distill.views or distill.scale" in line
+    assert "lower distill.views" in line
     assert not (run / "pseudo" / "transforms.json").exists()
 
 

@@ -24,8 +24,6 @@ class DistillConfig:
     """Views that are rendered even when distill.minutes is over."""
     seed: int = 0
     """Chooses the poses; view i depends on the seed, i and the training cameras only."""
-    scale: float = 1.0
-    """Size of the pseudo views relative to the scene's images."""
     workers: int = 1
     """Processes on this machine that share the rendering."""
     extrapolate: float = 0.1
@@ -56,7 +54,6 @@ class DistillConfig:
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise ConfigError(f"distill.minutes={self.minutes} must be a positive number of minutes, or null")
         ranges = {
-            "scale": (0.01, 4.0),
             "extrapolate": (0.0, 1.0),
             "jitter": (0.0, 1.0),
             "radius_jitter": (0.0, 0.5),
@@ -70,5 +67,5 @@ class DistillConfig:
 
     def pose_settings(self) -> dict[str, int | float]:
         """The values that decide what pseudo view i shows. How many there are is not among them."""
-        keys = ("seed", "scale", "extrapolate", "jitter", "radius_jitter")
+        keys = ("seed", "extrapolate", "jitter", "radius_jitter")
         return {key: getattr(self, key) for key in (*keys, "reach_degrees", "margin_degrees", "hull_margin")}

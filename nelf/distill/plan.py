@@ -10,7 +10,6 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import scale_intrinsics
 from nelf.data import Scene, image_name
 from nelf.distill.config import DistillConfig
 from nelf.distill.poses import generator, pose_sampler
@@ -54,8 +53,8 @@ class Plan:
 def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> Plan:
     """provenance: what tells this teacher from another, as JSON values; no times, or nothing can be resumed."""
     train = scene.train
-    height, width = (max(1, round(side * config.scale)) for side in scene.size)
-    cameras = scale_intrinsics(train.intrinsics.double(), width / train.width, height / train.height)
+    height, width = scene.size
+    cameras = train.intrinsics.double()
     if float((cameras.amax(dim=0) - cameras.amin(dim=0)).max()) < NOTABLE * max(height, width):
         cameras = cameras.mean(dim=0, keepdim=True)
     cameras = cameras.float()

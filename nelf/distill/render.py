@@ -122,7 +122,7 @@ class Space:
         if need > self.free:
             raise StorageError(
                 f"distill: {self.plan.config.views} views need about {megabytes(need)} more in {self.plan.folder}, "
-                f"and {megabytes(self.free)} are free; free some space, or lower distill.views or distill.scale"
+                f"and {megabytes(self.free)} are free; free some space, or lower distill.views"
             )
 
 

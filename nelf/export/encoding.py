@@ -66,7 +66,7 @@ class SeparatedEncoding(Encoding):
     def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
         super().__init__(model, layout, dtype)
         frame = model.frame
-        depths = model.depths.double().cpu()
+        depths = frame.depths(model.config.points)
         factors = frame.factors(depths)
         u, v = _plane(model)
         self.constant("u", self.columns(u))
@@ -107,7 +107,7 @@ class NdcEncoding(Encoding):
         frame: Frame = model.frame
         u, v = _plane(model)
         reference = torch.tensor(frame.reference, dtype=torch.float64).reshape(3, 4)
-        t = model.depths.double().cpu()
+        t = frame.depths(model.config.points)
         near = frame.near
         fx, fy = frame.intrinsics[:2]
         scale = torch.tensor([-2 * fx / frame.width, -2 * fy / frame.height, 0.0], dtype=torch.float64)

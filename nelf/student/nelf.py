@@ -27,7 +27,6 @@ class NeLF(nn.Module):
     columns: Tensor
     rows: Tensor
     depths: Tensor
-    bin_width: Tensor
 
     def __init__(self, config: StudentConfig, frame: Frame) -> None:
         super().__init__()
@@ -44,8 +43,7 @@ class NeLF(nn.Module):
         # Recomputed from config and frame, so not part of the state.
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("rows", rows, persistent=False)
-        self.register_buffer("depths", frame.depths(config.points), persistent=False)
-        self.register_buffer("bin_width", torch.diff(self.depths).abs(), persistent=False)
+        self.register_buffer("depths", frame.depths(config.points).float(), persistent=False)  # MPS has no float64
 
     @property
     def separable(self) -> bool:

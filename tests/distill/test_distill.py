@@ -96,11 +96,11 @@ def test_without_alpha_images_are_rgb_and_cameras_may_differ(tmp_path: Path) -> 
     train = dataclasses.replace(
         scene.train, intrinsics=torch.stack([focal, focal, 0 * focal + 10, 0 * focal + 8], dim=1)
     )
-    run(tmp_path, dataclasses.replace(scene, splits={"train": train}), BallTeacher(alpha=False), views=12, scale=0.5)
+    run(tmp_path, dataclasses.replace(scene, splits={"train": train}), BallTeacher(alpha=False), views=12)
     pseudo = load_scene(SceneConfig(path=str(tmp_path)))
-    assert (pseudo.channels, pseudo.size, pseudo.kind) == (3, (8, 10), Kind.UNBOUNDED)
-    assert set(pseudo.train.intrinsics[:, 0].tolist()) == {15.0, 20.0}
-    assert pseudo.train.intrinsics[0, 2:].tolist() == [5.0, 4.0]
+    assert (pseudo.channels, pseudo.size, pseudo.kind) == (3, (16, 20), Kind.UNBOUNDED)
+    assert set(pseudo.train.intrinsics[:, 0].tolist()) == {30.0, 40.0}
+    assert pseudo.train.intrinsics[0, 2:].tolist() == [10.0, 8.0]
 
 
 def test_interrupted_work_goes_on_and_gives_the_same_bytes(whole: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_finished_work_is_not_done_again_and_more_views_extend_it(whole: Path, t
     assert content(tmp_path) == content(whole)
 
 
-@pytest.mark.parametrize("change", [{"provenance": {"teacher": "better"}}, {"seed": 1}, {"scale": 0.5}])
+@pytest.mark.parametrize("change", [{"provenance": {"teacher": "better"}}, {"seed": 1}, {"jitter": 0.5}])
 def test_images_of_something_else_are_never_mixed_in(tmp_path: Path, change: dict[str, Any]) -> None:
     run(tmp_path, views=4)
     old = content(tmp_path)
