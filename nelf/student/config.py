@@ -14,7 +14,7 @@ class StudentConfig:
 
     name: str = "m"
     """Preset that these values come from; recorded, not read."""
-    points: int = 8
+    points: int = 16
     """K, points a ray that are encoded."""
     octaves: int = 6
     """L, octaves of sin and cos for each coordinate."""

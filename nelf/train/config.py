@@ -56,11 +56,11 @@ class TrainConfig:
     """Most steps of stage 1; null: no limit by steps."""
     minutes: float | None = 10.0
     """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
-    batch: int = 8
+    batch: int = 4
     """Whole views a step, on each device."""
-    optimizer: str = "adamw"
-    """adamw, adam or sgd."""
-    lr: float = 2e-3
+    optimizer: str = "muon"
+    """muon (for the convolutions; adamw for the rest), adamw, adam or sgd."""
+    lr: float = 3e-3
     """Highest learning rate."""
     weight_decay: float = 1e-2
     """Weight decay of the optimizer."""
