@@ -129,7 +129,7 @@ def test_mixed_sizes(room: Path) -> None:
 @pytest.mark.parametrize(
     ("pose", "expected"),
     [
-        ((2 * np.eye(4)).tolist(), "frame 3 (images/0004.png) is not rigid"),
+        ((2 * np.eye(4)).tolist(), "frame 3 (images/0004.png) has a pose that is not rigid"),
         ([[float("nan")] * 4] * 4, "frame 3 (images/0004.png) has a pose with NaN"),
     ],
 )
@@ -168,7 +168,8 @@ def test_no_test_views(tmp_path: Path, room: Path) -> None:
     assert "no test views" in refused_scene(room, "scene.holdout=0")
 
 
-def test_data_check_says_what_is_wrong(room: Path) -> None:
+def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=32)
     assert "no problems" in works("data", "check", room).out
     (room / "images/0005.png").unlink()
     outcome = nelf("data", "check", room)
@@ -195,7 +196,7 @@ def test_unknown_teacher_lists_the_known(room: Path) -> None:
 
 def test_misspelt_override_names_the_nearest(room: Path) -> None:
     assert "Did you mean train.minutes?" in refused_scene(room, "train.minuets=5")
-    assert "Did you mean distill.views?" in refused_scene(room, "distil.views=5")
+    assert "Did you mean distill.views" in refused_scene(room, "distil.views=5")
 
 
 @pytest.mark.parametrize(
@@ -285,8 +286,7 @@ def test_student_cut_short(run: Path) -> None:
     line = refused("export", run, "--target", "onnx")
     assert "student.safetensors is cut short or damaged" in line
     assert "train again with: nelf train" in line
-    after = listing(run / "export")
-    assert {name for name in after if after[name] != before.get(name)} == {".onnx/stage.json"}
+    assert listing(run / "export") == before
 
 
 def test_student_of_another_architecture(run: Path) -> None:
@@ -294,8 +294,9 @@ def test_student_of_another_architecture(run: Path) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    config = json.loads(header["__metadata__"]["config"])
-    header["__metadata__"]["config"] = json.dumps({**config, "width": 2 * config["width"]})
+    about = json.loads(header["__metadata__"]["nelf"])
+    about["config"]["width"] *= 2
+    header["__metadata__"]["nelf"] = json.dumps(about)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
     assert "student.safetensors is of another architecture" in refused("export", run, "--target", "onnx")

@@ -21,6 +21,7 @@ WHITE = (1.0, 1.0, 1.0)
 
 def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     """Export the run's student; a bundle that is current is left alone. Returns the bundles' folders."""
+    student = load_student(run.folder / STUDENT)
     config, context = run.config.export, bundle_context(run)
     made = []
     for target, precision, name in exporting.plan(config.targets, config.precision):
@@ -39,7 +40,6 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         if bundle.exists() and not (bundle / "manifest.json").is_file():
             raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
         with record.making(print_, []):
-            student = load_student(run.folder / STUDENT)
             manifest = exporting.export_bundle(student, target, precision, context, config, bundle)
             record.content["bundle"] = sha256(bundle)
         parity = manifest.parity
