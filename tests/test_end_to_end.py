@@ -170,7 +170,7 @@ def test_forward_facing_without_alpha_and_of_an_odd_size(tmp_path: Path) -> None
     pseudo = json.loads((run / "pseudo" / "transforms.json").read_text())
     assert (pseudo["h"], pseudo["w"]) == (20, 30)
     with safe_open(run / "student" / "student.safetensors", framework="pt") as stream:
-        assert json.loads(stream.metadata()["frame"])["channels"] == 3
+        assert json.loads(stream.metadata()["nelf"])["frame"]["channels"] == 3
 
 
 def test_renders_of_another_teacher(run: Path, tmp_path: Path) -> None:

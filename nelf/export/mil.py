@@ -5,6 +5,7 @@ computes in float32 from its inputs and its result is rounded to the dtype that 
 program shows float16's rounding between operations. Within one operation the Neural Engine may accumulate differently.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,11 @@ class Program:
             from coremltools.converters.mil.frontend.milproto.load import load as load_program
             from coremltools.converters.mil.mil import types
 
-            model = ct.models.MLModel(str(package), skip_model_load=True)
-            spec = model.get_spec()
-            program = load_program(spec, spec.specificationVersion, model.weights_dir)
+            # Not by MLModel: it writes the package's manifest anew when it only looks at a package.
+            file = _model_file(package)
+            spec = ct.proto.Model_pb2.Model()
+            spec.ParseFromString(file.read_bytes())
+            program = load_program(spec, spec.specificationVersion, str(file.parent / "weights"))
             self._type_name = types.builtin_to_string
         main = program.functions["main"]
         self.inputs: list[str] = list(main.inputs)
@@ -87,6 +90,12 @@ class Program:
                 f"operation {op.name} ({op.op_type}) gives shape {tuple(result.shape)}, the file declares {var.shape}"
             )
         return result.to(DTYPES[self._type_name(var.dtype)])
+
+
+def _model_file(package: Path) -> Path:
+    """The program's file, as the package's manifest names it."""
+    manifest = json.loads((package / "Manifest.json").read_text())
+    return package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
 
 
 def _is_constant(op: Any) -> bool:

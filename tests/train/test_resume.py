@@ -154,5 +154,5 @@ def test_checkpoint_of_another_architecture(tmp_path: Path) -> None:
     tiny.run(tmp_path)
     with pytest.raises(CheckpointError, match="another architecture"):
         tiny.run(tmp_path, tiny.student(width=48))
-    with pytest.raises(CheckpointError, match=r"train\.optimizer=adamw, not sgd"):
+    with pytest.raises(CheckpointError, match=r"train\.optimizer=muon, not sgd"):
         tiny.run(tmp_path, optimizer="sgd")
