@@ -86,6 +86,8 @@ class TrainConfig:
     """Steps between TensorBoard scalars."""
     val_every: int = 500
     """Steps between looks at the validation views."""
+    val_views: int = 16
+    """Validation views looked at, evenly spread over all that there are; 0: all of them."""
     image_every: int = 2000
     """Steps between TensorBoard images; they come with the next look at the validation views."""
     seed: int = 0
@@ -103,7 +105,9 @@ class TrainConfig:
             if getattr(self, key) not in known:
                 raise ConfigError(f"train.{key}={getattr(self, key)} is not known; use one of {', '.join(known)}")
         least = {"batch": 1, "warmup_steps": 0, "decay_steps": 1, "log_every": 1, "val_every": 1, "image_every": 1}
-        _check_least("train", self, {**least, "seed": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0})
+        _check_least("train", self, least)
+        none = {"seed": 0, "val_views": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0}
+        _check_least("train", self, none)
         _check_positive("train", self, "lr")
         _check_positive("train", self, "checkpoint_every")
         if not 0 <= self.warmup_lr <= self.lr:

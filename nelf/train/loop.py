@@ -61,7 +61,7 @@ def train(
 
     memory = MemoryBudget(config.cache_gb)
     cached = {name: CachedViews(v, model.frame.channels, memory) for name, v in (("pseudo", pseudo), ("real", real))}
-    val_views = CachedViews(val, model.frame.channels, memory)
+    val_views = CachedViews(_spread(val, config.val_views), model.frame.channels, memory)
     with Journal(folder, course.total_steps, active=fabric.is_global_zero) as journal:
         runner = StageRunner(learner, course, val_views, config, journal, save, stop, clock)
         runner.best = best
@@ -100,6 +100,13 @@ def _mixed(cached: dict[str, CachedViews], config: TrainConfig) -> list[Source]:
     pseudo = min(round(config.finetune.pseudo_fraction * config.batch), config.batch - 1)
     real = Source(cached["real"], config.batch - pseudo)
     return [real, Source(cached["pseudo"], pseudo)] if pseudo else [real]
+
+
+def _spread(views: Views, count: int) -> Views:
+    """`count` of the views at even distances; all where there are no more, or count is 0."""
+    if not 0 < count < len(views):
+        return views
+    return views.select([(2 * i + 1) * len(views) // (2 * count) for i in range(count)])
 
 
 def _resume(state: dict[str, Any], learner: Learner, folder: Path) -> tuple[Course, dict[str, Tensor] | None]:

@@ -85,7 +85,27 @@ class Muon(Optimizer):
 
 
 def orthogonalized(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
-    """U V^T of each matrix U S V^T, nearly: a quintic iteration brings all singular values to about 0.7 to 1.2."""
+    """U V^T of each matrix U S V^T, nearly: a quintic iteration brings all singular values to about 0.7 to 1.2.
+
+    Every iterate is a polynomial in X X^T times X, so the iteration runs on the small square matrices alone.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram = x @ x.mT
+    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    product = identity
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        factor = a * identity + b * gram + c * (gram @ gram)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
+    return x.mT if tall else x
+
+
+def orthogonalized_reference(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
+    """The readable form of `orthogonalized` (Jordan et al. 2024)."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

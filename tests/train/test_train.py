@@ -42,6 +42,18 @@ def test_writes_only_what_it_says(tmp_path: Path) -> None:
     assert len(list((tmp_path / "student" / "checkpoints").iterdir())) == 2
 
 
+def test_only_some_validation_views_are_looked_at(tmp_path: Path) -> None:
+    read: list[int] = []
+    many = tiny.views(9, 3)
+
+    def noting(index: int) -> np.ndarray:
+        read.append(index)
+        return many.read(index)
+
+    tiny.run(tmp_path, val=dataclasses.replace(many, read=noting), val_views=3)
+    assert sorted(set(read)) == [1, 4, 7]
+
+
 def test_tensorboard(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

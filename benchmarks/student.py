@@ -1,0 +1,174 @@
+"""Students and recipes on equal terms: the same pseudo views, the same wall time (or steps), one machine.
+
+    python benchmarks/student.py runs/lego --minutes 10 --out runs/study \\
+        --arm official "student=mobiler2l train=official" --arm m "student=m"
+
+RUN has its teacher and pseudo views (`nelf distill SCENE`); an arm is a name and the overrides that make it. All arms
+train in turns of `--slice` seconds, so that whatever slows the machine slows all of them. `--minutes` is all that an
+arm gets, its fine-tuning included. Then each is measured on the real test views and exported to LiteRT (fp32, two
+threads), where all are timed in turns too. Results go to `--out`: results.json with the curves, and the table that is
+printed. A benchmark that was interrupted goes on where it stopped.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nelf import evaluate as evaluation
+from nelf.errors import Interrupted
+from nelf.export import ExportGraph, tflite
+from nelf.export.targets import TARGETS
+from nelf.pipeline import Run, new_student
+from nelf.pipeline.stages import pseudo_scene
+from nelf.progress import Stop
+from nelf.storage import write_json
+from nelf.student import NeLF, count_macs, count_parameters, load_student, save_student
+from nelf.train import train
+
+WARM_UP = 5
+STUDENT = "student.safetensors"
+
+
+@dataclass
+class Arm:
+    """One student with its recipe."""
+
+    name: str
+    run: Run
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / STUDENT).is_file()
+
+    def train(self, seconds: float) -> None:
+        """Go on for about `seconds`; the same code, checkpoints included, as `nelf train`."""
+        scene = self.run.scene
+        stop = Stop()
+        timer = threading.Timer(seconds, setattr, (stop, "requested", True))
+        timer.start()
+        try:
+            model = train(
+                new_student(self.run), pseudo_scene(self.run).train, scene.train, scene.val,
+                self.run.config.train, self.folder, self.run.fabric, stop,
+            )  # fmt: skip
+        except Interrupted:
+            return
+        finally:
+            timer.cancel()
+        save_student(self.folder / STUDENT, model)
+
+
+def arms_of(
+    folder: Path, asked: list[tuple[str, str]], minutes: float | None, steps: int | None, out: Path
+) -> list[Arm]:
+    arms = []
+    for name, overrides in asked:
+        run = Run.open(folder, overrides.split())
+        tune = run.config.train.finetune
+        if steps is not None:
+            budget = {"steps": steps, "minutes": None}
+        else:
+            assert minutes is not None
+            tuning = (tune.minutes or 0.0) if tune.enabled else 0.0
+            budget = {"steps": None, "minutes": minutes - tuning}
+        run.config.train = dataclasses.replace(run.config.train, **budget)
+        arms.append(Arm(name, run, out / name))
+    return arms
+
+
+def test_psnr(model: NeLF, run: Run) -> float:
+    """Mean over all real test views, dB, on white, after 8-bit rounding: what `nelf eval` reports."""
+    values = []
+    views = run.scene.test
+    for i in range(len(views)):
+        with torch.no_grad():
+            image = model(views.c2w[i][None], views.intrinsics[i][None])[0].permute(1, 2, 0)
+        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)))
+    return statistics.fmean(values)
+
+
+def pseudo_psnr(model: NeLF, run: Run, count: int = 50) -> float:
+    """The same over `count` of the pseudo views that it learned from: what more data could not help."""
+    views = pseudo_scene(run).train.select([round(i * len(pseudo_scene(run).train) / count) for i in range(count)])
+    values = []
+    for i in range(len(views)):
+        with torch.no_grad():
+            image = model(views.c2w[i][None], views.intrinsics[i][None])[0].permute(1, 2, 0)
+        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)))
+    return statistics.fmean(values)
+
+
+def time_litert(models: dict[str, NeLF], out: Path, repeats: int) -> dict[str, tuple[float, int]]:
+    """Milliseconds a frame (median of `repeats`, in turns) and bytes of each model's fp32 LiteRT file."""
+    sessions, sizes = {}, {}
+    for name, model in models.items():
+        path = out / name / "model.tflite"
+        if not path.exists():
+            tflite.convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
+        sessions[name], sizes[name] = tflite.load(path), path.stat().st_size
+    pose = torch.eye(3, 4)[None]
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for number in range(WARM_UP + repeats):
+        for name, session in sessions.items():
+            began = time.perf_counter()
+            session.render(pose)
+            if number >= WARM_UP:
+                times[name].append(1e3 * (time.perf_counter() - began))
+    return {name: (statistics.median(times[name]), sizes[name]) for name in models}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run with pseudo views")
+    parser.add_argument("--arm", nargs=2, action="append", required=True, metavar=("NAME", "OVERRIDES"))
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float, help="wall time of each arm")
+    budget.add_argument("--steps", type=int, help="steps of stage 1 of each arm")
+    parser.add_argument("--slice", type=float, default=60.0, help="seconds of each turn")
+    parser.add_argument("--repeats", type=int, default=30, help="timed LiteRT frames of each arm")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    options = parser.parse_args()
+
+    arms = arms_of(options.run, options.arm, options.minutes, options.steps, options.out)
+    while waiting := [arm for arm in arms if not arm.finished]:
+        for arm in waiting:
+            arm.train(options.slice)
+    models = {arm.name: load_student(arm.folder / STUDENT) for arm in arms}
+    timed = time_litert(models, options.out, options.repeats)
+    rows = []
+    for arm in arms:
+        model = models[arm.name]
+        history = json.loads((arm.folder / "history.json").read_text())
+        rows.append(
+            {
+                "arm": arm.name,
+                "test_psnr": test_psnr(model, arm.run),
+                "pseudo_psnr": pseudo_psnr(model, arm.run),
+                "litert_ms": timed[arm.name][0],
+                "gmac": count_macs(model) / 1e9,
+                "parameters": count_parameters(model),
+                "bytes": timed[arm.name][1],
+                "steps": history[-1]["step"],
+                "curve": [(e["seconds"], e["val_psnr"]) for e in history],
+            }
+        )
+    write_json(options.out / "results.json", {"minutes": options.minutes, "steps": options.steps, "arms": rows})
+    print("| arm | test PSNR | pseudo PSNR | LiteRT ms | GMAC | parameters | MB | steps |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for r in rows:
+        print(
+            f"| {r['arm']} | {r['test_psnr']:.2f} | {r['pseudo_psnr']:.2f} | {r['litert_ms']:.1f} | {r['gmac']:.2f} | "
+            f"{r['parameters']:,} | {r['bytes'] / 1e6:.2f} | {r['steps']} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
