@@ -47,7 +47,9 @@ class Space:
     @classmethod
     def contraction(cls, center: Float[Tensor, "3"], radius: float, near: float, far: float) -> "Space":
         """Cube of half side `radius` kept, the rest contracted."""
-        return cls(CONTRACTION, near, far, _parameters(center, radius, 2 * radius, near, torch.eye(4)[:3]))
+        # Even spacing as far as the ball reaches from a camera on its surface; always between near and far.
+        knee = min(max(2 * radius, 2 * near), (near + far) / 2)
+        return cls(CONTRACTION, near, far, _parameters(center, radius, knee, near, torch.eye(4)[:3]))
 
     @classmethod
     def frustum(

@@ -29,6 +29,18 @@ def test_depths_ascend_from_near_to_far(space: Space) -> None:
     assert depth[-1].item() == pytest.approx(space.far, rel=1e-5)
 
 
+@pytest.mark.parametrize(("near", "far"), [(0.2, 1.0), (0.2, 3.0), (5.0, 80.0), (3.5, 4.5), (1e-3, 2e-3)])
+def test_depths_ascend_wherever_near_and_far_are_to_the_ball(near: float, far: float) -> None:
+    """The user's scene.near and scene.far may both be within the contraction's ball, or both beyond it."""
+    space = Space.contraction(torch.zeros(3), 1.5, near, far)
+    s = torch.linspace(0, 1, 101)
+    compiled = [depth_at(space.shape, float(value), near, far, float(space.parameters[4])) for value in s]
+    for depth in (space.depth(s), torch.tensor(compiled)):
+        assert (depth.diff() > 0).all()
+        assert depth[0].item() == pytest.approx(near)
+        assert depth[-1].item() == pytest.approx(far, rel=1e-5)
+
+
 def test_compiled_functions_are_the_torch_ones(space: Space) -> None:
     torch.manual_seed(1)
     world = torch.randn(300, 3) * 3
