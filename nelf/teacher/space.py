@@ -24,6 +24,8 @@ from nelf.teacher.parallel import inlined
 
 BOX, CONTRACTION, FRUSTUM = 0, 1, 2
 MARGIN = 1.02  # the outermost pixel's footprint must not stick out of the cube
+ODD = 45.0  # degrees from the mean optical axis beyond which a forward-facing capture's camera is an odd one out
+STEEPEST = 8.0  # tangent that a frustum is widened to at most: 83 degrees
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ class Space:
         """Frustum of the mean camera `c2w`, widened until it holds what all `cameras` see.
 
         tangent: of half the larger field of view. The apex lies behind all cameras, so that depths are positive.
+        A camera that is turned far from the others is left out: it would widen the frustum until nothing of it is left
+        for what the others see.
         """
         axis = c2w[:, 2]
+        alike = cameras[cameras[:, :, 2] @ axis > math.cos(math.radians(ODD))]
+        cameras = alike if len(alike) else cameras
         offset = cameras[:, :, 3] - c2w[:, 3]
         behind = float((offset @ axis).clamp_min(0).max())
         apex = torch.cat([c2w[:, :3], (c2w[:, 3] + axis * behind)[:, None]], dim=1)
@@ -72,6 +78,7 @@ class Space:
                         local = (point - apex[:, 3]) @ apex[:, :3]
                         reach = max(reach, float((local[:2].abs() / (-local[2]).clamp_min(1e-6)).max()))
                         closest = min(closest, max(float(-local[2]), near / 2))
+        reach = min(reach, STEEPEST)
         return cls(FRUSTUM, near, far, _parameters(torch.zeros(3), reach * MARGIN, far, closest / MARGIN, apex))
 
     def to_cube(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:

@@ -1,9 +1,12 @@
 """Space: a map to the unit cube and back, the same in torch and in the compiled marcher."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from nelf.cameras import look_at, mean_pose
 from nelf.teacher.space import BOX, FRUSTUM, Space, cube_at, depth_at
 from tests.teacher.spaces import SPACES, cameras
 
@@ -79,6 +82,33 @@ def test_frustum_holds_what_every_camera_sees() -> None:
                 cube = space.to_cube(point[None])
                 assert (cube >= 0).all(), (depth, x, y)
                 assert (cube <= 1 + 1e-5).all(), (depth, x, y)
+
+
+def test_an_odd_camera_loses_only_itself() -> None:
+    """find_kind calls a capture forward-facing although a few of its cameras look elsewhere, or stand elsewhere."""
+    poses = cameras().repeat(4, 1, 1)
+    sound = Space.frustum(mean_pose(poses), 0.5, poses, 2.0, 30.0)
+    for degrees in (60.0, 90.0, 180.0):
+        angle = math.radians(degrees)
+        turn = torch.tensor(
+            [[math.cos(angle), 0.0, math.sin(angle)], [0.0, 1.0, 0.0], [-math.sin(angle), 0.0, math.cos(angle)]]
+        )
+        odd = torch.cat([turn @ poses[:1, :, :3], torch.tensor([[[0.0], [0.0], [40.0]]])], dim=2)
+        everyone = torch.cat([poses, odd])
+        # The mean camera is still that of all, so a little wider it is.
+        assert float(Space.frustum(mean_pose(everyone), 0.5, everyone, 2.0, 30.0).parameters[3]) < 2 * float(
+            sound.parameters[3]
+        )
+
+
+def test_a_frustum_ends_before_it_is_a_half_space() -> None:
+    poses = cameras()
+    wide = Space.frustum(mean_pose(poses), 30.0, poses, 2.0, 30.0)  # lenses of 176 degrees
+    assert wide.parameters[3] < 10
+    ring = torch.stack([look_at(3 * eye, torch.zeros(3), torch.tensor([0.0, 1.0, 0.0])) for eye in torch.eye(3)[::2]])
+    backwards = look_at(torch.zeros(3), torch.tensor([9.0, 0.0, 9.0]), torch.tensor([0.0, 1.0, 0.0]))
+    nobody = Space.frustum(backwards, 0.5, ring, 2.0, 30.0)  # scene.kind=forward-facing of what is nothing like it
+    assert torch.isfinite(nobody.parameters).all()
 
 
 def test_steps_are_as_long_as_a_pixel_is_wide() -> None:
