@@ -4,6 +4,7 @@ The cameras and the rendering are plain numpy and share nothing with nelf, so th
 of axes or pixel centres does not pass. Each maker fills the folder that it is given and returns it.
 
     make_blender_scene(folder)       object, RGBA, cameras on the upper hemisphere, a JSON file each split
+    make_plain_scene(folder)         the same without alpha, on a background of one colour
     make_nerfstudio_scene(folder)    unbounded, RGB JPEG or PNG, one transforms.json, distortion if asked
     make_llff_scene(folder)          forward-facing, RGB, poses_bounds.npy
     make_colmap_scene(folder)        unbounded, RGB, sparse/0 written by pycolmap
@@ -142,6 +143,16 @@ def make_blender_scene(
             )
             frames.append({"file_path": f"./{split}/r_{i}", "rotation": 0.01, "transform_matrix": pose.tolist()})
         write_json(folder / f"transforms_{split}.json", {"camera_angle_x": FIELD_OF_VIEW, "frames": frames})
+    return folder
+
+
+def make_plain_scene(folder: Path, color: tuple[int, int, int] = (255, 255, 255), **options: Any) -> Path:
+    """`make_blender_scene` as RGB: the ball before a background of one colour."""
+    make_blender_scene(folder, **options)
+    for path in folder.glob("*/*.png"):
+        with Image.open(path) as image:
+            plain = Image.alpha_composite(Image.new("RGBA", image.size, (*color, 255)), image).convert("RGB")
+        plain.save(path)
     return folder
 
 

@@ -4,6 +4,7 @@ from nelf.data.capture import Problem
 from nelf.data.check import SceneReport, report
 from nelf.data.config import SceneConfig
 from nelf.data.hull import carve
+from nelf.data.kind import border_color
 from nelf.data.load import FORMATS, load_scene
 from nelf.data.scene import Kind, Scene, Views, over_background
 from nelf.data.write import image_name, write_image, write_scene
@@ -16,6 +17,7 @@ __all__ = [
     "SceneConfig",
     "SceneReport",
     "Views",
+    "border_color",
     "carve",
     "image_name",
     "load_scene",

@@ -77,8 +77,17 @@ def _any_transparent(views: Views) -> bool:
 
 
 def _plain_border(views: Views) -> bool:
+    return float(_borders(views).std(axis=0).max()) <= PLAIN_BORDER
+
+
+def border_color(views: Views) -> Float[Tensor, "3"]:
+    """Colour of the images' borders (median), [0, 1]: what is behind an object photographed without alpha."""
+    return torch.from_numpy(np.median(_borders(views), axis=0) / 255).float()
+
+
+def _borders(views: Views) -> Float[np.ndarray, "pixels 3"]:
     borders = [
         np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3].astype(np.float32)
         for image in _some(views)
     ]
-    return float(np.concatenate(borders).std(axis=0).max()) <= PLAIN_BORDER
+    return np.concatenate(borders)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from nelf.errors import CheckpointError, ConfigError
 from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
@@ -24,12 +26,14 @@ TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RayField]]] = {
 """name -> (its configuration, its field)."""
 
 
-def build_field(config: TeacherConfig, space: Space, *, opaque: bool) -> RayField:
+def build_field(
+    config: TeacherConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+) -> RayField:
     """An untrained teacher. Raises ConfigError for an unknown name."""
     if config.name not in TEACHERS:
         raise ConfigError(f"teacher.name={config.name} is not known; use one of {', '.join(TEACHERS)}")
     torch.manual_seed(config.seed)
-    return TEACHERS[config.name][1](config, space, opaque=opaque)
+    return TEACHERS[config.name][1](config, space, opaque=opaque, background=background)
 
 
 def save_teacher(path: Path, field: RayField, config: TeacherConfig) -> None:
@@ -39,6 +43,7 @@ def save_teacher(path: Path, field: RayField, config: TeacherConfig) -> None:
         "config": dataclasses.asdict(config),
         "space": {"shape": field.space.shape, "near": field.space.near, "far": field.space.far},
         "opaque": field.opaque,
+        "background": None if field.background is None else field.background.tolist(),
     }
     state = {**field.state_dict(), "space": field.space.parameters}
     save_weights(path, FORMAT, state, about)
@@ -50,7 +55,9 @@ def load_teacher(path: Path) -> RayField:
     try:
         space = Space(parameters=state.pop("space"), **about["space"])
         config = TEACHERS[about["name"]][0](**about["config"])
-        field = build_field(config, space, opaque=about["opaque"])
+        color = about.get("background")  # older files have none
+        background = None if color is None else torch.tensor(color, dtype=torch.float32).reshape(3)
+        field = build_field(config, space, opaque=about["opaque"], background=background)
         if isinstance(field, HashGridNeRF):
             field.occupancy.allowed = state["occupancy.allowed"]  # its length is what carving left
         field.load_state_dict(state)

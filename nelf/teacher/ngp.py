@@ -28,8 +28,10 @@ class HashGridNeRF(RayField):
     Density is per half side of the cube, so that it does not depend on the scene's units.
     """
 
-    def __init__(self, config: HashGridConfig, space: Space, *, opaque: bool) -> None:
-        super().__init__(space, opaque=opaque)
+    def __init__(
+        self, config: HashGridConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+    ) -> None:
+        super().__init__(space, opaque=opaque, background=background)
         self.config = config
         self.grid = HashGrid(config.levels, config.log2_entries, config.coarsest, config.finest)
         self.density_network = nn.Sequential(

@@ -13,7 +13,7 @@ from nelf.rays import Rays, image_rays
 from nelf.teacher.space import Space
 
 RENDER_CHUNK = 16384  # rays rendered at once
-UNSEEN = 0.5  # grey behind what rays of an opaque scene did not hit
+UNSEEN = 0.5  # grey behind an opaque scene whose background is not known
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,18 @@ class Teacher(Protocol):
 class RayField(nn.Module, abc.ABC):
     """A teacher that is trained on pixels, whatever its insides.
 
-    space: where the field lives. opaque: the scene has no alpha; what a ray does not hit is grey and alpha is 1.
+    space: where the field lives. opaque: the scene has no alpha, and renders have alpha 1 everywhere.
+    background: colour behind everything in an opaque scene, [0, 1]; None where it is not known: rays that hit nothing
+    are grey then.
     """
 
-    def __init__(self, space: Space, *, opaque: bool) -> None:
+    background: Tensor | None
+
+    def __init__(self, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None) -> None:
         super().__init__()
         self.space = space
         self.opaque = opaque
+        self.register_buffer("background", background, persistent=False)  # measured, not learnt
 
     @abc.abstractmethod
     def accumulate(self, rays: Rays, generator: torch.Generator | None) -> tuple[Float[Tensor, "n 5"], int]:
@@ -80,7 +85,8 @@ class RayField(nn.Module, abc.ABC):
         out = torch.cat(parts)
         rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
         if self.opaque:
-            rgb, alpha = rgb + (1 - alpha)[:, None] * UNSEEN, torch.ones_like(alpha)
+            behind = UNSEEN if self.background is None else self.background
+            rgb, alpha = rgb + (1 - alpha)[:, None] * behind, torch.ones_like(alpha)
         return Rendered(rgb, alpha, depth)
 
 

@@ -6,7 +6,7 @@ from lightning_fabric import Fabric
 
 from nelf.cameras import mean_pose
 from nelf.checkpoint import CheckpointFolder
-from nelf.data import Kind, Scene
+from nelf.data import Kind, Scene, border_color
 from nelf.progress import Stop
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.files import build_field, save_teacher
@@ -22,7 +22,10 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
 
     Goes on from the checkpoint in `folder` when there is one.
     """
-    field = build_field(config, space_of(scene), opaque=scene.channels == 3)
+    opaque = scene.channels == 3
+    # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
+    background = border_color(scene.train) if opaque and scene.kind is Kind.OBJECT else None
+    field = build_field(config, space_of(scene), opaque=opaque, background=background)
     trainer = Trainer(field, scene.train, config, fabric)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     fit(trainer, checkpoints, stop)

@@ -80,11 +80,13 @@ class Trainer:
         self._set_rate()
         self.field.refresh(self.step, self.generator)
         index = self.useful[torch.randint(len(self.useful), (self.rays,), generator=self.generator)]
-        background = torch.rand(self.rays, 3, generator=self.generator)
         device = self.fabric.device
+        background = self.field.background
+        if background is None:
+            background = torch.rand(self.rays, 3, generator=self.generator).to(device)
         rays, truth = self.table.rays(index).to(device), self.table.rgba(index).to(device)
         out, samples = self.model.accumulate(rays, self.generator)
-        loss = _loss(out, truth, background.to(device))
+        loss = _loss(out, truth, background)
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -107,7 +109,10 @@ class Trainer:
 
 
 def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:
-    """Squared error over a random background a ray, which makes alpha right and keeps empty space empty."""
+    """Squared error over the scene's background, or a random one a ray.
+
+    The latter makes alpha right and keeps empty space empty.
+    """
     alpha = truth[:, 3:]
     target = truth[:, :3] * alpha + background * (1 - alpha)
     return torch.nn.functional.mse_loss(out[:, :3] + background * (1 - out[:, 4:]), target)

@@ -20,8 +20,10 @@ class VanillaNeRF(RayField):
     One network serves both (the paper trains two). Coordinates are those of the space's cube, brought to [-1, 1].
     """
 
-    def __init__(self, config: VanillaConfig, space: Space, *, opaque: bool) -> None:
-        super().__init__(space, opaque=opaque)
+    def __init__(
+        self, config: VanillaConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+    ) -> None:
+        super().__init__(space, opaque=opaque, background=background)
         self.config = config
         inputs, width = 3 + 6 * POINT_OCTAVES, config.width
         self.skip = config.depth // 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nelf.cameras import look_at
-from nelf.data import Kind, SceneConfig, Views, carve, load_scene
+from nelf.data import Kind, SceneConfig, Views, border_color, carve, load_scene
 from nelf.data.bounds import upward
 from nelf.data.kind import find_kind
 from nelf.errors import ConfigError
@@ -58,6 +58,13 @@ def test_kind(poses: torch.Tensor, image: np.ndarray, kind: Kind) -> None:
     found, reason = find_kind(poses, Z, views(poses, image), image.shape[2])
     assert found is kind
     assert reason
+
+
+def test_border_color_is_that_of_most_of_the_border() -> None:
+    image = np.full((20, 20, 3), (255, 250, 230), np.uint8)
+    image[8:, 5:15] = 0  # the object's foot reaches the lower border
+    color = border_color(views(ring(350), image))
+    torch.testing.assert_close(color, torch.tensor([255.0, 250.0, 230.0]) / 255)
 
 
 def test_driving_forwards_is_unbounded() -> None:

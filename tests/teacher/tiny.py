@@ -13,10 +13,12 @@ from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image, teach
 from nelf.teacher.protocol import RayField
-from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene
+from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_plain_scene
 
+BACKDROP = (255, 250, 230)
 MAKERS = {
     "object": functools.partial(make_blender_scene, size=24, views=(12, 2, 3)),
+    "plain": functools.partial(make_plain_scene, color=BACKDROP, size=24, views=(12, 2, 3)),
     "unbounded": functools.partial(make_nerfstudio_scene, size=16, width=24, views=12),
     "forward-facing": functools.partial(make_llff_scene, size=20, width=28, views=12),
 }
@@ -28,7 +30,7 @@ def scene(kind: str) -> Scene:
     folder = Path(tempfile.mkdtemp(prefix=f"nelf-{kind}-")) / kind
     MAKERS[kind](folder)
     found = load_scene(SceneConfig(str(folder)), ("train", "val", "test"))
-    assert found.kind.value == kind
+    assert found.kind.value == ("object" if kind == "plain" else kind)
     return found
 
 
