@@ -52,7 +52,7 @@ def data_check(
     for label, value in found.rows:
         typer.echo(f"{label:14s} {value}")
     for problem in found.problems:
-        typer.echo(f"problem: {problem.what}; {problem.remedy}")
+        typer.echo(f"problem: {problem}")
     typer.echo(f"{len(found.problems)} problems" if found.problems else "no problems")
 
 

@@ -178,6 +178,14 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     assert "Traceback" not in outcome.err
 
 
+def test_data_check_leaves_no_remedy_out_and_no_separator_behind(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=12)
+    cut(room / "images/0007.png")
+    lines = [line for line in nelf("data", "check", room).out.splitlines() if line.startswith("problem")]
+    assert any("0007.png" in line for line in lines)
+    assert [line for line in lines if line.endswith("; ")] == []
+
+
 # Overrides
 
 
