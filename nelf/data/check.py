@@ -24,6 +24,7 @@ FEW_VIEWS = {Kind.OBJECT: 20, Kind.FORWARD_FACING: 10, Kind.UNBOUNDED: 20}
 OUTSIDE = 0.02  # share of pixels without a source from which undistortion is worth a word
 FOCAL_SPREAD = 1.05  # largest over smallest focal length
 SAME_PLACE = 1e-4  # of the camera spread
+NAMED = 4  # views that a problem names
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def _decoding(scene: Scene) -> list[Problem]:
     found = []
     contents: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
     transparent = False
+    invisible: list[str] = []
     for split in SPLITS:
         views = scene.splits[split]
         for i, name in enumerate(views.names):
@@ -107,18 +109,28 @@ def _decoding(scene: Scene) -> list[Problem]:
             except SceneError as error:
                 found.append(Problem(str(error).removeprefix(f"scene '{scene.name}': "), ""))
                 continue
-            transparent |= scene.channels == 4 and bool((image[..., 3] < 255).any())
+            if scene.channels == 4:
+                transparent |= bool((image[..., 3] < 255).any())
+                if not image[..., 3].any():
+                    invisible.append(f"{split}/{name}")
             if int(np.ptp(image[..., :3])) > 0:  # views of one colour say nothing about being copies
                 contents[hashlib.blake2b(image.tobytes(), digest_size=16).digest()].append((split, name))
     for copies in contents.values():
         splits = {split for split, _ in copies}
-        names = ", ".join(f"{split}/{name}" for split, name in copies[:4])
+        names = ", ".join(f"{split}/{name}" for split, name in copies[:NAMED])
         if len(splits) > 1:
             found.append(
                 Problem(f"the same image is in {' and '.join(sorted(splits))}: {names}", "keep it in one split only")
             )
         elif len(copies) > 1:
             found.append(Problem(f"the same image is there {len(copies)} times: {names}", "remove the copies"))
+    if invisible:
+        found.append(
+            Problem(
+                f"{_views_are(invisible)} transparent all over (alpha is 0)",
+                "they say that there is nothing; remove them, or mend their alpha",
+            )
+        )
     if scene.channels == 4 and not transparent:
         found.append(Problem("the alpha of all images is opaque", "save them as RGB, the result is smaller"))
     return found
@@ -191,6 +203,12 @@ def _unused(prepared: Prepared, scene: Scene) -> list[Problem]:
             what = f"{len(unused)} images in {folder.relative_to(scene.root)} have no frame, the first is {unused[0]}"
             found.append(Problem(what, "they are not used; give them poses or remove them"))
     return found
+
+
+def _views_are(names: list[str]) -> str:
+    """How many views, and the first few by name: "3 views (a, b, c) are"."""
+    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} view{'s' if len(names) > 1 else ''} ({listed}) {'are' if len(names) > 1 else 'is'}"
 
 
 def _degrees(size_over_focal: float) -> str:

@@ -50,6 +50,16 @@ def test_problems_have_remedies(tmp_path: Path) -> None:
     assert "undistortion has no source for" in found
 
 
+def test_views_that_show_nothing_are_named(tmp_path: Path) -> None:
+    make_blender_scene(tmp_path, views=(8, 2, 2))
+    for name in ("train/r_3", "test/r_1"):
+        Image.new("RGBA", (16, 16)).save(tmp_path / f"{name}.png")
+    found = problems(tmp_path)
+    assert "2 views (train/r_3, test/r_1) are transparent all over (alpha is 0); " in found
+    Image.new("RGBA", (16, 16), (9, 9, 9, 1)).save(tmp_path / "test/r_1.png")
+    assert "1 view (train/r_3) is transparent all over" in problems(tmp_path)
+
+
 def test_empty_splits_and_opaque_alpha_are_told(tmp_path: Path) -> None:
     make_blender_scene(tmp_path, views=(4, 0, 0))
     for path in (tmp_path / "train").iterdir():
