@@ -23,6 +23,7 @@ from nelf.errors import SceneError
 FEW_VIEWS = {Kind.OBJECT: 20, Kind.FORWARD_FACING: 10, Kind.UNBOUNDED: 20}
 OUTSIDE = 0.02  # share of pixels without a source from which undistortion is worth a word
 FOCAL_SPREAD = 1.05  # largest over smallest focal length
+MANY_GB = 4.0  # training pixels from which memory is worth a word
 SAME_PLACE = 1e-4  # of the camera spread
 NAMED = 4  # views that a problem names
 
@@ -45,6 +46,7 @@ def report(config: SceneConfig) -> SceneReport:
     problems += _poses(scene)
     problems += _lenses(loaded.prepared, scene.name)
     problems += _unused(loaded.prepared, scene)
+    problems += _memory(scene, config.downscale)
     return SceneReport(scene, _describe(scene, loaded.prepared), problems)
 
 
@@ -186,6 +188,17 @@ def _lenses(prepared: Prepared, name: str) -> list[Problem]:
                 )
             )
     return found
+
+
+def _memory(scene: Scene, downscale: int) -> list[Problem]:
+    """Training pixels that are a lot to hold: the teacher's training keeps them all, as bytes."""
+    height, width = scene.size
+    gigabytes = len(scene.train) * height * width * scene.channels / 1e9
+    if gigabytes <= MANY_GB:
+        return []
+    factor = downscale * math.ceil(math.sqrt(gigabytes / MANY_GB))
+    what = f"the pixels of the {len(scene.train)} training views take {gigabytes:.1f} GB of memory"
+    return [Problem(what, f"set scene.downscale={factor}, or have the memory")]
 
 
 def _unused(prepared: Prepared, scene: Scene) -> list[Problem]:

@@ -44,8 +44,12 @@ class Views:
         return torch.from_numpy(self.read(index))
 
     def images(self) -> UInt8[Tensor, "n height width channels"]:
-        """All views, decoded at once."""
-        return torch.stack([self.image(i) for i in range(len(self))])
+        """All views, decoded one after the other into one table."""
+        first = self.image(0)
+        table = torch.empty(len(self), *first.shape, dtype=torch.uint8)
+        for i in range(len(self)):
+            table[i] = first if i == 0 else self.image(i)
+        return table
 
     def select(self, indices: list[int]) -> "Views":
         """The views at `indices`, in that order."""

@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Views
-from nelf.errors import CheckpointError, Interrupted
+from nelf.errors import CheckpointError, Interrupted, SceneError
 from nelf.progress import ProgressLine, Stop
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.pixels import PixelTable
@@ -18,6 +19,7 @@ from nelf.teacher.protocol import RayField
 
 RATE_FLOOR = 0.01  # the learning rate at the end, as a share of that at the start
 RATE_WARM_UP = 50  # steps
+AT_ONCE = 1 << 18  # pixels that are asked at once whether they are useful
 
 
 class Trainer:
@@ -29,8 +31,13 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed)
         self.table = PixelTable(views)
         field.look_at_views(views)
-        useful = [i[field.meets_something(self.table.rays(i))] for i in torch.arange(len(self.table)).split(1 << 18)]
-        self.useful = torch.cat(useful)
+        self.useful = useful_pixels(field, self.table)
+        self.drawn_from = len(self.table) if self.useful is None else len(self.useful)
+        if self.drawn_from == 0:
+            raise SceneError(
+                "no training pixel sees anything of the scene's bounds, so there is nothing to learn; "
+                "look at alpha, poses, near and far with `nelf data check`"
+            )
         optimizer = torch.optim.Adam(
             field.parameter_groups(),
             lr=config.lr,
@@ -79,7 +86,9 @@ class Trainer:
         began = time.perf_counter()
         self._set_rate()
         self.field.refresh(self.step, self.generator)
-        index = self.useful[torch.randint(len(self.useful), (self.rays,), generator=self.generator)]
+        index = torch.randint(self.drawn_from, (self.rays,), generator=self.generator)
+        if self.useful is not None:
+            index = self.useful[index].long()
         device = self.fabric.device
         background = self.field.background
         if background is None:
@@ -106,6 +115,24 @@ class Trainer:
         """Take as many rays as fill the batch with samples, changing by a tenth at most."""
         wanted = self.rays * self.config.batch / max(samples, 1)
         self.rays = int(min(max(wanted, 0.9 * self.rays), 1.1 * self.rays + 1, self.config.max_rays))
+
+
+def useful_pixels(field: RayField, table: PixelTable) -> Int[Tensor, "m"] | None:
+    """Indices of the pixels whose rays can teach the field anything, int32 where that holds them; None when all can."""
+    useful = torch.empty(len(table), dtype=torch.bool)
+    parts = [slice(start, min(start + AT_ONCE, len(table))) for start in range(0, len(table), AT_ONCE)]
+    for part in parts:
+        useful[part] = field.meets_something(table.rays(torch.arange(part.start, part.stop)))
+    count = int(useful.sum())
+    if count == len(table):
+        return None
+    index = torch.empty(count, dtype=torch.int32 if len(table) <= 1 << 31 else torch.int64)
+    filled = 0
+    for part in parts:
+        found = useful[part].nonzero()[:, 0] + part.start
+        index[filled : filled + len(found)] = found
+        filled += len(found)
+    return index
 
 
 def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:

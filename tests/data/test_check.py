@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from nelf.data import SceneConfig, report
+from nelf.data import SceneConfig, check, report
 from tests.scenes import edit_json, make_blender_scene, make_nerfstudio_scene
 
 
@@ -68,3 +69,12 @@ def test_empty_splits_and_opaque_alpha_are_told(tmp_path: Path) -> None:
     assert "there are no test views; training and evaluation need a test split" in found
     assert "there are no val views" in found
     assert "the alpha of all images is opaque" in found
+
+
+def test_pixels_that_need_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_blender_scene(tmp_path, size=20, views=(10, 2, 2))
+    assert "of memory" not in problems(tmp_path)
+    monkeypatch.setattr(check, "MANY_GB", 2e-6)  # 10 views of 20 x 20 RGBA are 16 kB
+    assert "the pixels of the 10 training views take 0.0 GB of memory; set scene.downscale=3" in problems(tmp_path)
+    found = report(SceneConfig(str(tmp_path), downscale=2)).problems  # 4 kB
+    assert any("set scene.downscale=4, or" in problem.remedy for problem in found)

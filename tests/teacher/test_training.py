@@ -1,20 +1,28 @@
 """Training: it learns, it stops and goes on exactly, and what is on disk is what was trained."""
 
+import dataclasses
 import json
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nelf.checkpoint import CheckpointFolder
-from nelf.errors import CheckpointError, ConfigError, Interrupted
+from nelf.data import SceneConfig, load_scene
+from nelf.devices import DeviceConfig, make_fabric
+from nelf.errors import CheckpointError, ConfigError, Interrupted, SceneError
 from nelf.progress import Stop
 from nelf.rays import Rays, image_rays
-from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image
+from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image, training
 from nelf.teacher.files import build_field
+from nelf.teacher.pixels import PixelTable
 from nelf.teacher.protocol import RayField, Teacher
 from nelf.teacher.teach import space_of
 from nelf.teacher.training import Trainer
+from tests.scenes import make_blender_scene
 from tests.teacher import tiny
 from tests.teacher.spaces import SPACES
 
@@ -113,6 +121,49 @@ def test_resumed_training_equals_uninterrupted(
     assert not (tmp_path / "parts" / "teacher.safetensors").exists()
     monkeypatch.undo()
     assert same(tiny.train("object", config, tmp_path / "parts"), whole)
+
+
+def test_only_what_can_teach_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    fabric = make_fabric(DeviceConfig(accelerator="cpu"))
+    monkeypatch.setattr(training, "AT_ONCE", 500)  # several parts, the last one shorter
+    field = build_field(tiny.hashgrid(), space_of(tiny.scene("object")), opaque=False)
+    trainer = Trainer(field, tiny.scene("object").train, tiny.hashgrid(), fabric)
+    expected = field.meets_something(trainer.table.rays(torch.arange(len(trainer.table)))).nonzero()[:, 0]
+    assert trainer.useful is not None
+    assert trainer.useful.dtype is torch.int32
+    assert 0 < len(expected) < len(trainer.table)
+    assert torch.equal(trainer.useful.long(), expected)
+    # All of a room is seen by all of its pixels: no table of indices is kept.
+    field = build_field(tiny.hashgrid(), space_of(tiny.scene("unbounded")), opaque=True)
+    trainer = Trainer(field, tiny.scene("unbounded").train, tiny.hashgrid(), fabric)
+    assert trainer.useful is None
+    trainer.advance()
+
+
+def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
+    """One view without anything rules out all of the object."""
+    ball = make_blender_scene(tmp_path / "ball")
+    Image.new("RGBA", (16, 16)).save(ball / "train/r_3.png")
+    scene = load_scene(SceneConfig(str(ball)))
+    field = build_field(tiny.hashgrid(), space_of(scene), opaque=False)
+    with pytest.raises(SceneError, match=r"no training pixel sees anything .* look at alpha") as refused:
+        Trainer(field, scene.train, tiny.hashgrid(), make_fabric(DeviceConfig(accelerator="cpu")))
+    assert "\n" not in str(refused.value)
+
+
+def test_pixels_are_read_into_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of all images beside their table would take the memory twice."""
+    views, alive, most = tiny.scene("object").train, [], [0]
+
+    def reading(index: int) -> np.ndarray:
+        image = views.read(index)
+        alive.append(weakref.ref(image))
+        most[0] = max(most[0], sum(reference() is not None for reference in alive))
+        return image
+
+    table = PixelTable(dataclasses.replace(views, read=reading))
+    assert torch.equal(table.colors.reshape(len(views), 24, 24, 4)[5], views.image(5))
+    assert most[0] <= 3  # the first, the one before, and this
 
 
 def test_checkpoints_are_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
