@@ -49,7 +49,7 @@ def load_colmap(root: Path, config: SceneConfig, name: str) -> Capture:
         matrix = np.asarray((pose() if callable(pose) else pose).matrix(), dtype=np.float64)
         rotation = matrix[:, :3].T
         c2w = np.concatenate([rotation, -rotation @ matrix[:, 3:]], axis=1) * FLIP
-        path = find_image(folder, image.name, where) or _other_suffix(folder, image.name)
+        path = find_image(folder, image.name, where)
         relative = None if path is None else folder.relative_to(root) / path
         lens = _lens(reconstruction.camera(image.camera_id), where)
         frames.append(Frame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
@@ -103,8 +103,3 @@ def _lens(camera: Any, where: str) -> Lens:
         )
     except LensError as error:
         raise SceneError(f"{where} {error}") from error
-
-
-def _other_suffix(folder: Path, name: str) -> Path | None:
-    """images_N often holds PNG where COLMAP saw JPEG."""
-    return find_image(folder, str(Path(name).with_suffix("")), name)

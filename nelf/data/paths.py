@@ -13,7 +13,8 @@ _SPELLINGS = tuple(spelling for s in IMAGE_SUFFIXES for spelling in (s, s.upper(
 def find_image(root: Path, listed: str, where: str) -> Path | None:
     """The file that a scene lists as `listed`, relative to `root`; None when there is none.
 
-    The suffix may be left out. A name that leaves the folder is refused.
+    The suffix may be left out, and the file may have another one than the list says (images that were converted,
+    000.JPG for 000.jpg). A name that leaves the folder is refused.
     """
     name = posixpath.normpath(listed.replace("\\", "/"))
     if name.startswith(("/", "../")) or name in ("..", ".") or re.match("[A-Za-z]:", name) or "\0" in name:
@@ -24,12 +25,22 @@ def find_image(root: Path, listed: str, where: str) -> Path | None:
     try:
         if (root / name).is_file():
             return Path(name)
-        for suffix in _SPELLINGS:
-            if (root / (name + suffix)).is_file():
-                return Path(name + suffix)
+        for candidate in _spellings(name):
+            if (root / candidate).is_file():
+                return Path(candidate)
     except OSError:  # a name longer than the file system allows
         return None
     return None
+
+
+def _spellings(name: str) -> list[str]:
+    """The name with each known suffix, and where it has one, with each other: its own in other letters first."""
+    stem, suffix = posixpath.splitext(name)
+    names = [name + spelling for spelling in _SPELLINGS]
+    if suffix.lower() in IMAGE_SUFFIXES:
+        nearest = sorted(_SPELLINGS, key=lambda spelling: spelling.lower() != suffix.lower())
+        names += [stem + spelling for spelling in nearest]
+    return names
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nelf.data import Kind, Scene, SceneConfig, load_scene
+from nelf.data.paths import find_image
 from nelf.errors import SceneError
 from nelf.rays import image_rays
 from tests.scenes import (
@@ -104,6 +106,31 @@ def test_instant_ngp_field_of_view_and_no_suffix(tmp_path: Path) -> None:
     frames = [{**frame, "file_path": frame["file_path"].removesuffix(".png")} for frame in content["frames"]]
     (tmp_path / "transforms.json").write_text(json.dumps({"camera_angle_x": 0.69, "frames": frames}))
     assert_consistent(load_scene(SceneConfig(str(tmp_path)), ALL))
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".jpg", ".JPEG", ".webp"])
+def test_files_with_another_suffix_than_listed(tmp_path: Path, suffix: str) -> None:
+    make_nerfstudio_scene(tmp_path, views=3)
+    for path in (tmp_path / "images").iterdir():
+        Image.open(path).save(path.with_suffix(suffix))
+        path.unlink()
+    assert len(load_scene(SceneConfig(str(tmp_path))).train) == 1
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    content["frames"][1]["file_path"] = "images/0002.exr"  # no suffix of ours: nothing is guessed
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(SceneError, match=r"frame 1 names images/0002\.exr, which does not exist"):
+        load_scene(SceneConfig(str(tmp_path)))
+
+
+def test_the_listed_suffix_goes_before_others(tmp_path: Path) -> None:
+    names = ("0001.png", "0001.JPG", "0001.jpg.png", "0002.png", "0002.JPG")
+    for name in names:
+        (tmp_path / name).touch()
+    assert find_image(tmp_path, "0001.png", "") == Path("0001.png")
+    assert find_image(tmp_path, "0001.jpg", "") == Path("0001.jpg.png")
+    assert find_image(tmp_path, "./0002.jpg", "") == Path("0002.JPG")
+    assert find_image(tmp_path, "0002.jpeg", "") == Path("0002.png")
+    assert find_image(tmp_path, "0002", "") == Path("0002.png")
 
 
 def test_undistortion_gives_the_ideal_image(tmp_path: Path) -> None:
