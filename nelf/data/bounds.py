@@ -13,7 +13,7 @@ from nelf.data.config import AUTO, SceneConfig
 from nelf.data.hull import visual_hull
 from nelf.data.kind import camera_spread, find_kind
 from nelf.data.scene import Kind, Views
-from nelf.errors import ConfigError
+from nelf.errors import ConfigError, NelfError, SceneError
 
 OBJECT_SLACK = 1.4  # depths of an object reach this many frustum radii before and behind the focus point
 HULL_EXTENT = 1.5  # the cube that is carved, in frustum radii
@@ -44,7 +44,9 @@ class Range:
     radius: float
 
 
-def decide(config: SceneConfig, capture: Capture, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int) -> Decision:
+def decide(
+    config: SceneConfig, capture: Capture, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, scene: str
+) -> Decision:
     """c2w: the poses of all views, so that the bounds hold for each. The user's word goes before the file's."""
     own_up = config.up or capture.up
     up = upward(c2w) if own_up is None else torch.tensor(list(own_up), dtype=torch.float32)
@@ -60,14 +62,29 @@ def decide(config: SceneConfig, capture: Capture, c2w: Float[Tensor, "n 3 4"], t
         if kind is Kind.OBJECT:
             found = _object_range(c2w, train, channels, capture.problems)
         elif kind is Kind.FORWARD_FACING:
-            found = _forward_facing_range(c2w, train, capture)
+            found = _forward_facing_range(c2w, train, capture, config)
         else:
             found = _unbounded_range(c2w, train, capture)
     near, far = config.near or capture.near or found.near, config.far or capture.far or found.far
     if near >= far:
-        raise ConfigError(f"scene.near={near:g} must be smaller than scene.far={far:g}; set both")
+        raise _swapped(config, capture, near, far, scene)
     center = found.center if capture.center is None else torch.tensor(capture.center, dtype=torch.float32)
     return Decision(kind, reason, near, far, center, capture.radius or found.radius, up)
+
+
+def _swapped(config: SceneConfig, capture: Capture, near: float, far: float, scene: str) -> NelfError:
+    """What to say when near is not smaller than far: where each of them comes from."""
+    names = []
+    for key, value in (("near", near), ("far", far)):
+        if getattr(config, key) is not None:
+            names.append(f"scene.{key}={value:g}")
+        else:
+            source = "of the scene's file" if getattr(capture, key) is not None else "found from the cameras"
+            names.append(f"{key} = {value:g} {source}")
+    message = f"scene '{scene}': {names[0]} must be smaller than {names[1]}; "
+    if config.near is not None or config.far is not None:
+        return ConfigError(f"{message}set both")
+    return SceneError(f"{message}mend the file, or set scene.near and scene.far")
 
 
 def upward(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3"]:
@@ -119,27 +136,37 @@ def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, prob
     return Range(near, max(far, float(depth.max()) + hull.radius), hull.center, hull.radius)
 
 
-def _forward_facing_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Range:
-    """Depths from the file or from reconstructed points; the ball is what one camera sees at the focus depth."""
+def _forward_facing_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture, config: SceneConfig) -> Range:
+    """Depths from user, file or reconstructed points; the ball is what one camera sees at the focus depth."""
+    own_near, own_far = config.near or capture.near, config.far or capture.far
     axis = torch.nn.functional.normalize(-c2w[:, :, 2].mean(0), dim=0)
     if capture.depth_bounds is not None:
         near, far = 0.9 * float(capture.depth_bounds[:, 0].min()), float(capture.depth_bounds[:, 1].max())
     elif (depths := _point_depths(c2w, train, capture)) is not None:
         near, far = 0.9 * float(torch.quantile(depths, 0.005)), 1.1 * float(torch.quantile(depths, 0.995))
     else:
-        focus = float((focus_point(c2w) - c2w[:, :, 3].mean(0)) @ axis)
-        across = camera_spread(c2w)[1]
-        if focus <= across:  # parallel axes meet nowhere
-            focus = max(10 * across, 1e-3)
-        near, far = 0.3 * focus, 10 * focus
-        capture.problems.append(
-            Problem(
-                f"nothing says how deep the scene is; near {near:.3g} and far {far:.3g} are guessed from the cameras",
-                "set scene.near and scene.far",
+        near, far = _guessed_depths(c2w, axis)
+        guessed = {k: v for k, v, own in (("near", near, own_near), ("far", far, own_far)) if own is None}
+        if guessed:
+            capture.problems.append(
+                Problem(
+                    f"nothing says how deep the scene is; {' and '.join(f'{k} {v:.3g}' for k, v in guessed.items())} "
+                    f"{'are' if len(guessed) > 1 else 'is'} guessed from the cameras",
+                    f"set {' and '.join(f'scene.{k}' for k in guessed)}",
+                )
             )
-        )
+    near, far = own_near or near, own_far or far
     depth = 1 / ((1 - FOCUS_WEIGHT) / near + FOCUS_WEIGHT / far)
     return Range(near, far, c2w[:, :, 3].mean(0) + depth * axis, depth * _half_width(train))
+
+
+def _guessed_depths(c2w: Float[Tensor, "n 3 4"], axis: Float[Tensor, "3"]) -> tuple[float, float]:
+    """Near and far of forward-facing cameras that look along `axis`, about where their optical axes meet."""
+    focus = float((focus_point(c2w) - c2w[:, :, 3].mean(0)) @ axis)
+    across = camera_spread(c2w)[1]
+    if focus <= across:  # parallel axes meet nowhere
+        focus = max(10 * across, 1e-3)
+    return 0.3 * focus, 10 * focus
 
 
 def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Range:

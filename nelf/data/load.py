@@ -49,7 +49,7 @@ def load(config: SceneConfig, need: Sequence[str], tolerant: bool = False) -> Lo
     train = make_views(prepared, chosen["train"] or range(len(prepared.frames)), name)
     if tolerant:
         train = train.select([i for i in range(len(train)) if _readable(train, i)])
-    decision = decide(config, capture, prepared.c2w, train, prepared.channels)
+    decision = decide(config, capture, prepared.c2w, train, prepared.channels, name)
     scene = Scene(
         name=name,
         root=root,

@@ -10,7 +10,7 @@ from nelf.cameras import look_at
 from nelf.data import Kind, SceneConfig, Views, border_color, carve, load_scene
 from nelf.data.bounds import upward
 from nelf.data.kind import find_kind
-from nelf.errors import ConfigError
+from nelf.errors import ConfigError, SceneError
 from tests.scenes import (
     edit_json,
     hemisphere_poses,
@@ -141,7 +141,19 @@ def test_forward_facing_from_points_and_from_nothing(tmp_path: Path) -> None:
     bare = load_scene(SceneConfig(str(room)))
     assert bare.kind is Kind.FORWARD_FACING
     assert 0 < bare.near < 5 < 14 < bare.far
+    assert any(f"near {bare.near:.3g} and far {bare.far:.3g} are guessed" in problem for problem in bare.problems)
     assert any("set scene.near and scene.far" in problem for problem in bare.problems)
+
+    half = load_scene(SceneConfig(str(room), near=1.0))
+    assert half.far == bare.far
+    assert [problem for problem in half.problems if problem.endswith("; set scene.far")]
+    told = load_scene(SceneConfig(str(room), near=1.0, far=20.0))
+    assert told.problems == ()
+    middle = torch.cat([told.splits[split].c2w for split in ("train", "val", "test")])[:, :, 3].mean(0)
+    # LLFF's focus depth of what the user said; the cameras look straight ahead but for a degree
+    assert float((told.center - middle).norm()) == pytest.approx(1 / (0.25 / 1 + 0.75 / 20), rel=1e-3)
+    edit_json(room / "transforms.json", near=2.0, far=20.0)
+    assert load_scene(SceneConfig(str(room))).problems == ()
 
 
 def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
@@ -154,8 +166,27 @@ def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
     own = load_scene(SceneConfig(str(tmp_path), near=1.0, far=9.0, up=[0.0, 0.0, 3.0], kind="unbounded"))
     assert (own.near, own.far, own.kind, own.kind_reason) == (1.0, 9.0, Kind.UNBOUNDED, "scene.kind=unbounded")
     assert own.up.tolist() == [0, 0, 1]
-    with pytest.raises(ConfigError, match="set both"):
+    with pytest.raises(
+        ConfigError, match=r"scene\.near=30 must be smaller than far = 20 of the scene's file; set both"
+    ):
         load_scene(SceneConfig(str(tmp_path), near=30.0))
+
+
+def test_near_beyond_far_in_the_file_is_the_files_fault(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=9)
+    edit_json(room / "transforms.json", near=20.0, far=0.5)
+    with pytest.raises(SceneError) as refused:
+        load_scene(SceneConfig(str(room)))
+    assert str(refused.value) == (
+        "scene 'room': near = 20 of the scene's file must be smaller than far = 0.5 of the scene's file; "
+        "mend the file, or set scene.near and scene.far"
+    )
+    assert load_scene(SceneConfig(str(room), near=1.0, far=9.0)).far == 9
+    edit_json(room / "transforms.json", near=1e6, far=None)
+    with pytest.raises(
+        SceneError, match=r"near = 1e\+06 of the scene's file must be smaller than far = \d+ found from"
+    ):
+        load_scene(SceneConfig(str(room)))
 
 
 def test_upward_direction_ignores_that_cameras_look_down() -> None:
