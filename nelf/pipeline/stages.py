@@ -17,7 +17,7 @@ from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say
 from nelf.progress import Stop
 from nelf.storage import sha256
 from nelf.student import Frame, NeLF, save_student
-from nelf.teacher import load_teacher, teach
+from nelf.teacher import Teacher, load_teacher, teach
 from nelf.train import train
 
 
@@ -50,8 +50,13 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         say("distill: up to date")
         return
     with record.making(print_, ["transforms.json", "images"], reuse=True):
-        load = functools.partial(load_teacher, run.folder / TEACHER)
+        load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop)
+
+
+def teacher_on(device: str, path: Path) -> Teacher:
+    """The teacher saved at `path`, where it is to render. Fabric itself cannot be handed to worker processes."""
+    return load_teacher(path).to(device)
 
 
 def pseudo_scene(run: Run) -> Scene:

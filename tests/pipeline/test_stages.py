@@ -1,0 +1,46 @@
+"""What the stages hand on. The whole way: tests/test_end_to_end.py."""
+
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from nelf.pipeline import Run, stages
+from nelf.progress import Stop
+from nelf.teacher.files import build_field, save_teacher
+from nelf.teacher.teach import space_of
+from tests.scenes import make_blender_scene
+from tests.teacher.tiny import hashgrid
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.open(make_blender_scene(tmp_path / "ball", views=(4, 1, 1)), [f"runs={tmp_path / 'runs'}"])
+
+
+def untrained_teacher(run: Run) -> Path:
+    path, config = run.folder / "teacher" / "teacher.safetensors", hashgrid()
+    path.parent.mkdir(parents=True)
+    save_teacher(path, build_field(config, space_of(run.scene), opaque=False), config)
+    return path
+
+
+def test_the_teacher_renders_on_the_device_of_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's device meta stands for a GPU: weights are there only if somebody moved them."""
+    untrained_teacher(run)
+    loads: list[bytes] = []
+
+    def render(load: Any, scene: object, config: object, folder: Path, *rest: object) -> None:
+        loads.append(pickle.dumps(load))  # as it goes to worker processes
+        (folder / "transforms.json").write_text("{}")
+        (folder / "images").mkdir()
+
+    monkeypatch.setattr(stages, "run_teach", lambda *arguments: None)
+    monkeypatch.setattr(stages, "distill_in_workers", render)
+    run.__dict__["fabric"] = SimpleNamespace(device=torch.device("meta"))
+    stages.run_distill(run, Stop(), print)
+    (load,) = loads
+    assert {parameter.device.type for parameter in pickle.loads(load)().parameters()} == {"meta"}
