@@ -44,6 +44,7 @@ class Capture:
     """Everything that a scene's files say.
 
     downscale: by how much the images have still to be reduced.
+    files: what was read beside images, relative to the scene's folder.
     depth_bounds: [n, 2] nearest and farthest depth of each frame, where the format has them.
     points: [n, 3] reconstructed world points, where the format has them.
     The rest is given only by scenes that nelf wrote, and overrides what the cameras suggest.
@@ -52,6 +53,7 @@ class Capture:
     format: str
     frames: Sequence[Frame]
     downscale: int
+    files: Sequence[Path] = ()
     depth_bounds: np.ndarray | None = None
     points: np.ndarray | None = None
     kind: Kind | None = None

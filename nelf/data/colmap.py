@@ -12,6 +12,8 @@ from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import find_image, pick_image_folder
 from nelf.errors import SceneError
 
+MODEL_FILES = ("cameras", "images", "points3D", "rigs", "frames")
+SUFFIXES = (".bin", ".txt")
 FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse")
 # Where each model keeps focal x, focal y, center x, center y, and then k1 k2 p1 p2, in its parameters.
 MODELS: dict[str, tuple[tuple[int, int, int, int], tuple[int, ...]]] = {
@@ -26,7 +28,7 @@ FLIP = np.array([1.0, -1.0, -1.0, 1.0])  # COLMAP's camera: y down, looks along 
 
 def find_model(root: Path) -> Path | None:
     for folder in FOLDERS:
-        for suffix in (".bin", ".txt"):
+        for suffix in SUFFIXES:
             if (root / folder / f"cameras{suffix}").is_file() and (root / folder / f"images{suffix}").is_file():
                 return root / folder
     return None
@@ -54,7 +56,9 @@ def load_colmap(root: Path, config: SceneConfig, name: str) -> Capture:
         lens = _lens(reconstruction.camera(image.camera_id), where)
         frames.append(Frame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
     points = np.array([point.xyz for point in reconstruction.points3D.values()], dtype=np.float64).reshape(-1, 3)
-    capture = Capture("COLMAP", frames, downscale, points=points if len(points) >= 100 else None)
+    files = [model.relative_to(root) / (stem + suffix) for stem in MODEL_FILES for suffix in SUFFIXES]
+    files = [file for file in files if (root / file).is_file()]
+    capture = Capture("COLMAP", frames, downscale, files, points=points if len(points) >= 100 else None)
     if reconstruction.num_images() > len(frames):
         capture.problems.append(
             Problem(f"COLMAP could not place {reconstruction.num_images() - len(frames)} photos", "they are not used")

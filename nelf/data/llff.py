@@ -43,7 +43,7 @@ def load_llff(root: Path, config: SceneConfig, name: str) -> Capture:
         raise SceneError(
             f"scene '{name}': {FILE} has depth bounds that are not 0 < nearest < farthest; run LLFF's imgs2poses again"
         )
-    return Capture("LLFF", frames, downscale, depth_bounds=bounds)
+    return Capture("LLFF", frames, downscale, files=[Path(FILE)], depth_bounds=bounds)
 
 
 def _read_rows(path: Path, name: str) -> np.ndarray:

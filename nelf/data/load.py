@@ -62,6 +62,7 @@ def load(config: SceneConfig, need: Sequence[str], tolerant: bool = False) -> Lo
         radius=decision.radius,
         up=decision.up,
         channels=prepared.channels,
+        files=(*capture.files, *dict.fromkeys(photo.path.relative_to(root) for photo in prepared.photos)),
         problems=tuple(str(problem) for problem in capture.problems),
         kind_reason=decision.reason,
     )

@@ -74,6 +74,7 @@ class Scene:
     center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
     up: world direction that is upwards for the viewer, unit length.
     channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    files: everything that the views are made from, images and poses, relative to root.
     problems: what a user should know, one line each with its remedy. kind_reason: why this kind, for people.
     """
 
@@ -88,6 +89,7 @@ class Scene:
     radius: float
     up: Float[Tensor, "3"]
     channels: int
+    files: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
     kind_reason: str = ""
 

@@ -25,11 +25,13 @@ def detect_blender(root: Path) -> bool:
 def load_blender(root: Path, config: SceneConfig, name: str) -> Capture:
     """NeRF-synthetic: transforms_train.json, and, where they exist, transforms_val.json and transforms_test.json."""
     frames: list[Frame] = []
+    files = []
     for split in SPLITS:
         if (root / f"transforms_{split}.json").is_file():
-            shared = read_json(root / f"transforms_{split}.json", name)
+            files.append(Path(f"transforms_{split}.json"))
+            shared = read_json(root / files[-1], name)
             frames += [replace(frame, split=split) for frame in _frames(root, shared)]
-    return Capture("Blender", frames, config.downscale)
+    return Capture("Blender", frames, config.downscale, files)
 
 
 def detect_transforms(root: Path) -> bool:
@@ -40,9 +42,8 @@ def load_transforms(root: Path, config: SceneConfig, name: str) -> Capture:
     """nerfstudio, instant-ngp, and the scenes that nelf writes itself."""
     shared = read_json(root / "transforms.json", name)
     frames, problems = _assign_splits(_frames(root, shared), shared)
-    capture = Capture(
-        "nelf" if shared.has("nelf") else "nerfstudio / instant-ngp", frames, config.downscale, problems=problems
-    )
+    by = "nelf" if shared.has("nelf") else "nerfstudio / instant-ngp"
+    capture = Capture(by, frames, config.downscale, [Path("transforms.json")], problems=problems)
     capture.near, capture.far = shared.positive("near"), shared.positive("far")
     capture.center, capture.radius = shared.vector("center"), shared.positive("radius")
     capture.up = shared.vector("up")

@@ -77,11 +77,16 @@ class Run:
     def scene_digest(self) -> str:
         """Of the scene's files and of how they are read."""
         settings = dataclasses.asdict(self.config.scene) | {"path": None}
-        return fingerprint(files=sha256(self.scene.root), settings=settings)
+        return fingerprint(files=files_digest(self.scene), settings=settings)
 
     @property
     def bounded(self) -> bool:
         return self.scene.kind is Kind.OBJECT
+
+
+def files_digest(scene: Scene) -> str:
+    """Of the files that the scene's views are made from; what else lies in its folder does not count."""
+    return fingerprint(files={file.as_posix(): sha256(scene.root / file) for file in scene.files})
 
 
 def is_run(folder: Path) -> bool:

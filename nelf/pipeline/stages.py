@@ -13,7 +13,7 @@ from nelf.distill import distill_in_workers, external_scene
 from nelf.pipeline.bundles import export_to
 from nelf.pipeline.measure import measure, write_run_report
 from nelf.pipeline.record import StageRecord, digest, fingerprint
-from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say
+from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
 from nelf.progress import Stop
 from nelf.storage import sha256
 from nelf.student import Frame, NeLF, save_student
@@ -59,10 +59,8 @@ def teacher_on(device: str, path: Path) -> Teacher:
     return load_teacher(path).to(device)
 
 
-def pseudo_scene(run: Run) -> Scene:
-    """What the student learns from."""
-    if run.config.distill.teacher == "external":
-        return external_scene(run.config.distill, run.scene)
+def rendered_scene(run: Run) -> Scene:
+    """The pseudo views that `run_distill` rendered."""
     return load_scene(SceneConfig(path=str(run.folder / PSEUDO), holdout=0, val_holdout=0))
 
 
@@ -88,12 +86,11 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
     """Distil the student."""
     run_distill(run, stop, say)
     record = StageRecord(run.folder / STUDENT.parent)
-    external = run.config.distill.teacher == "external"
-    source = Path(str(run.config.distill.external)) if external else run.folder / PSEUDO / "transforms.json"
+    external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
     print_ = fingerprint(
         stage="train",
         scene=run.scene_digest,
-        pseudo=sha256(source),
+        pseudo=files_digest(external) if external else sha256(run.folder / PSEUDO / "transforms.json"),
         student=dataclasses.asdict(run.config.student),
         config=dataclasses.asdict(run.config.train),
     )
@@ -102,10 +99,10 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
         return
     with record.making(print_, [STUDENT.name]):
         student = new_student(run)
-        scene, pseudo = run.scene, pseudo_scene(run).train
+        scene, pseudo = run.scene, external or rendered_scene(run)
         student = train(
             student,
-            pseudo,
+            pseudo.train,
             scene.train,
             scene.val,
             run.config.train,

@@ -10,7 +10,7 @@ from nelf.errors import ConfigError
 from nelf.pipeline import Run, is_run, quoted
 from nelf.pipeline import config as config_module
 from nelf.pipeline.bundles import golden_poses
-from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene
+from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,36 @@ def test_scene_digest(ball: Path, runs: str, tmp_path: Path) -> None:
     image = copy / "train" / "r_0.png"
     image.write_bytes((copy / "train" / "r_1.png").read_bytes())
     assert Run.open(copy, [runs]).scene_digest != digest
+
+
+@pytest.mark.parametrize("make", [make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_colmap_scene])
+def test_what_no_view_is_made_from_does_not_count(make: object, tmp_path: Path, runs: str) -> None:
+    """The command may be given in the scene's folder, and others leave files there too."""
+    scene = make(tmp_path / "scene")  # type: ignore[operator]
+    digest = Run.open(scene, [runs]).scene_digest
+    Run.open(scene, [f"runs={scene / 'runs'}"]).prepare()
+    (scene / ".DS_Store").write_bytes(b"mac")
+    (scene / "images_32").mkdir()
+    (scene / "images_32" / "0.png").write_bytes(b"unused")
+    assert Run.open(scene, [runs]).scene_digest == digest
+    (poses,) = [
+        p
+        for p in scene.rglob("*")
+        if p.name in ("transforms_train.json", "transforms.json", "poses_bounds.npy", "images.bin")
+    ]
+    before = poses.read_bytes()
+    poses.write_bytes(before + b" ")
+    assert Run.open(scene, [runs]).scene_digest != digest
+
+
+def test_a_changed_photo_behind_a_link_counts(tmp_path: Path, runs: str) -> None:
+    scene = make_nerfstudio_scene(tmp_path / "room")
+    (scene / "images").rename(tmp_path / "photos")
+    (scene / "images").symlink_to(tmp_path / "photos")
+    digest = Run.open(scene, [runs]).scene_digest
+    first, second, *_ = sorted((tmp_path / "photos").iterdir())
+    first.write_bytes(second.read_bytes())
+    assert Run.open(scene, [runs]).scene_digest != digest
 
 
 def test_golden_poses_are_test_views(tmp_path: Path, runs: str) -> None:

@@ -44,3 +44,19 @@ def test_the_teacher_renders_on_the_device_of_the_run(run: Run, monkeypatch: pyt
     stages.run_distill(run, Stop(), print)
     (load,) = loads
     assert {parameter.device.type for parameter in pickle.loads(load)().parameters()} == {"meta"}
+
+
+def test_what_lies_beside_external_renders_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make_blender_scene(tmp_path / "ball", views=(4, 1, 1))
+    overrides = ["distill.teacher=external", f"distill.external={scene}", f"runs={tmp_path / 'runs'}", "student=s"]
+    run, said = Run.open(scene, overrides), []
+    monkeypatch.setattr(stages, "train", lambda student, *arguments, **options: student)
+    run.__dict__["fabric"] = None
+    stages.run_train(run, Stop(), said.append)
+    (scene / "notes.txt").write_text("rendered on Tuesday")
+    stages.run_train(run, Stop(), said.append)
+    assert said[-1] == "train: up to date"
+    picture = scene / "train" / "r_0.png"
+    picture.write_bytes((scene / "train" / "r_1.png").read_bytes())
+    stages.run_train(run, Stop(), said.append)
+    assert said[-1] != "train: up to date"
