@@ -11,7 +11,7 @@ from nelf import export as exporting
 from nelf.distill import pseudo_poses
 from nelf.errors import ConfigError
 from nelf.pipeline.record import StageRecord, digest, fingerprint
-from nelf.pipeline.run import STUDENT, Run, Say, leave_if_asked
+from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
 from nelf.progress import Stop
 from nelf.storage import sha256
 from nelf.student import load_student
@@ -45,6 +45,19 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         parity = manifest.parity
         say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
     return made
+
+
+def current_bundles(run: Run, say: Say) -> dict[str, Path]:
+    """The run's bundles of today's student, by name; says which others there are and how to renew them."""
+    found, student = {}, sha256(run.folder / STUDENT)
+    for path in sorted((run.folder / EXPORT).glob("*/manifest.json")):
+        manifest = exporting.read_manifest(path.parent)
+        if manifest.provenance.get("checkpoint") == student:
+            found[path.parent.name] = path.parent
+        else:
+            command = f"nelf export {run.folder} --target {manifest.target} --precision {manifest.precision}"
+            say(f"eval: {path.parent} is of another student and is not measured; renew it with: {command}")
+    return found
 
 
 def bundle_context(run: Run) -> exporting.BundleContext:

@@ -10,7 +10,7 @@ import torch
 from nelf import evaluate as evaluation
 from nelf.data import Scene, SceneConfig, load_scene
 from nelf.distill import distill_in_workers, external_scene
-from nelf.pipeline.bundles import export_to
+from nelf.pipeline.bundles import current_bundles, export_to
 from nelf.pipeline.measure import measure, write_run_report
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
@@ -121,7 +121,7 @@ def run_export(run: Run, stop: Stop, say: Say) -> None:
 
 
 def run_eval(run: Run, stop: Stop, say: Say) -> None:
-    """Measure teacher, student and every bundle of the run on the test views; write the report."""
+    """Measure teacher, student and the student's bundles in the run on the test views; write the report."""
     run_train(run, stop, say)
     evaluate_run(run, stop, say)
 
@@ -129,7 +129,7 @@ def run_eval(run: Run, stop: Stop, say: Say) -> None:
 def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     """`run_eval` of a run whose other stages are done."""
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
-    bundles = {path.parent.name: path.parent for path in sorted((run.folder / EXPORT).glob("*/manifest.json"))}
+    bundles = current_bundles(run, say)
     print_ = fingerprint(
         stage="eval",
         scene=run.scene_digest,

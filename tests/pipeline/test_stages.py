@@ -1,6 +1,8 @@
 """What the stages hand on. The whole way: tests/test_end_to_end.py."""
 
+import json
 import pickle
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from nelf.pipeline import Run, stages
 from nelf.progress import Stop
 from nelf.teacher.files import build_field, save_teacher
 from nelf.teacher.teach import space_of
+from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene
 from tests.teacher.tiny import hashgrid
 
@@ -60,3 +63,30 @@ def test_what_lies_beside_external_renders_does_not_count(tmp_path: Path, monkey
     picture.write_bytes((scene / "train" / "r_1.png").read_bytes())
     stages.run_train(run, Stop(), said.append)
     assert said[-1] != "train: up to date"
+
+
+def test_bundles_of_an_earlier_student_are_not_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("student", "export"):
+        shutil.copytree(finished_run() / folder, run.folder / folder)
+    measured: list[list[str]] = []
+    said: list[str] = []
+
+    def note(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
+        measured.append(list(bundles))
+        (run.folder / "eval" / "metrics.json").write_text("{}")
+
+    monkeypatch.setattr(stages, "measure", note)
+    monkeypatch.setattr(stages, "write_run_report", lambda run, bundles: measured.append(list(bundles)))
+    stages.evaluate_run(run, Stop(), said.append)
+    assert measured == 2 * [["android", "android-fp16", "ios", "onnx"]]
+    assert [line for line in said if "nelf export" in line] == []
+    manifest = run.folder / "export" / "android-fp16" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["provenance"]["checkpoint"] = "of yesterday"
+    manifest.write_text(json.dumps(content))
+    stages.evaluate_run(run, Stop(), said.append)
+    assert measured[2:] == 2 * [["android", "ios", "onnx"]]
+    assert (
+        f"eval: {manifest.parent} is of another student and is not measured; "
+        f"renew it with: nelf export {run.folder} --target android --precision fp16"
+    ) in said
