@@ -72,11 +72,14 @@ def test_a_second_run_does_nothing(run: Path) -> None:
 
 
 def test_a_run_is_found_wherever_it_lies(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run folder that was moved is worked on where it is; nothing is written to where it was made."""
+    """A run folder that was moved is worked on where it is; nothing is written to where it was made.
+
+    Its scene was given by a relative path, and now the command is given elsewhere.
+    """
     original = listing(finished_run())
     monkeypatch.chdir(tmp_path)
     (run / "eval" / "metrics.json").unlink()
-    works("eval", run)
+    works("eval", run.name)
     assert (run / "eval" / "metrics.json").is_file()
     assert listing(finished_run()) == original
     assert [p.name for p in tmp_path.iterdir()] == ["ball"]

@@ -93,7 +93,13 @@ def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
 def _made_with(run: Run) -> dict[str, Any]:
     """The configuration that the student depends on: what else was asked for makes no other bundle."""
     stages = ("scene", "teacher", "distill", "student", "train")
-    return {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
+    made_with = {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
+    for stage, key in (
+        ("scene", "path"),
+        ("distill", "external"),
+    ):  # bundles are given away: no folders of this machine
+        made_with[stage][key] = made_with[stage][key] and Path(made_with[stage][key]).name
+    return made_with
 
 
 def _plain(context: exporting.BundleContext) -> dict[str, Any]:

@@ -56,7 +56,10 @@ class Run:
     def compose(cls, overrides: Sequence[str]) -> "Run":
         """Compose once to find the scene, and again with the defaults of its kind."""
         config = typed(compose_config(overrides))
-        scene = load_scene(config.scene, need=("train", "val", "test"))
+        overrides = with_absolute_paths(overrides, config)
+        scene = load_scene(
+            dataclasses.replace(config.scene, path=_absolute(config.scene.path)), need=("train", "val", "test")
+        )
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
         return cls(composed, config, scene, overrides)
@@ -92,6 +95,17 @@ def files_digest(scene: Scene) -> str:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run that nelf made."""
     return (folder / SETTINGS).is_file()
+
+
+def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
+    """The overrides with the folders of `config`, which they gave, such that they hold in any working directory."""
+    folders = {"scene.path": config.scene.path, "distill.external": config.distill.external}
+    absolute = [f"{key}={quoted(_absolute(folder))}" for key, folder in folders.items() if folder]
+    return absolute + [o for o in overrides if o.partition("=")[0].lstrip("+") not in folders]
+
+
+def _absolute(folder: str) -> str:
+    return str(Path(folder).expanduser().resolve())
 
 
 def read_overrides(folder: Path) -> list[str]:

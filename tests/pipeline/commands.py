@@ -65,10 +65,11 @@ def refused_at_once(*arguments: str | Path) -> str:
 
 @functools.cache
 def finished_run() -> Path:
-    """All stages on a tiny ball, with experiment=smoke. Made once a session; not to be changed."""
+    """All stages on a tiny ball, with experiment=smoke, as given beside it. Made once a session; not to be changed."""
     folder = Path(tempfile.mkdtemp(prefix="nelf-finished-"))
     make_blender_scene(folder / "ball", size=16)
-    works("run", folder / "ball", "experiment=smoke", f"runs={folder / 'runs'}")
+    with contextlib.chdir(folder):
+        works("run", "ball", "experiment=smoke")
     return folder / "runs" / "ball"
 
 

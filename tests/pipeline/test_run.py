@@ -1,5 +1,6 @@
 """Runs: opened from a scene or from their own folder, with the defaults of the scene's kind."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from nelf.data import Kind
 from nelf.errors import ConfigError
 from nelf.pipeline import Run, is_run, quoted
 from nelf.pipeline import config as config_module
-from nelf.pipeline.bundles import golden_poses
+from nelf.pipeline.bundles import bundle_context, golden_poses
 from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
 
@@ -45,6 +46,29 @@ def test_opened_from_its_folder_with_what_was_asked_for(ball: Path, runs: str) -
     assert again.config.student == first.config.student
     again.prepare()
     assert Run.open(first.folder, []).config.train.steps == 9
+
+
+def test_relative_folders_hold_from_elsewhere(ball: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ball.parent)
+    first = Run.open(Path("ball"), ["distill.teacher=external", "distill.external=ball", f"runs={tmp_path / 'runs'}"])
+    first.prepare()
+    monkeypatch.chdir(first.folder.parent)
+    again = Run.open(Path("ball"), [])
+    assert (again.folder, again.scene.root, again.config.scene.path) == (Path("ball"), ball, str(ball))
+    assert again.config.distill.external == str(ball)
+    assert again.config == first.config
+    assert again.scene_digest == first.scene_digest
+    monkeypatch.chdir(ball)
+    assert Run.open(Path(), []).folder == Path("runs/ball")
+
+
+def test_bundles_carry_no_folders_of_the_machine(ball: Path, runs: str) -> None:
+    run = Run.open(ball, ["distill.teacher=external", f"distill.external={ball}", runs])
+    (run.folder / "student").mkdir(parents=True)
+    (run.folder / "student" / "student.safetensors").write_bytes(b"weights")
+    provenance = bundle_context(run).provenance
+    assert provenance["config"]["scene"]["path"] == provenance["config"]["distill"]["external"] == "ball"
+    assert str(ball.parent) not in json.dumps(provenance)
 
 
 def test_damaged_settings(ball: Path, runs: str) -> None:
