@@ -22,11 +22,12 @@ from pathlib import Path
 import torch
 
 from nelf import evaluate as evaluation
+from nelf.data import Views
 from nelf.errors import Interrupted
 from nelf.export import ExportGraph, tflite
 from nelf.export.targets import TARGETS
 from nelf.pipeline import Run, new_student
-from nelf.pipeline.stages import pseudo_scene
+from nelf.pipeline.stages import rendered_scene
 from nelf.progress import Stop
 from nelf.storage import write_json
 from nelf.student import NeLF, count_macs, count_parameters, load_student, save_student
@@ -56,7 +57,7 @@ class Arm:
         timer.start()
         try:
             model = train(
-                new_student(self.run), pseudo_scene(self.run).train, scene.train, scene.val,
+                new_student(self.run), rendered_scene(self.run).train, scene.train, scene.val,
                 self.run.config.train, self.folder, self.run.fabric, stop,
             )  # fmt: skip
         except Interrupted:
@@ -84,20 +85,14 @@ def arms_of(
     return arms
 
 
-def test_psnr(model: NeLF, run: Run) -> float:
-    """Mean over all real test views, dB, on white, after 8-bit rounding: what `nelf eval` reports."""
-    values = []
-    views = run.scene.test
-    for i in range(len(views)):
-        with torch.no_grad():
-            image = model(views.c2w[i][None], views.intrinsics[i][None])[0].permute(1, 2, 0)
-        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)))
-    return statistics.fmean(values)
-
-
 def pseudo_psnr(model: NeLF, run: Run, count: int = 50) -> float:
-    """The same over `count` of the pseudo views that it learned from: what more data could not help."""
-    views = pseudo_scene(run).train.select([round(i * len(pseudo_scene(run).train) / count) for i in range(count)])
+    """Mean over `count` of the pseudo views that it learned from: what more data could not help."""
+    views = rendered_scene(run).train
+    return mean_psnr(model, views.select([i * len(views) // count for i in range(count)]))
+
+
+def mean_psnr(model: NeLF, views: Views) -> float:
+    """dB, on white, after 8-bit rounding: what `nelf eval` reports."""
     values = []
     for i in range(len(views)):
         with torch.no_grad():
@@ -150,7 +145,7 @@ def main() -> None:
         rows.append(
             {
                 "arm": arm.name,
-                "test_psnr": test_psnr(model, arm.run),
+                "test_psnr": mean_psnr(model, arm.run.scene.test),
                 "pseudo_psnr": pseudo_psnr(model, arm.run),
                 "litert_ms": timed[arm.name][0],
                 "gmac": count_macs(model) / 1e9,
