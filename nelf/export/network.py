@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nelf.errors import ExportError
-from nelf.student.body import Body, Residual
+from nelf.student.body import Body, HalfResolution, Residual
 
 TO_LAST = (0, 2, 3, 1)
 TO_FIRST = (0, 3, 1, 2)
@@ -37,6 +37,22 @@ class Skip(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.inner(x)
+
+
+class CroppedSkip(nn.Module):
+    """x + f(x), where f(x) may be a row or a column larger."""
+
+    def __init__(self, inner: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.inner = inner
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        more = self.inner(x)
+        if more.shape != x.shape:
+            first = 2 if self.layout is Layout.CHANNELS_FIRST else 1
+            more = more.narrow(first, 0, x.shape[first]).narrow(first + 1, 0, x.shape[first + 1])
+        return x + more
 
 
 class ChannelsLastConvolution(nn.Module):
@@ -70,6 +86,8 @@ def rebuild(module: nn.Module, layout: Layout) -> nn.Module:
     """An inference copy of a student's `module` that takes and gives `layout`. Its weights are new tensors."""
     if isinstance(module, Body):
         return nn.Sequential(rebuild(module.head, layout), Skip(rebuild(module.blocks, layout)))
+    if isinstance(module, HalfResolution):
+        return CroppedSkip(rebuild(module.layers, layout), layout)
     if isinstance(module, Residual):
         return Skip(rebuild(module.layers, layout))
     if isinstance(module, nn.Sequential):

@@ -1,13 +1,18 @@
 """The network between the encoded rays and the upsampler, at the resolution of the coarse ray grid."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+WIDER = 2  # channels at half resolution for one at full
 
-def residual_init(conv: nn.Conv2d, blocks: int) -> nn.Conv2d:
+Convolution = TypeVar("Convolution", nn.Conv2d, nn.ConvTranspose2d)
+
+
+def residual_init(conv: Convolution, blocks: int) -> Convolution:
     """Shrink a block's last convolution so that `blocks` blocks without normalisation keep the signal's scale."""
     with torch.no_grad():
         conv.weight.mul_(blocks**-0.5)
@@ -57,10 +62,31 @@ def depthwise_block(width: int, blocks: int) -> Residual:
     )
 
 
+class HalfResolution(nn.Module):
+    """x + up(blocks(down(x))), the blocks at half the resolution and `WIDER` times the width (U-Net, Ronneberger 2015).
+
+    A cell there costs what it costs at full resolution and is paid for a quarter of the rays: more weights, and a
+    wider view, for the same arithmetic. Where a side is odd, the surplus row or column is cut off.
+    """
+
+    def __init__(self, width: int, blocks: int, of: int) -> None:
+        """of: how many residual blocks the whole body has."""
+        super().__init__()
+        wide = WIDER * width
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, wide, 3, stride=2, padding=1),
+            *[conv3x3_block(wide, of) for _ in range(blocks)],
+            residual_init(nn.ConvTranspose2d(wide, width, 2, stride=2), of),
+        )
+
+    def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
+        return x + self.layers(x)[:, :, : x.shape[2], : x.shape[3]]
+
+
 class Body(nn.Module):
     """Head convolution, residual blocks, and one skip around all blocks."""
 
-    def __init__(self, head: nn.Module, blocks: list[Residual]) -> None:
+    def __init__(self, head: nn.Module, blocks: list[nn.Module]) -> None:
         super().__init__()
         self.head = head
         self.blocks = nn.Sequential(*blocks)
@@ -85,9 +111,16 @@ def _depthwise(channels: int, width: int, blocks: int) -> Body:
     return Body(head, [depthwise_block(width, blocks) for _ in range(blocks)])
 
 
+def _pyramid(channels: int, width: int, blocks: int) -> Body:
+    head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
+    of = blocks + 3
+    return Body(head, [conv3x3_block(width, of), HalfResolution(width, blocks, of), conv3x3_block(width, of)])
+
+
 BODIES: dict[str, Callable[[int, int, int], Body]] = {
     "pointwise": _pointwise,
     "conv3x3": _conv3x3,
     "depthwise": _depthwise,
+    "pyramid": _pyramid,
 }
 """name -> (encoded channels, width, number of residual blocks) -> Body."""

@@ -21,11 +21,11 @@ class StudentConfig:
     mapping: str = "auto"
     """Where the points lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
     body: str = "conv3x3"
-    """Residual blocks: pointwise (MobileR2L), conv3x3 or depthwise."""
+    """Residual blocks: pointwise (MobileR2L), conv3x3, depthwise, or pyramid (conv3x3, mostly at half resolution)."""
     width: int = 96
     """Channels of the body."""
     blocks: int = 4
-    """Residual blocks of the body."""
+    """Residual blocks of the body; of a pyramid those at half resolution, to which two at full resolution come."""
     upsampler: str = "shuffle"
     """From ray grid to image: transposed (MobileR2L) or shuffle (sub-pixel convolution)."""
     factor: int = 8

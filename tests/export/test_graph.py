@@ -12,7 +12,7 @@ from tests.export.networks import ahead, around, student
 
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("mapping", ["linear", "disparity", "ndc"])
-@pytest.mark.parametrize("body", ["pointwise", "conv3x3", "depthwise"])
+@pytest.mark.parametrize("body", ["pointwise", "conv3x3", "depthwise", "pyramid"])
 @torch.no_grad()
 def test_equals_the_student(body: str, mapping: str, layout: Layout) -> None:
     model = student(body, mapping, channels=4)
@@ -25,7 +25,9 @@ def test_equals_the_student(body: str, mapping: str, layout: Layout) -> None:
         torch.testing.assert_close(image, reference, atol=5e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("body", "factor"), [("pointwise", 12), ("conv3x3", 4), ("conv3x3", 12), ("conv3x3", 16)])
+@pytest.mark.parametrize(
+    ("body", "factor"), [("pointwise", 12), ("conv3x3", 4), ("pyramid", 8), ("conv3x3", 12), ("conv3x3", 16)]
+)
 @pytest.mark.parametrize("size", [(48, 96), (50, 61)])
 @torch.no_grad()
 def test_every_factor_and_crop(body: str, factor: int, size: tuple[int, int]) -> None:

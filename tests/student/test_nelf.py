@@ -65,7 +65,7 @@ def test_every_preset_runs(path: Path, channels: int, mapping: Mapping) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"body": "resnet"}, r"student\.body=resnet is not known; use one of pointwise, conv3x3, depthwise"),
+        ({"body": "resnet"}, r"student\.body=resnet is not known; use one of pointwise, conv3x3, depthwise, pyramid"),
         ({"upsampler": "bilinear"}, r"student\.upsampler=bilinear is not known; use one of transposed, shuffle"),
         ({"mapping": "log"}, r"student\.mapping=log is not known; use one of auto, linear, disparity, ndc"),
         ({"upsampler": "transposed", "factor": 4}, r"student\.factor=4 .*transposed; use one of 8, 12"),
