@@ -179,12 +179,12 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> None:
-    from nelf.pipeline import STAGES, Run, as_yaml
+    from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
     from nelf.progress import stoppable
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
-    run = Run.open(target, overrides or [])
+    run = Run.open(target, overrides or [], NEEDS[name])
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return
@@ -200,13 +200,13 @@ def _sweep(scene: Path, overrides: list[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    from nelf.pipeline import STAGES, Run, config_folder, quoted
+    from nelf.pipeline import NEEDS, STAGES, Run, config_folder, quoted
     from nelf.pipeline.config import register
     from nelf.progress import stoppable
 
     def job(config: DictConfig) -> None:
         context = HydraConfig.get()
-        run = Run.compose(list(context.overrides.task))
+        run = Run.compose(list(context.overrides.task), NEEDS["run"])
         swept = context.job.override_dirname
         run.folder = Path(run.config.runs) / f"{run.config.name or run.scene.name}-{swept.replace('/', '_')}"
         run.prepare()

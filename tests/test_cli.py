@@ -166,6 +166,17 @@ def test_no_test_views(tmp_path: Path, room: Path) -> None:
     ball = make_blender_scene(tmp_path / "ball", views=(6, 2, 0))
     assert "no test views among the 8 that were found; add transforms_test.json" in refused_scene(ball)
     assert "no test views" in refused_scene(room, "scene.holdout=0")
+    assert "no test views" in refused_at_once("eval", room, "experiment=smoke", "scene.holdout=0")
+    assert "no train views" in refused_at_once("teach", make_blender_scene(tmp_path / "bare", views=(0, 2, 2)))
+
+
+def test_training_on_all_views(room: Path) -> None:
+    """Only what uses test views asks for them: everything up to the bundles does without."""
+    everything = ("experiment=smoke", "scene.holdout=0", "scene.val_holdout=0")
+    works("train", room, *everything)
+    works("export", Path("runs/room"), "--target", "onnx")
+    assert Path("runs/room/export/onnx/manifest.json").is_file()
+    assert "no test views among the 12" in refused_at_once("eval", Path("runs/room"))
 
 
 def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:

@@ -33,18 +33,22 @@ class Loaded:
     problems: list[Problem]
 
 
-def load_scene(config: SceneConfig, need: Sequence[str] = ("train",)) -> Scene:
-    """Read the scene in `config.path`. Splits named in `need` (train, val, test) must not be empty."""
-    return load(config, need).scene
+def load_scene(config: SceneConfig, need: Sequence[str] = ("train",), want: Sequence[str] = ()) -> Scene:
+    """Read the scene in `config.path`.
+
+    need: splits (train, val, test) that must not be empty. want: splits that are held out where the scene has none, as
+    those needed are, but may be empty.
+    """
+    return load(config, need, want).scene
 
 
-def load(config: SceneConfig, need: Sequence[str], tolerant: bool = False) -> Loaded:
+def load(config: SceneConfig, need: Sequence[str], want: Sequence[str] = (), tolerant: bool = False) -> Loaded:
     """tolerant: decide kind and bounds from the images that can be decoded, instead of refusing the scene."""
     root = Path(config.path).expanduser()
     name = config.name or root.resolve().name
     capture = _read(root, config, name)
     prepared = prepare(capture, root, name, config.allow_missing)
-    chosen, split_problems = split_frames(prepared.frames, config, need, name)
+    chosen, split_problems = split_frames(prepared.frames, config, need, want, name)
     capture.problems += split_problems
     train = make_views(prepared, chosen["train"] or range(len(prepared.frames)), name)
     if tolerant:

@@ -10,19 +10,20 @@ SPLITS = ("train", "val", "test")
 
 
 def split_frames(
-    frames: Sequence[Frame], config: SceneConfig, need: Sequence[str], scene: str
+    frames: Sequence[Frame], config: SceneConfig, need: Sequence[str], want: Sequence[str], scene: str
 ) -> tuple[dict[str, list[int]], list[Problem]]:
     """Indices of the frames of each split.
 
     Where the format has no split, views 0, n, 2n, ... are test views (n = holdout, LLFF's rule), and of the others
-    every val_holdout-th is a validation view. Where it has one, a validation split that is needed and absent is
-    taken out of the training views.
+    every val_holdout-th is a validation view. Where it has one, a validation split that is needed or wanted, and
+    absent, is taken out of the training views. What is needed must not be empty.
     """
     problems: list[Problem] = []
     if any(frame.split for frame in frames):
         chosen = {split: [i for i, frame in enumerate(frames) if frame.split == split] for split in SPLITS}
-        if "val" in need and not chosen["val"] and config.val_holdout:
+        if "val" in (*need, *want) and not chosen["val"] and config.val_holdout:
             chosen["train"], chosen["val"] = _take_out(chosen["train"], config.val_holdout)
+        if chosen["val"] and not any(frame.split == "val" for frame in frames):
             problems.append(
                 Problem(
                     f"the scene has no val views; {len(chosen['val'])} training views are used instead",
@@ -53,6 +54,9 @@ def _remedy(split: str, frames: Sequence[Frame]) -> str:
     if any(frame.split for frame in frames):
         return f"{count}; add transforms_{split}.json, or {split}_filenames to transforms.json, with at least one view"
     if split == "train":
-        return f"{count}; at least 3 are needed to hold some out, or set scene.holdout=0 to use all for training"
+        return (
+            f"{count}; give at least 3, so that some can be held out, or set scene.holdout=0 to train on all "
+            "(with `nelf train`: `nelf run` and `nelf eval` need test views)"
+        )
     key = "scene.holdout" if split == "test" else "scene.val_holdout"
     return f"{count}; set {key} to 2 or more (every n-th view is held out), and give at least 3 views"

@@ -3,9 +3,10 @@
 from nelf.pipeline.bundles import export_to
 from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
 from nelf.pipeline.run import Run, is_run, quoted
-from nelf.pipeline.stages import STAGES, new_student
+from nelf.pipeline.stages import NEEDS, STAGES, new_student
 
 __all__ = [
+    "NEEDS",
     "STAGES",
     "Config",
     "Run",

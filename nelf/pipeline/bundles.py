@@ -82,8 +82,8 @@ def bundle_context(run: Run) -> exporting.BundleContext:
 def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
     """Poses that no training saw: test views, evenly spread; where there are too few, new poses of the same region."""
     scene, count = run.scene, run.config.export.golden_views
-    chosen = [round(i * (len(scene.test) - 1) / max(count - 1, 1)) for i in range(count)]
-    test = scene.test.select(sorted(set(chosen)))
+    chosen = {round(i * (len(scene.test) - 1) / max(count - 1, 1)) for i in range(count)} if len(scene.test) else set()
+    test = scene.test.select(sorted(chosen))
     missing = range(count - len(test))
     config = dataclasses.replace(run.config.distill, seed=run.config.distill.seed + 1)
     more = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.up, config, missing)

@@ -43,23 +43,24 @@ class Run:
         self.folder = Path(config.runs) / (config.name or scene.name)
 
     @classmethod
-    def open(cls, target: Path, overrides: Sequence[str]) -> "Run":
-        """The run of a scene folder, or the run whose folder is given, with `overrides` on top of its own."""
+    def open(cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",)) -> "Run":
+        """The run of a scene folder, or the run whose folder is given, with `overrides` on top of its own.
+
+        need: the splits without which what is to be done with the run could not be done.
+        """
         if not is_run(target):
-            return cls.compose([f"scene.path={quoted(str(target))}", *overrides])
-        run = cls.compose([*read_overrides(target), *overrides])
+            return cls.compose([f"scene.path={quoted(str(target))}", *overrides], need)
+        run = cls.compose([*read_overrides(target), *overrides], need)
         if not any(override.startswith(("name=", "runs=")) for override in overrides):
             run.folder = target  # wherever it was moved to, and from wherever the command is given
         return run
 
     @classmethod
-    def compose(cls, overrides: Sequence[str]) -> "Run":
+    def compose(cls, overrides: Sequence[str], need: Sequence[str] = ("train",)) -> "Run":
         """Compose once to find the scene, and again with the defaults of its kind."""
         config = typed(compose_config(overrides))
         overrides = with_absolute_paths(overrides, config)
-        scene = load_scene(
-            dataclasses.replace(config.scene, path=_absolute(config.scene.path)), need=("train", "val", "test")
-        )
+        scene = load_scene(dataclasses.replace(config.scene, path=_absolute(config.scene.path)), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
         return cls(composed, config, scene, overrides)

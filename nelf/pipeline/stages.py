@@ -165,3 +165,8 @@ STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {
     "run": run_all,
 }
 """Command -> what it does; each does first what it needs."""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    name: ("train", "test") if name in ("eval", "run") else ("train",) for name in STAGES
+}
+"""Command -> the splits without which it is refused before any work is done."""

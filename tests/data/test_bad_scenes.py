@@ -164,7 +164,10 @@ def test_empty_split(tmp_path: Path, split: str) -> None:
 
 
 def test_too_few_views_to_hold_out(tmp_path: Path) -> None:
-    assert "no train views among the 1" in refusal(make_nerfstudio_scene(tmp_path / "one", views=1))
+    one = make_nerfstudio_scene(tmp_path / "one", views=1)
+    with pytest.raises(SceneError, match=r"no train views among the 1 .* give at least 3, .* or set scene\.holdout=0"):
+        load_scene(SceneConfig(str(one)))
+    assert len(load_scene(SceneConfig(str(one), holdout=0)).train) == 1  # what the advice says
     room = make_nerfstudio_scene(tmp_path / "some", views=5)
     assert "no test views among the 5 that were found; set scene.holdout to 2 or more" in refusal(room, holdout=0)
     assert len(load_scene(SceneConfig(str(room)), ALL).val) == 1

@@ -71,6 +71,11 @@ def test_blender_wide_without_val_takes_some_of_train(tmp_path: Path) -> None:
     assert any("no val views" in problem for problem in scene.problems)
     assert_consistent(scene)
     assert len(load_scene(SceneConfig(str(tmp_path))).train) == 16  # nobody asked for val
+    wanted = load_scene(SceneConfig(str(tmp_path)), want=("val",))
+    assert [len(wanted.splits[split]) for split in ALL] == [14, 2, 4]
+    none = load_scene(SceneConfig(str(tmp_path), val_holdout=0), want=("val",))
+    assert [len(none.splits[split]) for split in ALL] == [16, 0, 4]
+    assert none.problems == ()
 
 
 @pytest.mark.parametrize("per_frame", [False, True])

@@ -192,3 +192,11 @@ def test_golden_poses_where_test_views_are_few(tmp_path: Path, make: object, cou
     distance = (poses[:, None] - seen).abs().amax(dim=(-1, -2)).min(dim=1).values
     assert (distance > 1e-3).all()  # no training saw them
     assert torch.equal(golden_poses(run)[0], poses)
+
+
+def test_golden_poses_without_test_views(tmp_path: Path, runs: str) -> None:
+    run = Run.open(make_nerfstudio_scene(tmp_path / "room"), [runs, "scene.holdout=0", "scene.val_holdout=0"])
+    assert [len(run.scene.splits[split]) for split in ("train", "val", "test")] == [12, 0, 0]
+    poses, names = golden_poses(run)
+    assert len(poses) == len(set(names)) == 8
+    assert all(name.startswith("new_") for name in names)
