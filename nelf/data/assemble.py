@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import RIGID_TOLERANCE, orthonormalize
+from nelf.cameras import FARTHEST, RIGID_TOLERANCE, orthonormalize
 from nelf.data.capture import Capture, Frame, Problem
 from nelf.data.images import Header, Photo, PhotoReader, read_header
 from nelf.data.lens import LensError, fit_lens
@@ -107,9 +107,17 @@ def _rigid_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, 
             f"{frames[int(finite.int().argmin())].where} has a pose with NaN or infinite numbers; "
             "it must be a rigid camera-to-world matrix; estimate it again or remove the frame"
         )
+    remote = c2w[:, :, 3].abs().amax(1) > FARTHEST
+    if bool(remote.any()):
+        first = int(remote.int().argmax())
+        center = ", ".join(f"{value:.3g}" for value in c2w[first, :, 3].tolist())
+        raise SceneError(
+            f"{frames[first].where} has its camera at ({center}); each coordinate must be at most {FARTHEST:g}; "
+            "estimate the pose again or remove the frame"
+        )
     rotation = c2w[:, :, :3]
     error = (rotation @ rotation.mT - torch.eye(3, dtype=c2w.dtype)).abs().amax((1, 2))
-    bad = (error >= RIGID_TOLERANCE) | (torch.linalg.det(rotation) <= 0)
+    bad = ~((error < RIGID_TOLERANCE) & (torch.linalg.det(rotation) > 0))  # huge numbers give NaN: bad, too
     if bool(bad.any()):
         first = int(bad.int().argmax())
         scales = ", ".join(f"{value:.3g}" for value in rotation[first].norm(dim=0).tolist())

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import focus_point
+from nelf.cameras import FARTHEST, focus_point
 from nelf.data.capture import Capture, Problem
 from nelf.data.config import AUTO, SceneConfig
 from nelf.data.hull import visual_hull
@@ -209,7 +209,7 @@ def _point_depths(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -
         return None
     step = math.ceil(len(capture.points) * len(c2w) / (SAMPLED_POINTS * 50))
     points = torch.from_numpy(capture.points[::step]).float()
-    points = points[torch.isfinite(points).all(1)]
+    points = points[(points.abs() <= FARTHEST).all(1)]
     camera = torch.einsum("mnc,nck->mnk", points[:, None] - c2w[:, :, 3], c2w[:, :, :3])
     depth = -camera[..., 2]
     slope = camera[..., :2].abs() / depth.clamp_min(1e-9)[..., None]

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from nelf.cameras import FARTHEST
+from nelf.data.json_fields import LARGEST, SMALLEST
 from nelf.data.scene import Kind
 from nelf.errors import ConfigError
 
@@ -46,9 +48,11 @@ class SceneConfig:
                 raise ConfigError(f"scene.{key}={value} must be 0 (hold out none) or at least 2 (every n-th view)")
         for key in ("near", "far"):
             value = getattr(self, key)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"scene.{key}={value} must be a positive depth in world units")
+            if value is not None and not SMALLEST <= value <= LARGEST:
+                raise ConfigError(
+                    f"scene.{key}={value} must be a positive depth in world units, {SMALLEST:g} to {LARGEST:g}"
+                )
         if self.near is not None and self.far is not None and self.near >= self.far:
             raise ConfigError(f"scene.near={self.near} must be smaller than scene.far={self.far}")
-        if self.up is not None and (len(self.up) != 3 or not 0 < math.hypot(*self.up) < math.inf):
+        if self.up is not None and (len(self.up) != 3 or not 1e-6 <= math.hypot(*self.up) <= FARTHEST):
             raise ConfigError(f"scene.up={list(self.up)} must be three numbers, not all zero, such as [0,0,1]")

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from nelf.cameras import FARTHEST
 from nelf.errors import SceneError
+
+SMALLEST, LARGEST = 1e-9, 1e12  # lengths in world units that a scene can have
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Fields:
 
     def positive(self, key: str) -> float | None:
         value = self.number(key)
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise self.error(f"has {key} = {value:g}; it must be a positive number")
+        if value is not None and not SMALLEST <= value <= LARGEST:
+            raise self.error(f"has {key} = {value:g}; it must be a positive number, {SMALLEST:g} to {LARGEST:g}")
         return value
 
     def text(self, key: str) -> str | None:
@@ -53,8 +56,10 @@ class Fields:
         if value is None:
             return None
         numbers = value if isinstance(value, list) else []
-        if len(numbers) != 3 or not all(_is_number(v) and abs(v) < 1e300 for v in numbers):
-            raise self.error(f"has {key} = {shorten(value)}; it must be three finite numbers")
+        if len(numbers) != 3 or not all(_is_number(v) and abs(v) <= FARTHEST for v in numbers):
+            raise self.error(
+                f"has {key} = {shorten(value)}; it must be three finite numbers, each at most {FARTHEST:g}"
+            )
         return float(numbers[0]), float(numbers[1]), float(numbers[2])
 
     def pose(self, key: str) -> np.ndarray:

@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass, replace
 
+LONGEST_SIDE = 1e6  # pixels
+FOCAL_SHARE = (0.01, 1e4)  # of the image's side: fields of view of 178 and of 0.006 degrees
+CENTER_SHARE = 10.0  # the principal point of a cropped photo can lie outside, by at most this many image sides
+STRONGEST = 1e6  # distortion coefficients of a tele lens get large: they multiply powers of a small angle
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -38,11 +42,12 @@ def fit_lens(lens: Lens, width: int, height: int, turned: bool) -> tuple[tuple[f
     on it work on stored pixels. The rotation is applied where only the turned photo fits.
     """
     fits = _fits(lens, width, height)
+    sized = lens.width is not None and lens.height is not None
+    if not turned and sized and not fits:
+        raise LensError(
+            f"is {width}x{height}, but its intrinsics are for {lens.width:g}x{lens.height:g}, another aspect ratio"
+        )
     if fits or not turned:
-        if not fits:
-            raise LensError(
-                f"is {width}x{height}, but its intrinsics are for {lens.width:g}x{lens.height:g}, another aspect ratio"
-            )
         return _scaled(lens, width, height), False
     if not _fits(lens, height, width):
         raise LensError(
@@ -74,7 +79,19 @@ def _scaled(lens: Lens, width: int, height: int) -> tuple[float, float, float, f
     center_x = own_width / 2 if lens.center_x is None else lens.center_x
     center_y = own_height / 2 if lens.center_y is None else lens.center_y
     x, y = width / own_width, height / own_height
-    return focal_x * x, focal_y * y, center_x * x, center_y * y
+    focal_x, focal_y, center_x, center_y = focal_x * x, focal_y * y, center_x * x, center_y * y
+    low, high = FOCAL_SHARE
+    if not (low * width <= focal_x <= high * width and low * height <= focal_y <= high * height):
+        raise LensError(
+            f"has focal lengths ({focal_x:g}, {focal_y:g}) for an image of {width}x{height} pixels; "
+            f"they must be {low:g} to {high:g} times its sides"
+        )
+    if not (abs(center_x) <= CENTER_SHARE * width and abs(center_y) <= CENTER_SHARE * height):
+        raise LensError(
+            f"has the principal point ({center_x:g}, {center_y:g}) for an image of {width}x{height} pixels; "
+            f"it must be within {CENTER_SHARE:g} times its sides"
+        )
+    return focal_x, focal_y, center_x, center_y
 
 
 def _focal(focal: float | None, angle: float | None, side: float) -> float | None:
@@ -85,15 +102,16 @@ def _focal(focal: float | None, angle: float | None, side: float) -> float | Non
 
 def check_lens(lens: Lens) -> Lens:
     """The same lens, if each number that it gives can be right."""
-    for key, label in (
-        ("focal_x", "focal length fl_x"),
-        ("focal_y", "focal length fl_y"),
-        ("width", "image width w"),
-        ("height", "image height h"),
+    for key, label, low, high in (
+        ("focal_x", "focal length fl_x", 0.0, math.inf),  # their range is known with the image's size: fit_lens
+        ("focal_y", "focal length fl_y", 0.0, math.inf),
+        ("width", "image width w", 1.0, LONGEST_SIDE),
+        ("height", "image height h", 1.0, LONGEST_SIDE),
     ):
         value = getattr(lens, key)
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise LensError(f"has {label} = {value:g}; it must be a positive number of pixels")
+        if value is not None and not (0 < value < math.inf and low <= value <= high):
+            allowed = f", {low:g} to {high:g}" if high < math.inf else ""
+            raise LensError(f"has {label} = {value:g}; it must be a positive number of pixels{allowed}")
     for key, label in (("angle_x", "camera_angle_x"), ("angle_y", "camera_angle_y")):
         value = getattr(lens, key)
         if value is not None and not 0 < value < math.pi:
@@ -102,8 +120,8 @@ def check_lens(lens: Lens) -> Lens:
         value = getattr(lens, key)
         if value is not None and not math.isfinite(value):
             raise LensError(f"has {label} = {value}; it must be a finite number of pixels")
-    if not all(math.isfinite(value) for value in lens.distortion):
-        raise LensError(f"has distortion {lens.distortion}; the coefficients must be finite")
+    if not all(abs(value) <= STRONGEST for value in lens.distortion):
+        raise LensError(f"has distortion {lens.distortion}; the coefficients must be finite, at most {STRONGEST:g}")
     if not any(lens.distortion):
         lens = replace(lens, distortion=NO_DISTORTION)
     return lens

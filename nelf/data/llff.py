@@ -6,6 +6,7 @@ import numpy as np
 
 from nelf.data.capture import Capture, Frame
 from nelf.data.config import SceneConfig
+from nelf.data.json_fields import LARGEST, SMALLEST
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import list_images, pick_image_folder
 from nelf.errors import SceneError
@@ -39,9 +40,11 @@ def load_llff(root: Path, config: SceneConfig, name: str) -> Capture:
         c2w = np.stack([right, -down, backwards, center], axis=1)
         frames.append(Frame(where, image.name, image.relative_to(root), c2w, lens))
     bounds = rows[:, 15:]
-    if not np.isfinite(bounds).all() or (bounds[:, 0] <= 0).any() or (bounds[:, 1] <= bounds[:, 0]).any():
+    near, far = bounds.T
+    if not ((near >= SMALLEST) & (near < far) & (far <= LARGEST)).all():
         raise SceneError(
-            f"scene '{name}': {FILE} has depth bounds that are not 0 < nearest < farthest; run LLFF's imgs2poses again"
+            f"scene '{name}': {FILE} has depth bounds that are not 0 < nearest < farthest (within {SMALLEST:g} to "
+            f"{LARGEST:g}); run LLFF's imgs2poses again"
         )
     return Capture("LLFF", frames, downscale, files=[Path(FILE)], depth_bounds=bounds)
 

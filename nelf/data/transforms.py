@@ -1,5 +1,6 @@
 """transforms*.json: the Blender format (one file a split), and nerfstudio's and instant-ngp's (one file)."""
 
+import math
 import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,8 +48,8 @@ def load_transforms(root: Path, config: SceneConfig, name: str) -> Capture:
     capture.near, capture.far = shared.positive("near"), shared.positive("far")
     capture.center, capture.radius = shared.vector("center"), shared.positive("radius")
     capture.up = shared.vector("up")
-    if capture.up == (0.0, 0.0, 0.0):
-        raise shared.error("has up = [0, 0, 0]; it must be a direction")
+    if capture.up is not None and math.hypot(*capture.up) < 1e-6:
+        raise shared.error(f"has up = {list(capture.up)}; it must be a direction, such as [0, 0, 1]")
     kind = shared.text("kind")
     if kind is not None:
         if kind not in list(Kind):

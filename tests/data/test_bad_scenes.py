@@ -28,6 +28,10 @@ def refusal(folder: Path, **options: Any) -> str:
     return message
 
 
+def pose_at(x: float, y: float, z: float) -> list[list[float]]:
+    return [[1.0, 0.0, 0.0, x], [0.0, 1.0, 0.0, y], [0.0, 0.0, 1.0, z], [0.0, 0.0, 0.0, 1.0]]
+
+
 @pytest.fixture
 def room(tmp_path: Path) -> Path:
     return make_nerfstudio_scene(tmp_path / "room", views=12)
@@ -78,6 +82,19 @@ def test_json_cut_in_half(room: Path) -> None:
         ({"kind": "inside"}, "has kind = inside; it must be one of object, forward-facing, unbounded"),
         ({"near": -1}, "has near = -1; it must be a positive number"),
         ({"center": [1, 2]}, "has center = [1, 2]; it must be three finite numbers"),
+        ({"near": 1e-40}, "has near = 1e-40; it must be a positive number, 1e-09 to 1e+12"),
+        ({"radius": 1e200}, "has radius = 1e+200; it must be a positive number, 1e-09 to 1e+12"),
+        ({"center": [0, 1e200, 0]}, "has center = [0, 1e+200, 0]; it must be three finite numbers, each at most 1e+09"),
+        ({"up": [1e299, 0, 0]}, "has up = [1e+299, 0, 0]; it must be three finite numbers, each at most 1e+09"),
+        ({"up": [0, 0, 1e-300]}, "has up = [0.0, 0.0, 1e-300]; it must be a direction, such as [0, 0, 1]"),
+        ({"fl_x": 1e-30}, "has focal lengths (1e-30, 33.3915) for an image"),
+        ({"fl_y": 1e300}, "for an image of 24x16 pixels; they must be 0.01 to 10000 times its sides"),
+        ({"fl_x": None, "fl_y": None, "camera_angle_x": 1e-300}, "they must be 0.01 to 10000 times its sides"),
+        ({"cx": -1e9}, "has the principal point (-1e+09, 8) for an image of 24x16 pixels; it must be within 10 times"),
+        ({"cx": -1e9, "w": None, "h": None}, "has the principal point (-1e+09, 8)"),
+        ({"w": 1e-200, "h": 1e-200}, "has image width w = 1e-200; it must be a positive number of pixels, 1 to 1e+06"),
+        ({"h": 1e200}, "has image height h = 1e+200; it must be a positive number of pixels, 1 to 1e+06"),
+        ({"k1": 1e300}, "the coefficients must be finite, at most 1e+06"),
         ({"train_filenames": "all"}, 'has train_filenames = "all"; it must be a list of file names'),
     ],
 )
@@ -92,6 +109,9 @@ def test_wrong_values(room: Path, change: dict[str, Any], expected: str) -> None
     ("pose", "expected"),
     [
         (np.full((4, 4), math.nan).tolist(), "has a pose with NaN or infinite numbers"),
+        (pose_at(1e200, 0, 0), "has its camera at (1e+200, 0, 0); each coordinate must be at most 1e+09"),
+        ([[1e200, 0, 0, 0], [0, -1e200, 0, 0], [0, 0, 1, 0]], "is not rigid: its columns have lengths"),
+        ([[1e200, -1e200, 0, 0], [1e200, 1e200, 0, 0], [0, 0, 1, 0]], "is not rigid: its columns have lengths"),
         ((2 * np.eye(4)).tolist(), "is not rigid: its columns have lengths 2, 2, 2; the left 3x3 part"),
         (np.diag([1.0, 1.0, -1.0, 1.0]).tolist(), "lengths 1, 1, 1 and mirrors"),
         (np.eye(4).tolist()[:2], "it must be a 4x4 matrix of numbers"),
@@ -113,6 +133,20 @@ def test_nearly_rigid_pose_is_made_exact(room: Path) -> None:
     rotation = scene.train.c2w[list(scene.train.names).index("0004"), :, :3]
     assert np.allclose(rotation, np.eye(3), atol=1e-6)
     assert any("were made exact" in problem for problem in scene.problems)
+
+
+def test_large_and_small_numbers_that_can_be(room: Path) -> None:
+    """Metres of a national grid, a fisheye's crop: generous limits refuse nothing of this kind."""
+    content = json.loads((room / "transforms.json").read_text())
+    for frame in content["frames"]:
+        for row in frame["transform_matrix"][:3]:
+            row[3] += 5.6e6
+    edit_json(room / "transforms.json", frames=content["frames"], fl_x=3.0, fl_y=900.0, cx=-40.0, up=[0, 0, 1e5])
+    scene = load_scene(SceneConfig(str(room)), ALL)
+    assert scene.up.tolist() == [0, 0, 1]
+    # Without w and h the centre decides upon EXIF's rotation; where there is none, nothing is to be decided.
+    edit_json(room / "transforms.json", w=None, h=None, cx=7.0, cy=12.0)
+    assert load_scene(SceneConfig(str(room)), ALL).train.intrinsics[0, 2:].tolist() == [7, 12]
 
 
 def test_missing_images(room: Path) -> None:
@@ -186,6 +220,9 @@ def test_bad_llff(tmp_path: Path) -> None:
     assert "holds (9, 15); it must hold floats of shape [views, 17]" in refusal(room)
     (room / "poses_bounds.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr'")
     assert "poses_bounds.npy cannot be read" in refusal(room)
+    rows[2, 16] = 1e200
+    np.save(room / "poses_bounds.npy", rows)
+    assert "0 < nearest < farthest (within 1e-09 to 1e+12)" in refusal(room)
     rows[2, 15] = math.nan
     np.save(room / "poses_bounds.npy", rows)
     assert "0 < nearest < farthest" in refusal(room)
@@ -228,6 +265,8 @@ def test_bad_colmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"downscale": 0}, "scene.downscale=0 must be a whole number of at least 1"),
         ({"holdout": 1}, "scene.holdout=1 must be 0 .* or at least 2"),
         ({"near": -1.0}, "scene.near=-1.0 must be a positive depth"),
+        ({"far": 1e200}, r"scene.far=1e\+200 must be a positive depth in world units, 1e-09 to 1e\+12"),
+        ({"up": [1e299, 0.0, 0.0]}, r"scene.up=\[1e\+299, 0.0, 0.0\] must be three numbers"),
         ({"near": 3.0, "far": 2.0}, "scene.near=3.0 must be smaller than scene.far=2.0"),
         ({"up": [0.0, 0.0]}, r"scene.up=\[0.0, 0.0\] must be three numbers"),
     ],
