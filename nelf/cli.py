@@ -68,7 +68,9 @@ def run(
     Example: nelf run my_photos student=s train.minutes=5
     """
     if multirun:
-        _sweep(scene, overrides or [])
+        from nelf.pipeline import quoted, sweep
+
+        sweep([f"scene.path={quoted(str(scene))}", *(overrides or [])], say)
     else:
         _stage("run", scene, overrides, cfg)
 
@@ -192,31 +194,6 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     run.prepare()
     with stoppable() as stop:
         STAGES[name](run, stop, say)
-
-
-def _sweep(scene: Path, overrides: list[str]) -> None:
-    """Hand over to Hydra, which calls back once for each combination of values."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    from nelf.pipeline import NEEDS, STAGES, Run, config_folder, quoted
-    from nelf.pipeline.config import register
-    from nelf.progress import stoppable
-
-    def job(config: DictConfig) -> None:
-        context = HydraConfig.get()
-        run = Run.compose(list(context.overrides.task), NEEDS["run"])
-        swept = context.job.override_dirname
-        run.folder = Path(run.config.runs) / f"{run.config.name or run.scene.name}-{swept.replace('/', '_')}"
-        run.prepare()
-        with stoppable() as stop:
-            STAGES["run"](run, stop, say)
-
-    register()
-    fixed = [f"scene.path={quoted(str(scene))}"] if not any(o.startswith("scene.path=") for o in overrides) else []
-    sys.argv = ["nelf run", "--multirun", *fixed, *overrides]
-    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)()
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nelf.errors import Interrupted, NelfError
 from tests.pipeline.commands import copy_of_finished_run, finished_run, listing, nelf, refused, refused_at_once, works
 from tests.scenes import edit_json, make_blender_scene, make_llff_scene, make_nerfstudio_scene
 
@@ -259,6 +260,39 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one[:2] for one in swept] == [("s", 3), ("s", 4), ("m", 3), ("m", 4)]
     assert len({one[2] for one in swept}) == 4
     assert all(Path("runs", one[2], "config.yaml").is_file() for one in swept)
+
+
+def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> None:
+    line = refused_at_once("run", tmp_path / "nowhere", "--multirun", "student=s,m")
+    assert "nowhere does not exist; give the folder" in line
+    assert refused_scene(room, "student=s,xxl", "-m") == "student=xxl is not known; use one of l, m, mobiler2l, s"
+    assert "distill.views=0 is too small" in refused_scene(room, "distill.views=5,0", "-m")
+    assert "scene.downscale=99 leaves no pixel" in refused_scene(room, "scene.downscale=1,99", "-m")
+    assert "train.steps=[" in refused_scene(room, "train.steps=[", "-m")
+    assert "does not support sweep type" in refused("run", room, "train.ema=interval(0,1)", "-m")
+
+
+def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf import pipeline
+
+    tried: list[int | None] = []
+
+    def fail(run: pipeline.Run, stop: object, say: object) -> None:
+        tried.append(run.config.train.steps)
+        raise NelfError("no good")
+
+    monkeypatch.setitem(pipeline.STAGES, "run", fail)
+    assert refused("run", room, "--multirun", "train.steps=3,4") == "no good"
+    assert tried == [3, 4]
+
+    def interrupt(run: pipeline.Run, stop: object, say: object) -> None:
+        tried.append(run.config.train.steps)
+        raise Interrupted("stopped")
+
+    monkeypatch.setitem(pipeline.STAGES, "run", interrupt)
+    line = refused("run", room, "--multirun", "train.steps=5,6", code=130)
+    assert line == "sweep: stopped; the same command goes on from there"
+    assert tried == [3, 4, 5]
 
 
 # Full disks and damaged checkpoints

@@ -46,8 +46,8 @@ HOMES: Mapping[str, frozenset[str]] = {
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),
     "jinja2": frozenset({"nelf.evaluate.report"}),
     "numba": frozenset({"nelf.teacher"}),
-    "hydra": frozenset({"nelf.pipeline", "nelf.cli"}),
-    "omegaconf": frozenset({"nelf.pipeline", "nelf.cli"}),
+    "hydra": frozenset({"nelf.pipeline"}),
+    "omegaconf": frozenset({"nelf.pipeline"}),
     "typer": frozenset({"nelf.cli"}),
     "rich": frozenset({"nelf.cli"}),
 }

@@ -4,6 +4,7 @@ from nelf.pipeline.bundles import export_to
 from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
 from nelf.pipeline.run import Run, is_run, quoted
 from nelf.pipeline.stages import NEEDS, STAGES, new_student
+from nelf.pipeline.sweep import sweep
 
 __all__ = [
     "NEEDS",
@@ -17,5 +18,6 @@ __all__ = [
     "is_run",
     "new_student",
     "quoted",
+    "sweep",
     "typed",
 ]

@@ -1,9 +1,10 @@
 """The whole configuration: one dataclass a stage, filled by Hydra from configs/ and the command line."""
 
+import contextlib
 import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,21 +73,26 @@ def config_folder() -> Path:
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration. Raises ConfigError, one line, for anything that Hydra refuses."""
     register()
-    try:
+    with one_line_errors():
         if GlobalHydra.instance().is_initialized():  # inside a sweep, Hydra is already at work
             return compose(ROOT, overrides=list(overrides))
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose(ROOT, overrides=list(overrides))
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into ConfigError."""
+    try:
+        yield
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
 
 
 def typed(composed: DictConfig) -> Config:
     """The dataclasses of a composed configuration; each checks itself. Raises ConfigError."""
-    try:
+    with one_line_errors():
         config = OmegaConf.to_object(composed)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from error
     assert isinstance(config, Config)
     name = config.teacher.name
     if name not in TEACHERS or type(config.teacher) is not TEACHERS[name][0]:
