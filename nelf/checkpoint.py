@@ -1,5 +1,6 @@
 """Checkpoints of a running stage: everything needed to go on exactly, written whole, the last few kept."""
 
+import io
 import pickle
 import re
 import zipfile
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from nelf.errors import CheckpointError
-from nelf.storage import TEMPORARY_SUFFIX, atomic_path, remove
+from nelf.storage import TEMPORARY_SUFFIX, remove, write_bytes
 
 FORMAT = "nelf-checkpoint-1"
 _NAME = re.compile(r"checkpoint-(\d+)\.pt")
@@ -24,8 +25,9 @@ class CheckpointFolder:
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write `state` (tensors, numbers, strings, and lists, tuples and dicts of them) as of `step`."""
-        with atomic_path(self.path / f"checkpoint-{step:09d}.pt") as temporary:
-            torch.save({"format": FORMAT, "step": step, "state": state}, temporary)
+        content = io.BytesIO()  # what torch raises when it cannot write to a file does not say why
+        torch.save({"format": FORMAT, "step": step, "state": state}, content)
+        write_bytes(self.path / f"checkpoint-{step:09d}.pt", content.getbuffer())
         for old in self._files()[: -self.keep]:
             remove(old)
         self._remove_partial()

@@ -65,7 +65,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write `content` to `path`, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

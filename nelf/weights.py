@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from nelf.errors import CheckpointError
-from nelf.storage import atomic_path
+from nelf.storage import write_bytes
 
 
 def save_weights(path: Path, form: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors and `about` (JSON values by name) under the format name `form`, atomically."""
     # One metadata key: safetensors writes several in random order, and equal weights shall be equal bytes.
     metadata = {"nelf": json.dumps({"format": form, **about}, sort_keys=True)}
-    with atomic_path(path) as temporary:
-        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary, metadata)
+    # To bytes first: what safetensors raises when it cannot write to a file is not the operating system's error.
+    write_bytes(path, save({key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata))
 
 
 def load_weights(path: Path, form: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

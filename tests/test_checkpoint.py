@@ -1,5 +1,6 @@
 """Checkpoint files: whole, few, and never a program."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -7,9 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf import checkpoint, storage
+from nelf import storage
 from nelf.checkpoint import CheckpointFolder
 from nelf.errors import CheckpointError, StorageError
+from nelf.weights import save_weights
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on half of a file fits. Libraries that open files themselves are not to be asked to."""
+
+    def half(path: Path, content: bytes) -> None:
+        with path.open("wb") as stream:
+            stream.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -80,14 +93,21 @@ def test_a_failed_save_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.M
     folder = CheckpointFolder(tmp_path)
     folder.save(1, {"a": 1})
 
-    def full(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint.torch, "save", full)
-    with pytest.raises(StorageError, match="disk full"):
+    fill_disk(monkeypatch)
+    with pytest.raises(StorageError, match=r"^disk full while writing .*checkpoint-000000002\.pt; free some space"):
         folder.save(2, {"a": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000000001.pt"]
+
+
+def test_weights_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "student.safetensors"
+    save_weights(path, "form", {"a": torch.zeros(3)}, {})
+    before = path.read_bytes()
+    fill_disk(monkeypatch)
+    with pytest.raises(StorageError, match=r"^disk full while writing .*student\.safetensors; free some space"):
+        save_weights(path, "form", {"a": torch.ones(3)}, {})
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == before
 
 
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
