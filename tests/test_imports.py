@@ -6,10 +6,13 @@ lazy import is a dependency too.
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator, Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -140,6 +143,26 @@ def home_violations(sources: Sources) -> list[str]:
     ]
 
 
+def undeclared(sources: Sources, declared: set[str]) -> list[str]:
+    """Third parties that no declared distribution provides: they would be there by another's grace only."""
+    provided = packages_distributions()
+    tops = {target.split(".")[0] for module in sources for target, _ in imported(module, sources)}
+    third = tops - set(sys.stdlib_module_names) - {"nelf"}
+    return sorted(top for top in third if not declared & {canonical(name) for name in provided.get(top, [])})
+
+
+def canonical(distribution: str) -> str:
+    """A distribution's name as https://peps.python.org/pep-0503 compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def declared_distributions() -> set[str]:
+    """What pyproject.toml names for whoever installs nelf; tools for its development do not count."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["colmap"]]
+    return {canonical(re.split(r"[^\w.-]", one)[0]) for one in wanted}
+
+
 def cycles(sources: Sources) -> list[str]:
     """Loops among modules. Importing a module of another package also imports that package."""
     graph: dict[str, set[str]] = {}
@@ -196,6 +219,11 @@ def test_imports_follow_the_way_of_the_data() -> None:
 
 def test_third_parties_stay_at_home() -> None:
     assert not home_violations(SOURCES)
+
+
+def test_third_parties_are_declared() -> None:
+    """test_wheel.py cannot tell: its environment borrows everything that is installed here."""
+    assert not undeclared(SOURCES, declared_distributions()), "add it to the dependencies in pyproject.toml"
 
 
 def test_every_home_is_there() -> None:
@@ -267,6 +295,12 @@ def test_a_third_party_away_from_home_is_found() -> None:
     code = with_code(nelf__student__body="def f():\n    from coremltools.converters import mil\n")
     assert home_violations(code) == ["nelf.student.body imports coremltools.converters"]
     assert not home_violations(with_code(nelf__export__coreml="import coremltools as ct\n"))
+
+
+def test_an_undeclared_third_party_is_found() -> None:
+    code = with_code(nelf__data__load="def f():\n    import yaml\n    from PIL import Image\n    import json\n")
+    assert undeclared(code, {"torch", "pillow"}) == ["yaml"]
+    assert undeclared(code, {"pillow", "pyyaml"}) == ["torch"]
 
 
 def test_a_cycle_is_found() -> None:
