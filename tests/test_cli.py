@@ -454,7 +454,7 @@ def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
 def test_export_that_disagrees_leaves_nothing(run: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = refused("export", run, "export.min_psnr_fp32=999", "--target", "onnx", "--out", elsewhere / "out")
     assert "the file disagrees with PyTorch" in line
-    assert [p.name for p in (elsewhere / "out").iterdir()] == [".onnx"]
+    assert list((elsewhere / "out").iterdir()) == []
 
 
 @pytest.fixture

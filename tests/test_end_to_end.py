@@ -150,13 +150,19 @@ def test_verify(bundle: str, tmp_path: Path) -> None:
     assert str(model) in line
 
 
-def test_export_elsewhere(run: Path, tmp_path: Path) -> None:
+def test_export_elsewhere(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "app"
     outcome = works("export", run, "--target", "onnx", "--precision", "fp32", "--out", out)
     assert outcome.out.split() == [str(out / "onnx")]
     assert (out / "onnx" / "manifest.json").is_file()
-    assert not (out / "ios").exists()
+    assert [p.name for p in out.iterdir()] == ["onnx"]
     works("verify", out / "onnx")
+    monkeypatch.chdir(tmp_path)
+    again = works("export", run, "--target", "onnx", "--precision", "fp32", "--out", "app")
+    assert again.err == "export: onnx is up to date\n"
+    other = works("export", run, "--target", "onnx", "--precision", "fp32", "--out", tmp_path / "other")
+    assert "up to date" not in other.err
+    assert "up to date" in works("export", run, "--target", "onnx", "--out", run / "export").err
 
 
 def test_forward_facing_without_alpha_and_of_an_odd_size(tmp_path: Path) -> None:

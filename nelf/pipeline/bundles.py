@@ -26,7 +26,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     made = []
     for target, precision, name in exporting.plan(config.targets, config.precision):
         leave_if_asked(stop, "export")
-        record = StageRecord(folder / f".{name}")
+        record = StageRecord(_record_folder(run, folder) / f".{name}")
         print_ = fingerprint(
             stage="export",
             context=_plain(context),
@@ -45,6 +45,12 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         parity = manifest.parity
         say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
     return made
+
+
+def _record_folder(run: Run, folder: Path) -> Path:
+    """Where the records of bundles in `folder` are: in the run, since other folders belong to an app."""
+    own, folder = run.folder / EXPORT, folder.resolve()
+    return own if folder == own.resolve() else own / ".elsewhere" / fingerprint(folder=str(folder))[:16]
 
 
 def current_bundles(run: Run, say: Say) -> dict[str, Path]:
