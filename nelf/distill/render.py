@@ -42,7 +42,7 @@ def distill(
     rank, world: this process renders views rank, rank + world, ...; whichever ends last writes transforms.json. Until
     then the result of the others is not `complete`. Processes share nothing but the folder: one that dies can be
     started again, alone.
-    quiet: print nothing.
+    quiet: print nothing. Warnings are printed by a process that works alone; of several, see `Distilled.warnings`.
 
     Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
     """
@@ -52,9 +52,15 @@ def distill(
         return written
     _render_share(teacher, plan, stop, rank, world, quiet)
     done = finish(plan, partly=config.minutes is not None)
-    for warning in () if quiet else done.warnings:
-        print(f"distill: warning: {warning}", file=sys.stderr)
+    if world == 1 and not quiet:
+        print_warnings(done)
     return done
+
+
+def print_warnings(done: Distilled) -> None:
+    """Tell the user what is wrong with the views; of several processes, only one that knows them all should."""
+    for warning in done.warnings:
+        print(f"distill: warning: {warning}", file=sys.stderr)
 
 
 def _render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int, quiet: bool) -> None:

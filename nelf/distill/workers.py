@@ -15,7 +15,7 @@ from nelf.data import Scene
 from nelf.distill.config import DistillConfig
 from nelf.distill.plan import make_plan
 from nelf.distill.pseudo_scene import Distilled, find_written, finish
-from nelf.distill.render import distill
+from nelf.distill.render import distill, print_warnings
 from nelf.errors import Interrupted, NelfError
 from nelf.progress import Stop, stoppable
 from nelf.teacher.protocol import Teacher
@@ -66,7 +66,9 @@ def distill_in_workers(
         raise errors[0] or RuntimeError("distill: a worker process died; its own message is above")
     if stop.requested:
         raise Interrupted("distill: stopped; the same command goes on from there")
-    return finish(plan, partly=config.minutes is not None)
+    done = finish(plan, partly=config.minutes is not None)
+    print_warnings(done)
+    return done
 
 
 def _reason(receiver: Connection) -> NelfError | None:

@@ -43,6 +43,10 @@ def make_ball() -> BallTeacher:
     return BallTeacher()
 
 
+def make_nothing() -> BallTeacher:
+    return BallTeacher(opacity=0.0)
+
+
 def make_scene(
     kind: Kind = Kind.OBJECT, views: int = 24, size: tuple[int, int] = (16, 20), channels: int | None = None
 ) -> Scene:

@@ -21,7 +21,7 @@ from nelf.distill.workers import _reason, _work
 from nelf.errors import ConfigError, Interrupted, NelfError, SceneError, StorageError
 from nelf.progress import Stop
 from nelf.teacher.protocol import Rendered, render_image
-from tests.distill.fakes import BallTeacher, make_ball, make_scene
+from tests.distill.fakes import BallTeacher, make_ball, make_nothing, make_scene
 
 FROM = {"teacher": "ball"}
 
@@ -165,6 +165,23 @@ def test_workers_give_what_one_process_gives(whole: Path, tmp_path: Path) -> Non
     done = distill_in_workers(make_ball, make_scene(), DistillConfig(views=6, workers=2), tmp_path, FROM, Stop())
     assert (done.complete, done.views) == (True, 6)
     assert content(tmp_path) == content(whole)
+
+
+def test_warnings_of_workers_are_printed_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = DistillConfig(views=4, workers=2)
+    done = distill_in_workers(make_nothing, make_scene(), config, tmp_path, FROM, Stop())
+    assert len(done.warnings) == 1
+    assert capfd.readouterr().err.count("distill: warning: 100% of the pseudo views show nothing") == 1
+
+
+def test_of_several_processes_none_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which of them ends last, and so knows all views, is chance."""
+    nothing = BallTeacher(opacity=0.0)
+    assert run(tmp_path, teacher=nothing, rank=1, world=2).warnings == ()
+    assert len(run(tmp_path, teacher=nothing, rank=0, world=2).warnings) == 1
+    assert "warning" not in capsys.readouterr().err
+    run(tmp_path / "alone", teacher=nothing)
+    assert "distill: warning: 100% of the pseudo views show nothing" in capsys.readouterr().err
 
 
 def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
