@@ -20,9 +20,9 @@ class StudentConfig:
     """L, octaves of sin and cos for each coordinate."""
     mapping: str = "auto"
     """Where the points lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
-    body: str = "conv3x3"
+    body: str = "pyramid"
     """Residual blocks: pointwise (MobileR2L), conv3x3, depthwise, or pyramid (conv3x3, mostly at half resolution)."""
-    width: int = 96
+    width: int = 64
     """Channels of the body."""
     blocks: int = 4
     """Residual blocks of the body; of a pyramid those at half resolution, to which two at full resolution come."""

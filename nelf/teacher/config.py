@@ -15,7 +15,7 @@ class TeacherConfig:
     """Training time; null to train for `iterations`."""
     iterations: int | None = None
     """Training steps, where minutes is null; with both, whichever ends first."""
-    batch: int = 65536
+    batch: int = 16384
     """Samples a training step; the number of rays follows from how many samples a ray needs."""
     max_rays: int = 16384
     """Rays a training step at most."""
