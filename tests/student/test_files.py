@@ -116,5 +116,7 @@ def test_check_same_architecture(model: NeLF) -> None:
     ):
         check_same_architecture(path, wider.state_dict(), model)
     deeper = NeLF(StudentConfig(width=16, blocks=2), model.frame)
-    with pytest.raises(CheckpointError, match="needs none"):
+    with pytest.raises(CheckpointError, match=r"is absent, student=m needs"):
+        check_same_architecture(path, model.state_dict(), deeper)
+    with pytest.raises(CheckpointError, match=r"x is of another architecture: body\.blocks"):
         check_same_architecture(path, deeper.state_dict(), model)

@@ -106,7 +106,7 @@ def test_image_sizes_that_are_no_multiple_of_the_factor(height: int, width: int)
 
 def test_a_larger_grid_shows_the_same_in_the_middle() -> None:
     """Convolutions see a few cells around; beyond them a wider window must not change what the middle shows."""
-    config = StudentConfig(width=16, blocks=1, factor=4)
+    config = StudentConfig(body="conv3x3", width=16, blocks=1, factor=4)
     small = frame(size=(62, 62))
     fx, fy, cx, cy = small.intrinsics
     large = dataclasses.replace(small, height=94, width=94, intrinsics=(fx, fy, cx + 16, cy + 16))
