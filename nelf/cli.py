@@ -40,7 +40,7 @@ def say(text: str) -> None:
 def data_check(
     scene: Annotated[Path, typer.Argument(help="Folder of the scene.")], overrides: Overrides = None
 ) -> None:
-    """What is in a scene, what is wrong with it, and what to do about it.
+    """What is in a scene, what is wrong with it, and what to do about it. Exit code 2 if `nelf run` would refuse it.
 
     Example: nelf data check photos/fox scene.downscale=8
     """
@@ -52,8 +52,12 @@ def data_check(
     for label, value in found.rows:
         typer.echo(f"{label:14s} {value}")
     for problem in found.problems:
-        typer.echo(f"problem: {problem}")
-    typer.echo(f"{len(found.problems)} problems" if found.problems else "no problems")
+        typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
+    fatal = sum(problem.fatal for problem in found.problems)
+    refused = f", {fatal} of them fatal: nelf run refuses the scene until they are mended" if fatal else ""
+    typer.echo(f"{len(found.problems)} problems{refused}" if found.problems else "no problems")
+    if fatal:
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nelf.cameras import FARTHEST, RIGID_TOLERANCE, orthonormalize
 from nelf.data.capture import Capture, Frame, Problem
+from nelf.data.faults import Faults
 from nelf.data.images import Header, Photo, PhotoReader, read_header
 from nelf.data.lens import LensError, fit_lens
 from nelf.data.scene import Views
@@ -34,23 +35,39 @@ class Prepared:
     channels: int
 
 
-def prepare(capture: Capture, root: Path, scene: str, allow_missing: bool) -> Prepared:
-    """Check everything that can be checked without decoding. Adds to the capture's problems."""
-    frames = _present(capture, scene, allow_missing)
-    c2w = _rigid_poses(frames, capture.problems)
-    headers: list[Header] = []
-    photos: list[Photo] = []
-    for frame in frames:
-        assert frame.path is not None
-        headers.append(read_header(root / frame.path, scene))
-        photos.append(_photo(frame, root / frame.path, headers[-1], capture.downscale))
-        if (photos[0].width, photos[0].height) != (photos[-1].width, photos[-1].height):
-            raise SceneError(
-                f"scene '{scene}': images differ in size: {frames[0].path} is {_size(headers[0], photos[0])}, "
-                f"{frame.path} is {_size(headers[-1], photos[-1])}; all must have one size"
-            )
-    _check_distortion(frames, photos)
-    with_alpha = sum(header.alpha for header in headers)
+@dataclass(frozen=True)
+class _LookedAt:
+    """A frame with what its image's header says."""
+
+    frame: Frame
+    header: Header
+    photo: Photo
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width, height as used."""
+        return self.photo.width, self.photo.height
+
+    @property
+    def stored_size(self) -> str:
+        """For people, before reduction."""
+        width, height = self.header.width, self.header.height
+        return f"{height}x{width}" if self.photo.rotate else f"{width}x{height}"
+
+
+def prepare(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> Prepared:
+    """Check everything that can be checked without decoding. Adds to the capture's problems.
+
+    Where `faults` are tolerant, the frames that have none are prepared.
+    """
+    frames = _present(capture, allow_missing, faults)
+    for check in (_check_finite, _check_position, _check_rigid):
+        frames = faults.keep(frames, check)
+    looked_at = faults.keep(_look_at(frames, root, capture.downscale, faults), _check_distortion)
+    faults.require_any(looked_at)
+    frames = [one.frame for one in looked_at]
+    c2w = _exact_poses(frames, capture.problems)
+    with_alpha = sum(one.header.alpha for one in looked_at)
     if 0 < with_alpha < len(frames):
         capture.problems.append(
             Problem(
@@ -58,7 +75,10 @@ def prepare(capture: Capture, root: Path, scene: str, allow_missing: bool) -> Pr
                 "give all images alpha, or none",
             )
         )
-    return Prepared(frames, photos, c2w, 4 if with_alpha else 3)
+    if capture.depth_bounds is not None:
+        used = {id(frame) for frame in frames}
+        capture.depth_bounds = capture.depth_bounds[[id(frame) in used for frame in capture.frames]]
+    return Prepared(frames, [one.photo for one in looked_at], c2w, 4 if with_alpha else 3)
 
 
 def make_views(prepared: Prepared, indices: Sequence[int], scene: str) -> Views:
@@ -74,58 +94,66 @@ def make_views(prepared: Prepared, indices: Sequence[int], scene: str) -> Views:
     )
 
 
-def _present(capture: Capture, scene: str, allow_missing: bool) -> list[Frame]:
+def _present(capture: Capture, allow_missing: bool, faults: Faults) -> list[Frame]:
+    faults.require_any(capture.frames)
     if not capture.frames:
-        raise SceneError(f"scene '{scene}': it lists no frames; at least one posed image is needed")
-    present = [(i, frame) for i, frame in enumerate(capture.frames) if frame.path is not None]
+        raise SceneError(f"scene '{faults.scene}': it lists no frames; at least one posed image is needed")
+    present = [frame for frame in capture.frames if frame.path is not None]
     absent = [(i, frame) for i, frame in enumerate(capture.frames) if frame.path is None]
     if not absent:
-        return [frame for _, frame in present]
+        return present
     number, first = absent[0]
+    # Where frames were given up before, counting those that are left gives no frame's number.
+    place = first.where if faults.found else f"scene '{faults.scene}': frame {number}"
     count = f"{len(absent)} of {len(capture.frames)} images are missing"
     if not present:
         raise SceneError(
-            f"scene '{scene}': frame {number} names {first.listed}, which does not exist. None of the "
+            f"{place} names {first.listed}, which does not exist. None of the "
             f"{len(absent)} images is there; put them where the scene names them"
         )
-    if not allow_missing:
+    if allow_missing:
+        capture.problems.append(Problem(f"{count}, the first is {first.listed}", "add them, or remove their frames"))
+        return present
+    with faults.of_a_frame():
         raise SceneError(
-            f"scene '{scene}': frame {number} names {first.listed}, which does not exist. {count}; "
+            f"{place} names {first.listed}, which does not exist. {count}; "
             f"pass scene.allow_missing=true to use the {len(present)} that are there."
         )
-    if capture.depth_bounds is not None:
-        capture.depth_bounds = capture.depth_bounds[[i for i, _ in present]]
-    capture.problems.append(Problem(f"{count}, the first is {first.listed}", "add them, or remove their frames"))
-    return [frame for _, frame in present]
+    return present
 
 
-def _rigid_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, "n 3 4"]:
-    c2w = torch.from_numpy(np.stack([frame.c2w for frame in frames]))
-    finite = torch.isfinite(c2w).flatten(1).all(1)
-    if not bool(finite.all()):
+def _check_finite(frame: Frame) -> None:
+    if not np.isfinite(frame.c2w).all():
         raise SceneError(
-            f"{frames[int(finite.int().argmin())].where} has a pose with NaN or infinite numbers; "
+            f"{frame.where} has a pose with NaN or infinite numbers; "
             "it must be a rigid camera-to-world matrix; estimate it again or remove the frame"
         )
-    remote = c2w[:, :, 3].abs().amax(1) > FARTHEST
-    if bool(remote.any()):
-        first = int(remote.int().argmax())
-        center = ", ".join(f"{value:.3g}" for value in c2w[first, :, 3].tolist())
+
+
+def _check_position(frame: Frame) -> None:
+    if np.abs(frame.c2w[:, 3]).max() > FARTHEST:
+        center = ", ".join(f"{value:.3g}" for value in frame.c2w[:, 3].tolist())
         raise SceneError(
-            f"{frames[first].where} has its camera at ({center}); each coordinate must be at most {FARTHEST:g}; "
+            f"{frame.where} has its camera at ({center}); each coordinate must be at most {FARTHEST:g}; "
             "estimate the pose again or remove the frame"
         )
-    rotation = c2w[:, :, :3]
-    error = (rotation @ rotation.mT - torch.eye(3, dtype=c2w.dtype)).abs().amax((1, 2))
-    bad = ~((error < RIGID_TOLERANCE) & (torch.linalg.det(rotation) > 0))  # huge numbers give NaN: bad, too
-    if bool(bad.any()):
-        first = int(bad.int().argmax())
-        scales = ", ".join(f"{value:.3g}" for value in rotation[first].norm(dim=0).tolist())
-        mirrored = " and mirrors" if torch.linalg.det(rotation[first]) < 0 else ""
+
+
+def _check_rigid(frame: Frame) -> None:
+    rotation = torch.from_numpy(frame.c2w[:, :3])
+    determinant = float(torch.linalg.det(rotation))
+    if not (_bend(rotation) < RIGID_TOLERANCE and determinant > 0):  # huge numbers give NaN: not rigid, too
+        scales = ", ".join(f"{value:.3g}" for value in rotation.norm(dim=0).tolist())
+        mirrored = " and mirrors" if determinant < 0 else ""
         raise SceneError(
-            f"{frames[first].where} has a pose that is not rigid: its columns have lengths {scales}{mirrored}; the "
+            f"{frame.where} has a pose that is not rigid: its columns have lengths {scales}{mirrored}; the "
             "left 3x3 part must be a rotation (lengths 1, right angles, determinant +1); remove scaling or the frame"
         )
+
+
+def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, "n 3 4"]:
+    c2w = torch.from_numpy(np.stack([frame.c2w for frame in frames]))
+    error = _bend(c2w[:, :, :3])
     if float(error.max()) > 1e-3:
         problems.append(
             Problem(
@@ -135,6 +163,37 @@ def _rigid_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, 
         )
     exact = torch.where((error > DRIFT)[:, None, None], orthonormalize(c2w), c2w)
     return exact.float()
+
+
+def _bend(rotation: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
+    """By how much it is not orthonormal."""
+    return (rotation @ rotation.mT - torch.eye(3, dtype=rotation.dtype)).abs().amax((-1, -2))
+
+
+def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) -> list[_LookedAt]:
+    """Headers and lenses; all images have one size: that of the first, or, to tell the odd ones, that of most."""
+    found: list[_LookedAt] = []
+    for frame in frames:
+        with faults.of_a_frame():
+            assert frame.path is not None
+            header = read_header(root / frame.path, faults.scene)
+            one = _LookedAt(frame, header, _photo(frame, root / frame.path, header, downscale))
+            if not faults.tolerant:
+                _check_size(one, found[0] if found else one, faults.scene)
+            found.append(one)
+    if faults.tolerant and found:
+        most = Counter(one.size for one in found).most_common(1)[0][0]
+        usual = next(one for one in found if one.size == most)
+        found = faults.keep(found, lambda one: _check_size(one, usual, faults.scene))
+    return found
+
+
+def _check_size(one: _LookedAt, usual: _LookedAt, scene: str) -> None:
+    if one.size != usual.size:
+        raise SceneError(
+            f"scene '{scene}': images differ in size: {usual.frame.path} is {usual.stored_size}, "
+            f"{one.frame.path} is {one.stored_size}; all must have one size"
+        )
 
 
 def _photo(frame: Frame, path: Path, header: Header, downscale: int) -> Photo:
@@ -152,21 +211,13 @@ def _photo(frame: Frame, path: Path, header: Header, downscale: int) -> Photo:
     return Photo(path, rotate, reduced_width, reduced_height, (fx * x, fy * y, cx * x, cy * y), frame.lens.distortion)
 
 
-def _size(header: Header, photo: Photo) -> str:
-    return f"{header.height}x{header.width}" if photo.rotate else f"{header.width}x{header.height}"
-
-
-def _check_distortion(frames: list[Frame], photos: list[Photo]) -> None:
-    seen = set()
-    for frame, photo in zip(frames, photos, strict=True):
-        key = (photo.distortion, photo.intrinsics)
-        if any(photo.distortion) and key not in seen:
-            seen.add(key)
-            if folds(photo.distortion, photo.intrinsics, photo.width, photo.height):
-                raise SceneError(
-                    f"{frame.where} has distortion k1, k2, k3, p1, p2 = {photo.distortion}, which folds the image over "
-                    "itself; calibrate again, or undistort the photos"
-                )
+def _check_distortion(one: _LookedAt) -> None:
+    photo = one.photo
+    if any(photo.distortion) and folds(photo.distortion, photo.intrinsics, photo.width, photo.height):
+        raise SceneError(
+            f"{one.frame.where} has distortion k1, k2, k3, p1, p2 = {photo.distortion}, which folds the image over "
+            "itself; calibrate again, or undistort the photos"
+        )
 
 
 def _unique_names(frames: list[Frame]) -> tuple[str, ...]:

@@ -12,10 +12,14 @@ from nelf.data.scene import Kind
 
 @dataclass(frozen=True)
 class Problem:
-    """Something about a scene that a user should know, and what to do about it."""
+    """Something about a scene that a user should know, and what to do about it.
+
+    fatal: `nelf run` refuses the scene for it.
+    """
 
     what: str
     remedy: str
+    fatal: bool = False
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}" if self.remedy else self.what

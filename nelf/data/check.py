@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from nelf.data.assemble import Prepared
 from nelf.data.capture import Problem
 from nelf.data.config import SceneConfig
 from nelf.data.kind import axis_angle, camera_spread
-from nelf.data.load import load
+from nelf.data.load import Loaded, load
 from nelf.data.paths import list_images
 from nelf.data.scene import Kind, Scene
 from nelf.data.splits import SPLITS
@@ -38,14 +39,17 @@ class SceneReport:
 
 
 def report(config: SceneConfig) -> SceneReport:
-    """Load the scene without asking for any split, and look at all of it. What cannot be loaded raises SceneError."""
+    """Load the scene without asking for any split, and look at all of it.
+
+    Frames that cannot be used are among the problems. SceneError is raised where none can be, or none is listed.
+    """
     loaded = load(config, need=(), tolerant=True)
-    scene, problems = loaded.scene, list(loaded.problems)
+    scene, problems = loaded.scene, loaded.faults.problems() + loaded.capture.problems
     problems += _empty_splits(scene)
     problems += _decoding(scene)
     problems += _poses(scene)
     problems += _lenses(loaded.prepared, scene.name)
-    problems += _unused(loaded.prepared, scene)
+    problems += _unused(loaded)
     problems += _memory(scene, config.downscale)
     return SceneReport(scene, _describe(scene, loaded.prepared), problems)
 
@@ -80,9 +84,9 @@ def _describe(scene: Scene, prepared: Prepared) -> list[tuple[str, str]]:
 
 def _empty_splits(scene: Scene) -> list[Problem]:
     found = []
-    for split in ("train", "test"):
+    for split, user in (("train", "training needs"), ("test", "`nelf run` and `nelf eval` need")):
         if not len(scene.splits[split]):
-            found.append(Problem(f"there are no {split} views", f"training and evaluation need a {split} split"))
+            found.append(Problem(f"there are no {split} views", f"{user} a {split} split", fatal=True))
     if not len(scene.val):
         found.append(
             Problem("there are no val views", "every n-th training view is used (n = scene.val_holdout), or add some")
@@ -109,7 +113,7 @@ def _decoding(scene: Scene) -> list[Problem]:
             try:
                 image = views.read(i)
             except SceneError as error:
-                found.append(Problem(str(error).removeprefix(f"scene '{scene.name}': "), ""))
+                found.append(Problem(str(error).removeprefix(f"scene '{scene.name}': "), "", fatal=True))
                 continue
             if scene.channels == 4:
                 transparent |= bool((image[..., 3] < 255).any())
@@ -201,21 +205,28 @@ def _memory(scene: Scene, downscale: int) -> list[Problem]:
     return [Problem(what, f"set scene.downscale={factor}, or have the memory")]
 
 
-def _unused(prepared: Prepared, scene: Scene) -> list[Problem]:
+def _unused(loaded: Loaded) -> list[Problem]:
     """Images beside the used ones that no frame names."""
+    scene = loaded.scene
     used: dict[Path, set[str]] = defaultdict(set)
-    for frame in prepared.frames:
-        assert frame.path is not None
-        used[(scene.root / frame.path).parent].add(frame.path.name)
+    for frame in loaded.capture.frames:
+        if frame.path is not None:
+            used[(scene.root / frame.path).parent].add(frame.path.name)
     found = []
     for folder, names in used.items():
         unused = [path.name for path in list_images(folder) if path.name not in names]
+        unused = [name for name in unused if not _is_named(Path(name).stem, loaded.faults.found)]
         # NeRF-synthetic's test folders hold depth and normal maps beside the images: those are no photos left out.
         unused = [name for name in unused if not any(name.startswith(f"{Path(n).stem}_") for n in names)]
         if unused:
             what = f"{len(unused)} images in {folder.relative_to(scene.root)} have no frame, the first is {unused[0]}"
             found.append(Problem(what, "they are not used; give them poses or remove them"))
     return found
+
+
+def _is_named(stem: str, faults: list[str]) -> bool:
+    """Whether a fault is about the image: its frame may have been given up before the image was looked for."""
+    return any(re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", fault) for fault in faults)
 
 
 def _views_are(names: list[str]) -> str:

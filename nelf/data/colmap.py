@@ -8,6 +8,7 @@ import numpy as np
 from nelf.data.capture import Capture, Frame, Problem
 from nelf.data.colmap_files import check_complete
 from nelf.data.config import SceneConfig
+from nelf.data.faults import Faults
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import find_image, pick_image_folder
 from nelf.errors import SceneError
@@ -38,7 +39,7 @@ def detect_colmap(root: Path) -> bool:
     return find_model(root) is not None
 
 
-def load_colmap(root: Path, config: SceneConfig, name: str) -> Capture:
+def load_colmap(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
     model = find_model(root)
     assert model is not None
     reconstruction = _read(model, name)
@@ -51,10 +52,11 @@ def load_colmap(root: Path, config: SceneConfig, name: str) -> Capture:
         matrix = np.asarray((pose() if callable(pose) else pose).matrix(), dtype=np.float64)
         rotation = matrix[:, :3].T
         c2w = np.concatenate([rotation, -rotation @ matrix[:, 3:]], axis=1) * FLIP
-        path = find_image(folder, image.name, where)
-        relative = None if path is None else folder.relative_to(root) / path
-        lens = _lens(reconstruction.camera(image.camera_id), where)
-        frames.append(Frame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
+        with faults.of_a_frame():
+            path = find_image(folder, image.name, where)
+            relative = None if path is None else folder.relative_to(root) / path
+            lens = _lens(reconstruction.camera(image.camera_id), where)
+            frames.append(Frame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
     points = np.array([point.xyz for point in reconstruction.points3D.values()], dtype=np.float64).reshape(-1, 3)
     files = [model.relative_to(root) / (stem + suffix) for stem in MODEL_FILES for suffix in SUFFIXES]
     files = [file for file in files if (root / file).is_file()]

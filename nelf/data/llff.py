@@ -6,6 +6,7 @@ import numpy as np
 
 from nelf.data.capture import Capture, Frame
 from nelf.data.config import SceneConfig
+from nelf.data.faults import Faults
 from nelf.data.json_fields import LARGEST, SMALLEST
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import list_images, pick_image_folder
@@ -18,7 +19,7 @@ def detect_llff(root: Path) -> bool:
     return (root / FILE).is_file()
 
 
-def load_llff(root: Path, config: SceneConfig, name: str) -> Capture:
+def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
     """Row: 3x5 matrix (axes down, right, backwards, then centre, then height, width, focal), nearest and farthest."""
     rows = _read_rows(root / FILE, name)
     folder, downscale = pick_image_folder(root, config.downscale, name)
@@ -28,17 +29,19 @@ def load_llff(root: Path, config: SceneConfig, name: str) -> Capture:
             f"scene '{name}': {FILE} has {len(rows)} poses and {folder.name} has {len(images)} images; "
             "there must be one image a pose, in the order of their names"
         )
-    frames = []
+    frames, kept = [], []
     for number, (row, image) in enumerate(zip(rows, images, strict=True)):
         matrix = row[:15].reshape(3, 5)
         down, right, backwards, center, (height, width, focal) = matrix.T
         where = f"scene '{name}': {FILE}: row {number} ({image.name})"
-        try:
-            lens = check_lens(Lens(focal_x=float(focal), width=float(width), height=float(height)))
-        except LensError as error:
-            raise SceneError(f"{where} {error}") from error
         c2w = np.stack([right, -down, backwards, center], axis=1)
-        frames.append(Frame(where, image.name, image.relative_to(root), c2w, lens))
+        with faults.of_a_frame():
+            try:
+                lens = check_lens(Lens(focal_x=float(focal), width=float(width), height=float(height)))
+            except LensError as error:
+                raise SceneError(f"{where} {error}") from error
+            frames.append(Frame(where, image.name, image.relative_to(root), c2w, lens))
+            kept.append(number)
     bounds = rows[:, 15:]
     near, far = bounds.T
     if not ((near >= SMALLEST) & (near < far) & (far <= LARGEST)).all():
@@ -46,7 +49,7 @@ def load_llff(root: Path, config: SceneConfig, name: str) -> Capture:
             f"scene '{name}': {FILE} has depth bounds that are not 0 < nearest < farthest (within {SMALLEST:g} to "
             f"{LARGEST:g}); run LLFF's imgs2poses again"
         )
-    return Capture("LLFF", frames, downscale, files=[Path(FILE)], depth_bounds=bounds)
+    return Capture("LLFF", frames, downscale, files=[Path(FILE)], depth_bounds=bounds[kept])
 
 
 def _read_rows(path: Path, name: str) -> np.ndarray:

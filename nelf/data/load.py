@@ -6,9 +6,10 @@ from pathlib import Path
 
 from nelf.data.assemble import Prepared, make_views, prepare
 from nelf.data.bounds import decide
-from nelf.data.capture import Capture, Problem
+from nelf.data.capture import Capture
 from nelf.data.colmap import FOLDERS, detect_colmap, load_colmap
 from nelf.data.config import SceneConfig
+from nelf.data.faults import Faults
 from nelf.data.llff import detect_llff, load_llff
 from nelf.data.scene import Scene, Views
 from nelf.data.splits import SPLITS, split_frames
@@ -16,7 +17,7 @@ from nelf.data.transforms import detect_blender, detect_transforms, load_blender
 from nelf.errors import SceneError
 
 # Looked for in this order: what a user wrote on purpose before what a tool left behind.
-FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, str], Capture]]] = {
+FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, str, Faults], Capture]]] = {
     "transforms_train.json (Blender)": (detect_blender, load_blender),
     "transforms.json (nerfstudio, instant-ngp)": (detect_transforms, load_transforms),
     "poses_bounds.npy (LLFF)": (detect_llff, load_llff),
@@ -26,11 +27,15 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, st
 
 @dataclass(frozen=True)
 class Loaded:
-    """A scene, and what was noticed while reading it."""
+    """A scene, and what was noticed while reading it.
+
+    capture: what its files say, with the frames that cannot be used. faults: these frames'.
+    """
 
     scene: Scene
     prepared: Prepared
-    problems: list[Problem]
+    capture: Capture
+    faults: Faults
 
 
 def load_scene(config: SceneConfig, need: Sequence[str] = ("train",), want: Sequence[str] = ()) -> Scene:
@@ -43,16 +48,18 @@ def load_scene(config: SceneConfig, need: Sequence[str] = ("train",), want: Sequ
 
 
 def load(config: SceneConfig, need: Sequence[str], want: Sequence[str] = (), tolerant: bool = False) -> Loaded:
-    """tolerant: decide kind and bounds from the images that can be decoded, instead of refusing the scene."""
+    """tolerant: go on with the frames that can be used, and decide kind and bounds from the images that can be decoded,
+    instead of refusing the scene."""
     root = Path(config.path).expanduser()
     name = config.name or root.resolve().name
-    capture = _read(root, config, name)
-    prepared = prepare(capture, root, name, config.allow_missing)
+    faults = Faults(name, tolerant=tolerant)
+    capture = _read(root, config, name, faults)
+    prepared = prepare(capture, root, config.allow_missing, faults)
     chosen, split_problems = split_frames(prepared.frames, config, need, want, name)
     capture.problems += split_problems
     train = make_views(prepared, chosen["train"] or range(len(prepared.frames)), name)
     if tolerant:
-        train = train.select([i for i in range(len(train)) if _readable(train, i)])
+        train = _readable(train)
     decision = decide(config, capture, prepared.c2w, train, prepared.channels, name)
     scene = Scene(
         name=name,
@@ -70,23 +77,29 @@ def load(config: SceneConfig, need: Sequence[str], want: Sequence[str] = (), tol
         problems=tuple(str(problem) for problem in capture.problems),
         kind_reason=decision.reason,
     )
-    return Loaded(scene, prepared, capture.problems)
+    return Loaded(scene, prepared, capture, faults)
 
 
-def _readable(views: Views, index: int) -> bool:
-    try:
-        views.read(index)
-    except SceneError:
-        return False
-    return True
+def _readable(views: Views) -> Views:
+    """Those that can be decoded. Raises the first one's SceneError where none can."""
+    kept, errors = [], []
+    for i in range(len(views)):
+        try:
+            views.read(i)
+            kept.append(i)
+        except SceneError as error:
+            errors.append(error)
+    if errors and not kept:
+        raise errors[0]
+    return views.select(kept)
 
 
-def _read(root: Path, config: SceneConfig, name: str) -> Capture:
+def _read(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
     if not root.exists():
         raise SceneError(f"scene folder {root} does not exist; give the folder that holds the scene's images and poses")
     if not root.is_dir():
         raise SceneError(f"scene {root} is a file; give the folder that holds the scene's images and poses")
     for detect, read in FORMATS.values():
         if detect(root):
-            return read(root, config, name)
+            return read(root, config, name, faults)
     raise SceneError(f"scene '{name}': no known format in {root}; looked for {', '.join(FORMATS)}")

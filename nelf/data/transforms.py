@@ -9,6 +9,7 @@ from typing import Any
 
 from nelf.data.capture import Capture, Frame, Problem
 from nelf.data.config import SceneConfig
+from nelf.data.faults import Faults
 from nelf.data.json_fields import Fields, read_json
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import find_image
@@ -23,7 +24,7 @@ def detect_blender(root: Path) -> bool:
     return any((root / f"transforms_{split}.json").is_file() for split in SPLITS)
 
 
-def load_blender(root: Path, config: SceneConfig, name: str) -> Capture:
+def load_blender(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
     """NeRF-synthetic: transforms_train.json, and, where they exist, transforms_val.json and transforms_test.json."""
     frames: list[Frame] = []
     files = []
@@ -31,7 +32,7 @@ def load_blender(root: Path, config: SceneConfig, name: str) -> Capture:
         if (root / f"transforms_{split}.json").is_file():
             files.append(Path(f"transforms_{split}.json"))
             shared = read_json(root / files[-1], name)
-            frames += [replace(frame, split=split) for frame in _frames(root, shared)]
+            frames += [replace(frame, split=split) for frame in _frames(root, shared, faults)]
     return Capture("Blender", frames, config.downscale, files)
 
 
@@ -39,10 +40,10 @@ def detect_transforms(root: Path) -> bool:
     return (root / "transforms.json").is_file()
 
 
-def load_transforms(root: Path, config: SceneConfig, name: str) -> Capture:
+def load_transforms(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
     """nerfstudio, instant-ngp, and the scenes that nelf writes itself."""
     shared = read_json(root / "transforms.json", name)
-    frames, problems = _assign_splits(_frames(root, shared), shared)
+    frames, problems = _assign_splits(_frames(root, shared, faults), shared)
     by = "nelf" if shared.has("nelf") else "nerfstudio / instant-ngp"
     capture = Capture(by, frames, config.downscale, [Path("transforms.json")], problems=problems)
     capture.near, capture.far = shared.positive("near"), shared.positive("far")
@@ -58,24 +59,26 @@ def load_transforms(root: Path, config: SceneConfig, name: str) -> Capture:
     return capture
 
 
-def _frames(root: Path, shared: Fields) -> list[Frame]:
+def _frames(root: Path, shared: Fields, faults: Faults) -> list[Frame]:
     frames = []
     for number, content in enumerate(shared.objects("frames")):
-        own = Fields(content, f"{shared.where}: frame {number}")
-        listed = own.text("file_path")
-        if not listed:
-            raise own.error("has no file_path; it must name the image")
-        own = Fields(content, f"{own.where} ({listed})")
-        frames.append(
-            Frame(
-                where=own.where,
-                listed=listed,
-                path=find_image(root, listed, own.where),
-                c2w=own.pose("transform_matrix"),
-                lens=_lens(shared, own),
-            )
-        )
+        with faults.of_a_frame():
+            frames.append(_frame(root, shared, Fields(content, f"{shared.where}: frame {number}")))
     return frames
+
+
+def _frame(root: Path, shared: Fields, own: Fields) -> Frame:
+    listed = own.text("file_path")
+    if not listed:
+        raise own.error("has no file_path; it must name the image")
+    own = Fields(own.content, f"{own.where} ({listed})")
+    return Frame(
+        where=own.where,
+        listed=listed,
+        path=find_image(root, listed, own.where),
+        c2w=own.pose("transform_matrix"),
+        lens=_lens(shared, own),
+    )
 
 
 def _lens(shared: Fields, own: Fields) -> Lens:

@@ -31,6 +31,7 @@ def distort(plane: Float[Tensor, "*points 2"], distortion: Distortion) -> Float[
     )
 
 
+@functools.lru_cache(maxsize=16)
 def folds(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> bool:
     """Whether the model maps two directions inside the image to one pixel, as wrong coefficients do."""
     edge = torch.stack(

@@ -1,13 +1,18 @@
 """`report`: what `nelf data check` prints."""
 
+import json
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from nelf.data import SceneConfig, check, report
-from tests.scenes import edit_json, make_blender_scene, make_nerfstudio_scene
+from nelf.errors import SceneError
+from tests.scenes import edit_json, make_blender_scene, make_llff_scene, make_nerfstudio_scene
 
 
 def problems(folder: Path, **options: bool) -> str:
@@ -51,6 +56,101 @@ def test_problems_have_remedies(tmp_path: Path) -> None:
     assert "undistortion has no source for" in found
 
 
+def edit_frames(folder: Path, changes: dict[int, dict[str, Any]]) -> None:
+    content = json.loads((folder / "transforms.json").read_text())
+    for number, change in changes.items():
+        content["frames"][number] |= change
+    edit_json(folder / "transforms.json", frames=content["frames"])
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+    """A frame that cannot be used is a problem like others: what is said of the rest is still worth knowing."""
+    room = make_nerfstudio_scene(tmp_path / "room", views=32)
+    images = room / "images"
+    Image.new("RGB", (12, 8)).save(images / "0001.png")  # the first one: the size is that of most
+    (images / "0005.png").unlink()
+    (images / "0006.png").unlink()
+    (images / "0007.png").write_text("<html>404</html>")
+    cut = images / "0031.png"
+    cut.write_bytes(cut.read_bytes()[:200])
+    shutil.copy(images / "0015.png", images / "0016.png")
+    edit_frames(
+        room,
+        {
+            2: {"fl_x": 0},
+            7: {"transform_matrix": (2 * np.eye(4)).tolist()},
+            8: {"transform_matrix": [[math.nan] * 4] * 4},
+            9: {"transform_matrix": [[1, 0, 0, 1e200], [0, 1, 0, 0], [0, 0, 1, 0]]},
+            10: {"fl_x": -1},
+            11: {"w": 16, "h": 24},
+            12: {"k1": -30.0},
+            13: {"file_path": "../0014.png"},
+        },
+    )
+    found = report(SceneConfig(str(room)))
+    told = {str(problem): problem.fatal for problem in found.problems}
+    for text in (
+        "transforms.json: frame 10 (images/0011.png) has focal length fl_x = -1",
+        "transforms.json: frame 13 (../0014.png) names '../0014.png', which is outside",
+        "transforms.json: frame 4 (images/0005.png) names images/0005.png, which does not exist. 2 of 29 images are",
+        "missing; pass scene.allow_missing=true to use the 27 that are there",
+        "frame 8 (images/0009.png) has a pose with NaN",
+        "frame 9 (images/0010.png) has its camera at (1e+200, 0, 0)",
+        "frame 7 (images/0008.png) has a pose that is not rigid",
+        "0007.png: it is not an image in a known format",
+        "frame 11 (images/0012.png) is 24x16, but its intrinsics are for 16x24",
+        "images differ in size: images/0002.png is 24x16, images/0001.png is 12x8; all must have one size",
+        "frame 12 (images/0013.png) has distortion",
+        "0031.png: ",
+    ):
+        assert [fatal for problem, fatal in told.items() if text in problem] == [True], text
+    assert [problem for problem, fatal in told.items() if fatal and problem.count("scene 'room'")] == []
+    assert [fatal for problem, fatal in told.items() if "the same image" in problem] == [False]
+    assert [problem for problem in told if "have no frame" in problem] == []  # those above have, and are named
+    rows = dict(found.rows)
+    assert rows["image size"].startswith("24 x 16")
+    assert sum(len(views) for views in found.scene.splits.values()) == 20
+
+
+def test_depth_bounds_stay_with_their_frames(tmp_path: Path) -> None:
+    wall = make_llff_scene(tmp_path / "wall", views=16)
+    rows = np.load(wall / "poses_bounds.npy")
+    rows[2, 14] = 0  # focal length
+    rows[2, 15:] = 0.1, 900
+    rows[5, 0] = 9  # rotation
+    rows[5, 15:] = 0.1, 900
+    np.save(wall / "poses_bounds.npy", rows)
+    found = report(SceneConfig(str(wall)))
+    assert [problem.fatal for problem in found.problems][:2] == [True, True]
+    assert (found.scene.near, found.scene.far) == (pytest.approx(3.6), pytest.approx(15))
+
+
+def test_many_faults_are_counted(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=32)
+    edit_frames(room, {i: {"fl_x": 0} for i in range(31)})
+    lines = problems(room).splitlines()
+    assert sum("has focal length fl_x = 0" in line for line in lines) == 20
+    assert "11 more frames have such faults; mend the first ones and check again" in lines
+
+
+def test_a_scene_without_any_usable_frame_is_refused(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=12)
+    edit_json(room / "transforms.json", fl_x=0)
+    with pytest.raises(
+        SceneError, match=r"none of its frames can be used; the first reason: transforms\.json: frame 0"
+    ):
+        report(SceneConfig(str(room)))
+    edit_json(room / "transforms.json", fl_x=33)
+    edit_frames(room, {i: {"transform_matrix": [[9] * 4] * 4} for i in range(12)})
+    with pytest.raises(SceneError, match=r"scene 'room': none of its frames can be used; .* not rigid"):
+        report(SceneConfig(str(room)))
+    ball = make_blender_scene(tmp_path / "ball")
+    for path in ball.glob("*/*.png"):
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(SceneError, match=r"cannot read the image .*r_0\.png"):
+        report(SceneConfig(str(ball)))
+
+
 def test_views_that_show_nothing_are_named(tmp_path: Path) -> None:
     make_blender_scene(tmp_path, views=(8, 2, 2))
     for name in ("train/r_3", "test/r_1"):
@@ -66,7 +166,7 @@ def test_empty_splits_and_opaque_alpha_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "train").iterdir():
         Image.open(path).convert("RGB").convert("RGBA").save(path)
     found = problems(tmp_path)
-    assert "there are no test views; training and evaluation need a test split" in found
+    assert "there are no test views; `nelf run` and `nelf eval` need a test split" in found
     assert "there are no val views" in found
     assert "the alpha of all images is opaque" in found
 
