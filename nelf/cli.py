@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from nelf import __version__
-from nelf.errors import ConfigError, NelfError
+from nelf.errors import ConfigError, Interrupted, NelfError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -207,6 +207,10 @@ def main() -> None:
     except NelfError as error:
         say(f"nelf: {error}")
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == Interrupted.exit_code:  # typer's answer to Ctrl-C where no stage waits for it
+            say("nelf: stopped")
+        raise
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -234,8 +235,9 @@ def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch:
     work = getattr(module, name)
 
     def interrupted(*arguments: object) -> object:
+        result = work(*arguments)
         signal.raise_signal(signal.SIGINT)
-        return work(*arguments)
+        return result
 
     monkeypatch.setattr(module, name, interrupted)
     line = refused("run", run, "export.golden_views=9", "export.targets=[onnx,android]", code=130)
@@ -244,3 +246,44 @@ def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch:
     monkeypatch.undo()
     outcome = works("run", run, "export.golden_views=9", "export.targets=[onnx,android]")
     assert "export: onnx is up to date" in outcome.err
+
+
+def test_interrupted_while_a_bundle_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executing large models on golden views takes minutes, and here is no next bundle to stop before."""
+    from nelf.export import export
+
+    compare = export.compare
+
+    def interrupted(*arguments: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return compare(*arguments)
+
+    monkeypatch.setattr(export, "compare", interrupted)
+    line = refused("export", run, "--target", "onnx", "--out", tmp_path / "app", code=130)
+    assert line == "export: stopped; the same command goes on from there"
+    assert list((tmp_path / "app").iterdir()) == []
+
+
+def test_interrupted_while_the_video_is_made(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf.pipeline import measure
+
+    def interrupted(path: Path, pictures: Iterator[object], fps: int) -> None:
+        next(pictures)
+        signal.raise_signal(signal.SIGINT)
+        next(pictures)
+
+    monkeypatch.setattr(measure.evaluation, "write_video", interrupted)
+    line = refused("eval", run, "eval.video_seconds=1", "eval.report_views=1", code=130)
+    assert line == "eval: stopped; the same command goes on from there"
+
+
+@pytest.mark.parametrize("command", ["export", "eval", "verify"])
+def test_interrupted_where_no_stage_waits_for_it(run: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf import export, pipeline
+
+    def interrupted(*arguments: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(pipeline.Run, "open", interrupted)
+    monkeypatch.setattr(export, "verify_bundle", interrupted)
+    assert refused(command, run, code=130) == "stopped"

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,12 +33,19 @@ PACKAGES = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "onnx", "o
 
 
 def export_bundle(
-    model: NeLF, target: str, precision: str, context: BundleContext, config: ExportConfig, folder: Path
+    model: NeLF,
+    target: str,
+    precision: str,
+    context: BundleContext,
+    config: ExportConfig,
+    folder: Path,
+    before_view: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Write `model` as the bundle `folder` for one target in one precision; what stood there before is replaced.
 
     The model file is executed from disk on every golden pose. Where it disagrees with PyTorch beyond the limits of
-    `config`, ExportError is raised and nothing is left behind.
+    `config`, ExportError is raised and nothing is left behind. Nor is it when `before_view`, called before each of
+    these executions, raises.
     """
     check_known("export.targets", target, TARGETS)
     check_known("export.precision", precision, TARGETS[target].dtypes)
@@ -52,6 +60,7 @@ def export_bundle(
         bundle = Bundle(temporary, draft)
         views, differences = [], []
         for name, c2w in zip(context.golden_names, context.golden, strict=True):
+            before_view()
             view = reference_view(model, name, c2w.cpu().float())
             differences.append(compare(name, bundle.render(view.c2w), view.image))
             views.append(view)

@@ -1,6 +1,7 @@
 """The export stage: a run's student as bundles."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     student = load_student(run.folder / STUDENT)
     config, context = run.config.export, bundle_context(run)
     made = []
+    ask = functools.partial(leave_if_asked, stop, "export")
     for target, precision, name in exporting.plan(config.targets, config.precision):
-        leave_if_asked(stop, "export")
+        ask()
         record = StageRecord(_record_folder(run, folder) / f".{name}")
         print_ = fingerprint(
             stage="export",
@@ -40,7 +42,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         if bundle.exists() and not (bundle / "manifest.json").is_file():
             raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
         with record.making(print_, []):
-            manifest = exporting.export_bundle(student, target, precision, context, config, bundle)
+            manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
             record.content["bundle"] = sha256(bundle)
         parity = manifest.parity
         say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")

@@ -1,6 +1,7 @@
 """The evaluation stage's work: every model of a run on the test views, the orbit video and the report."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -38,8 +39,13 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
     if frames:
         poses = evaluation.orbit_poses(scene.kind, scene.train.c2w, scene.center, scene.up, frames)
         lens = scene.train.intrinsics.mean(0)
-        pictures = (evaluation.to_8bit(_render_student(student, pose, lens)) for pose in poses)
-        evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures, run.config.eval.video_fps)
+
+        def pictures() -> Iterator[Tensor]:
+            for pose in poses:
+                leave_if_asked(stop, "eval")
+                yield evaluation.to_8bit(_render_student(student, pose, lens))
+
+        evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures(), run.config.eval.video_fps)
 
 
 def _teacher_renderer(run: Run) -> evaluation.Renderer:
