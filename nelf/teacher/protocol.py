@@ -12,7 +12,7 @@ from nelf.data import Views
 from nelf.rays import Rays, image_rays
 from nelf.teacher.space import Space
 
-RENDER_CHUNK = 16384  # rays rendered at once
+RENDER_CHUNK = 4096  # rays rendered at once: what they need stays in the cache
 UNSEEN = 0.5  # grey behind an opaque scene whose background is not known
 
 
