@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
 from nelf.errors import NelfError
@@ -15,6 +16,7 @@ from nelf.train.config import TrainConfig
 from nelf.train.feed import Batch
 from nelf.train.losses import image_loss, premultiplied
 from nelf.train.optimizers import OPTIMIZERS
+from nelf.train.shards import Shards
 
 BAD_STEPS = 10  # steps in a row that may fail before going back
 SNAPSHOT_EVERY = 200  # steps between the states to which it goes back
@@ -57,6 +59,7 @@ class Learner:
         self.decoder, self.optimizer = fabric.setup(decoder, optimizer)
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.jitter = torch.Generator(self.device) if config.jitter else None
+        self.shards = Shards(self.parameters, self._share) if self._divisible(compiled) else None
         self.rate_factor = 1.0
         self._bad = 0
         self._since_snapshot = 0
@@ -74,10 +77,12 @@ class Learner:
             c2w = batch.c2w.to(self.device, non_blocking=True)
             intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
             encoded = self.encode(c2w, intrinsics, self.jitter)
-        predicted = self.decoder(encoded)
-        loss = image_loss(self.config.loss, predicted, truth)
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        if self.shards is not None:
+            loss, predicted = self.shards.backward(encoded, truth)
+        else:
+            loss, predicted = self._share(encoded, truth)
+            self.optimizer.zero_grad()
+            self.fabric.backward(loss)
         if not self._gradients_are_finite(loss):
             self._skip()
             return None
@@ -85,6 +90,18 @@ class Learner:
         self.optimizer.step()
         self.average.update()
         return loss.detach(), predicted.detach(), truth
+
+    def _share(self, encoded: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and predicted images of some views."""
+        predicted = self.decoder(encoded)
+        return image_loss(self.config.loss, predicted, truth), predicted
+
+    def _divisible(self, compiled: bool) -> bool:
+        """Whether the views of a batch may be shared out over the threads of a CPU."""
+        alone = self.device.type == "cpu" and self.fabric.world_size == 1 and not compiled
+        plain = type(self.fabric.strategy.precision) is Precision  # the others want backward called through Fabric
+        independent = not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
+        return alone and plain and independent and self.config.batch > 1 and torch.get_num_threads() > 1
 
     def start_from(self, state: dict[str, Tensor]) -> None:
         """Begin anew from the weights `state`: optimizer, average and guard forget the past."""

@@ -1,0 +1,58 @@
+"""Sharing out a batch over threads changes the time that a step takes, and nothing else."""
+
+import copy
+
+import pytest
+import torch
+
+from nelf.devices import DeviceConfig, make_fabric
+from nelf.train.feed import CachedViews, MemoryBudget
+from nelf.train.learner import Learner
+from tests.train import tiny
+
+
+def learner(**changes: object) -> Learner:
+    return Learner(tiny.student(), tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> object:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 4])
+def test_gradients_are_those_of_the_whole_batch(batch: int) -> None:
+    shared = learner(batch=batch)
+    assert shared.shards is not None
+    assert torch.get_num_threads() == 2
+    whole = copy.copy(shared)
+    whole.shards = None
+    views = CachedViews(tiny.views(batch, 1), 4, MemoryBudget(1.0)).batch(range(batch))
+    gradients, losses = [], []
+    for one in (whole, shared):
+        one.optimizer.zero_grad()
+        result = one.step(views, 0.0, seed=0)  # rate 0: nothing changes but the gradients
+        assert result is not None
+        losses.append(result[0])
+        assert result[1].shape == result[2].shape == (batch, 4, tiny.SIZE, tiny.SIZE)
+        gradients.append([p.grad.clone() for p in one.parameters if p.grad is not None])
+    torch.testing.assert_close(losses[0], losses[1])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-7)  # sums in another order
+
+
+def test_networks_with_batchnorm_are_not_divided() -> None:
+    model = tiny.student(body="pointwise", upsampler="transposed", factor=8)
+    one = Learner(model, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
+    assert one.shards is None
+
+
+def test_it_ends_the_same_each_time(tmp_path: object) -> None:
+    first, second = learner(), learner()
+    views = CachedViews(tiny.views(4, 1), 4, MemoryBudget(1.0)).batch(range(4))
+    for step in range(5):
+        for one in (first, second):
+            one.step(views, 5e-3, seed=step)
+    assert tiny.same_weights(first.model, second.model)
