@@ -77,6 +77,7 @@ def new_student(run: Run) -> NeLF:
         scene.center,
         scene.radius,
         run.config.student.mapping_for(bounded=run.bounded),
+        within_ball=run.config.student.within_ball,
     )
     torch.manual_seed(run.config.train.seed)
     return NeLF(run.config.student, frame)

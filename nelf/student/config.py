@@ -20,6 +20,8 @@ class StudentConfig:
     """L, octaves of sin and cos for each coordinate."""
     mapping: str = "auto"
     """Where the points lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
+    within_ball: bool = True
+    """Bounded scenes: points only at depths where the scene's ball is; false: from scene.near to scene.far."""
     body: str = "pyramid"
     """Residual blocks: pointwise (MobileR2L), conv3x3, depthwise, or pyramid (conv3x3, mostly at half resolution)."""
     width: int = 64

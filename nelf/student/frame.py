@@ -57,8 +57,13 @@ class Frame:
         center: Float[Tensor, "3"],
         radius: float,
         mapping: Mapping,
+        *,
+        within_ball: bool = False,
     ) -> "Frame":
         """Frame for a scene seen by the cameras `c2w`.
+
+        within_ball: with a linear mapping, points lie only at the depths at which some camera sees the scene's ball;
+        no point is spent on the empty space before and behind it.
 
         A linear mapping is normalised by the scene's ball (`center`, `radius`). The others by the cameras: their mean
         is the origin, their largest distance from it (plus `near`) the unit at depth 0.
@@ -67,6 +72,9 @@ class Frame:
             positions = c2w[:, :, 3]
             center = positions.mean(0)
             radius = float((positions - center).norm(dim=-1).max()) + near
+        elif within_ball:
+            depth = ((center - c2w[:, :, 3]) * -c2w[:, :, 2]).sum(-1)
+            near, far = max(near, float(depth.min()) - radius), min(far, float(depth.max()) + radius)
         fx, fy, cx, cy = (float(v) for v in intrinsics.double().mean(0))
         x, y, z = (float(v) for v in center)
         return cls(

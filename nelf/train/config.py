@@ -56,7 +56,7 @@ class TrainConfig:
     """Most steps of stage 1; null: no limit by steps."""
     minutes: float | None = 10.0
     """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
-    batch: int = 4
+    batch: int = 8
     """Whole views a step, on each device."""
     optimizer: str = "muon"
     """muon (for the convolutions; adamw for the rest), adamw, adam or sgd."""

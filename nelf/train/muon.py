@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
+REFRESH = 3  # steps that one orthogonalizer serves: momentum, the mean of twenty gradients, hardly turns meanwhile
 MATCHED_RMS = 0.2  # size of an update of AdamW's, so that both take one learning rate (Liu et al. 2025, eq. 4)
 
 
@@ -51,66 +52,75 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonal(self, group: dict[str, Any]) -> None:
-        by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+        by_shape: dict[tuple[int, ...], list[tuple[dict[str, Any], Tensor, Tensor]]] = {}
         for p in group["params"]:
             if p.grad is None:
                 continue
             state = self.state[p]
             if not state:
-                state["momentum"] = torch.zeros_like(p)
+                state["updates"], state["momentum"] = 0, torch.zeros_like(p)
             state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-            nesterov = p.grad.lerp(state["momentum"], group["momentum"])
-            by_shape.setdefault((len(p), p[0].numel()), []).append((p, nesterov.flatten(1)))
-        for shape, items in by_shape.items():  # equal shapes in one call
-            directions = orthogonalized(torch.stack([matrix for _, matrix in items]))
-            size = MATCHED_RMS * max(shape) ** 0.5
-            for (p, _), direction in zip(items, directions, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(direction.reshape(p.shape), alpha=-group["lr"] * size)
+            matrix = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)  # Nesterov's
+            wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
+            by_shape.setdefault(tuple(wide.shape), []).append((state, p, wide))
+        for (rows, columns), items in by_shape.items():  # equal shapes in one call
+            matrices = torch.stack([matrix for _, _, matrix in items])
+            if items[0][0]["updates"] % REFRESH == 0:
+                for (state, _, _), factor in zip(items, orthogonalizer(matrices), strict=True):
+                    state["orthogonalizer"] = factor.clone()
+            directions = torch.stack([state["orthogonalizer"] for state, _, _ in items]) @ matrices
+            size = MATCHED_RMS * columns**0.5
+            for (state, p, _), direction in zip(items, directions, strict=True):
+                state["updates"] += 1
+                turned = direction if p.shape[0] == rows and p[0].numel() == columns else direction.mT
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(turned.reshape(p.shape), alpha=-group["lr"] * size)
 
     def _adamw(self, group: dict[str, Any]) -> None:
         first, second = group["betas"]
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            state = self.state[p]
-            if not state:
-                state["updates"], state["mean"], state["square"] = 0, torch.zeros_like(p), torch.zeros_like(p)
-            state["updates"] += 1
-            state["mean"].lerp_(p.grad, 1 - first)
-            state["square"].mul_(second).addcmul_(p.grad, p.grad, value=1 - second)
-            spread = (state["square"] / (1 - second ** state["updates"])).sqrt_().add_(group["eps"])
-            p.mul_(1 - group["lr"] * group["weight_decay"])
-            p.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - first ** state["updates"]))
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p].update(updates=0, mean=torch.zeros_like(p), square=torch.zeros_like(p))
+            self.state[p]["updates"] += 1
+        count = self.state[parameters[0]]["updates"]
+        gradients = [p.grad for p in parameters]
+        means, squares = ([self.state[p][name] for p in parameters] for name in ("mean", "square"))
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - second)
+        spreads = torch._foreach_div(squares, 1 - second**count)
+        torch._foreach_sqrt_(spreads)
+        torch._foreach_add_(spreads, group["eps"])
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_addcdiv_(parameters, means, spreads, value=-group["lr"] / (1 - first**count))
 
 
-def orthogonalized(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
-    """U V^T of each matrix U S V^T, nearly: a quintic iteration brings all singular values to about 0.7 to 1.2.
+def orthogonalizer(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows rows"]:
+    """The factor before each matrix X = U S V^T (not taller than wide) that makes it U V^T, nearly.
 
-    Every iterate is a polynomial in X X^T times X, so the iteration runs on the small square matrices alone.
+    A quintic iteration brings all singular values to about 0.7 to 1.2 (Jordan et al. 2024). Each iterate is a
+    polynomial in X X^T times X, so the iteration runs on the small square matrices alone.
     """
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    norm = matrices.norm(dim=(1, 2), keepdim=True) + 1e-7
+    x = matrices / norm
     gram = x @ x.mT
     identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    product = identity
+    product = identity / norm
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         factor = a * identity + b * gram + c * (gram @ gram)
         product = factor @ product
         gram = factor @ gram @ factor
-    x = product @ x
-    return x.mT if tall else x
+    return product
 
 
 def orthogonalized_reference(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
-    """The readable form of `orthogonalized` (Jordan et al. 2024)."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    """The readable form: what `orthogonalizer` times the matrices is."""
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    return x

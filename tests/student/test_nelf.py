@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from nelf.errors import ConfigError
-from nelf.student import Mapping, NeLF, StudentConfig, count_macs, count_parameters
+from nelf.student import Frame, Mapping, NeLF, StudentConfig, count_macs, count_parameters
 from tests.student.frames import cameras, facing, frame
 
 PRESETS = sorted((Path(__file__).parents[2] / "configs" / "student").glob("*.yaml"))
@@ -130,3 +130,16 @@ def test_gradients_reach_every_weight() -> None:
         network = NeLF(preset(path.stem, width=16, blocks=2), frame())
         network(cameras(2)).square().mean().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters()), path
+
+
+def test_points_keep_to_the_ball() -> None:
+    poses = cameras(16, distance=4.0)
+    lens = torch.tensor([35.0, 35.0, 16.0, 16.0]).expand(16, 4)
+    given = (poses, lens, (32, 32), 4, 2.0, 6.0, torch.zeros(3), 1.0, Mapping.LINEAR)
+    assert (Frame.around(*given).near, Frame.around(*given).far) == (2.0, 6.0)
+    narrow = Frame.around(*given, within_ball=True)
+    depths = (-poses[:, :, 3] * -poses[:, :, 2]).sum(1)
+    assert narrow.near == pytest.approx(float(depths.min()) - 1)
+    assert narrow.far == pytest.approx(float(depths.max()) + 1)
+    wide = Frame.around(*given[:7], 9.0, Mapping.LINEAR, within_ball=True)
+    assert (wide.near, wide.far) == (2.0, 6.0)
