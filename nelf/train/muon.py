@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
-REFRESH = 3  # steps that one orthogonalizer serves: momentum, the mean of twenty gradients, hardly turns meanwhile
 MATCHED_RMS = 0.2  # size of an update of AdamW's, so that both take one learning rate (Liu et al. 2025, eq. 4)
 
 
@@ -52,26 +51,22 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonal(self, group: dict[str, Any]) -> None:
-        by_shape: dict[tuple[int, ...], list[tuple[dict[str, Any], Tensor, Tensor]]] = {}
+        by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         for p in group["params"]:
             if p.grad is None:
                 continue
             state = self.state[p]
             if not state:
-                state["updates"], state["momentum"] = 0, torch.zeros_like(p)
+                state["momentum"] = torch.zeros_like(p)
             state["momentum"].lerp_(p.grad, 1 - group["momentum"])
             matrix = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)  # Nesterov's
             wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
-            by_shape.setdefault(tuple(wide.shape), []).append((state, p, wide))
+            by_shape.setdefault(tuple(wide.shape), []).append((p, wide))
         for (rows, columns), items in by_shape.items():  # equal shapes in one call
-            matrices = torch.stack([matrix for _, _, matrix in items])
-            if items[0][0]["updates"] % REFRESH == 0:
-                for (state, _, _), factor in zip(items, orthogonalizer(matrices), strict=True):
-                    state["orthogonalizer"] = factor.clone()
-            directions = torch.stack([state["orthogonalizer"] for state, _, _ in items]) @ matrices
+            matrices = torch.stack([matrix for _, matrix in items])
+            directions = orthogonalizer(matrices) @ matrices
             size = MATCHED_RMS * columns**0.5
-            for (state, p, _), direction in zip(items, directions, strict=True):
-                state["updates"] += 1
+            for (p, _), direction in zip(items, directions, strict=True):
                 turned = direction if p.shape[0] == rows and p[0].numel() == columns else direction.mT
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(turned.reshape(p.shape), alpha=-group["lr"] * size)
 
