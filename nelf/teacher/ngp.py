@@ -12,13 +12,17 @@ from nelf.teacher.composite import composite
 from nelf.teacher.config import HashGridConfig
 from nelf.teacher.directions import CHANNELS, encode_directions
 from nelf.teacher.hashgrid import HashGrid
-from nelf.teacher.march import march
+from nelf.teacher.march import Samples, march
 from nelf.teacher.occupancy import OccupancyGrid
 from nelf.teacher.protocol import RayField
 from nelf.teacher.space import BOX, Space
 
 GEOMETRY = 16  # channels that the density network hands to the colour network; the first is the density's logarithm
 LOG_DENSITY_LIMIT = 11.0  # e^11 a half cube is opaque within a thousandth of it
+BLOCK = 12  # samples of a ray that a render asks at once
+OPAQUE_DEPTH = 80.0  # optical depth through which nothing is seen in float32
+OPAQUE = 1e-3  # transmittance below which a render does not follow a ray: a quarter of an 8-bit step
+LEAST_WEIGHT = 3e-5  # of a sample whose colour a render asks for
 UPDATE_EVERY = 16  # steps between occupancy updates
 
 
@@ -69,19 +73,52 @@ class HashGridNeRF(RayField):
 
     def accumulate(self, rays: Rays, generator: torch.Generator | None) -> tuple[Float[Tensor, "n 5"], int]:
         with torch.no_grad():
-            count = len(rays)
-            jitter = torch.full((count,), 0.5) if generator is None else torch.rand(count, generator=generator)
-            samples = march(
-                rays, self.space, self.occupancy.density, self.config.steps, jitter.to(rays.origins.device),
-                self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold),
-            )  # fmt: skip
+            samples = self._samples(rays, generator)
             directions = encode_directions(rays.directions)
         if len(samples.ray) == 0:
-            return rays.origins.new_zeros(count, 5), 0
+            return rays.origins.new_zeros(len(rays), 5), 0
         geometry = self.density_network(self.grid(samples.points))
         color = self.color_network(torch.cat([geometry, directions[samples.ray]], dim=1)).sigmoid()
         values = torch.cat([color, samples.depths[:, None]], dim=1)
         return composite(_density(geometry) * samples.lengths, values, samples.ray, samples.offsets), len(samples.ray)
+
+    @torch.no_grad()
+    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """See `RayField.look`. Front to back, `BLOCK` samples of each ray at a time: rays that have become opaque are
+        not followed any further, and what adds next to nothing is not asked for its colour."""
+        samples = self._samples(rays, None)
+        directions = encode_directions(rays.directions)
+        out, through = rays.origins.new_zeros(len(rays), 5), rays.origins.new_ones(len(rays))
+        starts, counts = samples.offsets[:-1], samples.offsets.diff()
+        steps = torch.arange(BLOCK, device=starts.device)
+        active = counts.nonzero()[:, 0]
+        while len(active):
+            valid = steps < counts[active][:, None]
+            rows = (starts[active][:, None] + steps)[valid]
+            geometry = self.density_network(self.grid(samples.points[rows]))
+            optical = torch.zeros(valid.shape, device=geometry.device)
+            optical[valid] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
+            depth = optical.cumsum(dim=1)
+            weights = (through[active][:, None] * torch.exp(optical - depth) * -torch.expm1(-optical))[valid]
+            seen = weights > LEAST_WEIGHT
+            rows, ray = rows[seen], samples.ray[rows[seen]]
+            color = self.color_network(torch.cat([geometry[seen], directions[ray]], dim=1)).sigmoid()
+            out[:, :4].index_add_(
+                0, ray, torch.cat([color, samples.depths[rows][:, None]], dim=1) * weights[seen][:, None]
+            )
+            through[active] *= torch.exp(-depth[:, -1])
+            steps = steps + BLOCK
+            active = active[(through[active] > OPAQUE) & (counts[active] > steps[0])]
+        out[:, 4] = 1 - through
+        return out
+
+    def _samples(self, rays: Rays, generator: torch.Generator | None) -> Samples:
+        count = len(rays)
+        jitter = torch.full((count,), 0.5) if generator is None else torch.rand(count, generator=generator)
+        return march(
+            rays, self.space, self.occupancy.density, self.config.steps, jitter.to(rays.origins.device),
+            self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold),
+        )  # fmt: skip
 
 
 def _density(geometry: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:

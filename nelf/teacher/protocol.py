@@ -75,13 +75,15 @@ class RayField(nn.Module, abc.ABC):
         """Which rays can teach anything."""
         return torch.ones(len(rays), dtype=torch.bool)
 
+    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """What `accumulate` gives without a generator, for renders; a field may leave out what cannot be seen."""
+        return self.accumulate(rays, None)[0]
+
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendered:
         """See `Teacher.render`."""
         device = next(self.parameters()).device
-        parts = [
-            self.accumulate(rays[i : i + RENDER_CHUNK].to(device), None)[0] for i in range(0, len(rays), RENDER_CHUNK)
-        ]
+        parts = [self.look(rays[i : i + RENDER_CHUNK].to(device)) for i in range(0, len(rays), RENDER_CHUNK)]
         out = torch.cat(parts)
         rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
         if self.opaque:

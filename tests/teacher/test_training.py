@@ -18,6 +18,7 @@ from nelf.progress import Stop
 from nelf.rays import Rays, image_rays
 from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image, training
 from nelf.teacher.files import build_field
+from nelf.teacher.ngp import HashGridNeRF
 from nelf.teacher.pixels import PixelTable
 from nelf.teacher.protocol import RayField, Teacher
 from nelf.teacher.teach import space_of
@@ -99,6 +100,25 @@ def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> No
             fog = field.accumulate(rays, None)[0][:, 4].reshape(views.height, views.width)
         assert fog[0].mean() < 0.2  # the uppermost row: 0.06 measured, 0.98 with random backgrounds
         assert tiny.mean_psnr(field, views)[0] > 19  # 21.5 dB measured, 14.5 with random backgrounds
+
+
+@pytest.mark.parametrize("kind", tiny.MAKERS)
+def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_path: Path) -> None:
+    field = tiny.train(kind, tiny.hashgrid(iterations=150), tmp_path)
+    assert isinstance(field, HashGridNeRF)
+    views = tiny.scene(kind).test
+    rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
+    asked: list[int] = []
+    field.color_network.register_forward_hook(lambda network, given, out: asked.append(len(out)))
+    with torch.no_grad():
+        whole, samples = field.accumulate(rays, None)
+        everything = sum(asked)
+        seen = field.look(rays)
+    assert everything == samples
+    assert 0 < sum(asked) - everything < samples
+    # A ray ends at a transmittance of 1e-3; what is left out weighs less than 64 steps x 3e-5 = 2e-3.
+    assert (seen - whole)[:, [0, 1, 2, 4]].abs().max() < 3e-3
+    assert (seen - whole)[:, 3].abs().max() < 3e-3 * field.space.far
 
 
 @pytest.mark.parametrize("steps", [1, 17, 23])
