@@ -52,8 +52,15 @@ class HashGridConfig(TeacherConfig):
     """Cells across the occupancy grid."""
     steps: int = 256
     """Samples over the depth range, before empty space is skipped."""
+    samples: int | None = None
+    """Samples a ray, drawn where the occupancy grid's densities say that it ends; null asks all occupied cells."""
     opacity_threshold: float = 0.01
     """A cell is empty when one step through it is thinner than this."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples is not None and self.samples < 2:
+            raise ConfigError(f"teacher.samples={self.samples} is too small; use 2 or more, or null")
 
 
 @dataclass

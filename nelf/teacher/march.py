@@ -101,7 +101,7 @@ def _march_compiled(rays: Rays, space: Space, density: Tensor, steps: int, jitte
 
 
 @inlined
-def _end(
+def interval_end(
     step: int,
     shift: float,
     o: np.ndarray,
@@ -164,12 +164,12 @@ def _walk(
                 continue
             first = max(int((enter - near) / (far - near) * steps - shift) - 1, 0)
             last = min(int((leave - near) / (far - near) * steps - shift) + 2, steps)
-        _, x, y, z = _end(first, shift, o, d, p, shape, near, far, steps)
+        _, x, y, z = interval_end(first, shift, o, d, p, shape, near, far, steps)
         optical = np.float32(0)
         found = 0
         for step in range(first, last):
             x0, y0, z0 = x, y, z
-            _, x, y, z = _end(step + 1, shift, o, d, p, shape, near, far, steps)
+            _, x, y, z = interval_end(step + 1, shift, o, d, p, shape, near, far, steps)
             mx, my, mz = (x0 + x) * 0.5, (y0 + y) * 0.5, (z0 + z) * 0.5
             if mx < 0 or my < 0 or mz < 0 or mx >= 1 or my >= 1 or mz >= 1:
                 continue
@@ -213,8 +213,8 @@ def _emit(
         shift = jitter[i] - np.float32(0.5)
         for at in range(offsets[i], offsets[i + 1]):
             step = kept[i, at - offsets[i]]
-            t0, x0, y0, z0 = _end(step, shift, o, d, p, shape, near, far, steps)
-            t1, x1, y1, z1 = _end(step + 1, shift, o, d, p, shape, near, far, steps)
+            t0, x0, y0, z0 = interval_end(step, shift, o, d, p, shape, near, far, steps)
+            t1, x1, y1, z1 = interval_end(step + 1, shift, o, d, p, shape, near, far, steps)
             points[at, 0], points[at, 1], points[at, 2] = (x0 + x1) * 0.5, (y0 + y1) * 0.5, (z0 + z1) * 0.5
             lengths[at] = 2 * np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
             depths[at] = (t0 + t1) * 0.5

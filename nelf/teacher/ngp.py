@@ -15,6 +15,7 @@ from nelf.teacher.hashgrid import HashGrid
 from nelf.teacher.march import Samples, march
 from nelf.teacher.occupancy import OccupancyGrid
 from nelf.teacher.protocol import RayField
+from nelf.teacher.resample import resample
 from nelf.teacher.space import BOX, Space
 
 GEOMETRY = 16  # channels that the density network hands to the colour network; the first is the density's logarithm
@@ -115,10 +116,11 @@ class HashGridNeRF(RayField):
     def _samples(self, rays: Rays, generator: torch.Generator | None) -> Samples:
         count = len(rays)
         jitter = torch.full((count,), 0.5) if generator is None else torch.rand(count, generator=generator)
-        return march(
-            rays, self.space, self.occupancy.density, self.config.steps, jitter.to(rays.origins.device),
-            self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold),
-        )  # fmt: skip
+        where = rays, self.space, self.occupancy.density, self.config.steps
+        if self.config.samples is not None:
+            return resample(*where, self.config.samples, jitter.to(rays.origins.device))
+        threshold = self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold)
+        return march(*where, jitter.to(rays.origins.device), threshold)
 
 
 def _density(geometry: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:
