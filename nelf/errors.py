@@ -24,7 +24,14 @@ class CheckpointError(NelfError):
 
 
 class BundleError(NelfError):
-    """A bundle that is damaged, unsafe, or of an unknown format version."""
+    """A bundle that is damaged, unsafe, or of an unknown format version.
+
+    code: for programs; those of what every reader refuses are `nelf.export.refusal.Refusal`.
+    """
+
+    def __init__(self, message: str, code: str = "bundle_unusable") -> None:
+        super().__init__(message)
+        self.code = str(code)
 
 
 class ExportError(NelfError):

@@ -30,6 +30,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "train": frozenset({"data.scene", "student"}),
     "evaluate": frozenset({"data.scene"}),
     "export": frozenset({"student", "evaluate.metrics"}),
+    "view": frozenset(),
     "pipeline": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export"}),
     "cli": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline"}),
 }

@@ -6,6 +6,7 @@ manifest.schema.json beside this file is its public definition; the classes here
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -14,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from nelf.errors import BundleError
+from nelf.export.coherence import contradiction
+from nelf.export.refusal import Refusal
 from nelf.export.region import Box, Shell
 from nelf.storage import write_json
 
 FORMAT = "nelf-bundle"
-VERSION = "1.0"
+VERSION = "1.1"
 MANIFEST = "manifest.json"
+MOST_BYTES = 4 << 20  # of a manifest: 200 times what one has
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest` into the bundle `folder`; it must satisfy the schema."""
     content = _without_none(dataclasses.asdict(manifest))
     _check_schema(folder, content)
+    _check_coherence(folder, content)
     write_json(folder / MANIFEST, content)
 
 
@@ -129,14 +134,22 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        if path.stat().st_size > MOST_BYTES:
+            raise BundleError(
+                f"{path} has more than {MOST_BYTES} bytes; give a bundle that nelf export wrote",
+                Refusal.MANIFEST_TOO_LARGE,
+            )
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number, parse_float=_finite)
     except FileNotFoundError:
         what = "has no manifest.json, so it is no bundle" if folder.is_dir() else "does not exist"
-        raise BundleError(f"{folder} {what}; give the folder that nelf export wrote") from None
+        message = f"{folder} {what}; give the folder that nelf export wrote"
+        raise BundleError(message, Refusal.MANIFEST_MISSING) from None
     except (OSError, ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
-        raise BundleError(f"{path} cannot be read ({error}); export again with: nelf export RUN") from error
+        message = f"{path} cannot be read ({error}); export again with: nelf export RUN"
+        raise BundleError(message, Refusal.MANIFEST_UNREADABLE) from error
     _check_version(path, content)
     _check_schema(folder, content)
+    _check_coherence(folder, content)
     return typing.cast(Manifest, _typed(Manifest, content))
 
 
@@ -144,15 +157,22 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number of JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
 def _check_version(path: Path, content: Any) -> None:
     # Before the schema, which another major version would have its own of.
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise BundleError(f"{path} is not the manifest of a {FORMAT}; give the folder that nelf export wrote")
-    version = str(content.get("version"))
-    if version.split(".")[0] != VERSION.split(".")[0]:
+        message = f"{path} is not the manifest of a {FORMAT}; give the folder that nelf export wrote"
+        raise BundleError(message, Refusal.NOT_A_BUNDLE)
+    version = content.get("version")
+    if isinstance(version, str) and version.split(".")[0] != VERSION.split(".")[0]:
         raise BundleError(
             f"{path} has format version {version}, this nelf reads {VERSION.split('.')[0]}.x; "
-            "install the nelf that made it, or export again"
+            "install the nelf that made it, or export again",
+            Refusal.VERSION_UNKNOWN,
         )
 
 
@@ -169,7 +189,15 @@ def _check_schema(folder: Path, content: Any) -> None:
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(content))
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the manifest"
-        raise BundleError(f"{folder / MANIFEST}: {where}: {error.message[:200]}; export again with: nelf export RUN")
+        message = f"{folder / MANIFEST}: {where}: {error.message[:200]}; export again with: nelf export RUN"
+        raise BundleError(message, Refusal.MANIFEST_INVALID)
+
+
+def _check_coherence(folder: Path, content: dict[str, Any]) -> None:
+    found = contradiction(content)
+    if found is not None:
+        code, what = found
+        raise BundleError(f"{folder / MANIFEST}: {what}; export again with: nelf export RUN", code)
 
 
 def _without_none(value: Any) -> Any:

@@ -1,10 +1,14 @@
 """The files of a bundle against its manifest."""
 
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from nelf.errors import BundleError
 from nelf.export.contract import MANIFEST, FileInfo, Manifest
+from nelf.export.refusal import Refusal
 from nelf.storage import sha256
+
+FORBIDDEN = "\\:%\x7f"
+"""Characters of no name: they separate folders, name drives or streams, or are read anew in a URL."""
 
 
 def list_files(folder: Path, model: str) -> list[FileInfo]:
@@ -19,29 +23,48 @@ def list_files(folder: Path, model: str) -> list[FileInfo]:
 
 
 def safe_path(folder: Path, name: str) -> Path:
-    """The file `name` of the bundle `folder`. Raises BundleError for a name that leads out of it."""
-    windows = PureWindowsPath(name)
-    parts = PurePosixPath(name).parts
-    leaves = windows.drive or windows.root or "\\" in name or ".." in parts or not parts or "\0" in name
-    if leaves or not (folder / name).resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{folder / MANIFEST} names the file {name!r}, which is outside the bundle; do not use it")
+    """The file `name` of the bundle `folder`. Raises BundleError for a name that leads out of it, here or elsewhere:
+    a name must mean the same file on every system and in a URL."""
+    plain = all(part not in ("", ".", "..") for part in name.split("/"))
+    plain = plain and not any(character in FORBIDDEN or character < " " for character in name)
+    if not plain or not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise BundleError(
+            f"{folder / MANIFEST} names the file {name!r}, which is or could be outside the bundle; do not use it",
+            Refusal.PATH_OUTSIDE,
+        )
     return folder / name
+
+
+def safe_name(name: str) -> str:
+    """`name` as the name of one file of a bundle."""
+    return "".join("_" if character in FORBIDDEN + "/" or character < " " else character for character in name)
 
 
 def check_files(folder: Path, manifest: Manifest, check_hashes: bool = True) -> None:
     """Raise BundleError, naming the first offender, unless every listed file is there, unchanged, inside `folder`."""
-    listed = {file.path for file in manifest.files}
+    listed = [file.path for file in manifest.files]
     for name in (*listed, manifest.model.path, manifest.golden):
         safe_path(folder, name)
+    for name in listed:
+        if listed.count(name) > 1:
+            message = f"{folder / MANIFEST} lists the file {name!r} twice; export again"
+            raise BundleError(message, Refusal.FILE_TWICE)
     for name in (manifest.model.path, manifest.golden):
         if not any(path == name or path.startswith(f"{name}/") for path in listed):
-            raise BundleError(f"{folder / MANIFEST} does not list the file {name!r} that it needs; export again")
+            message = f"{folder / MANIFEST} does not list the file {name!r} that it needs; export again"
+            raise BundleError(message, Refusal.FILE_UNLISTED)
     for file in manifest.files:
-        path = folder / file.path
-        if not path.is_file():
-            raise BundleError(f"{path} is missing; the bundle is incomplete, copy or export it again")
-        size = path.stat().st_size
-        if size != file.bytes:
-            raise BundleError(f"{path} has {size} bytes, the manifest says {file.bytes}; copy or export it again")
-        if check_hashes and sha256(path) != file.sha256:
-            raise BundleError(f"{path} was changed: its SHA-256 is not the manifest's; copy or export it again")
+        _check_file(folder / file.path, file, check_hashes)
+
+
+def _check_file(path: Path, file: FileInfo, check_hash: bool) -> None:
+    if not path.is_file():
+        message = f"{path} is missing; the bundle is incomplete, copy or export it again"
+        raise BundleError(message, Refusal.FILE_MISSING)
+    size = path.stat().st_size
+    if size != file.bytes:
+        message = f"{path} has {size} bytes, the manifest says {file.bytes}; copy or export it again"
+        raise BundleError(message, Refusal.FILE_SIZE)
+    if check_hash and sha256(path) != file.sha256:
+        message = f"{path} was changed: its SHA-256 is not the manifest's; copy or export it again"
+        raise BundleError(message, Refusal.FILE_CHANGED)

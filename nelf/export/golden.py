@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from nelf.errors import BundleError, ConfigError
-from nelf.export.files import safe_path
+from nelf.export.files import safe_name, safe_path
 from nelf.student import NeLF
 
 POSES = "golden/poses.json"
@@ -39,12 +39,12 @@ def reference_view(model: NeLF, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenV
 def write_golden(folder: Path, views: list[GoldenView]) -> None:
     """Write poses and images into the bundle `folder`."""
     names = [view.name for view in views]
-    if len(set(names)) != len(names) or any(Path(name).name != name or not name for name in names):
+    if len(set(map(safe_name, names))) != len(names) or any(Path(name).name != name or not name for name in names):
         raise ConfigError(f"names of golden views must be distinct and fit for files, got {', '.join(names)}")
     (folder / POSES).parent.mkdir(parents=True)
     entries = []
     for view in views:
-        path = f"golden/{view.name}.png"
+        path = f"golden/{safe_name(view.name)}.png"
         pixels = (view.image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         Image.fromarray(pixels).save(folder / path)
         entries.append({"name": view.name, "c2w": view.c2w.tolist(), "image": path})

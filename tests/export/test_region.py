@@ -49,3 +49,22 @@ def test_cameras_that_look_all_around() -> None:
     assert region.angle > 130
     rotation = torch.tensor(region.reference).reshape(3, 4)[:, :3]
     torch.testing.assert_close(rotation @ rotation.T, torch.eye(3), atol=1e-5, rtol=0)
+
+
+def test_an_open_scene_lists_cameras() -> None:
+    c2w = circle(torch.arange(0, 360, 3), 1.0)
+    region = covered_region("unbounded", c2w, torch.zeros(3), UP)
+    assert isinstance(region, Box)
+    assert region.cameras is not None
+    assert len(region.cameras) == 64
+    eyes = torch.tensor(region.cameras)[:, [3, 7, 11]]
+    assert float(torch.cdist(c2w[:, :, 3].double(), eyes.double()).amin(1).max()) <= region.reach  # all are covered
+    assert 3 <= region.turn <= 12  # degrees between neighbours of 64 around a circle
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_open_scene_of_few_cameras(count: int) -> None:
+    region = covered_region("unbounded", circle(torch.arange(count) * 90.0, 1.0), torch.zeros(3), UP)
+    assert isinstance(region, Box)
+    assert len(region.cameras or []) == count
+    assert region.reach == pytest.approx(0 if count == 1 else 18**0.5, abs=1e-5)

@@ -1,0 +1,66 @@
+"""What the schema cannot say of a manifest: whether its numbers fit together.
+
+Viewers check the same, in this order.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nelf.cameras import RIGID_TOLERANCE
+from nelf.export.refusal import Refusal
+
+UNIT_TOLERANCE = 1e-3  # of a length; directions are stored in single precision
+
+
+def contradiction(manifest: Mapping[str, Any]) -> tuple[Refusal, str] | None:
+    """The first thing that cannot be in a manifest that fits the schema: its code, and what it is. None: all fits."""
+    return next(_contradictions(manifest), None)
+
+
+def _contradictions(manifest: Mapping[str, Any]) -> Iterator[tuple[Refusal, str]]:
+    image, camera, region, model = (manifest[key] for key in ("image", "camera", "region", "model"))
+    shell = region["type"] == "shell"
+    shapes = {"input": [1, 3, 4], "output": [1, image["height"], image["width"], image["channels"]]}
+    for end, expected in shapes.items():
+        if model[end]["shape"] != expected:
+            yield Refusal.SHAPE_MISMATCH, f"model.{end}.shape is {model[end]['shape']}, not {expected}"
+    if image["alpha"] != ("premultiplied" if image["channels"] == 4 else "none"):
+        yield Refusal.SHAPE_MISMATCH, f"image.alpha is {image['alpha']} with {image['channels']} channels"
+
+    directions = {"camera.up": camera["up"]}
+    if shell:
+        directions |= {f"region.{key}": region[key] for key in ("up", "azimuth_zero")}
+    for where, direction in directions.items():
+        if abs(math.hypot(*direction) - 1) > UNIT_TOLERANCE:
+            yield Refusal.DIRECTION_NOT_UNIT, f"{where} {direction} has not length 1"
+    if shell and abs(_dot(region["up"], region["azimuth_zero"])) > UNIT_TOLERANCE:
+        yield Refusal.DIRECTION_NOT_UNIT, "region.azimuth_zero is not at right angles to region.up"
+
+    if not shell:
+        poses = {"reference": region["reference"]}
+        poses |= {f"cameras.{i}": pose for i, pose in enumerate(region.get("cameras", []))}
+        for where, pose in poses.items():
+            if not _is_rotation(pose):
+                yield Refusal.ROTATION_INVALID, f"region.{where} is no rigid pose"
+
+    if camera["near"] >= camera["far"]:
+        yield Refusal.RANGE_EMPTY, f"camera.near {camera['near']} is not before camera.far {camera['far']}"
+    ends = (
+        [region[key] for key in ("radius", "elevation")] if shell else zip(region["low"], region["high"], strict=True)
+    )
+    for low, high in ends:
+        if low > high:
+            yield Refusal.RANGE_EMPTY, f"the region has a range from {low} to {high}"
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _is_rotation(pose: list[float]) -> bool:
+    """`nelf.cameras.is_rigid` of 12 numbers, in double precision."""
+    rows = [pose[4 * i : 4 * i + 3] for i in range(3)]
+    error = max(abs(_dot(rows[i], rows[j]) - (i == j)) for i in range(3) for j in range(3))
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return error < RIGID_TOLERANCE and a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g) > 0
