@@ -1,8 +1,9 @@
 """The ray encoding as constants and a handful of operations, for one image size and one set of intrinsics.
 
 The same numbers as nelf/student/encoder.py, arranged for a converter: everything that does not depend on the pose is a
-float32 constant computed in float64, trigonometry stays in float32 whatever the rest runs in, and no tensor has more
-than four axes.
+float32 constant computed in float64, trigonometry stays in float32 whatever the rest runs in. Every tensor has four
+axes, the first of size 1: LiteRT's GPU accelerator takes the first axis of a matrix for a batch, along which its
+products do not broadcast, and gives wrong numbers without a word.
 """
 
 from typing import Any
@@ -24,7 +25,7 @@ class Encoding(nn.Module):
         self.octaves = model.config.octaves
         self.coordinates = 3 * model.config.points
         self.dtype = dtype
-        self.constant("scales", 2.0 ** torch.arange(self.octaves)[:, None])
+        self.constant("scales", _at(2.0 ** torch.arange(self.octaves), 2))
 
     def __getattr__(self, name: str) -> Any:  # buffers, which nn.Module types as Tensor | Module
         return super().__getattr__(name)
@@ -43,9 +44,9 @@ class Encoding(nn.Module):
     def rows(self, values: Float[Tensor, "height"]) -> Float[Tensor, "1 a b c"]:
         return values.reshape((1, 1, -1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, -1, 1, 1))
 
-    def all_octaves(self, values: Float[Tensor, "points 3"]) -> Float[Tensor, "1 a b c"]:
+    def all_octaves(self, values: Float[Tensor, "1 1 points 3"]) -> Float[Tensor, "1 a b c"]:
         """Values times 2^l for every octave l, along the channel axis; exact, being powers of two."""
-        return self.channels(values.reshape(1, -1) * self.scales)
+        return self.channels(values.reshape(1, 1, 1, -1) * self.scales)
 
     def concatenate(self, *tensors: Tensor) -> Tensor:
         """Along the channel axis, in the dtype of the network after it."""
@@ -71,14 +72,14 @@ class SeparatedEncoding(Encoding):
         u, v = _plane(model)
         self.constant("u", self.columns(u))
         self.constant("v", self.rows(v))
-        self.constant("factors", factors[:, None])
-        self.constant("scaled_depths", (depths * factors)[:, None])
-        self.constant("center", torch.tensor(frame.center, dtype=torch.float64))
+        self.constant("factors", _at(factors, 2))
+        self.constant("scaled_depths", _at(depths * factors, 2))
+        self.constant("center", _at(torch.tensor(frame.center, dtype=torch.float64), 3))
         self.constant("one", self.channels(torch.ones(self.coordinates)))
 
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
-        right, up, back, eye = (pose[:, :, i].reshape(1, 3) for i in range(4))
-        start = (eye - self.center) * self.factors - back * self.scaled_depths  # [points, 3]
+        right, up, back, eye = (pose[:, :, i].reshape(1, 1, 1, 3) for i in range(4))
+        start = (eye - self.center) * self.factors - back * self.scaled_depths  # [1, 1, points, 3]
         across, upwards = (self.all_octaves(x * self.scaled_depths) for x in (right, up))
         a = self.all_octaves(start) + across * self.u
         b = upwards * self.v
@@ -113,30 +114,40 @@ class NdcEncoding(Encoding):
         scale = torch.tensor([-2 * fx / frame.width, -2 * fy / frame.height, 0.0], dtype=torch.float64)
         self.constant("u", self.columns(u))
         self.constant("v", self.rows(v))
-        self.constant("to_reference", reference[:, :3].T)
-        self.constant("origin", reference[:, 3:])
+        self.constant("to_reference", reference[:, :3].T.reshape(1, 1, 3, 3))
+        self.constant("origin", _at(reference[:, :3].T @ reference[:, 3], 3))
         # Per point and axis: coordinate = fixed + by_eye * o + (slope + by_depth * o_z) * quotient.
-        axis_z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-        self.constant("fixed", (2 * t[:, None] - 1) * axis_z)
-        self.constant("by_eye", -(1 - t[:, None]) / near * scale)
-        self.constant("slope", torch.ones_like(t)[:, None] * scale)
-        self.constant("by_depth", (1 - t[:, None]) / near * scale)
-        self.constant("only_x", torch.tensor([1.0, 0.0, 0.0]))
-        self.constant("only_y", torch.tensor([0.0, 1.0, 0.0]))
+        weight = _at(t, 2)
+        self.constant("fixed", (2 * weight - 1) * _at(torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), 3))
+        self.constant("by_eye", -(1 - weight) / near * _at(scale, 3))
+        self.constant("slope", torch.ones_like(weight) * _at(scale, 3))
+        self.constant("by_depth", (1 - weight) / near * _at(scale, 3))
+        self.constant("only_x", _at(torch.tensor([1.0, 0.0, 0.0]), 3))
+        self.constant("only_y", _at(torch.tensor([0.0, 1.0, 0.0]), 3))
 
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
-        columns = torch.matmul(self.to_reference, pose[0])  # [3, 4], axes of the reference camera
-        right, up, back = (columns[:, i] for i in range(3))
-        eye = columns[:, 3] - torch.matmul(self.to_reference, self.origin)[:, 0]
-        dx, dy, dz = (self._direction(right[i], up[i], back[i]) for i in range(3))
+        right, up, back, eye = self._in_reference(pose)
+        eye = eye - self.origin
+        dx, dy, dz = (self._direction(*(x.narrow(3, i, 1) for x in (right, up, back))) for i in range(3))
         start = self.all_octaves(self.fixed + self.by_eye * eye)
-        slope = self.slope + self.by_depth * eye[2]
+        slope = self.slope + self.by_depth * eye.narrow(3, 2, 1)
         by_x, by_y = self.all_octaves(slope * self.only_x), self.all_octaves(slope * self.only_y)
         points = start + by_x * (dx / dz) + by_y * (dy / dz)
         return self.concatenate(self.first_octave(points), points.sin(), points.cos())
 
+    def _in_reference(self, pose: Float[Tensor, "1 3 4"]) -> list[Float[Tensor, "1 1 1 3"]]:
+        """The four columns of the pose along the axes of the reference camera."""
+        rows = pose.reshape(1, 1, 3, 4)
+        turned = sum(self.to_reference.narrow(3, i, 1) * rows.narrow(2, i, 1) for i in range(3))
+        return [turned.narrow(3, i, 1).reshape(1, 1, 1, 3) for i in range(4)]
+
     def _direction(self, right: Tensor, up: Tensor, back: Tensor) -> Tensor:
         return right * self.u + up * self.v - back
+
+
+def _at(values: Float[Tensor, "n"], axis: int) -> Float[Tensor, "1 a b c"]:
+    """Values along one of four axes."""
+    return values.reshape([-1 if i == axis else 1 for i in range(4)])
 
 
 def _plane(model: NeLF) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:

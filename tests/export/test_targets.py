@@ -47,6 +47,24 @@ def test_lite_file_of_the_published_shape_has_no_transposition(tmp_path: Path) -
     assert operations["GELU"] == 1 + 1 + 3 * 2  # head, one body block, six blocks of the upsampler
 
 
+@pytest.mark.parametrize("mapping", ["linear", "ndc"])
+def test_lite_file_has_four_axes_where_it_broadcasts(mapping: str, tmp_path: Path) -> None:
+    """LiteRT's GPU accelerator takes a matrix's first axis for a batch and then broadcasts wrongly, without a word."""
+    target = TARGETS["android"]
+    path = tmp_path / target.file
+    target.convert(ExportGraph(student(mapping=mapping), target.layout), "fp32", path, "16")
+    with quiet("reading"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
+    shapes = {tensor["index"]: tuple(tensor["shape"]) for tensor in interpreter.get_tensor_details()}
+    products = [op for op in interpreter._get_ops_details() if op["op_name"] in {"ADD", "SUB", "MUL", "DIV"}]
+    operands = {shapes[index] for op in products for index in op["inputs"]}
+    assert len(products) > 10
+    assert not [shape for shape in operands if shape and (len(shape) != 4 or shape[0] != 1)]
+
+
 def test_lite_half_halves_the_weights(bundles: Exported) -> None:
     sizes = [(bundles["android", precision][0] / "model.tflite").stat().st_size for precision in ("fp16", "fp32")]
     parameters = bundles["android", "fp32"][1].student.parameters
