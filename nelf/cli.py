@@ -163,6 +163,25 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 
 
 @app.command()
+def view(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for web or android.")],
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
+) -> None:
+    """Show a bundle in the browser, from this machine alone, until Ctrl-C.
+
+    Example: nelf view runs/my_photos/export/web
+    """
+    from nelf.view.serve import view as serve
+
+    def ready(url: str) -> None:
+        typer.echo(url)
+        say("Ctrl-C ends it")
+
+    serve(bundle, port, ready, open_browser=not no_open)
+
+
+@app.command()
 def demo(overrides: Overrides = None) -> None:
     """The whole way on the scene that comes with nelf: about ten minutes on two cores.
 

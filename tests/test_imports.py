@@ -29,10 +29,10 @@ STAGES: Mapping[str, frozenset[str]] = {
     "student": frozenset(),
     "train": frozenset({"data.scene", "student"}),
     "evaluate": frozenset({"data.scene"}),
-    "export": frozenset({"student", "evaluate.metrics"}),
+    "export": frozenset({"student", "evaluate.metrics", "view.assets"}),
     "view": frozenset(),
     "pipeline": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export"}),
-    "cli": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline"}),
+    "cli": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view"}),
 }
 """stage -> what it may import beside the foundation: a whole stage, or one module of it (its names only)."""
 

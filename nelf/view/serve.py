@@ -1,0 +1,126 @@
+"""A server on this machine alone that shows one bundle in the browser."""
+
+import contextlib
+import errno
+import http.server
+import os
+import shutil
+import webbrowser
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+from nelf.errors import ConfigError
+from nelf.view.site import Site
+
+ADDRESS = "127.0.0.1"
+OTHER_NAME = "localhost"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".json": "application/json",
+    ".txt": "text/plain; charset=utf-8",
+    ".gz": "application/gzip",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    # These two isolate the page: only then does a browser give WebAssembly several threads.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+PATIENCE = 30.0  # seconds that a connection may be silent
+
+
+class ViewerServer(http.server.ThreadingHTTPServer):
+    """Serves a Site to this machine; a thread for each connection."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, site: Site, port: int) -> None:
+        """port: 0 takes a free one. Raises ConfigError where it cannot be had."""
+        self.site = site
+        try:
+            super().__init__((ADDRESS, port), Handler)
+        except (OSError, OverflowError) as error:
+            in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            why = "is in use" if in_use else f"cannot be opened ({error})"
+            raise ConfigError(f"port {port} {why}; choose another with --port, or none for a free one") from error
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self.server_port}/"
+
+    @property
+    def hosts(self) -> set[str]:
+        """What a browser may call this server. Another name is a page elsewhere that had it point here."""
+        return {f"{name}:{self.server_port}" for name in (ADDRESS, OTHER_NAME)}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """GET and HEAD of what the site has."""
+
+    server: ViewerServer
+    protocol_version = "HTTP/1.1"
+    server_version = "nelf"
+    sys_version = ""
+    timeout = PATIENCE
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
+        if self.headers.get_all("Host", []) not in [[host] for host in self.server.hosts]:
+            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "Another host is asked for")
+        # BaseHTTPRequestHandler folds leading slashes in self.path; the line as it came has them.
+        path = self.server.site.file(self.requestline.split()[1])
+        try:
+            stream = path.open("rb") if path else None
+        except OSError:
+            stream = None
+        if path is None or stream is None:
+            return self.send_error(HTTPStatus.NOT_FOUND, "There is no such file")
+        with stream:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", TYPES.get(path.suffix, "application/octet-stream"))
+            self.send_header("Content-Length", str(os.fstat(stream.fileno()).st_size))
+            self.end_headers()
+            if with_body:
+                shutil.copyfileobj(stream, self.wfile)
+        return None
+
+    def end_headers(self) -> None:
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the terminal is for what matters."""
+
+
+def view(
+    bundle: Path,
+    port: int = 0,
+    ready: Callable[[str], None] = lambda url: None,
+    open_browser: bool = True,
+) -> None:
+    """Show the bundle until Ctrl-C. `ready` gets the URL once it can be opened."""
+    with ViewerServer(Site(bundle), port) as server, contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        ready(server.url)
+        if open_browser:
+            webbrowser.open(server.url)
+        server.serve_forever()

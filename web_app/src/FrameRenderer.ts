@@ -1,0 +1,173 @@
+/**
+ * Presents pictures: smoothly enlarged, over whatever the page has behind the canvas. WebGL 2, or else a 2D canvas.
+ *
+ * Colour is premultiplied in pictures and on the page, so a transparent canvas is the composition.
+ */
+
+import type { Picture } from "./messages";
+
+export interface FrameRenderer {
+  /** Whether `warp` has an effect. */
+  readonly warps: boolean;
+  /** Show a picture; with `warp`, a homography from pixels to show to the picture's (column by column). */
+  present(picture: Picture, warp?: readonly number[]): void;
+}
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** A renderer of pictures of `size` on `canvas`. `lost`: called when a picture must be presented again. */
+export function createRenderer(canvas: HTMLCanvasElement, size: Size, lost: () => void): FrameRenderer {
+  const gl = canvas.getContext("webgl2", { alpha: true, premultipliedAlpha: true, antialias: false });
+  return gl ? new WebGlRenderer(canvas, gl, size, lost) : new PlainRenderer(canvas, size);
+}
+
+const IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1];
+
+const VERTICES = `#version 300 es
+void main() {
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0;
+  gl_Position = vec4(corner, 0.0, 1.0);
+}`;
+
+// Catmull-Rom from 16 texels: sharper than bilinear, and without blocks.
+const FRAGMENTS = `#version 300 es
+precision highp float;
+uniform sampler2D picture;
+uniform vec2 canvas;
+uniform mat3 warp;
+out vec4 color;
+
+vec4 weights(float t) {
+  return vec4(((-0.5 * t + 1.0) * t - 0.5) * t, (1.5 * t - 2.5) * t * t + 1.0,
+              ((-1.5 * t + 2.0) * t + 0.5) * t, (0.5 * t - 0.5) * t * t);
+}
+
+void main() {
+  vec2 size = vec2(textureSize(picture, 0));
+  vec2 shown = vec2(gl_FragCoord.x, canvas.y - gl_FragCoord.y) / canvas * size;
+  vec3 source = warp * vec3(shown, 1.0);
+  vec2 place = source.xy / source.z;
+  if (source.z <= 0.0 || any(lessThan(place, vec2(0.0))) || any(greaterThan(place, size))) {
+    place = clamp(shown, vec2(0.0), size);
+  }
+  vec2 first = floor(place - 0.5);
+  vec2 t = place - 0.5 - first;
+  vec4 wx = weights(t.x), wy = weights(t.y);
+  ivec2 last = ivec2(size) - 1;
+  vec4 sum = vec4(0.0);
+  for (int j = 0; j < 4; j++) {
+    for (int i = 0; i < 4; i++) {
+      ivec2 texel = clamp(ivec2(first) + ivec2(i - 1, j - 1), ivec2(0), last);
+      sum += wx[i] * wy[j] * texelFetch(picture, texel, 0);
+    }
+  }
+  float alpha = clamp(sum.a, 0.0, 1.0);
+  color = vec4(clamp(sum.rgb, 0.0, alpha), alpha);
+}`;
+
+class WebGlRenderer implements FrameRenderer {
+  readonly warps = true;
+  private uniforms: { canvas: WebGLUniformLocation | null; warp: WebGLUniformLocation | null } | undefined;
+  private shown: Picture | undefined;
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly gl: WebGL2RenderingContext,
+    private readonly size: Size,
+    lost: () => void,
+  ) {
+    canvas.addEventListener("webglcontextlost", (event) => {
+      event.preventDefault();
+      this.uniforms = undefined;
+    });
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.prepare();
+      lost();
+    });
+    this.prepare();
+  }
+
+  present(picture: Picture, warp: readonly number[] = IDENTITY): void {
+    const { gl, canvas, uniforms } = this;
+    if (!uniforms) return; // the context is lost, and shows again when it is restored
+    if (picture !== this.shown) {
+      const { width, height } = this.size;
+      gl.texSubImage2D(
+        gl.TEXTURE_2D,
+        0,
+        0,
+        0,
+        width,
+        height,
+        gl.RGBA,
+        gl.UNSIGNED_BYTE,
+        new Uint8Array(picture.pixels.buffer),
+      );
+      this.shown = picture;
+    }
+    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.uniform2f(uniforms.canvas, canvas.width, canvas.height);
+    gl.uniformMatrix3fv(uniforms.warp, false, warp);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  private prepare(): void {
+    const { gl } = this;
+    const program = gl.createProgram();
+    for (const [type, source] of [
+      [gl.VERTEX_SHADER, VERTICES],
+      [gl.FRAGMENT_SHADER, FRAGMENTS],
+    ] as const) {
+      const shader = gl.createShader(type)!;
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
+      throw new Error(`the shader does not link: ${gl.getProgramInfoLog(program)}`);
+    }
+    gl.useProgram(program);
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, this.size.width, this.size.height);
+    for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
+      gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
+    }
+    this.uniforms = {
+      canvas: gl.getUniformLocation(program, "canvas"),
+      warp: gl.getUniformLocation(program, "warp"),
+    };
+    this.shown = undefined;
+  }
+}
+
+class PlainRenderer implements FrameRenderer {
+  readonly warps = false;
+  private readonly small: HTMLCanvasElement;
+  private readonly image: ImageData;
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    { width, height }: Size,
+  ) {
+    this.small = Object.assign(document.createElement("canvas"), { width, height });
+    this.image = new ImageData(width, height);
+  }
+
+  present(picture: Picture): void {
+    const { data } = this.image;
+    for (let i = 0; i < data.length; i += 4) {
+      const alpha = picture.pixels[i + 3]!;
+      for (let j = i; j < i + 3; j++) data[j] = alpha && (picture.pixels[j]! * 255) / alpha; // wants it straight
+      data[i + 3] = alpha;
+    }
+    this.small.getContext("2d")!.putImageData(this.image, 0, 0);
+    const context = this.canvas.getContext("2d")!;
+    context.imageSmoothingQuality = "high";
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.drawImage(this.small, 0, 0, this.canvas.width, this.canvas.height);
+  }
+}

@@ -1,0 +1,110 @@
+/** The model of a bundle, loaded on one backend: pose in, picture out. Buffers go back and forth, none is made twice. */
+
+import type { Pose } from "./geometry";
+import type { Manifest } from "./Manifest";
+import type { Answer, Backend, Picture, Request } from "./messages";
+import { Refusal } from "./refusal";
+
+const LONGEST_LOAD = 60_000; // ms; after that a backend counts as not working
+const MOST_THREADS = 4; // more are the small cores of a phone, which the others would wait for
+
+interface Waiting {
+  resolve: (answer: Answer) => void;
+  reject: (error: Refusal) => void;
+}
+
+export class NelfModel {
+  readonly threads: number;
+  private waiting: Waiting | undefined;
+  private free: Uint8ClampedArray<ArrayBuffer> | undefined;
+
+  private constructor(
+    private readonly worker: Worker,
+    private readonly manifest: Manifest,
+    readonly backend: Backend,
+  ) {
+    this.threads = backend === "threads" ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => this.settle(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.settle({ type: "failed", reason: event.message || "the worker could not be started" });
+    };
+  }
+
+  /** Start the runtime in `runtime` (a URL) and load the model into it. Throws a Refusal. */
+  static async load(
+    manifest: Manifest,
+    bytes: Uint8Array<ArrayBuffer>,
+    backend: Backend,
+    runtime: string,
+  ): Promise<NelfModel> {
+    const worker = new Worker(new URL("./model.worker.ts", import.meta.url), { name: `nelf ${backend}` });
+    const model = new NelfModel(worker, manifest, backend);
+    const { input, output } = manifest.model;
+    const timer = setTimeout(() => {
+      model.settle({ type: "failed", reason: `no answer within ${LONGEST_LOAD / 1000} seconds` });
+    }, LONGEST_LOAD);
+    try {
+      const message = {
+        type: "load",
+        backend,
+        threads: model.threads,
+        runtime,
+        model: bytes,
+        input,
+        output,
+      } as const;
+      await model.ask(message, "ready");
+      return model;
+    } catch (error) {
+      model.release();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The picture at a pose. One call at a time; give the picture back with `reuse` when another is shown. */
+  async run(pose: Pose): Promise<Picture> {
+    const { width, height } = this.manifest.image;
+    const pixels = this.free ?? new Uint8ClampedArray(width * height * 4);
+    this.free = undefined;
+    return this.ask({ type: "run", pose: Float32Array.from(pose), pixels }, "picture", [pixels.buffer]);
+  }
+
+  /** The model's values at a pose, as they are: height, width, channels. */
+  async values(pose: Pose): Promise<Float32Array> {
+    return (await this.ask({ type: "run", pose: Float32Array.from(pose) }, "values")).values;
+  }
+
+  /** Take a picture's memory back. */
+  reuse(picture: Picture): void {
+    this.free = picture.pixels;
+  }
+
+  release(): void {
+    this.worker.terminate();
+    this.settle({ type: "failed", reason: "the model was released" });
+  }
+
+  private async ask<T extends Answer["type"]>(
+    request: Request,
+    expected: T,
+    transfer: Transferable[] = [],
+  ): Promise<Extract<Answer, { type: T }>> {
+    if (this.waiting) throw new Error("the model is busy: one request at a time");
+    const answer = await new Promise<Answer>((resolve, reject) => {
+      this.waiting = { resolve, reject };
+      this.worker.postMessage(request, transfer);
+    });
+    if (answer.type !== expected) throw new Error(`asked for ${expected}, got ${answer.type}`);
+    return answer as Extract<Answer, { type: T }>;
+  }
+
+  private settle(answer: Answer): void {
+    const waiting = this.waiting;
+    this.waiting = undefined;
+    if (answer.type === "failed") waiting?.reject(new Refusal("runtime_failed", `LiteRT: ${answer.reason}.`));
+    else waiting?.resolve(answer);
+  }
+}

@@ -1,0 +1,76 @@
+/** Golden views: a few poses with the image that PyTorch gives there. The viewer compares its own with them. */
+
+import type { Pose } from "./geometry";
+import { isPlain, type Manifest, type Read, readFile } from "./Manifest";
+import type { NelfModel } from "./NelfModel";
+import { decodePng } from "./png";
+import { Refusal } from "./refusal";
+
+/** dB that each view must reach. Rounding to 8 bits alone leaves about 59; the sines of some GPUs cost 15. */
+export const REQUIRED_PSNR = 40;
+const EXACT = 150;
+
+export interface GoldenView {
+  name: string;
+  c2w: Pose;
+  /** Path in the bundle. */
+  image: string;
+}
+
+export interface Comparison {
+  view: string;
+  psnr: number;
+}
+
+/** The golden views that a bundle lists. */
+export async function readGolden(manifest: Manifest, read: Read): Promise<GoldenView[]> {
+  const bytes = await readFile(manifest, manifest.golden, read);
+  try {
+    const { views } = JSON.parse(new TextDecoder().decode(bytes)) as {
+      views: { name: string; c2w: number[][]; image: string }[];
+    };
+    return views.map(({ name, c2w, image }) => {
+      const pose = c2w.flat();
+      if (pose.length !== 12 || !pose.every(Number.isFinite)) throw new Error(`view ${name} has no pose`);
+      if (!isPlain(image)) throw new Error(`view ${name} names the file ${image}`);
+      return { name: String(name), c2w: pose, image };
+    });
+  } catch (error) {
+    throw new Refusal(
+      "golden_unreadable",
+      `${manifest.golden} cannot be read (${(error as Error).message}).`,
+    );
+  }
+}
+
+/** How near the model comes to one golden view. */
+export async function compareView(
+  model: NelfModel,
+  view: GoldenView,
+  manifest: Manifest,
+  read: Read,
+): Promise<Comparison> {
+  const { width, height, channels } = manifest.image;
+  const file = await readFile(manifest, view.image, read);
+  const image = await decodePng(file).catch((error: Error) => {
+    throw new Refusal("golden_unreadable", `${view.image} cannot be read: ${error.message}.`);
+  });
+  if (image.width !== width || image.height !== height || image.channels !== channels) {
+    throw new Refusal(
+      "golden_unreadable",
+      `${view.image} is not ${width} x ${height} with ${channels} channels.`,
+    );
+  }
+  return { view: view.name, psnr: psnr(await model.values(view.c2w), image.values) };
+}
+
+/** dB with peak 1 between values of 0 to 1 and an 8-bit image; values that are no numbers count as the worst. */
+export function psnr(values: Float32Array, image: Uint8Array): number {
+  if (values.length !== image.length) return 0;
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    const error = Math.abs(values[i]! - image[i]! / 255);
+    sum += Number.isFinite(error) ? error * error : 1;
+  }
+  return sum === 0 ? EXACT : Math.min(EXACT, 10 * Math.log10(values.length / sum));
+}

@@ -1,0 +1,129 @@
+/** Runs the model beside the page: LiteRT.js in a worker of its own, one request at a time. */
+
+import { type CompiledModel, loadAndCompile, loadLiteRt, supportsFeature, Tensor } from "@litertjs/core";
+import type { Answer, Load, Request, Run } from "./messages";
+
+interface EmscriptenModule {
+  locateFile: (name: string) => string;
+  mainScriptUrlOrBlob: string;
+  instantiateWasm: (imports: WebAssembly.Imports, done: Instantiated) => void;
+  print: (line: string) => void;
+  printErr: (line: string) => void;
+}
+
+type Instantiated = (instance: WebAssembly.Instance, module: WebAssembly.Module) => void;
+
+interface Scope {
+  Module: EmscriptenModule | undefined;
+  onmessage: (event: MessageEvent<Request>) => void;
+  postMessage: (message: Answer, transfer?: Transferable[]) => void;
+}
+
+const scope = self as unknown as Scope;
+let model: CompiledModel | undefined;
+let shape: readonly number[] = [];
+let output = "";
+let complaints: string[] = [];
+
+scope.onmessage = async ({ data }) => {
+  try {
+    if (data.type === "load") await load(data);
+    else await run(data);
+  } catch (error) {
+    const said = complaints.filter((line) => line.includes("ERROR")).at(-1);
+    complaints = [];
+    answer({
+      type: "failed",
+      reason: [(error as Error).message ?? String(error), said].filter(Boolean).join("; "),
+    });
+  }
+};
+
+function answer(message: Answer, transfer: Transferable[] = []): void {
+  scope.postMessage(message, transfer);
+}
+
+async function load(request: Load): Promise<void> {
+  const name = await variant(request);
+  const script = new URL(`${name}.js`, request.runtime).href;
+  let failed: (error: unknown) => void = () => undefined;
+  const trouble = new Promise<never>((_, reject) => {
+    failed = reject;
+  });
+  scope.Module = {
+    locateFile: (file) => new URL(file, request.runtime).href,
+    mainScriptUrlOrBlob: script,
+    instantiateWasm: (imports, done) => {
+      unpacked(`${script.replace(/\.js$/, ".wasm")}.gz`)
+        .then((wasm) => WebAssembly.instantiateStreaming(wasm, imports))
+        .then(({ instance, module }) => done(instance, module))
+        .catch(failed);
+    },
+    // LiteRT tells much, and all of it as errors; what matters is told with the exception.
+    print: () => undefined,
+    printErr: (line) => complaints.push(line),
+  };
+  await Promise.race([loadLiteRt(script), trouble]);
+  model = await loadAndCompile(request.model, {
+    accelerator: request.backend === "webgpu" ? "webgpu" : "wasm",
+    cpuOptions: { numThreads: request.threads },
+    // Sines of large angles are in the model: half precision would give noise.
+    gpuOptions: { precision: "fp32" },
+  });
+  if (request.backend === "webgpu" && !model.isFullyAccelerated) {
+    throw new Error("WebGPU cannot run every operation of this model");
+  }
+  shape = request.input.shape;
+  output = request.output.name;
+  const given = model.getOutputDetails().find((one) => one.name === output);
+  if (!given || String([...given.shape]) !== String(request.output.shape)) {
+    const found = model.getOutputDetails().map((one) => `${one.name} [${[...one.shape]}]`);
+    throw new Error(`the model gives ${found}, manifest.json says ${output} [${request.output.shape}]`);
+  }
+  complaints = [];
+  answer({ type: "ready" });
+}
+
+async function variant({ backend }: Load): Promise<string> {
+  if (backend === "threads") return "litert_wasm_threaded_internal";
+  return (await supportsFeature("relaxedSimd")) ? "litert_wasm_internal" : "litert_wasm_compat_internal";
+}
+
+/** The WebAssembly in a gzip file, as a response that is compiled while it arrives. */
+async function unpacked(url: string): Promise<Response> {
+  const response = await fetch(url);
+  if (!response.ok || !response.body) throw new Error(`${url} cannot be loaded (${response.status})`);
+  const stream = response.body.pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream, { headers: { "content-type": "application/wasm" } });
+}
+
+async function run(request: Run): Promise<void> {
+  if (!model) throw new Error("no model is loaded");
+  const start = performance.now();
+  const input = new Tensor(request.pose, [...shape]);
+  const results = await model.run(input);
+  const image = results[0]!;
+  const values = (await image.data()) as Float32Array<ArrayBuffer>;
+  for (const tensor of [input, ...results]) tensor.delete();
+  const milliseconds = performance.now() - start;
+  if (!request.pixels) {
+    answer({ type: "values", values }, [values.buffer]);
+    return;
+  }
+  toPixels(values, request.pixels);
+  answer({ type: "picture", pixels: request.pixels, milliseconds }, [request.pixels.buffer]);
+}
+
+/** Values of 0 to 1, three or four a pixel, as RGBA of 8 bits. */
+function toPixels(values: Float32Array, pixels: Uint8ClampedArray): void {
+  if (values.length === pixels.length) {
+    for (let i = 0; i < values.length; i++) pixels[i] = values[i]! * 255;
+    return;
+  }
+  for (let from = 0, to = 0; from < values.length; from += 3, to += 4) {
+    pixels[to] = values[from]! * 255;
+    pixels[to + 1] = values[from + 1]! * 255;
+    pixels[to + 2] = values[from + 2]! * 255;
+    pixels[to + 3] = 255;
+  }
+}
