@@ -1,0 +1,44 @@
+package org.nelf.core
+
+import java.util.Arrays
+import kotlin.math.ceil
+import kotlin.math.max
+
+/**
+ * Times of the last [capacity] frames, in nanoseconds. Adding and reading allocate nothing: both happen while rendering.
+ *
+ * Not for several threads at once; who shares one locks it.
+ */
+class FrameStatistics(
+    private val capacity: Int = 120,
+) {
+    private val times = LongArray(capacity)
+    private val sorted = LongArray(capacity)
+    private var added = 0L
+
+    /** Frames seen since the start or [clear]. */
+    val count: Long get() = added
+
+    fun add(nanoseconds: Long) {
+        times[(added % capacity).toInt()] = nanoseconds
+        added++
+    }
+
+    fun clear() {
+        added = 0
+    }
+
+    /** Middle of the last times; 0 before the first. */
+    val median: Long get() = percentile(50.0)
+
+    val p95: Long get() = percentile(95.0)
+
+    /** Smallest of the last times that [percent] of them do not exceed (nearest rank); 0 before the first. */
+    fun percentile(percent: Double): Long {
+        val held = minOf(added, capacity.toLong()).toInt()
+        if (held == 0) return 0
+        System.arraycopy(times, 0, sorted, 0, held)
+        Arrays.sort(sorted, 0, held)
+        return sorted[max(ceil(percent / 100 * held).toInt(), 1) - 1]
+    }
+}

@@ -1,0 +1,96 @@
+package org.nelf.core
+
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import java.io.File
+import java.nio.file.Files
+import java.util.Base64
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertTrue
+
+class BundleTest {
+    @get:Rule
+    val temporary = TemporaryFolder()
+
+    private val vectors = Vectors.read("bundles.json")
+    private val good = vectors.list("good").map { it as Map<*, *> }
+    private val bad = vectors.list("bad").map { it as Map<*, *> }
+
+    @Test
+    fun `good bundles are read`() {
+        assertTrue(good.size >= 10)
+        for (case in good) {
+            val manifest =
+                try {
+                    open(case)
+                } catch (error: BundleException) {
+                    throw AssertionError("${case["name"]}: ${error.message}", error)
+                }
+            assertEquals(48, manifest.image.width, case.text("name"))
+        }
+    }
+
+    @Test
+    fun `broken bundles are refused with the code of the reference`() {
+        assertTrue(bad.size >= 30)
+        for (case in bad) {
+            val error = assertFailsWith<BundleException>(case.text("name")) { open(case) }
+            assertEquals(case["code"], error.refusal.code, "${case["name"]}: ${error.message}")
+            assertTrue('\n' !in error.message.orEmpty(), case.text("name"))
+        }
+    }
+
+    @Test
+    fun `every code is met`() {
+        assertEquals(Refusal.entries.map { it.code }.toSet(), bad.map { it["code"] }.toSet())
+    }
+
+    @Test
+    fun `a link out of the bundle is refused`() {
+        val folder = write(good.first())
+        val outside = temporary.newFile()
+        val model = File(folder, "model.bin")
+        outside.writeBytes(model.readBytes())
+        model.delete()
+        Files.createSymbolicLink(model.toPath(), outside.toPath())
+        val source = FolderSource(folder)
+        val error = assertFailsWith<BundleException> { checkFiles(source, readManifest(source)) }
+        assertEquals(Refusal.PATH_OUTSIDE, error.refusal)
+    }
+
+    private fun open(case: Map<*, *>): Manifest {
+        val source = FolderSource(write(case))
+        return readManifest(source).also { checkFiles(source, it) }
+    }
+
+    private fun write(case: Map<*, *>): File {
+        val folder = temporary.newFolder()
+        val files = LinkedHashMap<String, ByteArray?>()
+        files[MANIFEST_FILE] = manifestOf(case)
+        for ((name, content) in vectors["files"] as Map<*, *>) files[name as String] = (content as String).toByteArray()
+        for ((name, content) in case["files"] as Map<*, *>? ?: emptyMap<String, String>()) {
+            files[name as String] = (content as String?)?.toByteArray()
+        }
+        for ((name, content) in files) {
+            if (content != null) File(folder, name).also { it.parentFile.mkdirs() }.writeBytes(content)
+        }
+        return folder
+    }
+
+    private fun manifestOf(case: Map<*, *>): ByteArray {
+        (case["text"] as String?)?.let { return it.toByteArray() }
+        (case["base64"] as String?)?.let { return Base64.getDecoder().decode(it) }
+        var text = Vectors.manifestBytes(case.text("manifest")).decodeToString()
+        for (pair in case["replace"] as List<*>? ?: emptyList<Any>()) {
+            val (old, new) = (pair as List<*>).map { it as String }
+            assertTrue(old in text, "${case["name"]}: '$old' is not in the manifest")
+            text = text.replaceFirst(old, new)
+        }
+        val bytes = text.toByteArray()
+        (case["keep"] as Double?)?.let { return bytes.copyOf(it.toInt()) }
+        (case["pad"] as Double?)?.let { return bytes + ByteArray(it.toInt() - bytes.size) { ' '.code.toByte() } }
+        return bytes
+    }
+}

