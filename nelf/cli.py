@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from nelf import __version__
 from nelf.errors import ConfigError, Interrupted, NelfError
+
+if TYPE_CHECKING:
+    from nelf.photos.sources import Source
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +23,8 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Look at scenes.\n\nExample: nelf data check my_photos")
 app.add_typer(data, name="data")
+importing = typer.Typer(no_args_is_help=True, help="Make a scene.\n\nExample: nelf data import photos my_photos")
+data.add_typer(importing, name="import")
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Overrides = Annotated[
@@ -29,6 +34,7 @@ ShowConfig = Annotated[
     str | None, typer.Option("--cfg", metavar="job", help="Print the configuration and stop.", show_default=False)
 ]
 Target = Annotated[Path, typer.Argument(metavar="SCENE|RUN", help="Folder of a scene, or of a run that nelf made.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the scene; scenes/NAME otherwise.")]
 
 
 def say(text: str) -> None:
@@ -58,6 +64,36 @@ def data_check(
     typer.echo(f"{len(found.problems)} problems{refused}" if found.problems else "no problems")
     if fatal:
         raise typer.Exit(2)
+
+
+@importing.command("photos")
+def import_photos(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with photos, and masks/ if you like.")],
+    overrides: Overrides = None,
+    out: Out = None,
+) -> None:
+    """A scene from photos without poses, by structure from motion; says what to shoot better.
+
+    Example: nelf data import photos my_photos --out scenes/my_photos
+    """
+    from nelf.photos import PhotoFolder
+
+    _import(PhotoFolder(folder, folder.resolve().name), overrides, out)
+
+
+@importing.command("video")
+def import_video(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Video of a walk around the scene.")],
+    overrides: Overrides = None,
+    out: Out = None,
+) -> None:
+    """A scene from a video: sharp frames, evenly apart in what they show, then as for photos.
+
+    Example: nelf data import video walk.mp4 photos.frames=80
+    """
+    from nelf.photos import Video
+
+    _import(Video(file, file.stem), overrides, out)
 
 
 @app.command()
@@ -137,8 +173,8 @@ def export(
         asked.append(f"export.targets=[{','.join(target)}]")
     if precision:
         asked.append(f"export.precision={precision}")
-    opened = Run.open(run, asked)
-    with stoppable() as stop:
+    opened = Run.open(run, asked, say=say)
+    with opened.locked(), stoppable() as stop:
         for bundle in export_to(opened, out or opened.folder / "export", stop, say):
             typer.echo(bundle)
 
@@ -203,19 +239,32 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> None:
+    from nelf.locking import locked
+    from nelf.photos import import_scene
+    from nelf.pipeline import compose_config, tell, typed
+    from nelf.progress import stoppable
+
+    config = typed(compose_config(["scene.path=photos", *(overrides or [])]))
+    out = out or Path("scenes") / source.name
+    with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
+        tell(import_scene(source, out, config.photos, stop, say), say)
+    typer.echo(out)
+
+
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> None:
     from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
     from nelf.progress import stoppable
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
-    run = Run.open(target, overrides or [], NEEDS[name])
+    run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return
     say(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
-    run.prepare()
-    with stoppable() as stop:
+    with run.locked(), stoppable() as stop:
+        run.prepare()
         STAGES[name](run, stop, say)
 
 

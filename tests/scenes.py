@@ -7,6 +7,8 @@ of axes or pixel centres does not pass. Each maker fills the folder that it is g
     make_plain_scene(folder)         the same without alpha, on a background of one colour
     make_nerfstudio_scene(folder)    unbounded, RGB JPEG or PNG, one transforms.json, distortion if asked
     make_llff_scene(folder)          forward-facing, RGB, poses_bounds.npy
+    make_polycam_scene(folder)       unbounded, RGB, keyframes/cameras/*.json
+    make_record3d_scene(folder)      unbounded, RGB, metadata.json
     make_colmap_scene(folder)        unbounded, RGB, sparse/0 written by pycolmap
 
 Blender world: z up, ball of radius 1 at the origin, cameras 4 away.
@@ -275,6 +277,52 @@ def make_colmap_scene(
     (folder / sparse).mkdir(parents=True)
     (reconstruction.write_text if text else reconstruction.write_binary)(str(folder / sparse))
     return folder
+
+
+def make_polycam_scene(folder: Path, size: int = 30, width: int = 40, views: int = 12, corrected: bool = True) -> Path:
+    """A ball in a room as Polycam exports it raw: one JSON a photo, ARKit's world (y up)."""
+    focal = 0.5 * width / math.tan(0.5 * FIELD_OF_VIEW)
+    prefix = "corrected_" if corrected else ""
+    for i, pose in enumerate(hemisphere_poses(views)):
+        arkit = pose[[1, 2, 0]]  # z up to y up
+        camera = {f"t_{row}{column}": arkit[row, column] for row in range(3) for column in range(4)}
+        camera |= {"fx": focal, "fy": focal, "cx": width / 2, "cy": size / 2, "width": width, "height": size}
+        camera |= {"blur_score": 80.0, "neighbors": [], "timestamp": 1000 * i, "manual_keyframe": False}
+        for kind in ("images", "cameras"):
+            (folder / f"keyframes/{prefix}{kind}").mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"keyframes/{prefix}cameras/{1000 * i}.json", camera)
+        image = to_bytes(render(pose, focal, size, width, room=True), alpha=False)
+        save(folder / f"keyframes/{prefix}images/{1000 * i}.jpg", image)
+    return folder
+
+
+def make_record3d_scene(folder: Path, size: int = 30, width: int = 40, views: int = 12) -> Path:
+    """A ball in a room as Record3D exports it: metadata.json for all photos, ARKit's world (y up)."""
+    focal = 0.5 * width / math.tan(0.5 * FIELD_OF_VIEW)
+    (folder / "rgb").mkdir(parents=True)
+    poses = []
+    for i, pose in enumerate(hemisphere_poses(views)):
+        save(folder / f"rgb/{i}.jpg", to_bytes(render(pose, focal, size, width, room=True), alpha=False))
+        arkit = pose[[1, 2, 0]]
+        poses.append([*quaternion(arkit[:, :3]), *arkit[:, 3]])
+    k = [focal, 0.0, 0.0, 0.0, focal, 0.0, width / 2, size / 2, 1.0]
+    write_json(folder / "metadata.json", {"w": width, "h": size, "fps": 60, "K": k, "poses": poses})
+    return folder
+
+
+def quaternion(rotation: np.ndarray) -> list[float]:
+    """x, y, z, w of a rotation: the eigenvector of Bar-Itzhack, "New method for extracting the quaternion", 2000."""
+    r = rotation
+    k = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
+            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
+            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)],
+        ]
+    )
+    vector: list[float] = np.linalg.eigh(k)[1][:, -1].tolist()
+    return vector
 
 
 def save(path: Path, image: np.ndarray) -> None:

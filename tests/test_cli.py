@@ -16,7 +16,19 @@ from nelf.errors import Interrupted, NelfError
 from tests.pipeline.commands import copy_of_finished_run, finished_run, listing, nelf, refused, refused_at_once, works
 from tests.scenes import edit_json, make_blender_scene, make_llff_scene, make_nerfstudio_scene
 
-COMMANDS = ["data check", "run", "teach", "distill", "train", "eval", "export", "verify", "demo"]
+COMMANDS = [
+    "data check",
+    "data import photos",
+    "data import video",
+    "run",
+    "teach",
+    "distill",
+    "train",
+    "eval",
+    "export",
+    "verify",
+    "demo",
+]
 
 
 @pytest.fixture(autouse=True)

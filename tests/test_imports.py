@@ -19,11 +19,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-FOUNDATION = frozenset({"", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays"})
+FOUNDATION = frozenset(
+    {"", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking"}
+)
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
 
 STAGES: Mapping[str, frozenset[str]] = {
     "data": frozenset(),
+    "photos": frozenset({"data"}),
     "teacher": frozenset({"data"}),
     "distill": frozenset({"data", "teacher"}),
     "student": frozenset(),
@@ -31,8 +34,10 @@ STAGES: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset({"data.scene"}),
     "export": frozenset({"student", "evaluate.metrics", "view.assets"}),
     "view": frozenset(),
-    "pipeline": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export"}),
-    "cli": frozenset({"data", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view"}),
+    "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
+    "cli": frozenset(
+        {"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view"}
+    ),
 }
 """stage -> what it may import beside the foundation: a whole stage, or one module of it (its names only)."""
 
@@ -46,7 +51,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "onnxscript": frozenset({"nelf.export.onnx"}),
     "onnxruntime": frozenset({"nelf.export.onnx"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
-    "pycolmap": frozenset({"nelf.data.colmap"}),
+    "pycolmap": frozenset({"nelf.data.colmap", "nelf.photos.sfm"}),
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),
     "jinja2": frozenset({"nelf.evaluate.report"}),
     "numba": frozenset({"nelf.teacher"}),

@@ -59,6 +59,7 @@ class PhotoReader:
 def read_header(path: Path, scene: str) -> Header:
     """Look at an image without decoding it."""
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # EXIF that is damaged; the pixels may be fine
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as image:
@@ -82,7 +83,7 @@ def read_photo(photo: Photo, channels: int, scene: str) -> np.ndarray:
     Averages and samples are taken of premultiplied colours, so that what is transparent does not bleed in.
     """
     try:
-        with Image.open(photo.path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(photo.path) as image:
             upright = ImageOps.exif_transpose(image) if photo.rotate else image
             pixels = _to_bytes(upright, channels)
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:

@@ -11,6 +11,8 @@ from nelf.data.colmap import FOLDERS, detect_colmap, load_colmap
 from nelf.data.config import SceneConfig
 from nelf.data.faults import Faults
 from nelf.data.llff import detect_llff, load_llff
+from nelf.data.paths import photo_files
+from nelf.data.phones import detect_polycam, detect_record3d, load_polycam, load_record3d
 from nelf.data.scene import Scene, Views
 from nelf.data.splits import SPLITS, split_frames
 from nelf.data.transforms import detect_blender, detect_transforms, load_blender, load_transforms
@@ -22,6 +24,8 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, st
     "transforms.json (nerfstudio, instant-ngp)": (detect_transforms, load_transforms),
     "poses_bounds.npy (LLFF)": (detect_llff, load_llff),
     f"{' or '.join(FOLDERS)} (COLMAP)": (detect_colmap, load_colmap),
+    "keyframes/cameras (Polycam)": (detect_polycam, load_polycam),
+    "metadata.json and rgb (Record3D)": (detect_record3d, load_record3d),
 }
 
 
@@ -102,4 +106,6 @@ def _read(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture
     for detect, read in FORMATS.values():
         if detect(root):
             return read(root, config, name, faults)
-    raise SceneError(f"scene '{name}': no known format in {root}; looked for {', '.join(FORMATS)}")
+    photos = photo_files(root)
+    remedy = f"; there are {len(photos)} photos: `nelf data import photos {root}` finds their poses" if photos else ""
+    raise SceneError(f"scene '{name}': no known format in {root}; looked for {', '.join(FORMATS)}{remedy}")

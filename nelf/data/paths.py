@@ -48,6 +48,14 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
+def photo_files(root: Path) -> list[Path]:
+    """Photos that lie in `root` itself, in `root`/images or in `root`/photos: the first of these that has any."""
+    for folder in (root, root / "images", root / "photos"):
+        if folder.is_dir() and (found := list_images(folder)):
+            return found
+    return []
+
+
 def image_folders(root: Path) -> dict[int, Path]:
     """`images` and `images_N` in `root` by the factor that they are reduced by (1 for `images`)."""
     found = {}

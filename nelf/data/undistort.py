@@ -47,6 +47,21 @@ def outside_share(distortion: Distortion, intrinsics: Intrinsics, width: int, he
     return float((_sampling_grid(distortion, intrinsics, width, height).abs() > 1).any(-1).float().mean())
 
 
+def inner_box(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of a rectangle of the ideal image that the photo shows whole; greed makes it large."""
+    outside = (_sampling_grid(distortion, intrinsics, width, height).abs() > 1).any(-1).numpy()
+    left, top, right, bottom = 0, 0, width, height
+    while right - left > 1 and bottom - top > 1:
+        inside = outside[top:bottom, left:right]
+        shares = [inside[:, 0].mean(), inside[0].mean(), inside[:, -1].mean(), inside[-1].mean()]
+        if max(shares) == 0:
+            break
+        worst = int(np.argmax(shares))
+        left, top = left + (worst == 0), top + (worst == 1)
+        right, bottom = right - (worst == 2), bottom - (worst == 3)
+    return left, top, right, bottom
+
+
 def undistort(image: np.ndarray, distortion: Distortion, intrinsics: Intrinsics) -> np.ndarray:
     """The ideal camera's image, float32 [height, width, channels], same size and intrinsics; bicubic sampling.
 

@@ -2,6 +2,7 @@
 
 from nelf.pipeline.bundles import export_to
 from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
+from nelf.pipeline.raw_photos import tell
 from nelf.pipeline.run import Run, is_run, quoted
 from nelf.pipeline.stages import NEEDS, STAGES, new_student
 from nelf.pipeline.sweep import sweep
@@ -19,5 +20,6 @@ __all__ = [
     "new_student",
     "quoted",
     "sweep",
+    "tell",
     "typed",
 ]

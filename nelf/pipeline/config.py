@@ -22,6 +22,7 @@ from nelf.distill import DistillConfig
 from nelf.errors import ConfigError
 from nelf.evaluate import EvalConfig
 from nelf.export import ExportConfig
+from nelf.photos import PhotosConfig
 from nelf.student import StudentConfig
 from nelf.teacher import TEACHERS, TeacherConfig
 from nelf.train import TrainConfig
@@ -39,6 +40,8 @@ class Config:
     """Folder that holds the runs."""
     scene: SceneConfig = field(default_factory=lambda: SceneConfig(path=MISSING))
     """Which photos."""
+    photos: PhotosConfig = field(default_factory=PhotosConfig)
+    """How poses are found where the photos have none."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     """NeRF that is trained on the photos; teacher=NAME brings the configuration of that one."""
     distill: DistillConfig = field(default_factory=DistillConfig)

@@ -1,5 +1,6 @@
 """A run: one folder, and the stages that fill it."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,6 +16,7 @@ from nelf.data import Kind, Scene, load_scene
 from nelf.devices import make_fabric
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
+from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import fingerprint
 from nelf.progress import Stop
 from nelf.storage import sha256, write_bytes, write_json
@@ -43,32 +45,50 @@ class Run:
         self.folder = Path(config.runs) / (config.name or scene.name)
 
     @classmethod
-    def open(cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",)) -> "Run":
+    def open(
+        cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",), say: Say | None = None
+    ) -> "Run":
         """The run of a scene folder, or the run whose folder is given, with `overrides` on top of its own.
 
-        need: the splits without which what is to be done with the run could not be done.
+        need: the splits without which what is to be done with the run could not be done. say: see compose.
         """
         if not is_run(target):
-            return cls.compose([f"scene.path={quoted(str(target))}", *overrides], need)
-        run = cls.compose([*read_overrides(target), *overrides], need)
-        if not any(override.startswith(("name=", "runs=")) for override in overrides):
-            run.folder = target  # wherever it was moved to, and from wherever the command is given
-        return run
+            return cls.compose([f"scene.path={quoted(str(target))}", *overrides], need, say)
+        moved = any(override.startswith(("name=", "runs=")) for override in overrides)
+        # Where it is now, wherever it was moved to, and from wherever the command is given.
+        return cls.compose([*read_overrides(target), *overrides], need, say, None if moved else target)
 
     @classmethod
-    def compose(cls, overrides: Sequence[str], need: Sequence[str] = ("train",)) -> "Run":
-        """Compose once to find the scene, and again with the defaults of its kind."""
+    def compose(
+        cls,
+        overrides: Sequence[str],
+        need: Sequence[str] = ("train",),
+        say: Say | None = None,
+        folder: Path | None = None,
+    ) -> "Run":
+        """Compose once to find the scene, and again with the defaults of its kind.
+
+        say: tells how poses are found for photos that have none. Without it such photos are refused, unless their poses
+        are known from before. folder: of the run, where it is not to follow from its name.
+        """
         config = typed(compose_config(overrides))
         overrides = with_absolute_paths(overrides, config)
-        scene = load_scene(dataclasses.replace(config.scene, path=_absolute(config.scene.path)), need, want=("val",))
+        config.scene.path = _absolute(config.scene.path)
+        scene = load_scene(with_poses(config, folder, say), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
-        return cls(composed, config, scene, overrides)
+        run = cls(composed, config, scene, overrides)
+        run.folder = folder or run.folder
+        return run
 
     def prepare(self) -> None:
         """Make the folder and note down what it is for."""
         write_bytes(self.folder / "config.yaml", as_yaml(self.composed).encode())
         write_json(self.folder / SETTINGS, {"overrides": list(self.overrides)})
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Nobody else works in the folder during the block. Raises StorageError where someone does."""
+        return lock_run(self.folder)
 
     @functools.cached_property
     def fabric(self) -> Fabric:

@@ -26,16 +26,16 @@ def sweep(overrides: Sequence[str], say: Say) -> None:
 
     A combination that fails does not keep the others from being tried; the first failure is raised after the last.
     """
-    check_combinations(overrides)
+    check_combinations(overrides, say)
 
     def job(config: DictConfig) -> None:
         context = HydraConfig.get()
-        run = Run.compose(list(context.overrides.task), NEEDS["run"])
+        run = Run.compose(list(context.overrides.task), NEEDS["run"], say)
         swept = context.job.override_dirname
         run.folder = Path(run.config.runs) / f"{run.config.name or run.scene.name}-{swept.replace('/', '_')}"
-        run.prepare()
         try:
-            with stoppable() as stop:
+            with run.locked(), stoppable() as stop:
+                run.prepare()
                 STAGES["run"](run, stop, say)
         except Interrupted as error:
             raise KeyboardInterrupt from error  # Hydra would go on with the next combination
@@ -49,13 +49,13 @@ def sweep(overrides: Sequence[str], say: Say) -> None:
         raise Interrupted("sweep: stopped; the same command goes on from there") from stopped
 
 
-def check_combinations(overrides: Sequence[str]) -> None:
+def check_combinations(overrides: Sequence[str], say: Say) -> None:
     """Compose every combination, and look at every scene, so that a mistake shows before hours of work."""
     scenes: dict[str, list[str]] = {}
     for combination in combinations(overrides):
         scenes.setdefault(repr(typed(compose_config(combination)).scene), combination)
     for combination in scenes.values():
-        Run.compose(combination, NEEDS["run"])
+        Run.compose(combination, NEEDS["run"], say)
 
 
 def combinations(overrides: Sequence[str]) -> list[list[str]]:

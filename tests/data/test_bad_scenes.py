@@ -15,7 +15,15 @@ from PIL import Image
 
 from nelf.data import SceneConfig, load_scene
 from nelf.errors import ConfigError, SceneError
-from tests.scenes import edit_json, make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
+from tests.scenes import (
+    edit_json,
+    make_blender_scene,
+    make_colmap_scene,
+    make_llff_scene,
+    make_nerfstudio_scene,
+    make_polycam_scene,
+    make_record3d_scene,
+)
 
 ALL = ("train", "val", "test")
 
@@ -256,6 +264,36 @@ def test_bad_colmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", without_pycolmap)
     assert "pip install nelf[colmap]" in refusal(fisheye)
+
+
+def test_bad_polycam(tmp_path: Path) -> None:
+    room = make_polycam_scene(tmp_path / "room")
+    cameras = room / "keyframes/corrected_cameras"
+    edit_json(cameras / "3000.json", t_12=None)
+    assert "scene 'room': keyframes/corrected_cameras/3000.json has no t_12; the export is incomplete" in refusal(room)
+    edit_json(cameras / "3000.json", t_12="up")
+    assert 'has t_12 = "up"; it must be a number' in refusal(room)
+    (cameras / "3000.json").unlink()
+    (room / "keyframes/corrected_images/4000.jpg").unlink()
+    assert "names keyframes/corrected_images/4000, which does not exist" in refusal(room)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"K": [1.0, 2.0]}, "has no 9 numbers K; the export is incomplete"),
+        ({"K": [1.0] * 8 + ["x"]}, 'has 8 = "x"; it must be a number'),
+        ({"poses": 3}, "has no poses; it must hold a list of them"),
+        ({"poses": [[0, 0, 0, 1, 0, 0]]}, "pose 0 has no 7 numbers qx, qy, qz, qw, tx, ty, tz"),
+        ({"poses": [[0, 0, 0, 9, 0, 0, 0]]}, "pose 0 has a quaternion of length 9; it must be 1"),
+        ({"poses": [[0, 0, 0, 1, 0, 0, 0]] * 13}, "names rgb/12, which does not exist"),
+        ({"w": 30, "h": 40}, "another aspect ratio"),
+    ],
+)
+def test_bad_record3d(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
+    room = make_record3d_scene(tmp_path / "room")
+    edit_json(room / "metadata.json", **change)
+    assert expected in refusal(room)
 
 
 @pytest.mark.parametrize(

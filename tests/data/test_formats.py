@@ -22,6 +22,8 @@ from tests.scenes import (
     make_colmap_scene,
     make_llff_scene,
     make_nerfstudio_scene,
+    make_polycam_scene,
+    make_record3d_scene,
     render,
     to_bytes,
 )
@@ -89,6 +91,29 @@ def test_nerfstudio(tmp_path: Path, suffix: str, per_frame: bool) -> None:
     everything = [name for split in ALL for name in scene.splits[split].names]
     assert len(set(everything)) == 17
     assert_consistent(scene)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_polycam(tmp_path: Path, corrected: bool) -> None:
+    make_polycam_scene(tmp_path, corrected=corrected)
+    if corrected:  # the phone's own poses lie beside the corrected ones, and are worse
+        make_polycam_scene(tmp_path, corrected=False, views=5)
+    scene = load_scene(SceneConfig(str(tmp_path)), ALL)
+    assert (scene.format, scene.channels, scene.size) == ("Polycam", 3, (30, 40))
+    assert sum(len(scene.splits[split]) for split in ALL) == 12
+    assert_consistent(scene)
+    assert scene.up[2] > 0.99
+
+
+def test_record3d(tmp_path: Path) -> None:
+    make_record3d_scene(tmp_path / "plain")
+    make_record3d_scene(tmp_path / "nested" / "EXR_RGBD")
+    for folder in ("plain", "nested"):
+        scene = load_scene(SceneConfig(str(tmp_path / folder)), ALL)
+        assert (scene.format, scene.channels, scene.size) == ("Record3D", 3, (30, 40))
+        assert sum(len(scene.splits[split]) for split in ALL) == 12
+        assert_consistent(scene)
+        assert scene.up[2] > 0.99
 
 
 def test_nerfstudio_split_lists(tmp_path: Path) -> None:

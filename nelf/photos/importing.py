@@ -1,0 +1,132 @@
+"""From raw photos to a scene: pictures, features, matches, poses, an oriented world, and what to shoot better."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nelf.errors import Interrupted, SceneError
+from nelf.photos import advice, sfm
+from nelf.photos.config import PhotosConfig
+from nelf.photos.pairs import choose_pairs
+from nelf.photos.prepare import Prepared, prepare
+from nelf.photos.sharpness import BLURRED
+from nelf.photos.sources import Source
+from nelf.photos.write import write_imported
+from nelf.progress import ProgressLine, Stop
+from nelf.storage import atomic_path, remove, write_json
+
+FILE = "transforms.json"
+METHOD = 1  # counts up when the same photos give another scene
+MADE_FROM = "made_from.json"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """summary: one line. problems: what to shoot better, one line each."""
+
+    folder: Path
+    summary: str
+    problems: tuple[str, ...]
+
+
+def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, say: Callable[[str], None]) -> Imported:
+    """Make the scene `out`, unless it is there and of the same photos.
+
+    It appears whole or not at all. Interrupted work stays in a folder beside it, and the same call goes on from there.
+    Raises SceneError, ConfigError, Interrupted.
+    """
+    ask = functools.partial(_ask, stop)
+    made_from = _digest(source, config)
+    found = read_imported(out)
+    if found is not None and found["made_from"] == made_from:
+        say(f"photos: {out} is up to date")
+        return _imported(out, found)
+    if found is None and out.exists() and (out.is_file() or any(out.iterdir())):
+        raise SceneError(f"{out} exists and is no imported scene; remove it, or choose another folder with --out")
+    sfm.import_pycolmap(source.name)
+    folder = out.with_name(f".{out.name}.working")
+    _start_or_go_on(folder, made_from)
+    raw = source.photos(folder, config, ask)
+    with ProgressLine("photos: pictures", len(raw.photos), "photos") as line:
+
+        def one_more(done: int) -> None:
+            ask()
+            line.update(done)
+
+        prepared = prepare(raw, folder, config.size, one_more)
+    if all(photo.sharpness < BLURRED for photo in prepared.photos):
+        raise SceneError(
+            f"photos '{source.name}': all {len(prepared.photos)} photos are blurred, or show plain surfaces only; "
+            "take sharp ones: more light, hold still, wait for the focus"
+        )
+    solution, evidence = _solve(source, prepared, folder, config, ask)
+    problems = advice.of_photos(prepared) + advice.of_solution(prepared, evidence, solution)
+    provenance = {"made_from": made_from, "config": dataclasses.asdict(config)}
+    with atomic_path(out) as temporary:
+        write_imported(temporary, folder, prepared, solution, source.name, problems, provenance, ask)
+    remove(folder)
+    found = read_imported(out)
+    assert found is not None
+    return _imported(out, found)
+
+
+def _solve(
+    source: Source, prepared: Prepared, folder: Path, config: PhotosConfig, ask: Callable[[], None]
+) -> tuple[sfm.Solution, sfm.Evidence]:
+    sfm.find_features(prepared, folder, config, source.name, ask)
+    pairs = choose_pairs(len(prepared.photos), config.matching, source.ordered)
+    sfm.match(pairs, prepared, folder, config.seed, source.name, ask)
+    evidence = sfm.read_evidence(prepared, folder, source.name)
+    solution = sfm.find_poses(prepared, folder, config.seed, source.name, ask)
+    if solution is None:
+        reason = advice.why_nothing(prepared, evidence)
+        raise SceneError(f"photos '{source.name}': no camera poses were found: {reason}")
+    return solution, evidence
+
+
+def _ask(stop: Stop) -> None:
+    if stop.requested:
+        raise Interrupted("photos: stopped; the same command goes on from there")
+
+
+def _start_or_go_on(folder: Path, made_from: str) -> None:
+    """Keep what was done for these photos; remove what was done for others."""
+    try:
+        same = json.loads((folder / MADE_FROM).read_text()) == made_from
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        remove(folder)
+        write_json(folder / MADE_FROM, made_from)
+
+
+def _digest(source: Source, config: PhotosConfig) -> str:
+    text = json.dumps(
+        {"method": METHOD, "photos": source.digest(), "config": dataclasses.asdict(config)}, sort_keys=True
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_imported(out: Path) -> dict[str, Any] | None:
+    """What an imported scene says about its making; None where `out` is none, or not whole any more."""
+    try:
+        content = json.loads((out / FILE).read_text())
+        whole = all((out / frame["file_path"]).is_file() for frame in content["frames"])
+        made = content["nelf"]["photos"]
+        return made if whole and isinstance(made["made_from"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _imported(out: Path, found: dict[str, Any]) -> Imported:
+    summary = (
+        f"{found['placed']} of {found['of']} photos placed, "
+        f"reprojection error {found['reprojection_error']:.2f} pixels, "
+        f"parallax {found['parallax_degrees']:.1f} degrees (median), {found['points']} points"
+    )
+    return Imported(out, summary, tuple(found["problems"]))

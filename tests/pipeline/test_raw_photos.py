@@ -1,0 +1,88 @@
+"""Photos without poses given to the commands: found by looking, their scene kept in the run; one command at a time."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nelf.photos.importing import Imported
+from nelf.pipeline import Run, raw_photos
+from tests.pipeline.commands import copy_of_finished_run, nelf, refused
+from tests.scenes import make_nerfstudio_scene
+from tests.test_locking import HOLD
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with photos only. Finding their poses is put aside: it gives those that they were rendered with."""
+    posed = make_nerfstudio_scene(tmp_path / "posed", views=12)
+    photos = tmp_path / "walk"
+    shutil.copytree(posed / "images", photos)
+
+    def import_scene(source: Any, out: Path, config: Any, stop: Any, say: Any) -> Imported:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(posed, out)
+        return Imported(out, f"12 photos at {config.size}", ("it was dark; wait for the sun",))
+
+    monkeypatch.setattr(raw_photos, "import_scene", import_scene)
+    return photos
+
+
+def test_a_run_of_raw_photos(raw: Path) -> None:
+    said: list[str] = []
+    run = Run.open(raw, ["photos.size=800"], say=said.append)
+    assert said == ["photos: 12 photos at 800", "photos: problem: it was dark; wait for the sun"]
+    assert run.folder == Path("runs/walk")
+    assert run.scene.name == "walk"
+    assert run.scene.root == Path("runs/walk/photos")
+    run.prepare()
+    again = Run.open(Path("runs/walk"), [], say=said.append)  # goes on with the photos that it was made of
+    assert again.config.scene.path == str(raw)
+    assert again.config.photos.size == 800
+    assert again.scene_digest == run.scene_digest
+    shutil.move("runs/walk", "moved")
+    assert Run.open(Path("moved"), [], say=said.append).scene.root == Path("moved/photos")
+
+
+def test_a_configuration_is_not_printed_before_the_poses_are_known(raw: Path) -> None:
+    line = refused("run", raw, "--cfg", "job")
+    assert "holds photos without poses, and the configuration depends on how their cameras stand" in line
+    assert f"nelf data import photos {raw}" in line
+    assert not Path("runs").exists()
+
+
+def test_a_check_says_how_poses_are_found(raw: Path) -> None:
+    line = refused("data", "check", raw)
+    assert f"there are 12 photos: `nelf data import photos {raw}` finds their poses" in line
+
+
+@pytest.mark.parametrize("command", ["run", "teach", "distill", "train", "eval", "export"])
+def test_a_run_that_another_process_works_in(tmp_path: Path, command: str) -> None:
+    run = copy_of_finished_run(tmp_path)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        assert f"is in use by process {holder.pid}; wait until it is done" in refused(command, run)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert nelf("export", run).code == 0
+    assert not (run / ".lock").exists()
+    assert os.getpid() != holder.pid
