@@ -155,7 +155,7 @@ def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with a trained student.")],
     overrides: Overrides = None,
-    target: Annotated[list[str] | None, typer.Option(help="ios, android or onnx; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx or web; may be repeated.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16, or auto: what suits each target.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the bundles; the run's export/ otherwise.")] = None,
 ) -> None:

@@ -18,7 +18,23 @@ from nelf.pipeline import compose_config, config_folder
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 5_000_000
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/design.md", "datasets/README.md")
-TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".ipynb", ".j2", ".html", ".js", ".ts", ".css", ".swift", ".kt"}
+TEXT = {
+    ".py",
+    ".md",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".txt",
+    ".json",
+    ".ipynb",
+    ".j2",
+    ".html",
+    ".js",
+    ".ts",
+    ".css",
+    ".swift",
+    ".kt",
+}
 TEXT_NAMES = {"Makefile", "run", "LICENSE", ".gitignore"}
 
 MACHINE_PATHS = re.compile(r"(?<![\w.~})-])/(?:work|root|home/\w+|Users/\w+)/")

@@ -15,10 +15,10 @@ from nelf.export.targets import DEPLOYMENTS, PRECISIONS, TARGETS
 class ExportConfig:
     """Bundles of one run."""
 
-    targets: list[str] = field(default_factory=lambda: list(TARGETS))
-    """Platforms: ios (Core ML), android (LiteRT), onnx."""
+    targets: list[str] = field(default_factory=lambda: [name for name, target in TARGETS.items() if target.usual])
+    """Platforms: ios (Core ML), android (LiteRT), onnx; and web (a folder to be hosted), made when named."""
     precision: str = "auto"
-    """fp32 or fp16; auto is what suits each target: fp16 for ios, both for android, fp32 for onnx."""
+    """fp32 or fp16; auto is what suits each target: fp16 for ios, both for android, fp32 for onnx and web."""
     golden_views: int = 8
     """Held-out poses that each bundle is executed on and carries the images of; at least 8."""
     ios_deployment: str = "16"

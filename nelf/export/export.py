@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -51,9 +52,10 @@ def export_bundle(
     check_known("export.precision", precision, TARGETS[target].dtypes)
     _check_context(context)
     model = copy.deepcopy(model).cpu().float().eval()
+    chosen = TARGETS[target]
+    beside = chosen.beside() if chosen.beside else None  # what lacks it fails before the work
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        chosen = TARGETS[target]
         graph = ExportGraph(model, chosen.layout, chosen.dtypes[precision])
         chosen.convert(graph, precision, temporary / chosen.file, config.ios_deployment)
         draft = _manifest(model, target, precision, context, config)
@@ -75,6 +77,8 @@ def export_bundle(
         parity = _parity(bundle.session.runtime, differences, psnr, max_abs)
         manifest = dataclasses.replace(draft, parity=parity, files=list_files(temporary, chosen.file))
         write_manifest(temporary, manifest)
+        if beside:
+            shutil.copytree(beside, temporary, dirs_exist_ok=True)
     return manifest
 
 

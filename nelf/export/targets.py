@@ -11,6 +11,7 @@ from nelf.export.coreml import DEPLOYMENTS
 from nelf.export.graph import ExportGraph
 from nelf.export.network import Layout
 from nelf.export.session import Session
+from nelf.view.assets import assets_folder
 
 __all__ = ["DEPLOYMENTS", "PRECISIONS", "TARGETS", "Target"]
 
@@ -27,6 +28,8 @@ class Target:
     auto: precisions that `auto` means, the usual one first.
     convert: (graph, precision, path, lowest iOS version) writes the file.
     load: reads it back for execution.
+    beside: a folder whose content is put beside the bundle's own files, where there is one.
+    usual: whether it is made when no target is named.
     """
 
     file: str
@@ -35,6 +38,8 @@ class Target:
     auto: tuple[str, ...]
     convert: Callable[[ExportGraph, str, Path, str], None]
     load: Callable[[Path], Session]
+    beside: Callable[[], Path] | None = None
+    usual: bool = True
 
 
 TARGETS: Mapping[str, Target] = {
@@ -61,6 +66,16 @@ TARGETS: Mapping[str, Target] = {
         auto=("fp32",),
         convert=lambda graph, precision, path, _: onnx.convert(graph, precision, path),
         load=onnx.load,
+    ),
+    "web": Target(
+        file="model.tflite",
+        layout=Layout.CHANNELS_LAST,
+        dtypes={"fp32": torch.float32, "fp16": torch.float32},
+        auto=("fp32",),
+        convert=lambda graph, precision, path, _: tflite.convert(graph, precision, path),
+        load=tflite.load,
+        beside=assets_folder,
+        usual=False,  # needs the built viewer
     ),
 }
 """name -> Target."""

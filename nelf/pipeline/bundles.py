@@ -33,6 +33,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             stage="export",
             context=_plain(context),
             config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
+            **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
         )
         bundle = folder / name
         made.append(bundle)

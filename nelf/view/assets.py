@@ -1,6 +1,5 @@
-"""The built web viewer: what `make web` puts beside this file, and what is put into a folder to be hosted."""
+"""The built web viewer: what `make web` puts beside this file."""
 
-import shutil
 from pathlib import Path
 
 from nelf.errors import ConfigError
@@ -23,8 +22,3 @@ def asset_names() -> list[str]:
     """Files of the built viewer, relative to its folder, with forward slashes."""
     folder = assets_folder()
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def place_assets(folder: Path) -> None:
-    """Copy the built viewer into `folder`, beside what is there."""
-    shutil.copytree(assets_folder(), folder, dirs_exist_ok=True)

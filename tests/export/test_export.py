@@ -159,7 +159,7 @@ def test_plan() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"targets": ["ios", "web"]}, "export.targets=web is not known; use one of ios, android, onnx"),
+        ({"targets": ["ios", "quest"]}, "export.targets=quest is not known; use one of ios, android, onnx, web"),
         ({"precision": "int3"}, "export.precision=int3 is not known; use one of auto, fp32, fp16"),
         ({"ios_deployment": "9"}, "export.ios_deployment=9 is not known; use one of 16, 17, 18"),
         ({"golden_views": 3}, "export.golden_views=3 is too few"),
@@ -171,8 +171,8 @@ def test_bad_configuration(values: dict[str, object], message: str) -> None:
 
 
 def test_bad_requests(tmp_path: Path, model: NeLF) -> None:
-    with pytest.raises(ConfigError, match=r"export\.targets=web is not known; use one of ios, android, onnx"):
-        export_bundle(model, "web", "fp32", context(), ExportConfig(), tmp_path / "x")
+    with pytest.raises(ConfigError, match=r"export\.targets=quest is not known; use one of ios, android, onnx, web"):
+        export_bundle(model, "quest", "fp32", context(), ExportConfig(), tmp_path / "x")
     with pytest.raises(ConfigError, match=r"export\.precision=fp8 is not known; use one of fp32, fp16"):
         export_bundle(model, "onnx", "fp8", context(), ExportConfig(), tmp_path / "x")
     few = dataclasses.replace(context(), golden=around(3), golden_names=("a", "b", "c"))

@@ -1,0 +1,44 @@
+"""The target web: a bundle with the viewer around it, to be put on any host of files."""
+
+from pathlib import Path
+
+import pytest
+
+from nelf.errors import ConfigError
+from nelf.export import ExportConfig, export_bundle, open_bundle, verify_bundle
+from nelf.student import NeLF
+from nelf.view import assets
+from tests.export.conftest import Exported
+from tests.export.networks import context
+
+
+def test_the_viewer_lies_beside_the_bundle(
+    bundles: Exported, model: NeLF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = tmp_path / "built"
+    (built / "viewer").mkdir(parents=True)
+    (built / "index.html").write_text("the page")
+    (built / "viewer/index.js").write_text("its code")
+    monkeypatch.setattr(assets, "ASSETS", built)
+    folder = tmp_path / "web"
+    manifest = export_bundle(model, "web", "fp32", context(), ExportConfig(), folder)
+    assert (folder / "index.html").read_text() == "the page"
+    assert (folder / "viewer/index.js").read_text() == "its code"
+    assert {file.role for file in manifest.files} == {"model", "golden"}, "the viewer is no part of the contract"
+    assert not [file.path for file in manifest.files if file.path.startswith(("index", "viewer"))]
+    android, _ = bundles["android", "fp32"]
+    assert (folder / "model.tflite").read_bytes() == (android / "model.tflite").read_bytes()
+    open_bundle(folder)
+    assert verify_bundle(folder).passed
+
+
+def test_without_the_viewer_nothing_is_made(model: NeLF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "ASSETS", tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"the web viewer is not built: run `make web`"):
+        export_bundle(model, "web", "fp32", context(), ExportConfig(), tmp_path / "web")
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_made_when_named() -> None:
+    assert "web" not in ExportConfig().targets
+    assert ExportConfig(targets=["web"]).targets == ["web"]
