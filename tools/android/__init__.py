@@ -1,1 +1,1 @@
-"""Checks of android_app/ on a Linux machine: what they need (`tools_of`), and the checks (`python -m tools.android`)."""
+"""Checks of android_app/ on a Linux machine: the tools that they need (setup), and the checks themselves (check)."""

@@ -3,33 +3,39 @@ package org.nelf.core
 import java.nio.FloatBuffer
 import java.util.concurrent.locks.LockSupport
 
-/** What a [FrameLoop] tells of its work; called on the loop's thread. */
+/** What a [FrameLoop] tells of its work, on its own thread. */
 interface FrameListener {
-    /** A new image can be fetched. */
-    fun onFrame()
+    /** The model is loaded, and its first image can be fetched. */
+    fun onModel(model: NelfModel)
+
+    /** A new image can be fetched; the model took [nanoseconds]. */
+    fun onFrame(nanoseconds: Long)
 
     /** The model failed and the loop has ended. */
     fun onFailure(reason: String)
 }
 
+/** Loads a model, which renders its first image into the buffer given. Called on the loop's thread. */
+fun interface ModelLoader {
+    fun load(image: FloatBuffer): NelfModel
+}
+
 /**
- * Renders requested poses on a thread of its own. Only the newest pose counts: while the model is busy, older ones are
- * overwritten and never queued. Without a new pose nothing runs. A frame allocates nothing here.
+ * Renders requested poses on a thread of its own, which also loads, and after [close] releases, the model.
  *
- * [session] is used by the loop's thread alone and closed by it after [close].
+ * Only the newest pose counts: while the model is busy, older ones are overwritten and never queued. Without a new pose
+ * nothing runs. A frame allocates nothing here.
  */
 class FrameLoop(
-    private val session: ModelSession,
     imageSize: Int,
+    private val loader: ModelLoader,
     private val listener: FrameListener,
 ) : AutoCloseable {
     private val exchange = FrameExchange(imageSize)
     private val requested = FloatArray(POSE_SIZE)
     private val current = FloatArray(POSE_SIZE)
-    private val latencies = FrameStatistics()
-    private val intervals = FrameStatistics()
     private var waiting = false
-    private var lastFrame = 0L
+    private var task: ((NelfModel) -> Unit)? = null
 
     @Volatile private var running = true
     private val thread = Thread(::work, "nelf-frames")
@@ -45,14 +51,16 @@ class FrameLoop(
         LockSupport.unpark(thread)
     }
 
+    /** Runs [task] on the loop's thread between two frames, in place of one that has not begun. */
+    fun submit(task: (NelfModel) -> Unit) {
+        synchronized(requested) { this.task = task }
+        LockSupport.unpark(thread)
+    }
+
     /** The newest image that was not fetched before, or null. For one reader, whose own it is until the next call. */
     fun fetch(): FloatBuffer? = exchange.fetch()
 
-    /** Calls [read] with the times of the model and the times between images that followed one another at once. */
-    fun statistics(read: (latencies: FrameStatistics, intervals: FrameStatistics) -> Unit) =
-        synchronized(latencies) { read(latencies, intervals) }
-
-    /** Ends the loop and waits until the session is closed. */
+    /** Ends the loop and waits until the model is released. */
     override fun close() {
         running = false
         LockSupport.unpark(thread)
@@ -60,42 +68,38 @@ class FrameLoop(
     }
 
     private fun work() {
+        var model: NelfModel? = null
         try {
+            model = loader.load(exchange.back)
+            exchange.publish()
+            listener.onModel(model)
             while (running) {
-                if (take()) {
-                    frame()
-                } else {
-                    lastFrame = 0
-                    LockSupport.park(this)
-                }
+                if (!runTask(model) && !runFrame(model)) LockSupport.park(this)
             }
         } catch (error: ModelException) {
             listener.onFailure(error.message.orEmpty())
         } finally {
-            session.close()
+            model?.close()
         }
     }
 
-    private fun take(): Boolean =
-        synchronized(requested) {
-            requested.copyInto(current)
-            waiting.also { waiting = false }
-        }
+    private fun runTask(model: NelfModel): Boolean {
+        val next = synchronized(requested) { task.also { task = null } }
+        next?.invoke(model)
+        return next != null
+    }
 
-    private fun frame() {
+    private fun runFrame(model: NelfModel): Boolean {
+        synchronized(requested) {
+            if (!waiting) return false
+            requested.copyInto(current)
+            waiting = false
+        }
         val start = System.nanoTime()
-        session.run(current, exchange.back)
+        model.render(current, exchange.back)
         val end = System.nanoTime()
         exchange.publish()
-        synchronized(latencies) {
-            latencies.add(end - start)
-            if (lastFrame != 0L) intervals.add(end - lastFrame)
-        }
-        lastFrame = end
-        listener.onFrame()
-    }
-
-    private companion object {
-        const val POSE_SIZE = 12
+        listener.onFrame(end - start)
+        return true
     }
 }

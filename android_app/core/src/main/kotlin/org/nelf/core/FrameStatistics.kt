@@ -1,6 +1,5 @@
 package org.nelf.core
 
-import java.util.Arrays
 import kotlin.math.ceil
 import kotlin.math.max
 
@@ -33,12 +32,29 @@ class FrameStatistics(
 
     val p95: Long get() = percentile(95.0)
 
-    /** Smallest of the last times that [percent] of them do not exceed (nearest rank); 0 before the first. */
+    /** Smallest of the last times that [percent] of them do not exceed; 0 before the first. */
     fun percentile(percent: Double): Long {
         val held = minOf(added, capacity.toLong()).toInt()
         if (held == 0) return 0
-        System.arraycopy(times, 0, sorted, 0, held)
-        Arrays.sort(sorted, 0, held)
-        return sorted[max(ceil(percent / 100 * held).toInt(), 1) - 1]
+        sort(held)
+        return sorted[rankOf(percent, held)]
+    }
+
+    /** By insertion: the library's sort makes arrays of its own. */
+    private fun sort(held: Int) {
+        for (index in 0 until held) {
+            var at = index
+            while (at > 0 && sorted[at - 1] > times[index]) {
+                sorted[at] = sorted[at - 1]
+                at--
+            }
+            sorted[at] = times[index]
+        }
     }
 }
+
+/** Place, among [count] values in order, of the nearest rank: the first that [percent] of them do not exceed. */
+internal fun rankOf(
+    percent: Double,
+    count: Int,
+) = max(ceil(percent / 100 * count).toInt(), 1) - 1
