@@ -15,7 +15,7 @@ class LiteRtException(
 ) : Exception(message)
 
 abstract class JniHandle : AutoCloseable {
-    override fun close() = absent()
+    override fun close(): Unit = absent()
 }
 
 interface NpuAcceleratorProvider {
