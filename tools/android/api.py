@@ -39,7 +39,7 @@ Api = dict[str, ApiClass]
 def read_api(declarations: Path) -> Api:
     """The platform's classes, from its TypeScript declarations."""
     api: Api = {}
-    stack: list[str | None] = []  # what each open brace belongs to: the name of a module or class, or something inside one
+    stack: list[str | None] = []  # for each open brace the module or class, or None
     comment: list[str] = []
     for line in declarations.read_text().splitlines():
         line = line.strip()
@@ -102,7 +102,7 @@ def faults(classes: list[ClassFile], api: Api, minimum: int, target: int, guarde
     for one in classes:
         for reference, verb in [(r, "uses") for r in one.references] + [(r, "overrides") for r in one.declared]:
             owner = one.parent if verb == "overrides" else reference.owner
-            while owner in own and not (verb == "uses" and _declares(own[owner], reference)):
+            while owner in own and not (verb == "uses" and _declares(owner, reference, own)):
                 owner = own[owner].parent
             if owner is None or not owner.startswith("android/"):
                 continue
@@ -120,8 +120,14 @@ def faults(classes: list[ClassFile], api: Api, minimum: int, target: int, guarde
     return sorted(found)
 
 
-def _declares(one: ClassFile, reference: Reference) -> bool:
-    return any((r.name, r.descriptor) == (reference.name, reference.descriptor) for r in one.declared)
+def _declares(name: str, reference: Reference, own: dict[str, ClassFile]) -> bool:
+    """Whether our class, or an interface of ours that it is made from, has the member itself."""
+    if name not in own:
+        return False
+    wanted = reference.name, reference.descriptor
+    return any((r.name, r.descriptor) == wanted for r in own[name].declared) or any(
+        _declares(interface, reference, own) for interface in own[name].interfaces
+    )
 
 
 def _lookup(reference: Reference, owner: str, api: Api) -> list[Availability]:

@@ -2,102 +2,21 @@
 
     python -m tools.android.check            # make android
 
-Style, the core's tests, every source compiled, each use of Android's API looked up, the shaders, and an APK that is packed,
-aligned, signed and verified: without LiteRT's native code, which is not to be had here, so it shows its screens and renders nothing.
+Style, every source compiled, the core's tests, each use of Android's API looked up, the shaders, and an APK that is
+packed, aligned, signed and verified. It has none of LiteRT's native code, which is not to be had here: it would show
+its screens and render nothing.
 """
 
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tools.android.api import faults, read_api
+from tools.android.apk import build_apk, link_resources
 from tools.android.classfile import read_jar
-from tools.android.setup import ROOT, SetupError, Tools, set_up
-
-APP = ROOT / "android_app"
-BUILD = APP / "build" / "check"
-JAVA_VERSION = "17"
-MIN_SDK, TARGET_SDK = 26, 36
-
-
-class CheckError(Exception):
-    """A check found something; the message is what its tool said."""
-
-
-@dataclass(frozen=True)
-class Project:
-    """The sources of an app like android_app, the tools, and a folder for what is built of it."""
-
-    app: Path
-    tools: Tools
-    build: Path
-
-    def sources(self, *folders: str, suffix: str = ".kt") -> list[Path]:
-        found = [path for folder in folders for path in sorted((self.app / folder).rglob(f"*{suffix}"))]
-        if not found:
-            raise CheckError(f"no {suffix} files in {', '.join(folders)}")
-        return found
-
-    def out(self, name: str) -> Path:
-        self.build.mkdir(parents=True, exist_ok=True)
-        return self.build / name
-
-
-def style(project: Project) -> str:
-    """ktlint on every Kotlin file, build scripts included."""
-    files = project.sources(".", suffix=".kt") + project.sources(".", suffix=".kts")
-    run(project.tools.ktlint, "--relative", *files, cwd=project.app)
-    return f"{len(files)} files"
-
-
-def core(project: Project) -> str:
-    """The core against Android's own java.*, so that it uses nothing that a phone lacks."""
-    kotlinc(project, "core.jar", project.sources("core/src/main/kotlin"), [project.tools.android_jar], android=True)
-    return "core.jar"
-
-
-def core_tests(project: Project) -> str:
-    """JUnit on the core: the vectors, buffers, bundles, accelerators."""
-    tools = project.tools
-    lib = tools.kotlin / "lib"
-    libraries = [project.out("core.jar"), tools.jar("junit4"), tools.jar("hamcrest-all")]
-    libraries += [lib / f"{name}.jar" for name in ("kotlin-stdlib", "kotlin-test", "kotlin-test-junit")]
-    sources = project.sources("core/src/test/kotlin")
-    kotlinc(project, "core-tests.jar", sources, libraries, "-Xfriend-paths=" + str(project.out("core.jar")))
-    names = [f"org.nelf.core.{path.stem}" for path in sources if path.stem.endswith("Test")]
-    said = run(
-        *("java", "-cp", join(*libraries, project.out("core-tests.jar"))),
-        *(f"-Dnelf.vectors={vectors()}", "org.junit.runner.JUnitCore", *names),
-    )
-    return said.strip().splitlines()[-1]
-
-
-def app(project: Project) -> str:
-    """The app against an old android.jar and stubs of our own: newer framework classes, LiteRT, resource numbers."""
-    tools = project.tools
-    stubs = project.sources("stubs/framework", suffix=".java")
-    resources(project)
-    java = [*stubs, *sorted(project.out("gen").rglob("R.java"))]
-    javac(project, "stubs.jar", java, tools.android_jar)
-    boot = [project.out("stubs.jar"), tools.android_jar]
-    kotlinc(project, "litert-stubs.jar", project.sources("stubs/litert"), boot, android=True)
-    libraries = [*boot, project.out("litert-stubs.jar"), project.out("core.jar")]
-    kotlinc(project, "app.jar", project.sources("app/src/main/kotlin"), libraries, android=True)
-    return "app.jar"
-
-
-def api(project: Project) -> str:
-    """Everything that the app uses of Android exists in a recent one, is not deprecated, and is there on the oldest."""
-    classes = read_jar(project.out("app.jar")) + read_jar(project.out("core.jar"))
-    found = faults(classes, read_api(project.tools.android_api), MIN_SDK, TARGET_SDK, GUARDED)
-    if found:
-        raise CheckError("\n".join(found))
-    return f"{len(classes)} classes"
-
+from tools.android.project import APP, BUILD, MIN_SDK, TARGET_SDK, CheckError, Project, join, run
+from tools.android.setup import ROOT, SetupError, set_up
 
 GUARDED = {
     "android.os.PowerManager.getCurrentThermalStatus",
@@ -107,12 +26,67 @@ GUARDED = {
     "android.view.WindowInsets.getInsets",
     "android.view.WindowInsets.Type.systemBars",
     "android.view.WindowInsets.Type.displayCutout",
-    "android.graphics.Insets.left",
-    "android.graphics.Insets.top",
-    "android.graphics.Insets.right",
-    "android.graphics.Insets.bottom",
+    *(f"android.graphics.Insets.{side}" for side in ("left", "top", "right", "bottom")),
 }
-"""Newer than the oldest Android; the code asks SDK_INT first."""
+"""Newer than the oldest Android that the app runs on; the code asks SDK_INT first."""
+
+KOTLIN = ("-jvm-target", "11", "-language-version", "2.3", "-api-version", "2.3", "-Werror", "-Wextra")
+"""Java 11, where Gradle has 17: the D8 that is to be had here (3.3) reads no sealed classes."""
+JAVA = "-Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # short runs: no time for the optimising compiler
+
+
+def style(project: Project) -> str:
+    """ktlint on every Kotlin file, build scripts included."""
+    files = [*project.sources("core", "app", "stubs"), *project.sources(".", suffix=".gradle.kts")]
+    run(project.tools.ktlint, "--relative", *files, cwd=project.app, environment={"JAVA_TOOL_OPTIONS": JAVA})
+    return f"{len(files)} files"
+
+
+def core(project: Project) -> str:
+    """The core against Android's own java.*, so that it uses nothing that a phone lacks."""
+    sources = project.sources("core/src/main/kotlin")
+    kotlinc(project, "core.jar", sources, [project.tools.android_jar], "-no-jdk")
+    return f"{len(sources)} files"
+
+
+def core_tests(project: Project) -> str:
+    """JUnit on the core, with the vectors."""
+    lib = project.tools.kotlin / "lib"
+    libraries = [project.out("core.jar"), project.tools.jar("junit4"), project.tools.jar("hamcrest-all")]
+    libraries += [lib / f"{name}.jar" for name in ("kotlin-stdlib", "kotlin-test", "kotlin-test-junit")]
+    sources = project.sources("core/src/test/kotlin")
+    friends = f"-Xfriend-paths={project.out('core.jar')}"  # tests see what is internal, as Gradle has it
+    kotlinc(project, "core-tests.jar", sources, libraries, "-no-stdlib", friends)
+    names = [f"org.nelf.core.{path.stem}" for path in sources if path.stem.endswith("Test")]
+    path = join(*libraries, project.out("core-tests.jar"))
+    vectors = os.environ.get("NELF_VECTORS", ROOT / "tests/vectors")
+    said = run("java", "-cp", path, f"-Dnelf.vectors={vectors}", "org.junit.runner.JUnitCore", *names)
+    return said.strip().splitlines()[-1]
+
+
+def app(project: Project) -> str:
+    """The app against an old android.jar and stubs of our own: newer framework classes, and LiteRT."""
+    link_resources(project)
+    java = [*project.sources("stubs/framework", suffix=".java"), *sorted(project.out("gen").rglob("R.java"))]
+    classes, android_jar = project.out("stubs"), project.tools.android_jar
+    run("javac", "--release", "8", "-Xlint:-options", "-cp", android_jar, "-d", classes, *java)
+    run("jar", "--create", "--file", project.out("stubs.jar"), "-C", classes, ".")
+    libraries = [project.out("stubs.jar"), android_jar]  # ours first, so that it goes before an older class
+    kotlinc(project, "litert-stubs.jar", project.sources("stubs/litert"), libraries, "-no-jdk")
+    sources = project.sources("app/src/main/kotlin")
+    kotlinc(
+        project, "app.jar", sources, [project.out("litert-stubs.jar"), project.out("core.jar"), *libraries], "-no-jdk"
+    )
+    return f"{len(sources)} files"
+
+
+def api(project: Project) -> str:
+    """All that the app uses of Android exists in a recent one, is not deprecated, and is there on the oldest."""
+    classes = read_jar(project.out("app.jar")) + read_jar(project.out("core.jar"))
+    found = faults(classes, read_api(project.tools.android_api), MIN_SDK, TARGET_SDK, GUARDED)
+    if found:
+        raise CheckError("\n".join(found))
+    return f"{len(classes)} classes"
 
 
 def shaders(project: Project) -> str:
@@ -121,37 +95,45 @@ def shaders(project: Project) -> str:
     for path in files:
         stage = "vert" if "vertex" in path.name else "frag"
         run(project.tools.debian / "usr/bin/glslangValidator", "-S", stage, path)
-    return f"{len(files)} shaders"
+    return f"{len(files)} files"
 
 
-def kotlinc(
-    project: Project, name: str, sources: list[Path], libraries: list[Path], *options: str, android: bool = False
-) -> None:
-    """Compile Kotlin into the jar `name`; a warning is an error. android: without the JDK's own classes."""
-    words: list[str | Path] = [*("-jvm-target", JAVA_VERSION, "-Werror", "-Wextra"), "-cp", join(*libraries), *options]
-    words += ["-no-jdk"] if android else ["-no-stdlib"]
-    run(project.tools.kotlin / "bin/kotlinc", *words, "-d", project.out(name), *sources)
+def apk(project: Project) -> str:
+    """An APK that installs, without LiteRT's native code."""
+    built = build_apk(project)
+    return f"{built.name}, {built.stat().st_size / 1e6:.2f} MB: signed, verified, WITHOUT LITERT'S NATIVE CODE"
 
 
-def javac(project: Project, name: str, sources: list[Path], android_jar: Path) -> None:
-    """Compile Java into the jar `name`, as part of the platform."""
-    classes = project.out(name.removesuffix(".jar"))
-    run("javac", "--release", "8", "-Xlint:-options", "-cp", android_jar, "-d", classes, *sources)
-    run("jar", "--create", "--file", project.out(name), "-C", classes, ".")
+def kotlinc(project: Project, name: str, sources: list[Path], libraries: list[Path], *options: str) -> None:
+    """Compile Kotlin into the jar `name`; a warning is an error."""
+    words = [*KOTLIN, *options, "-cp", join(*libraries), "-d", project.out(name), *sources]
+    run(project.tools.kotlin / "bin/kotlinc", *words, environment={"JAVA_OPTS": JAVA})
 
 
-def join(*paths: Path) -> str:
-    return os.pathsep.join(map(str, paths))
+CHECKS = (style, core, core_tests, app, api, shaders, apk)
+"""In this order: later ones use what earlier ones built."""
 
 
-def vectors() -> Path:
-    return Path(os.environ.get("NELF_VECTORS", ROOT / "tests/vectors"))
+def main(names: list[str]) -> int:
+    """Run the checks named, or all. Returns the exit status."""
+    try:
+        project = Project(APP, set_up(), BUILD)
+    except SetupError as error:
+        required = os.environ.get("CI") == "true" or not error.unreachable
+        print(f"{'FAILED' if required else '*** SKIPPED ***'}: Android check: {error}", file=sys.stderr)
+        return 1 if required else 0
+    for check in CHECKS:
+        if names and check.__name__ not in names:
+            continue
+        start = time.monotonic()
+        try:
+            said = check(project)
+        except CheckError as error:
+            print(f"FAILED: Android check, {check.__name__}: {error}", file=sys.stderr)
+            return 1
+        print(f"android {check.__name__}: {said} ({time.monotonic() - start:.0f} s)", flush=True)
+    return 0
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """What the command says. Raises CheckError with it when the command fails."""
-    words = [str(word) for word in command]
-    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        raise CheckError(f"{Path(words[0]).name}: {result.stdout}{result.stderr}".strip())
-    return result.stdout
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -40,6 +40,7 @@ class ClassFile:
 
     name: str
     parent: str | None
+    interfaces: list[str]
     declared: set[Reference]
     references: set[Reference]
 
@@ -57,10 +58,7 @@ def read_class(data: bytes) -> ClassFile:
     at, index = 10, 1
     while index < count:
         tag = data[at]
-        if tag == UTF8:
-            size = 2 + int(struct.unpack_from(">H", data, at + 1)[0])
-        else:
-            size = SIZES[tag]
+        size = 2 + int(struct.unpack_from(">H", data, at + 1)[0]) if tag == UTF8 else SIZES[tag]
         pool[index] = (tag, data[at + 1 : at + 1 + size])
         at += 1 + size
         index += 2 if tag in WIDE else 1
@@ -80,7 +78,9 @@ def read_class(data: bytes) -> ClassFile:
             signature = pool[number(entry, 1)][1]
             references.add(Reference(class_name(number(entry)), text(number(signature)), text(number(signature, 1))))
     this, parent, interfaces = struct.unpack_from(">HHH", data, at + 2)
-    at += 8 + 2 * interfaces
+    at += 8
+    names = [class_name(number(data[at + 2 * i :])) for i in range(interfaces)]
+    at += 2 * interfaces
     declared = set()
     for _ in ("fields", "methods"):
         members = number(data[at:])
@@ -91,4 +91,4 @@ def read_class(data: bytes) -> ClassFile:
             at += 8
             for _ in range(attributes):
                 at += 6 + int(struct.unpack_from(">I", data, at + 2)[0])
-    return ClassFile(class_name(this), class_name(parent) if parent else None, declared, references)
+    return ClassFile(class_name(this), class_name(parent) if parent else None, names, declared, references)

@@ -2,9 +2,9 @@
 
     python -m tools.android.setup          # into .tools/android, or NELF_TOOLS/android
 
-Nothing is installed on the machine. Kotlin, ktlint and declarations of the whole Android API come from npm; D8, aapt2 and Android's framework resources from the
-PyPI wheel of MobSF, of which three files are kept; android.jar, JUnit, zipalign, apksigner, glslang and glm from
-Debian, unpacked without being installed. Java 17, npm and apt-get must be there.
+Nothing is installed on the machine. Kotlin, ktlint and declarations of the whole Android API come from npm; D8, aapt2
+and Android's framework resources from the PyPI wheel of MobSF, of which three files are kept; android.jar, JUnit,
+zipalign, apksigner, glslang and glm from Debian, unpacked without being installed. Java 17, npm, apt-get must be there.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ AAPT2, FRAMEWORK = "prebuilt/linux/aapt2_64", "brut/androlib/android-framework.j
 HOST_PACKAGES = (
     *("junit4", "libhamcrest-java", "libapksig-java", "apksigner", "glslang-tools", "libglm-dev"),
     *("zipalign", "libzopfli1", "android-libziparchive", "android-libutils", "android-libbase", "android-liblog"),
-    *("android-libcutils", "android-libbacktrace"),
+    *("android-libcutils", "android-libbacktrace", "p7zip", "p7zip-full"),
 )
 ANDROID_PACKAGE, ANDROID_SUITES = "libandroid-23-java", ("bullseye", "sid")  # not in every Debian
 PROGRAMS = ("java", "javac", "keytool", "npm", "apt-get", "dpkg", "dpkg-deb")
@@ -146,7 +146,7 @@ def _member(archive: zipfile.ZipFile, name: str, into: Path) -> None:
 
 
 def _debian(into: Path, scratch: Path) -> None:
-    """Packages of this machine's own release, and android.jar from one that has it, each through a separate apt root."""
+    """Packages of this machine's own release, android.jar from one that has it; each through a separate apt root."""
     mirror, release = _apt_source()
     _unpack(_apt_download(scratch / "apt-host", mirror, release, HOST_PACKAGES), into)
     for number, suite in enumerate(ANDROID_SUITES, 1):
@@ -156,7 +156,8 @@ def _debian(into: Path, scratch: Path) -> None:
             if number == len(ANDROID_SUITES):
                 raise
         else:
-            return _unpack(debs, into)
+            _unpack(debs, into)
+            break
 
 
 def _apt_source() -> tuple[str, str]:

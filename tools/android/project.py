@@ -1,0 +1,59 @@
+"""The project that is checked: its folders, the tools, and how a tool is run."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.android.setup import ROOT, Tools
+
+APP = ROOT / "android_app"
+BUILD = APP / "build" / "check"
+MIN_SDK, TARGET_SDK = 26, 36
+
+
+class CheckError(Exception):
+    """A check found something; the message is what its tool said."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The sources of an app like android_app, the tools, and a folder for what is built of it."""
+
+    app: Path
+    tools: Tools
+    build: Path
+
+    def sources(self, *folders: str, suffix: str = ".kt") -> list[Path]:
+        found = [path for folder in folders for path in sorted((self.app / folder).rglob(f"*{suffix}"))]
+        if not found:
+            raise CheckError(f"no {suffix} files in {', '.join(folders)}")
+        return found
+
+    def out(self, name: str) -> Path:
+        self.build.mkdir(parents=True, exist_ok=True)
+        return self.build / name
+
+    def jars(self, *names: str) -> str:
+        """A class path of jars that Debian packages."""
+        return join(*map(self.tools.jar, names))
+
+
+def join(*paths: Path) -> str:
+    return os.pathsep.join(map(str, paths))
+
+
+def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
+    """What the command says. Raises CheckError with it when the command fails."""
+    words = [str(word) for word in command]
+    result = subprocess.run(
+        words,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    if result.returncode:
+        raise CheckError(f"{Path(words[0]).name}: {result.stdout}{result.stderr}".strip())
+    return result.stdout
