@@ -38,6 +38,10 @@ class ExportError(NelfError):
     """An export that could not be made, or whose file disagrees with the PyTorch model."""
 
 
+class BenchError(NelfError):
+    """A measurement that could not be made: a model that no runtime here executes, a phone that does not answer."""
+
+
 class StorageError(NelfError):
     """The disk is full, or a folder cannot be written."""
 

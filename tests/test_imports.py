@@ -30,6 +30,8 @@ STAGES: Mapping[str, frozenset[str]] = {
     "teacher": frozenset({"data"}),
     "distill": frozenset({"data", "teacher"}),
     "student": frozenset(),
+    "runtimes": frozenset(),
+    "bench": frozenset({"export", "runtimes"}),
     "train": frozenset({"data.scene", "student"}),
     "evaluate": frozenset({"data.scene"}),
     "export": frozenset({"student", "evaluate.metrics", "view.assets"}),
@@ -44,12 +46,12 @@ STAGES: Mapping[str, frozenset[str]] = {
 HOMES: Mapping[str, frozenset[str]] = {
     "coremltools": frozenset({"nelf.export.coreml", "nelf.export.mil"}),  # writes the package; reads it back
     "litert_torch": frozenset({"nelf.export.tflite"}),
-    "ai_edge_litert": frozenset({"nelf.export.tflite"}),
+    "ai_edge_litert": frozenset({"nelf.export.tflite", "nelf.export.fit.read_lite", "nelf.runtimes.litert"}),
     "litert_quantizer": frozenset({"nelf.export.tflite"}),
     "ai_edge_quantizer": frozenset({"nelf.export.tflite"}),
-    "onnx": frozenset({"nelf.export.onnx"}),
+    "onnx": frozenset({"nelf.export.onnx", "nelf.export.fit.read_onnx"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
-    "onnxruntime": frozenset({"nelf.export.onnx"}),
+    "onnxruntime": frozenset({"nelf.export.onnx", "nelf.runtimes.onnx"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.data.colmap", "nelf.photos.sfm"}),
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),

@@ -3,7 +3,8 @@
 from nelf.student.config import StudentConfig
 from nelf.student.files import check_same_architecture, load_student, save_student
 from nelf.student.frame import Frame, Mapping
-from nelf.student.nelf import NeLF, count_macs, count_parameters
+from nelf.student.macs import count_macs, layer_macs
+from nelf.student.nelf import NeLF, count_parameters
 
 __all__ = [
     "Frame",
@@ -13,6 +14,7 @@ __all__ = [
     "check_same_architecture",
     "count_macs",
     "count_parameters",
+    "layer_macs",
     "load_student",
     "save_student",
 ]

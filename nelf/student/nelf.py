@@ -1,6 +1,5 @@
 """The neural light field: camera pose in, image out, one forward pass per ray."""
 
-import dataclasses
 import math
 
 import torch
@@ -115,23 +114,3 @@ class NeLF(nn.Module):
 def count_parameters(model: nn.Module) -> int:
     """Number of trained values."""
     return sum(p.numel() for p in model.parameters())
-
-
-@torch.no_grad()
-def count_macs(model: NeLF) -> int:
-    """Multiply-accumulates of all convolutions for one image (found on the meta device: nothing is computed)."""
-    total = 0
-
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.ConvTranspose2d):
-            total += inputs[0].shape[2:].numel() * module.weight.numel()
-        elif isinstance(module, nn.Conv2d):
-            total += output.shape[2:].numel() * module.weight.numel()
-
-    twin = NeLF(model.config, dataclasses.replace(model.frame)).to("meta").eval()
-    for module in twin.modules():
-        module.register_forward_hook(add)
-    channels = encoded_channels(model.config.points, model.config.octaves)
-    twin.decode(torch.empty(1, channels, model.grid_height, model.grid_width, device="meta"))
-    return total

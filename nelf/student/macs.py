@@ -1,0 +1,39 @@
+"""Multiply-accumulates of a network: the one way in which nelf counts them, of a student and of an exported file."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nelf.student.encoder import encoded_channels
+from nelf.student.nelf import NeLF
+
+
+def layer_macs(weight: Sequence[int], positions: int) -> int:
+    """Of a layer that uses each of its weights once at every position.
+
+    weight: shape of the weights, biases apart. positions: of the output for a convolution or a matrix product with
+    constants (rows), of the input for a transposed convolution; times the batch.
+    """
+    return math.prod(weight) * positions
+
+
+@torch.no_grad()
+def count_macs(model: NeLF) -> int:
+    """Of all convolutions for one image (found on the meta device: nothing is computed)."""
+    total = 0
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            grid = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+            total += layer_macs(module.weight.shape, grid.shape[2:].numel())
+
+    twin = NeLF(model.config, dataclasses.replace(model.frame)).to("meta").eval()
+    for module in twin.modules():
+        module.register_forward_hook(add)
+    channels = encoded_channels(model.config.points, model.config.octaves)
+    twin.decode(torch.empty(1, channels, model.grid_height, model.grid_width, device="meta"))
+    return total
