@@ -181,12 +181,12 @@ def export(
 
 @app.command()
 def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")]) -> None:
-    """Execute a bundle again and compare it with the golden views that it carries.
+    """Execute a bundle again, compare it with its golden views, and say whether it fits the phone's accelerator.
 
     Example: nelf verify runs/my_photos/export/ios
     """
     from nelf.errors import BundleError
-    from nelf.export import verify_bundle
+    from nelf.export import judge, open_bundle, read_graph, verify_bundle
 
     result = verify_bundle(bundle)
     for difference in result.differences:
@@ -196,6 +196,9 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     typer.echo(
         f"verified in {result.runtime}: {len(result.differences)} views, each at least {result.required_psnr:.1f} dB"
     )
+    opened = open_bundle(bundle, check_hashes=False)
+    for line in judge(read_graph(opened.folder / opened.manifest.model.path)).lines():
+        typer.echo(line)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
 from nelf.export.config import BundleContext, ExportConfig, plan
 from nelf.export.contract import Manifest, read_manifest
 from nelf.export.export import export_bundle
+from nelf.export.fit import Fit, graph_macs, judge, read_graph
 from nelf.export.graph import ExportGraph
 from nelf.export.parity import Difference
 from nelf.export.region import Box, Shell
@@ -17,12 +18,16 @@ __all__ = [
     "Difference",
     "ExportConfig",
     "ExportGraph",
+    "Fit",
     "Manifest",
     "Shell",
     "Verification",
     "export_bundle",
+    "graph_macs",
+    "judge",
     "open_bundle",
     "plan",
+    "read_graph",
     "read_manifest",
     "verify_bundle",
 ]

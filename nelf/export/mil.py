@@ -36,23 +36,12 @@ class Program:
     """The `main` function of a package. `operations` can be looked at without running it."""
 
     def __init__(self, package: Path) -> None:
-        with quiet(f"reading {package.name}"):
-            import coremltools as ct
-            from coremltools.converters.mil.frontend.milproto.load import load as load_program
-            from coremltools.converters.mil.mil import types
-
-            # Not by MLModel: it writes the package's manifest anew when it only looks at a package.
-            file = _model_file(package)
-            spec = ct.proto.Model_pb2.Model()
-            spec.ParseFromString(file.read_bytes())
-            program = load_program(spec, spec.specificationVersion, str(file.parent / "weights"))
-            self._type_name = types.builtin_to_string
-        main = program.functions["main"]
+        main = read_program(package).functions["main"]
         self.inputs: list[str] = list(main.inputs)
         self.outputs: list[str] = [var.name for var in main.outputs]
         self.operations: list[Any] = list(main.operations)
-        self._constants = {op.outputs[0].name: _constant(op) for op in self.operations if _is_constant(op)}
-        self._computed = [op for op in self.operations if not _is_constant(op)]
+        self._constants = {op.outputs[0].name: _constant(op) for op in self.operations if is_constant(op)}
+        self._computed = [op for op in self.operations if not is_constant(op)]
         unknown = sorted({op.op_type for op in self._computed} - OPS.keys())
         if unknown:
             raise ExportError(
@@ -89,7 +78,27 @@ class Program:
             raise ExportError(
                 f"operation {op.name} ({op.op_type}) gives shape {tuple(result.shape)}, the file declares {var.shape}"
             )
-        return result.to(DTYPES[self._type_name(var.dtype)])
+        return result.to(DTYPES[type_name(var.dtype)])
+
+
+def read_program(package: Path) -> Any:
+    """The program of a package as coremltools holds it, with its weights. Nothing is checked against `OPS`."""
+    with quiet(f"reading {package.name}"):
+        import coremltools as ct
+        from coremltools.converters.mil.frontend.milproto.load import load as load_program
+
+        # Not by MLModel: it writes the package's manifest anew when it only looks at a package.
+        file = _model_file(package)
+        spec = ct.proto.Model_pb2.Model()
+        spec.ParseFromString(file.read_bytes())
+        return load_program(spec, spec.specificationVersion, str(file.parent / "weights"))
+
+
+def type_name(dtype: Any) -> str:
+    """A variable's dtype as `DTYPES` names it."""
+    from coremltools.converters.mil.mil import types
+
+    return str(types.builtin_to_string(dtype))
 
 
 def _model_file(package: Path) -> Path:
@@ -98,7 +107,8 @@ def _model_file(package: Path) -> Path:
     return package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
 
 
-def _is_constant(op: Any) -> bool:
+def is_constant(op: Any) -> bool:
+    """Whether an operation of a program only holds a constant, compressed or not."""
     return op.op_type == "const" or op.op_type.startswith("constexpr_")
 
 

@@ -1,0 +1,144 @@
+"""The rules by which a model file is judged, with their sources: one table, an accelerator a column.
+
+They are what is publicly known, not a promise: Core ML and LiteRT decide on the device, and only a device can tell.
+"""
+
+from collections.abc import Mapping
+
+from nelf.export.fit.findings import Rule, shape_text
+from nelf.export.fit.gpu_delegate import refused
+from nelf.export.fit.graph import WORK, Format, Graph, Operation, Work
+
+UNFIT_FOR_NEURAL_ENGINE = frozenset(
+    {"lstm", "gru", "rnn", "gather", "gather_nd", "gather_along_axis", "scatter", "scatter_nd", "scatter_along_axis"}
+)
+MOST_AXES = 4
+LARGE = 0.1
+"""Share of the largest tensor's elements from which on a copy counts."""
+
+NORMALISATION = {Format.CORE_ML: "batch_norm", Format.ONNX: "BatchNormalization"}
+COPIES = {
+    Format.CORE_ML: ("transpose", "reshape"),
+    Format.LITE: ("TRANSPOSE", "RESHAPE"),
+    Format.ONNX: ("Transpose", "Reshape"),
+}
+SCALING = {Format.CORE_ML: "mul", Format.LITE: "MUL", Format.ONNX: "Mul"}
+
+
+def _dynamic(graph: Graph, index: int) -> str | None:
+    op = graph.operations[index]
+    open_ = next((t for t in (*op.inputs, *op.outputs) if t.is_dynamic), None)
+    return f"{open_.name} has the shape {shape_text(open_.shape)}" if open_ else None
+
+
+def _rank(graph: Graph, index: int) -> str | None:
+    op = graph.operations[index]
+    deep = next((t for t in (*op.inputs, *op.outputs) if not t.constant and len(t.shape) > MOST_AXES), None)
+    return f"{deep.name} has {len(deep.shape)} axes, {shape_text(deep.shape)}" if deep else None
+
+
+def _unfit_kind(graph: Graph, index: int) -> str | None:
+    kind = graph.operations[index].kind
+    return f"{kind} does not run there" if kind in UNFIT_FOR_NEURAL_ENGINE else None
+
+
+def _dilated(graph: Graph, index: int) -> str | None:
+    op = graph.operations[index]
+    dilations = op.attributes.get("dilations")
+    return f"dilations {dilations}" if op.kind == "conv" and any(n > 1 for n in dilations or ()) else None
+
+
+def _full_precision(graph: Graph, index: int) -> str | None:
+    op = graph.operations[index]
+    computed = [t.dtype for t in (*op.inputs, *op.outputs) if not t.constant and t.dtype.startswith("float")]
+    if op.kind == "cast" or "float32" not in computed:
+        return None
+    return "computes in float32"
+
+
+def _refused_by_gpu(graph: Graph, index: int) -> str | None:
+    return refused(graph.operations[index])
+
+
+def _unfolded(graph: Graph, index: int) -> str | None:
+    """A normalisation of its own, or what is left of one: a constant factor a channel right after a convolution."""
+    op = graph.operations[index]
+    if op.kind == NORMALISATION.get(graph.format):
+        return "stands by itself"
+    if op.kind != SCALING[graph.format]:
+        return None
+    factor = next((t for t in op.inputs if t.constant), None)
+    source = graph.producer(next((t.name for t in op.inputs if not t.constant), ""))
+    if factor is None or source is None or not _is_convolution(graph, source):
+        return None
+    channels = source.outputs[0].shape[-1 if graph.format is Format.LITE else 1]
+    a_channel = factor.elements == channels and factor.elements > 1
+    return f"multiplies the {channels} channels of {source.kind} {source.name} by constants" if a_channel else None
+
+
+def _is_convolution(graph: Graph, op: Operation) -> bool:
+    return WORK[graph.format].get(op.kind, (None,))[0] in (Work.CONVOLUTION, Work.TRANSPOSED)
+
+
+def _copy(graph: Graph, index: int) -> str | None:
+    """A large tensor moved, neither on the image's way out nor as a part of a pixel shuffle."""
+    op = graph.operations[index]
+    if op.kind not in COPIES[graph.format] or op.largest < LARGE * graph.largest:
+        return None
+    if graph.is_on_the_way_out(index) or _shuffles(graph, op):
+        return None
+    return f"moves {shape_text(op.inputs[0].shape)} to {shape_text(op.outputs[0].shape)}"
+
+
+def _shuffles(graph: Graph, op: Operation) -> bool:
+    """Depth to space as LiteRT's converter writes it: RESHAPE, TRANSPOSE that keeps the channels last, RESHAPE."""
+    before, after = graph.producer(op.inputs[0].name), graph.consumers(op.outputs[0].name)
+    if op.kind == "RESHAPE":
+        middle = [one for one in (before, *after) if one is not None and one.kind == "TRANSPOSE"]
+        return any(_shuffles(graph, one) for one in middle)
+    kept = op.inputs[0].shape[-1] == op.outputs[0].shape[-1]
+    ends = [before, *after]
+    return op.kind == "TRANSPOSE" and kept and [end and end.kind for end in ends] == ["RESHAPE", "RESHAPE"]
+
+
+SHAPES = "https://apple.github.io/coremltools/docs-guides/source/flexible-inputs.html"
+TYPES = "https://apple.github.io/coremltools/docs-guides/source/typed-execution-example.html"
+TRANSFORMERS = "https://machinelearning.apple.com/research/neural-engine-transformers"
+LAYERS = "https://github.com/hollance/neural-engine/blob/master/docs/unsupported-layers.md"
+DELEGATE = "https://github.com/google-ai-edge/LiteRT: tflite/tools/versioning/gpu_compatibility.cc"
+BUILDER = "https://github.com/google-ai-edge/LiteRT: tflite/delegates/gpu/common/model_builder.cc"
+FOLDING = "Jacob et al., CVPR 2018, section 3.2: inference needs no normalisation of its own"
+
+WASTE = (
+    Rule("unfolded BatchNorm", False, "fold it into the convolution before it", FOLDING, _unfolded),
+    Rule("layout copy", False, "choose the layout that the operations around it compute in", TRANSFORMERS, _copy),
+)
+
+RULES: Mapping[Format, tuple[Rule, ...]] = {
+    Format.CORE_ML: (
+        Rule("dynamic shape", True, "the Neural Engine wants shapes that the file fixes", SHAPES, _dynamic),
+        Rule("rank above 4", True, "the Neural Engine computes on four axes", TRANSFORMERS, _rank),
+        Rule("unfit operation", True, "it runs on the CPU or the GPU", LAYERS, _unfit_kind),
+        Rule("dilated convolution", True, "it runs on the CPU or the GPU", LAYERS, _dilated),
+        Rule("full precision", True, "the Neural Engine computes in float16", TYPES, _full_precision),
+        *WASTE,
+    ),
+    Format.LITE: (
+        Rule("dynamic shape", True, "the GPU delegate takes static tensors only", BUILDER, _dynamic),
+        Rule("rank above 4", True, "the GPU delegate takes four axes", BUILDER, _rank),
+        Rule("refused operation", True, "it runs on the CPU", DELEGATE, _refused_by_gpu),
+        *WASTE,
+    ),
+    Format.ONNX: (
+        Rule("dynamic shape", True, "WebGPU and NPU providers want shapes that the file fixes", SHAPES, _dynamic),
+        Rule("rank above 4", True, "many providers compute on four axes", TRANSFORMERS, _rank),
+        *WASTE,
+    ),
+}
+"""Format -> what is held against an operation, most serious first."""
+
+ACCELERATORS: Mapping[Format, str] = {
+    Format.CORE_ML: "the Neural Engine",
+    Format.LITE: "LiteRT's GPU delegate",
+    Format.ONNX: "ONNX Runtime's accelerated providers",
+}
