@@ -5,7 +5,8 @@ python benchmarks/captures.py SCENE [--views 50] [--out runs/captures/NAME] [pho
 SCENE is a folder with transforms.json, or transforms_train.json as NeRF-synthetic has it. Its photos alone are copied
 to OUT/photos and imported into OUT/scene; then both sets of poses are brought together by the similarity that fits the
 camera centres best (Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991)
-and compared. Figures go to OUT/captures.json and to stdout: views placed, seconds, and median and largest error of
+and compared. Figures go to OUT/captures.json and to stdout: views placed, seconds on the clock and of
+computing, and median and largest error of
 rotation (degrees) and of position (per cent of the scene's radius: the largest distance of a given camera from their
 mean).
 """
@@ -80,11 +81,11 @@ def measure(scene: Path, out: Path, most: int | None, options: dict[str, Any]) -
     (out / "photos").mkdir(parents=True)
     for path, _ in given.values():
         shutil.copy(path, out / "photos")
-    began = time.perf_counter()
+    began, computed = time.perf_counter(), time.process_time()
     with stoppable() as stop:
         source = PhotoFolder(out / "photos", scene.name)
         imported = import_scene(source, out / "scene", PhotosConfig(**options), stop, print)
-    seconds = time.perf_counter() - began
+    seconds, computed = time.perf_counter() - began, time.process_time() - computed
     loaded = load_scene(SceneConfig(str(out / "scene"), holdout=0, val_holdout=0))
     names = [name for name in loaded.train.names if name in given]
     found = loaded.train.c2w.double().numpy()[[loaded.train.names.index(name) for name in names]]
@@ -92,6 +93,7 @@ def measure(scene: Path, out: Path, most: int | None, options: dict[str, Any]) -
         "photos": len(given),
         "placed": len(names),
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(computed, 1),
         "kind": loaded.kind.value,
         "options": options,
         **compare(found, np.stack([given[name][1] for name in names])),

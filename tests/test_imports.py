@@ -53,7 +53,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "onnxscript": frozenset({"nelf.export.onnx"}),
     "onnxruntime": frozenset({"nelf.export.onnx", "nelf.runtimes.onnx"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
-    "pycolmap": frozenset({"nelf.data.colmap", "nelf.photos.sfm"}),
+    "pycolmap": frozenset({"nelf.photos.sfm"}),
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),
     "jinja2": frozenset({"nelf.evaluate.report"}),
     "numba": frozenset({"nelf.teacher"}),

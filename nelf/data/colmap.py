@@ -1,19 +1,18 @@
-"""COLMAP reconstructions, binary or text, read by pycolmap (the extra nelf[colmap])."""
+"""COLMAP reconstructions, binary or text."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from nelf.data.capture import Capture, Frame, Problem
-from nelf.data.colmap_files import check_complete
+from nelf.data.capture import Capture, Frame
+from nelf.data.colmap_files import ColmapCamera, read_cameras, read_images, read_points
 from nelf.data.config import SceneConfig
 from nelf.data.faults import Faults
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import find_image, pick_image_folder
 from nelf.errors import SceneError
 
-MODEL_FILES = ("cameras", "images", "points3D", "rigs", "frames")
+MODEL_FILES = ("cameras", "images", "points3D")
 SUFFIXES = (".bin", ".txt")
 FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse")
 # Where each model keeps focal x, focal y, center x, center y, and then k1 k2 p1 p2, in its parameters.
@@ -42,58 +41,43 @@ def detect_colmap(root: Path) -> bool:
 def load_colmap(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
     model = find_model(root)
     assert model is not None
-    reconstruction = _read(model, name)
+    suffix = ".bin" if (model / "images.bin").is_file() and (model / "cameras.bin").is_file() else ".txt"
+    try:
+        cameras, images = read_cameras(model / f"cameras{suffix}"), read_images(model / f"images{suffix}")
+        points = read_points(model / f"points3D{suffix}")
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise SceneError(
+            f"scene '{name}': cannot read {model} ({line}); a file may be cut short, write it again"
+        ) from error
     folder, downscale = pick_image_folder(root, config.downscale, name)
     frames = []
-    images = sorted((reconstruction.image(i) for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
     for image in images:
         where = f"scene '{name}': {model.relative_to(root)}: image {image.name}"
-        pose = image.cam_from_world
-        matrix = np.asarray((pose() if callable(pose) else pose).matrix(), dtype=np.float64)
-        rotation = matrix[:, :3].T
-        c2w = np.concatenate([rotation, -rotation @ matrix[:, 3:]], axis=1) * FLIP
+        rotation = image.world_to_camera[:, :3].T
+        c2w = np.concatenate([rotation, -rotation @ image.world_to_camera[:, 3:]], axis=1) * FLIP
         with faults.of_a_frame():
             path = find_image(folder, image.name, where)
             relative = None if path is None else folder.relative_to(root) / path
-            lens = _lens(reconstruction.camera(image.camera_id), where)
+            if image.camera not in cameras:
+                raise SceneError(f"{where} was taken by camera {image.camera}, which cameras{suffix} does not have")
+            lens = _lens(cameras[image.camera], where)
             frames.append(Frame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
-    points = np.array([point.xyz for point in reconstruction.points3D.values()], dtype=np.float64).reshape(-1, 3)
-    files = [model.relative_to(root) / (stem + suffix) for stem in MODEL_FILES for suffix in SUFFIXES]
+    files = [model.relative_to(root) / (stem + suffix) for stem in MODEL_FILES]
     files = [file for file in files if (root / file).is_file()]
-    capture = Capture("COLMAP", frames, downscale, files, points=points if len(points) >= 100 else None)
-    if reconstruction.num_images() > len(frames):
-        capture.problems.append(
-            Problem(f"COLMAP could not place {reconstruction.num_images() - len(frames)} photos", "they are not used")
-        )
-    return capture
+    points = points[np.isfinite(points).all(1)]
+    return Capture("COLMAP", frames, downscale, files, points=points if len(points) >= 100 else None)
 
 
-def _read(model: Path, name: str) -> Any:
-    try:
-        import pycolmap
-    except ImportError as error:
-        raise SceneError(
-            f"scene '{name}': COLMAP scenes need pycolmap; install it: pip install nelf[colmap]"
-        ) from error
-    try:
-        check_complete(model)
-        return pycolmap.Reconstruction(str(model))
-    except (ValueError, RuntimeError, IndexError, KeyError, OSError, MemoryError) as error:
-        line = str(error).strip().split("\n")[0]
-        raise SceneError(
-            f"scene '{name}': pycolmap cannot read {model} ({line}); a file may be cut short, write it again"
-        ) from error
-
-
-def _lens(camera: Any, where: str) -> Lens:
-    model = camera.model.name
+def _lens(camera: ColmapCamera, where: str) -> Lens:
+    model = camera.model
     if model not in MODELS:
         raise SceneError(
             f"{where} has camera model {model}; use one of {', '.join(MODELS)}, "
             "or undistort the photos with `colmap image_undistorter`"
         )
     (fx, fy, cx, cy), extra = MODELS[model]
-    values = [float(value) for value in camera.params]
+    values = camera.parameters
     k1, k2, p1, p2 = ([values[i] for i in extra] + [0.0] * 4)[:4]
     try:
         return check_lens(

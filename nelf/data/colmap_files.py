@@ -1,49 +1,189 @@
-"""Whether COLMAP's large binary files are whole.
+"""COLMAP's files, binary and text: cameras, registered images with their poses, reconstructed points.
 
-pycolmap believes the counts in them: cut short at the wrong place, a file of 100 bytes keeps it busy for minutes.
-Layout: https://colmap.github.io/format.html
+Layout: https://colmap.github.io/format.html. Read here and not by pycolmap, which believes the counts in a file: one
+byte wrong at the right place keeps it busy for minutes or fills the memory. Whatever else COLMAP writes (rigs, frames,
+two-dimensional points) is skipped. Every function raises ValueError with a reason.
 """
 
+import contextlib
+import math
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-POINT_HEAD = 43  # id u64, xyz 3 f64, rgb 3 u8, error f64
-POINT_TRACK = 8  # image u32, point u32
-IMAGE_HEAD = 64  # id u32, rotation 4 f64, translation 3 f64, camera u32
-IMAGE_POINT = 24  # xy 2 f64, point u64
+import numpy as np
 
-
-def check_complete(model: Path) -> None:
-    """Raise ValueError when images.bin or points3D.bin of the model's folder ends before its content does."""
-    for name, walk in (("images.bin", _images_end), ("points3D.bin", _points_end)):
-        path = model / name
-        if not path.is_file():
-            continue
-        data = path.read_bytes()
-        try:
-            whole = walk(data) <= len(data)
-        except (struct.error, ValueError):
-            whole = False
-        if not whole:
-            raise ValueError(f"{name} ends too early, after {len(data)} bytes")
-
-
-def _points_end(data: bytes) -> int:
-    """Where the last point ends. Reading a count behind the end raises struct.error."""
-    count, position = _count(data, 0), 8
-    for _ in range(count):
-        position += POINT_HEAD
-        position += 8 + POINT_TRACK * _count(data, position)
-    return position
+# Number in binary files -> name and count of parameters.
+CAMERA_MODELS: dict[int, tuple[str, int]] = {
+    0: ("SIMPLE_PINHOLE", 3),
+    1: ("PINHOLE", 4),
+    2: ("SIMPLE_RADIAL", 4),
+    3: ("RADIAL", 5),
+    4: ("OPENCV", 8),
+    5: ("OPENCV_FISHEYE", 8),
+    6: ("FULL_OPENCV", 12),
+    7: ("FOV", 5),
+    8: ("SIMPLE_RADIAL_FISHEYE", 4),
+    9: ("RADIAL_FISHEYE", 5),
+    10: ("THIN_PRISM_FISHEYE", 12),
+    11: ("RAD_TAN_THIN_PRISM_FISHEYE", 16),
+}
+PARAMETERS = dict(CAMERA_MODELS.values())
+IMAGE_POINT = 24  # bytes: xy 2 f64, point u64
+POINT_TRACK = 8  # bytes: image u32, point u32
+LONGEST_NAME = 4096
 
 
-def _images_end(data: bytes) -> int:
-    count, position = _count(data, 0), 8
-    for _ in range(count):
-        position = data.index(b"\0", position + IMAGE_HEAD) + 1  # the image's name
-        position += 8 + IMAGE_POINT * _count(data, position)
-    return position
+@dataclass(frozen=True)
+class ColmapCamera:
+    model: str
+    width: int
+    height: int
+    parameters: tuple[float, ...]
 
 
-def _count(data: bytes, position: int) -> int:
-    return int(struct.unpack_from("<Q", data, position)[0])
+@dataclass(frozen=True)
+class ColmapImage:
+    """world_to_camera: [3, 4], COLMAP's axes."""
+
+    name: str
+    camera: int
+    world_to_camera: np.ndarray
+
+
+def read_cameras(path: Path) -> dict[int, ColmapCamera]:
+    """Cameras by number."""
+    return dict(_cameras_of_bytes(path) if path.suffix == ".bin" else _cameras_of_text(path))
+
+
+def read_images(path: Path) -> list[ColmapImage]:
+    """Images in the order of their names."""
+    found = list(_images_of_bytes(path) if path.suffix == ".bin" else _images_of_text(path))
+    return sorted(found, key=lambda image: image.name)
+
+
+def read_points(path: Path) -> np.ndarray:
+    """[n, 3]; none where there is no file."""
+    if not path.is_file():
+        return np.zeros((0, 3))
+    found = list(_points_of_bytes(path) if path.suffix == ".bin" else _points_of_text(path))
+    return np.array(found, dtype=np.float64).reshape(-1, 3)
+
+
+class _Bytes:
+    """Reads a binary file from its begin; its end is where it says so, and not behind what it counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.data, self.position = path.name, path.read_bytes(), 0
+
+    def take(self, form: str) -> tuple[Any, ...]:
+        """The values at the present place, as `struct` reads them."""
+        size = struct.calcsize(form)
+        self.skip(size)
+        return struct.unpack_from(form, self.data, self.position - size)
+
+    def skip(self, size: int) -> None:
+        if size > len(self.data) - self.position:
+            raise ValueError(f"{self.name} ends too early, after {len(self.data)} bytes")
+        self.position += size
+
+    def text(self) -> str:
+        end = self.data.find(b"\0", self.position, self.position + LONGEST_NAME)
+        if end < 0:
+            raise ValueError(f"{self.name} holds a name without an end at byte {self.position}")
+        found, self.position = self.data[self.position : end], end + 1
+        return found.decode()  # a UnicodeDecodeError is a ValueError
+
+
+def _cameras_of_bytes(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
+    data = _Bytes(path)
+    for _ in range(data.take("<Q")[0]):
+        number, model, width, height = data.take("<IiQQ")
+        if model not in CAMERA_MODELS:
+            raise ValueError(f"{path.name} has a camera of the unknown model {model}")
+        name, count = CAMERA_MODELS[model]
+        yield number, ColmapCamera(name, width, height, data.take(f"<{count}d"))
+
+
+def _images_of_bytes(path: Path) -> Iterator[ColmapImage]:
+    data = _Bytes(path)
+    for _ in range(data.take("<Q")[0]):
+        _, *pose, camera = data.take("<I7dI")
+        name = data.text()
+        data.skip(IMAGE_POINT * data.take("<Q")[0])
+        yield ColmapImage(name, camera, _pose(pose, path.name, name))
+
+
+def _points_of_bytes(path: Path) -> Iterator[tuple[float, ...]]:
+    data = _Bytes(path)
+    for _ in range(data.take("<Q")[0]):
+        _, *values, length = data.take("<Q3d3BdQ")
+        data.skip(POINT_TRACK * length)
+        yield tuple(values[:3])
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The words of each line that is no comment; an empty line has none."""
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            yield line.split()
+
+
+@contextlib.contextmanager
+def _reading(path: Path, words: list[str]) -> Iterator[None]:
+    """Say where numbers are missing or none."""
+    try:
+        yield
+    except (IndexError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path.name}: the line that begins {' '.join(words)[:40]!r} is damaged ({error})") from None
+
+
+def _cameras_of_text(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
+    for words in _rows(path):
+        if words:
+            with _reading(path, words):
+                number, model, width, height = int(words[0]), words[1], int(words[2]), int(words[3])
+                parameters = tuple(float(word) for word in words[4:])
+                if len(parameters) != PARAMETERS.get(model, len(parameters)):
+                    raise ValueError(f"{len(parameters)} parameters for a {model} camera")
+            yield number, ColmapCamera(model, width, height, parameters)
+
+
+def _images_of_text(path: Path) -> Iterator[ColmapImage]:
+    """Two lines an image: the second has its two-dimensional points, and may be empty."""
+    rows = _rows(path)
+    for words in rows:
+        if words:
+            with _reading(path, words):
+                pose, camera, name = [float(word) for word in words[1:8]], int(words[8]), " ".join(words[9:])
+                if not name:
+                    raise ValueError("no name")
+            yield ColmapImage(name, camera, _pose(pose, path.name, name))
+            next(rows, None)
+
+
+def _points_of_text(path: Path) -> Iterator[tuple[float, ...]]:
+    for words in _rows(path):
+        if words:
+            with _reading(path, words):
+                point = float(words[1]), float(words[2]), float(words[3])
+            yield point
+
+
+def _pose(values: list[float], file: str, name: str) -> np.ndarray:
+    """World to camera [3, 4] of qw qx qy qz tx ty tz."""
+    if len(values) != 7:
+        raise ValueError(f"{file}: image {name} has {len(values)} numbers for its pose; 7 are needed")
+    length = math.hypot(*values[:4])
+    if not 1e-6 < length < 1e6:
+        raise ValueError(f"{file}: image {name} has a quaternion of length {length:g}; it must be 1")
+    w, x, y, z = (value / length for value in values[:4])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), values[4]],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), values[5]],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), values[6]],
+        ]
+    )

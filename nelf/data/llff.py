@@ -54,9 +54,11 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Cap
 
 def _read_rows(path: Path, name: str) -> np.ndarray:
     try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise SceneError(f"scene '{name}': {FILE} cannot be read ({error}); it may be cut short") from error
+        # Mapped, not loaded: a head that claims more than the file holds is refused before memory is asked for.
+        rows = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (OSError, ValueError, EOFError, OverflowError, TypeError, MemoryError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise SceneError(f"scene '{name}': {FILE} cannot be read ({line}); it may be cut short") from error
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or rows.dtype.kind != "f":
         shape = getattr(rows, "shape", type(rows).__name__)
         raise SceneError(f"scene '{name}': {FILE} holds {shape}; it must hold floats of shape [views, 17]")

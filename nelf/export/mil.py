@@ -102,9 +102,13 @@ def type_name(dtype: Any) -> str:
 
 
 def _model_file(package: Path) -> Path:
-    """The program's file, as the package's manifest names it."""
+    """The program's file, as the package's manifest names it. Raises ExportError where that is outside the package."""
     manifest = json.loads((package / "Manifest.json").read_text())
-    return package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    data = package / "Data"
+    file = data / str(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
+    if not file.resolve().is_relative_to(data.resolve()):
+        raise ExportError(f"{package.name} names the program {str(file)!r}, which is outside of it; do not use it")
+    return file
 
 
 def is_constant(op: Any) -> bool:

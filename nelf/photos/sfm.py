@@ -89,12 +89,14 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
     options.use_gpu, options.num_threads = False, _threads()
     options.max_image_size = config.feature_size
     options.sift.max_num_features = config.features
-    there = _with_features(database, pycolmap)
+    there, camera = _with_features(database, pycolmap)
     files = [photo.file for photo in prepared.photos if photo.file not in there]
     with ProgressLine("photos: features", len(files), "photos") as line:
         for first in range(0, len(files), PHOTOS_AT_ONCE):
             ask()
             some = files[first : first + PHOTOS_AT_ONCE]
+            if camera is not None:  # else each call would make a camera of its own
+                reader.existing_camera_id = camera
             pycolmap.extract_features(
                 str(database),
                 str(pictures),
@@ -104,16 +106,18 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
                 extraction_options=options,
                 device=pycolmap.Device.cpu,
             )
+            _, camera = _with_features(database, pycolmap)
             line.update(first + len(some))
 
 
-def _with_features(database: Path, pycolmap: Any) -> set[str]:
-    """Files whose features the database has."""
+def _with_features(database: Path, pycolmap: Any) -> tuple[set[str], int | None]:
+    """Files whose features the database has, and the one camera that took them."""
     if not database.is_file():
-        return set()
+        return set(), None
     opened = pycolmap.Database.open(str(database))
     try:
-        return {image.name for image in opened.read_all_images() if opened.exists_descriptors(image.image_id)}
+        files = {image.name for image in opened.read_all_images() if opened.exists_descriptors(image.image_id)}
+        return files, min((camera.camera_id for camera in opened.read_all_cameras()), default=None)
     finally:
         opened.close()
 
@@ -226,6 +230,7 @@ def _solution(model: Any, others: list[int], prepared: Prepared) -> Solution:
         if len(seen) >= SHORTEST_TRACK and point.error <= LONGEST_TRACK_ERROR:
             points.append(point.xyz)
             angles.append(widest_angle(np.stack([where[i] for i in seen]) - point.xyz))
+    assert len({image.camera_id for image in images}) == 1
     camera = model.camera(images[0].camera_id)
     fx, fy, cx, cy = camera.focal_length_x, camera.focal_length_y, camera.principal_point_x, camera.principal_point_y
     extra = [float(camera.params[i]) for i in camera.extra_params_idxs()]

@@ -1,6 +1,5 @@
 """Bad scenes: one line that names the scene, the place, what is allowed and what to do."""
 
-import builtins
 import json
 import math
 from collections.abc import Callable
@@ -239,7 +238,7 @@ def test_bad_llff(tmp_path: Path) -> None:
     assert "row 2 (image002.png) has focal length fl_x = 0" in refusal(room)
 
 
-def test_bad_colmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_colmap(tmp_path: Path) -> None:
     fisheye = make_colmap_scene(tmp_path / "fish", model="OPENCV_FISHEYE", distortion=(0.0,) * 4)
     assert "has camera model OPENCV_FISHEYE; use one of SIMPLE_PINHOLE, PINHOLE" in refusal(fisheye)
     room = make_colmap_scene(tmp_path / "room")
@@ -255,15 +254,32 @@ def test_bad_colmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images.unlink()
     assert "no known format" in refusal(room)
 
-    plain_import = builtins.__import__
 
-    def without_pycolmap(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "pycolmap":
-            raise ImportError(name)
-        return plain_import(name, *arguments, **options)
+@pytest.mark.parametrize("file", ["cameras", "images", "points3D"])
+@pytest.mark.parametrize("count", [2**32, 2**63, 2**64 - 1])
+def test_colmap_counts_that_no_file_can_hold(tmp_path: Path, file: str, count: int) -> None:
+    """pycolmap, which believes them, is busy for minutes."""
+    room = make_colmap_scene(tmp_path / "room", views=4)
+    path = room / f"sparse/0/{file}.bin"
+    path.write_bytes(count.to_bytes(8, "little") + path.read_bytes()[8:])
+    assert f"{file}.bin " in refusal(room)
 
-    monkeypatch.setattr(builtins, "__import__", without_pycolmap)
-    assert "pip install nelf[colmap]" in refusal(fisheye)
+
+@pytest.mark.parametrize(
+    ("file", "line", "expected"),
+    [
+        ("cameras", "1 PINHOLE 24", "cameras.txt: the line that begins '1 PINHOLE 24' is damaged"),
+        ("cameras", "1 PINHOLE 24 16 20", "(1 parameters for a PINHOLE camera)"),
+        ("images", "1 1 0 0 0 0 0", "images.txt: the line that begins '1 1 0 0 0 0 0' is damaged"),
+        ("images", "1 0 0 0 0 0 0 0 1 photo_000.png", "has a quaternion of length 0; it must be 1"),
+        ("images", "1 1 0 0 0 0 0 0 9 photo_000.png", "was taken by camera 9, which cameras.txt does not have"),
+        ("points3D", "1 2.0 up 3.0", "points3D.txt: the line that begins '1 2.0 up 3.0' is damaged"),
+    ],
+)
+def test_bad_colmap_text(tmp_path: Path, file: str, line: str, expected: str) -> None:
+    room = make_colmap_scene(tmp_path / "room", views=4, text=True)
+    (room / f"sparse/0/{file}.txt").write_text(f"# a comment\n{line}\n\n")
+    assert expected in refusal(room)
 
 
 def test_bad_polycam(tmp_path: Path) -> None:

@@ -1,0 +1,204 @@
+"""Files changed for the worse: bytes by a random generator, JSON and arrays by hypothesis."""
+
+import json
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+HOSTILE_NUMBERS = (0, -1, 1, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**64, 10**400)
+HOSTILE_FLOATS = (0.0, -0.0, 1e-320, 1e308, -1e308, 1e-9, 1e9, 1e200, float("inf"), float("-inf"), float("nan"))
+HOSTILE_TEXTS = (
+    "", ".", "..", "../../../etc/passwd", "/etc/passwd", "/dev/zero", "/dev/stdin", "C:\\x", "\0", "a" * 5000, "\ud83e",
+    "images/../../x", "%s%n", "${oc.env:HOME}", "file:///etc/passwd", "\n\n", "NaN", "\u202e", "con", "~", "~root/x",
+)  # fmt: skip
+
+Mutation = Callable[[Path], None]
+"""Changes one file in place."""
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from(HOSTILE_NUMBERS),
+    st.integers(),
+    st.sampled_from(HOSTILE_FLOATS),
+    st.floats(),
+    st.sampled_from(HOSTILE_TEXTS),
+    st.text(max_size=20),
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+)
+
+
+@st.composite
+def json_edits(draw: Any) -> Mutation:
+    """One to four edits of a JSON tree: a value replaced, removed, repeated, or put deep into lists."""
+    edits = draw(
+        st.lists(
+            st.tuples(
+                st.lists(st.integers(0, 10**6), min_size=1, max_size=8),
+                st.sampled_from(["replace", "replace", "replace", "remove", "repeat", "deepen", "scale"]),
+                values,
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+
+    def mutate(path: Path) -> None:
+        content = json.loads(path.read_text())
+        for way, action, value in edits:
+            content = _edit(content, way, action, value)
+        path.write_text(json.dumps(content), errors="surrogatepass")
+
+    return mutate
+
+
+def _edit(tree: Any, way: list[int], action: str, value: Any) -> Any:
+    """The tree with the node at `way` (a choice at each level) changed."""
+    keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
+    if not keys or not way or (len(way) == 1 and action == "replace" and not keys):
+        if action == "scale" and isinstance(tree, (int, float)) and not isinstance(tree, bool):
+            return tree * 10.0 ** (len(str(value)) % 40 - 20)
+        return value if action != "deepen" else _deep(tree)
+    key = keys[way[0] % len(keys)]
+    if action == "remove" and len(way) == 1:
+        del tree[key]
+    elif action == "repeat" and isinstance(tree, list) and len(way) == 1:
+        tree *= 2
+    else:
+        tree[key] = _edit(tree[key], way[1:], action, value)
+    return tree
+
+
+def _deep(value: Any) -> Any:
+    for _ in range(500):
+        value = [value]
+    return value
+
+
+def change_bytes(path: Path, rng: random.Random) -> None:
+    """One to six random changes: bits, interesting integers, chunks removed, doubled, swapped or zeroed, an end."""
+    data = bytearray(path.read_bytes())
+    for _ in range(rng.choice([1, 1, 1, 2, 3, 6])):
+        if not data:
+            break
+        at, length = _place(data, rng), rng.choice([1, 2, 4, 8, 16, 64, 1024])
+        kind = rng.randrange(9)
+        if kind == 0:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[at] = rng.choice([0, 1, 127, 128, 255, ord("{"), ord("-"), ord("9"), ord("/"), ord(".")])
+        elif kind in (2, 3):
+            width = rng.choice([1, 2, 4, 8])
+            number = rng.choice(HOSTILE_NUMBERS[:-1]) % 256**width
+            data[at : at + width] = number.to_bytes(width, rng.choice(["little", "big"]))
+        elif kind == 4:
+            del data[at : at + length]
+        elif kind == 5:
+            data[at:at] = data[at : at + length] * rng.choice([1, 2, 50])
+        elif kind == 6:
+            data[at : at + length] = rng.randbytes(length)
+        elif kind == 7:
+            data[at : at + 4] = struct.pack(
+                "<f", rng.choice(HOSTILE_FLOATS[:5] + HOSTILE_FLOATS[8:]) if at % 2 else 1e30
+            )
+        else:
+            del data[at:]
+    path.write_bytes(data)
+
+
+def _place(data: bytearray, rng: random.Random) -> int:
+    """Heads matter more than what follows: half of the places are in the first 256 bytes."""
+    return rng.randrange(min(len(data), 256)) if rng.random() < 0.5 else rng.randrange(len(data))
+
+
+def png(width: int, height: int, depth: int, color: int, content: bytes) -> bytes:
+    """A PNG whose head says anything: with few bytes behind it, a decompression bomb."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+
+
+@st.composite
+def bombs(draw: Any) -> Mutation:
+    """A picture whose head claims any size."""
+    side = st.one_of(st.integers(0, 300), st.sampled_from([4096, 16384, 65535, 2**31 - 1, 2**32 - 1]))
+    width, height = draw(side), draw(side)
+    depth, color = draw(st.sampled_from([1, 2, 4, 8, 16])), draw(st.sampled_from([0, 2, 3, 4, 6]))
+    zeros = zlib.compress(bytes(draw(st.sampled_from([0, 100, 10**6, 3 * 10**7]))))
+    return lambda path: _write(path, png(width, height, depth, color, zeros))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+@st.composite
+def arrays(draw: Any) -> Mutation:
+    """A .npy file whose head claims any shape and type."""
+    side = st.one_of(st.integers(0, 40), st.sampled_from([17, 12, 10**6, 10**12, -1, 2**63]))
+    shape = tuple(draw(st.lists(side, max_size=4)))
+    kind = draw(st.sampled_from(["<f8", "<f4", ">f8", "<i4", "|O", "|S9", "<U5", "<c16", "|b1", "<f2", "x", "<M8[s]"]))
+    head = f"{{'descr': {kind!r}, 'fortran_order': {draw(st.booleans())}, 'shape': {shape}, }}"
+    body = draw(st.binary(max_size=64)) + draw(st.sampled_from([b"", bytes(12 * 17 * 8), b"\xff" * (12 * 17 * 8)]))
+    version = draw(st.sampled_from([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"]))
+    size = struct.pack("<H" if version[0] == 1 else "<I", len(head) + 1)
+    return lambda path: _write(path, b"\x93NUMPY" + version + size + head.encode() + b"\n" + body)
+
+
+@st.composite
+def safetensors_heads(draw: Any) -> Mutation:
+    """A safetensors file with its JSON head edited; the JSON that nelf keeps in it, too."""
+    edit, inner = draw(json_edits()), draw(st.booleans())
+
+    def mutate(path: Path) -> None:
+        data = path.read_bytes()
+        (length,) = struct.unpack("<Q", data[:8])
+        head, beside = json.loads(data[8 : 8 + length]), path.with_suffix(".head")
+        beside.write_text(head["__metadata__"]["nelf"] if inner else json.dumps(head))
+        edit(beside)
+        text = beside.read_text(errors="surrogatepass")
+        beside.unlink()
+        if inner:
+            head["__metadata__"]["nelf"] = text
+            text = json.dumps(head)
+        encoded = text.encode(errors="surrogatepass")
+        path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + data[8 + length :])
+
+    return mutate
+
+
+KEYS = (
+    "scene.path", "scene.near", "scene.up", "scene.kind", "scene.downscale", "train.steps", "train.minutes", "student",
+    "student.width", "distill.views", "distill.external", "export.targets", "eval.video_seconds", "device.threads",
+    "name",
+    "runs", "teacher", "teacher.minutes", "experiment", "photos.size", "hydra.run.dir", "hydra.searchpath", "kind", "",
+)  # fmt: skip
+WORDS = (
+    "null", "true", "nan", "inf", "-1", "0", "1e999", "[]", "[1,2", "{a:1}", "${scene.path}", "${oc.env:PATH}", "???",
+    "${now:%Y}", "s,m", "range(1,9)", "glob(*)", "'", '"', "\\", "../x", "m@x", "choice(a,b)", "\n", "=", ":", "[[[[[",
+    "${", "${a", "${nothing}", "${.}", "_target_", "os.system", "10000000000000000000000", "0x10", "1_000",
+)  # fmt: skip
+
+
+@st.composite
+def overrides(draw: Any) -> list[str]:
+    """One to three things that a user may write behind `nelf run SCENE`."""
+    value = st.one_of(
+        st.sampled_from(WORDS), st.text(max_size=12), st.lists(st.sampled_from(WORDS), max_size=4).map("".join)
+    )
+    head = st.tuples(
+        st.sampled_from(["", "", "", "+", "++", "~"]), st.one_of(st.sampled_from(KEYS), st.text(max_size=8))
+    )
+    one = st.tuples(head, st.sampled_from(["=", "=", "=", "", "=="]), value).map(lambda o: "".join((*o[0], o[1], o[2])))
+    found: list[str] = draw(st.lists(one, min_size=1, max_size=3))
+    return found
