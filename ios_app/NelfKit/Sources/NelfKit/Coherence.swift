@@ -1,0 +1,76 @@
+import Foundation
+
+/// What the schema cannot say of a manifest: whether its numbers fit together.
+extension Manifest {
+    /// Of a length: directions are stored in single precision.
+    private static let unitTolerance = 1e-3
+    private static let rigidTolerance = 1e-2
+
+    func checkCoherence() throws {
+        try checkShapes()
+        try checkDirections()
+        try checkRotations()
+        try checkRanges()
+    }
+
+    private func checkShapes() throws {
+        let expected = [1, image.height, image.width, image.channels]
+        if model.input.shape != [1, 3, 4] {
+            throw Refusal(.shapeMismatch, "The model takes \(model.input.shape), not a pose")
+        }
+        if model.output.shape != expected {
+            throw Refusal(.shapeMismatch, "The model gives \(model.output.shape), not \(expected)")
+        }
+        if (image.alpha == "premultiplied") != image.hasAlpha {
+            throw Refusal(.shapeMismatch, "Alpha is \(image.alpha) with \(image.channels) channels")
+        }
+    }
+
+    private func checkDirections() throws {
+        var directions = [("camera.up", camera.up)]
+        if case .shell(let shell) = region {
+            directions += [("region.up", shell.up), ("region.azimuth_zero", shell.azimuthZero)]
+        }
+        for (name, direction) in directions where abs(direction.length - 1) > Self.unitTolerance {
+            throw Refusal(.directionNotUnit, "\(name) has not length 1")
+        }
+        if case .shell(let shell) = region, abs(shell.up.dot(shell.azimuthZero)) > Self.unitTolerance {
+            throw Refusal(.directionNotUnit, "region.azimuth_zero is not at right angles to region.up")
+        }
+    }
+
+    private func checkRotations() throws {
+        guard case .box(let box) = region else { return }
+        for pose in [box.reference] + (box.covered?.cameras ?? []) where !pose.isRigid(within: Self.rigidTolerance) {
+            throw Refusal(.rotationInvalid, "A pose of the region is not rigid")
+        }
+    }
+
+    private func checkRanges() throws {
+        if camera.near >= camera.far { throw Refusal(.rangeEmpty, "The near depth is not before the far one") }
+        let ranges: [Range]
+        switch region {
+        case .shell(let shell): ranges = [shell.radius, shell.elevation]
+        case .box(let box):
+            ranges = [
+                Range(low: box.low.x, high: box.high.x), Range(low: box.low.y, high: box.high.y),
+                Range(low: box.low.z, high: box.high.z),
+            ]
+        }
+        for range in ranges where range.low > range.high {
+            throw Refusal(.rangeEmpty, "The region has a range from \(range.low) to \(range.high)")
+        }
+    }
+}
+
+extension Pose {
+    /// Whether the rotation is one: orthonormal rows to within `tolerance`, right-handed.
+    func isRigid(within tolerance: Double) -> Bool {
+        let values = rows
+        let axes = (0..<3).map { Vector(values, from: 4 * $0) }
+        for (i, a) in axes.enumerated() {
+            for (j, b) in axes.enumerated() where !(abs(a.dot(b) - (i == j ? 1 : 0)) < tolerance) { return false }
+        }
+        return axes[0].cross(axes[1]).dot(axes[2]) > 0
+    }
+}

@@ -1,0 +1,57 @@
+import Foundation
+
+/// A held-out pose, and the file of the image that PyTorch gives for it.
+public struct GoldenView: Sendable {
+    public let name: String
+    public let c2w: Pose
+    public let image: URL
+}
+
+/// How far an image is from its golden one: PSNR in dB with peak 1, and the largest error of any value.
+public struct Difference: Equatable, Sendable {
+    /// What a golden view must reach. Less than the export's own limit, which our interpreter met: the Neural Engine
+    /// computes in half precision. A wrong pose, layout or colour stays far below it.
+    public static let required = 40.0
+    /// PSNR of images that agree exactly, or nearly.
+    static let exact = 150.0
+
+    public let psnr, largest: Double
+
+    public var passed: Bool { psnr >= Self.required }
+
+    /// `image` (height, width, channels; 0 to 1) against `golden` (the same in 8 bits). NaN counts as the worst.
+    public init(_ image: UnsafeBufferPointer<Float>, _ golden: [UInt8]) {
+        precondition(image.count == golden.count)
+        var squares = 0.0
+        var largest = 0.0
+        for (value, reference) in zip(image, golden) {
+            let error = value.isFinite ? abs(Double(value) - Double(reference) / 255) : 1
+            squares += error * error
+            largest = max(largest, error)
+        }
+        let mean = squares / Double(max(golden.count, 1))
+        psnr = mean == 0 ? Self.exact : min(Self.exact, -10 * log10(mean))
+        self.largest = largest
+    }
+}
+
+extension SceneBundle {
+    /// The golden views that the bundle carries; their images are for the app to decode. Throws a `Refusal`.
+    public func goldenViews() throws -> [GoldenView] {
+        do {
+            let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"].items()
+            if views.isEmpty { throw Field.Fault(path: manifest.golden, what: "no views") }
+            return try views.map { view in
+                let rows = try view["c2w"].items().map { try $0.numbers(4) }
+                if rows.count != 3 { throw Field.Fault(path: view.path, what: "no pose of 3 rows of 4") }
+                return GoldenView(
+                    name: try view["name"].text(), c2w: Pose(rows: rows.flatMap { $0 }),
+                    image: try url(of: view["image"].text()))
+            }
+        } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw Refusal(.manifestUnreadable, "The golden poses cannot be read: \(error)")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Metal
+import MetalKit
+import NelfKit
+import simd
+
+/// Presents the model's image: over a colour, or over the phone's camera.
+@MainActor
+final class FrameRenderer {
+    /// The same as in Shaders.metal.
+    private struct Uniforms {
+        var width, height, channels: UInt32
+        var unused: UInt32 = 0
+        var corners: SIMD4<Float>
+    }
+
+    let device: any MTLDevice
+
+    private let commands: any MTLCommandQueue
+    private let image: any MTLRenderPipelineState
+    private let camera: any MTLRenderPipelineState
+
+    init(_ format: MTLPixelFormat) throws {
+        guard let device = MTLCreateSystemDefaultDevice(), let commands = device.makeCommandQueue(),
+            let library = device.makeDefaultLibrary()
+        else { throw ModelError("This device has no Metal, which the viewer draws with") }
+        self.device = device
+        self.commands = commands
+        image = try Self.pipeline(library, format, "image", blended: true)
+        camera = try Self.pipeline(library, format, "camera", blended: false)
+    }
+
+    private static func pipeline(
+        _ library: any MTLLibrary, _ format: MTLPixelFormat, _ name: String, blended: Bool
+    ) throws -> any MTLRenderPipelineState {
+        let descriptor = MTLRenderPipelineDescriptor()
+        descriptor.vertexFunction = library.makeFunction(name: "\(name)Vertex")
+        descriptor.fragmentFunction = library.makeFunction(name: "\(name)Fragment")
+        guard let target = descriptor.colorAttachments[0] else { throw ModelError("Metal has no colour attachment") }
+        target.pixelFormat = format
+        target.isBlendingEnabled = blended  // colour comes premultiplied
+        target.sourceRGBBlendFactor = .one
+        target.destinationRGBBlendFactor = .oneMinusSourceAlpha
+        target.sourceAlphaBlendFactor = .one
+        target.destinationAlphaBlendFactor = .oneMinusSourceAlpha
+        return try library.device.makeRenderPipelineState(descriptor: descriptor)
+    }
+
+    /// Draws the newest image of `buffers` at `corners` (left, bottom, right, top in clip space); returns whether there
+    /// was one. The buffer stays borrowed until the GPU is through with it.
+    @discardableResult
+    func draw(
+        _ buffers: FrameBuffers<ImageBuffer>, _ info: ImageInfo, at corners: SIMD4<Float>, behind: CameraPicture? = nil,
+        in view: MTKView
+    ) -> Bool {
+        guard let pass = view.currentRenderPassDescriptor, let drawable = view.currentDrawable,
+            let buffer = commands.makeCommandBuffer(), let encoder = buffer.makeRenderCommandEncoder(descriptor: pass)
+        else { return false }
+        if let behind { draw(behind, encoder) }
+        let slot = buffers.borrow()
+        if let slot {
+            var uniforms = Uniforms(
+                width: UInt32(info.width), height: UInt32(info.height), channels: UInt32(info.channels), corners: corners)
+            encoder.setRenderPipelineState(image)
+            encoder.setVertexBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
+            encoder.setFragmentBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
+            encoder.setFragmentBuffer(buffers[slot].metal, offset: 0, index: 1)
+            encoder.drawPrimitives(type: .triangleStrip, vertexStart: 0, vertexCount: 4)
+        }
+        encoder.endEncoding()
+        buffer.addCompletedHandler { _ in
+            if let slot { buffers.release(slot) }
+            withExtendedLifetime(behind) {}
+        }
+        buffer.present(drawable)
+        buffer.commit()
+        return slot != nil
+    }
+
+    private func draw(_ picture: CameraPicture, _ encoder: any MTLRenderCommandEncoder) {
+        var matrix = picture.matrix
+        encoder.setRenderPipelineState(camera)
+        encoder.setVertexBytes(&matrix, length: MemoryLayout<simd_float3x3>.stride, index: 0)
+        encoder.setFragmentTexture(picture.luma, index: 0)
+        encoder.setFragmentTexture(picture.chroma, index: 1)
+        encoder.drawPrimitives(type: .triangleStrip, vertexStart: 0, vertexCount: 4)
+    }
+
+    /// The largest rectangle of the image's proportions in the middle of a view.
+    static func fitted(_ info: ImageInfo, _ width: Double, _ height: Double) -> SIMD4<Float> {
+        let scale = min(width / Double(info.width), height / Double(info.height))
+        let x = Float(scale * Double(info.width) / width)
+        let y = Float(scale * Double(info.height) / height)
+        return SIMD4(-x, -y, x, y)
+    }
+}
+
+/// One frame of the phone's camera as textures, without a copy. The references keep it alive while it is drawn.
+struct CameraPicture {
+    let luma, chroma: any MTLTexture
+    /// From a place in the view to one in the camera's image, both 0 to 1, y downwards.
+    let matrix: simd_float3x3
+    let owner: AnyObject
+}

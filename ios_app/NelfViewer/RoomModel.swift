@@ -1,0 +1,137 @@
+import ARKit
+import MetalKit
+import NelfKit
+import UIKit
+import simd
+
+/// ARKit's camera as the scene's camera.
+@MainActor
+final class RoomModel: NSObject, ObservableObject {
+    /// Metres before the phone at which the object is put.
+    private static let distance = 0.6
+    /// Degrees from the photographed directions beyond which the hint asks to move.
+    private static let farOff = 15.0
+
+    @Published private(set) var hint: String?
+
+    private let model: ViewerModel
+    private let session = ARSession()
+    private var placement: ARPlacement?
+    private var textures: CVMetalTextureCache?
+
+    init(_ model: ViewerModel) { self.model = model }
+
+    func start(_ view: MTKView) {
+        guard let renderer = model.renderer else { return }
+        view.device = renderer.device
+        view.colorPixelFormat = .bgra8Unorm
+        view.delegate = self
+        CVMetalTextureCacheCreate(kCFAllocatorDefault, nil, renderer.device, nil, &textures)
+        session.delegate = self
+        session.run(ARWorldTrackingConfiguration())
+        hint = "Point the phone at a free place, then put the object there"
+    }
+
+    func stop() { session.pause() }
+
+    /// Puts the object before the phone.
+    func place() {
+        guard let frame = session.currentFrame else { return }
+        placement = ARPlacement(
+            model.manifest, start: model.start, before: Pose(frame.camera, orientation), distance: Self.distance)
+        hint = nil
+    }
+
+    private var orientation: UIInterfaceOrientation {
+        let scenes = UIApplication.shared.connectedScenes.compactMap { $0 as? UIWindowScene }
+        return scenes.first?.interfaceOrientation ?? .portrait
+    }
+
+    private func texture(_ buffer: CVPixelBuffer, plane: Int, _ format: MTLPixelFormat) -> (any MTLTexture, AnyObject)? {
+        guard let textures else { return nil }
+        var made: CVMetalTexture?
+        CVMetalTextureCacheCreateTextureFromImage(
+            kCFAllocatorDefault, textures, buffer, nil, format, CVPixelBufferGetWidthOfPlane(buffer, plane),
+            CVPixelBufferGetHeightOfPlane(buffer, plane), plane, &made)
+        guard let made, let texture = CVMetalTextureGetTexture(made) else { return nil }
+        return (texture, made)
+    }
+
+    private func picture(_ frame: ARFrame, _ size: CGSize) -> CameraPicture? {
+        guard let luma = texture(frame.capturedImage, plane: 0, .r8Unorm),
+            let chroma = texture(frame.capturedImage, plane: 1, .rg8Unorm)
+        else { return nil }
+        let toView = frame.displayTransform(for: orientation, viewportSize: size)
+        let matrix = simd_float3x3(toView.inverted())
+        return CameraPicture(luma: luma.0, chroma: chroma.0, matrix: matrix, owner: [luma.1, chroma.1] as NSArray)
+    }
+
+    private func draw(_ frame: ARFrame, in view: MTKView) {
+        guard let loop = model.loop, let renderer = model.renderer else { return }
+        let size = view.drawableSize
+        let behind = picture(frame, size)
+        let seen = placement?.view(from: Pose(frame.camera, orientation))
+        if let seen { loop.request(seen.c2w) }
+        let projection = frame.camera.projectionMatrix(for: orientation, viewportSize: size, zNear: 0.01, zFar: 100)
+        let corners = seen.map { Self.corners(of: model.manifest, $0, projection) }
+        renderer.draw(
+            loop.buffers, model.manifest.image, at: corners ?? SIMD4(repeating: 2), behind: behind, in: view)
+        guard placement != nil else { return }
+        let far = (seen?.degreesOff ?? 90) > Self.farOff
+        hint = far ? "The scene was not photographed from here; go back towards where it was" : nil
+    }
+
+    /// The rectangle, in clip space, that the model's image covers: each of its pixels is a direction, which the phone's
+    /// projection takes to the screen.
+    static func corners(of manifest: Manifest, _ seen: ARPlacement.View, _ projection: simd_float4x4) -> SIMD4<Float> {
+        let lens = manifest.camera.intrinsics
+        let (width, height) = (Double(manifest.image.width), Double(manifest.image.height))
+        let horizontal = [-lens[2] / lens[0], (width - lens[2]) / lens[0]]
+        let vertical = [(lens[3] - height) / lens[1], lens[3] / lens[1]]
+        let x = horizontal.map { Float(seen.focus.x + seen.scale * ($0 - seen.focus.x)) }
+        let y = vertical.map { Float(seen.focus.y + seen.scale * ($0 - seen.focus.y)) }
+        let (sx, sy) = (projection.columns.0.x, projection.columns.1.y)
+        let (ox, oy) = (projection.columns.2.x, projection.columns.2.y)
+        return SIMD4(sx * x[0] - ox, sy * y[0] - oy, sx * x[1] - ox, sy * y[1] - oy)
+    }
+}
+
+extension RoomModel: MTKViewDelegate {
+    func mtkView(_ view: MTKView, drawableSizeWillChange size: CGSize) {}
+
+    func draw(in view: MTKView) {
+        if let frame = session.currentFrame { draw(frame, in: view) }
+    }
+}
+
+extension RoomModel: ARSessionDelegate {
+    nonisolated func session(_ session: ARSession, didFailWithError error: any Error) {
+        let text = error.localizedDescription
+        Task { @MainActor in hint = text }
+    }
+}
+
+extension Pose {
+    /// ARKit's camera, upright in the interface's orientation.
+    init(_ camera: ARCamera, _ orientation: UIInterfaceOrientation) {
+        let matrix = camera.viewMatrix(for: orientation).inverse
+        self.init(
+            right: Vector(matrix.columns.0), up: Vector(matrix.columns.1), back: Vector(matrix.columns.2),
+            eye: Vector(matrix.columns.3))
+    }
+}
+
+extension Vector {
+    init(_ column: SIMD4<Float>) {
+        self.init(Double(column.x), Double(column.y), Double(column.z))
+    }
+}
+
+extension simd_float3x3 {
+    /// An affine transform of the plane.
+    init(_ transform: CGAffineTransform) {
+        self.init(
+            SIMD3(Float(transform.a), Float(transform.b), 0), SIMD3(Float(transform.c), Float(transform.d), 0),
+            SIMD3(Float(transform.tx), Float(transform.ty), 1))
+    }
+}
