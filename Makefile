@@ -11,7 +11,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types unit wheel clean
+.PHONY: help venv demo test lint format types unit web webtest webspeed wheel clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -19,7 +19,7 @@ help:  ## This list
 demo: venv  ## The whole way on the embedded scene: photos to verified bundles and a report
 	$(BIN)/nelf demo $(ARGS)
 
-test: lint types unit  ## Everything that CI runs: lint, types, tests
+test: lint types webtest unit  ## Everything that CI runs: lint, types, tests
 
 lint: venv  ## Style and formatting (ruff)
 	$(BIN)/ruff check .
@@ -35,11 +35,20 @@ types: venv  ## Type check (mypy)
 unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
 	$(BIN)/python -m pytest $(ARGS)
 
+web: venv  ## Build the web viewer into nelf/view/assets (needs Node.js 20 or later with npm)
+	$(BIN)/python -m tools.web build
+
+webtest: venv  ## Check the web viewer in Chromium
+	$(BIN)/python -m tools.web check
+
+webspeed: venv  ## Measure the web viewer, on a machine that does nothing else
+	$(BIN)/python -m tools.web speed
+
 wheel: venv  ## Build dist/nelf-VERSION-py3-none-any.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove .venv, caches and built packages; runs/ stays
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build nelf/view/assets web_app/node_modules .pytest_cache .mypy_cache .ruff_cache
 	find nelf tests datasets -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv: $(INSTALLED)  ## Make .venv and install nelf in it, editable, with what development needs

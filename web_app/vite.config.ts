@@ -19,17 +19,21 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: "unit", root, include: ["tests/**/*.test.ts"], environment: "node" } },
-      {
-        test: {
-          name: "browser",
-          root,
-          include: ["browser/**/*.test.ts"],
-          environment: "node",
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-          fileParallelism: false,
-        },
-      },
+      { test: inBrowser("browser", "browser/**/*.test.ts") },
+      { test: inBrowser("speed", "browser/**/*.speed.ts") },
     ],
   },
 });
+
+function inBrowser(name: string, files: string) {
+  const [testTimeout, hookTimeout] = [90_000, 120_000];
+  return {
+    name,
+    root,
+    include: [files],
+    environment: "node" as const,
+    testTimeout,
+    hookTimeout,
+    fileParallelism: false,
+  };
+}

@@ -1,14 +1,18 @@
 /**
- * Presents pictures: smoothly enlarged, over whatever the page has behind the canvas. WebGL 2, or else a 2D canvas.
+ * Presents pictures: smoothly enlarged, over whatever the page has behind the canvas. On a GPU with WebGL 2, bicubic at
+ * the screen's resolution and turned where the viewer asks for it; where a CPU would play the GPU, on a 2D canvas.
  *
  * Colour is premultiplied in pictures and on the page, so a transparent canvas is the composition.
  */
 
+import { SOFTWARE } from "./backends";
 import type { Picture } from "./messages";
 
 export interface FrameRenderer {
   /** Whether `warp` has an effect. */
   readonly warps: boolean;
+  /** The canvas covers this many pixels of the screen. */
+  resize(width: number, height: number): void;
   /** Show a picture; with `warp`, a homography from pixels to show to the picture's (column by column). */
   present(picture: Picture, warp?: readonly number[]): void;
 }
@@ -18,10 +22,30 @@ export interface Size {
   height: number;
 }
 
-/** A renderer of pictures of `size` on `canvas`. `lost`: called when a picture must be presented again. */
-export function createRenderer(canvas: HTMLCanvasElement, size: Size, lost: () => void): FrameRenderer {
-  const gl = canvas.getContext("webgl2", { alpha: true, premultipliedAlpha: true, antialias: false });
+/**
+ * A renderer of pictures of `size` on `canvas`. `lost`: called when a picture must be presented again. `insist`: use
+ * WebGL even where a CPU runs it.
+ */
+export function createRenderer(
+  canvas: HTMLCanvasElement,
+  size: Size,
+  lost: () => void,
+  insist: boolean,
+): FrameRenderer {
+  const gl =
+    insist || hasGraphics()
+      ? canvas.getContext("webgl2", { alpha: true, premultipliedAlpha: true, antialias: false })
+      : null;
   return gl ? new WebGlRenderer(canvas, gl, size, lost) : new PlainRenderer(canvas, size);
+}
+
+/** Whether WebGL runs on a GPU. Asked on a canvas of its own, since one that had WebGL has no 2D context. */
+function hasGraphics(): boolean {
+  const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  const info = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = gl ? String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER)) : "software";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return !SOFTWARE.test(name);
 }
 
 const IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -90,6 +114,11 @@ class WebGlRenderer implements FrameRenderer {
     this.prepare();
   }
 
+  resize(width: number, height: number): void {
+    this.canvas.width = width;
+    this.canvas.height = height;
+  }
+
   present(picture: Picture, warp: readonly number[] = IDENTITY): void {
     const { gl, canvas, uniforms } = this;
     if (!uniforms) return; // the context is lost, and shows again when it is restored
@@ -144,6 +173,10 @@ class WebGlRenderer implements FrameRenderer {
   }
 }
 
+/** Drawn by the CPU itself, not by one that plays a GPU. */
+const ON_CPU: CanvasRenderingContext2DSettings = { willReadFrequently: true };
+
+/** Twice the picture's size by the 2D canvas, the rest by the browser's compositor: little work for a CPU. */
 class PlainRenderer implements FrameRenderer {
   readonly warps = false;
   private readonly small: HTMLCanvasElement;
@@ -151,10 +184,15 @@ class PlainRenderer implements FrameRenderer {
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
-    { width, height }: Size,
+    private readonly size: Size,
   ) {
-    this.small = Object.assign(document.createElement("canvas"), { width, height });
-    this.image = new ImageData(width, height);
+    this.small = Object.assign(document.createElement("canvas"), { width: size.width, height: size.height });
+    this.image = new ImageData(size.width, size.height);
+  }
+
+  resize(width: number, height: number): void {
+    this.canvas.width = Math.min(width, 2 * this.size.width);
+    this.canvas.height = Math.min(height, 2 * this.size.height);
   }
 
   present(picture: Picture): void {
@@ -164,8 +202,8 @@ class PlainRenderer implements FrameRenderer {
       for (let j = i; j < i + 3; j++) data[j] = alpha && (picture.pixels[j]! * 255) / alpha; // wants it straight
       data[i + 3] = alpha;
     }
-    this.small.getContext("2d")!.putImageData(this.image, 0, 0);
-    const context = this.canvas.getContext("2d")!;
+    this.small.getContext("2d", ON_CPU)!.putImageData(this.image, 0, 0);
+    const context = this.canvas.getContext("2d", ON_CPU)!;
     context.imageSmoothingQuality = "high";
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     context.drawImage(this.small, 0, 0, this.canvas.width, this.canvas.height);

@@ -11,7 +11,7 @@ import { OrbitCamera } from "./OrbitCamera";
 import { nextQuality, type Quality } from "./quality";
 import { warp } from "./warp";
 
-const LONGEST_STEP = 0.1; // s: after a pause of the page nothing jumps
+const LONGEST_STEP = 0.25; // s: after a pause of the page nothing jumps
 
 export interface Events {
   /** A picture was shown. */
@@ -27,7 +27,7 @@ export class Viewer {
   /** Pose of the picture on the screen. */
   pose: Pose | undefined;
 
-  private readonly renderer: FrameRenderer;
+  readonly renderer: FrameRenderer;
   private picture: Picture | undefined;
   private wanted = false; // the camera may be elsewhere than the last pose asked for
   private asked: Pose | undefined;
@@ -38,13 +38,14 @@ export class Viewer {
   private idle: (() => void)[] = [];
 
   constructor(
-    private readonly canvas: HTMLCanvasElement,
+    canvas: HTMLCanvasElement,
     private readonly manifest: Manifest,
-    private readonly model: NelfModel,
+    readonly model: NelfModel,
     private readonly events: Events,
+    insistOnWebGl = false,
   ) {
     this.camera = new OrbitCamera(manifest);
-    this.renderer = createRenderer(canvas, manifest.image, () => this.paint());
+    this.renderer = createRenderer(canvas, manifest.image, () => this.paint(), insistOnWebGl);
   }
 
   /** The camera may have moved. */
@@ -58,8 +59,7 @@ export class Viewer {
 
   /** The canvas has this size, in CSS pixels and in those of the screen. */
   resize(width: number, height: number, scale: number): void {
-    this.canvas.width = Math.max(1, Math.round(width * scale));
-    this.canvas.height = Math.max(1, Math.round(height * scale));
+    this.renderer.resize(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
     this.camera.resize(width, height);
     this.paint();
   }

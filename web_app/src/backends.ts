@@ -2,7 +2,8 @@
 
 import { BACKENDS, type Backend } from "./messages";
 
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|software/i;
+/** Names of GPUs that a CPU plays. */
+export const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|software/i;
 
 /** The backends to try in order; only `asked` where it is one of them. */
 export async function candidates(asked: string | null): Promise<Backend[]> {

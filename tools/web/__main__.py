@@ -1,0 +1,169 @@
+"""Builds the web viewer and checks it in a real browser; each is skipped while its inputs are unchanged.
+
+python -m tools.web build      npm packages, then nelf/view/assets
+python -m tools.web check      lint, types, vectors, and Chromium; what it needs beyond Node.js comes by apt-get
+python -m tools.web speed      pictures a second and the time to the first, on a machine that does nothing else
+
+Exit code 1 where something is wrong. Where the registry cannot be reached there is nothing to check with: said loudly,
+and an error too where the variable CI is true.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = ROOT / "web_app"
+ASSETS = ROOT / "nelf" / "view" / "assets"
+ARTEFACTS = ROOT / "runs" / "web"
+STAMPS = APP / "node_modules" / ".nelf"  # gone when the packages are
+NODE = 20  # oldest major version that Vite runs on
+
+PACKAGES = ("web_app/package-lock.json", "web_app/.npmrc")
+PAGE = (*PACKAGES, "web_app/src", "web_app/public", "web_app/*.ts", "web_app/*.html", "web_app/*.json",
+        "nelf/export/manifest.schema.json")  # fmt: skip
+EXPORTED = ("nelf/export", "nelf/student", "tests/web", "tests/export/networks.py")
+CHECKED = (
+    *PAGE,
+    *EXPORTED,
+    "web_app/tests",
+    "web_app/browser",
+    "nelf/view",
+    "nelf/cli.py",
+    "tests/vectors",
+    "tools/web",
+)
+
+
+class Unavailable(Exception):
+    """Something that this machine lacks and cannot get."""
+
+
+def digest(patterns: Iterable[str]) -> str:
+    """Of the names and contents of files and folders, of the built viewer not."""
+    paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()}
+    found = hashlib.sha256()
+    for file in sorted(files):
+        if "__pycache__" not in file.parts and ASSETS not in file.parents:
+            found.update(f"{file.relative_to(ROOT)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
+
+
+def is_done(step: str, state: str) -> bool:
+    stamp = STAMPS / step
+    return stamp.is_file() and stamp.read_text() == state
+
+
+def done(step: str, state: str) -> None:
+    STAMPS.mkdir(parents=True, exist_ok=True)
+    (STAMPS / step).write_text(state)
+
+
+def call(*command: str, environment: dict[str, str] | None = None) -> None:
+    print("web:", " ".join(command), flush=True)
+    subprocess.run(command, cwd=APP, check=True, env={**os.environ, **(environment or {})})
+
+
+def install() -> None:
+    """npm's packages, as the lock file has them."""
+    state = digest(PACKAGES)
+    if is_done("packages", state):
+        return
+    if not shutil.which("npm") or not shutil.which("node"):
+        raise Unavailable(f"Node.js {NODE} or later with npm is not installed")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.lstrip("v").split(".")[0]) < NODE:
+        raise Unavailable(f"Node.js {version} is too old; {NODE} or later is needed")
+    try:
+        call("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+    except subprocess.CalledProcessError as error:
+        raise Unavailable("npm cannot install the packages of web_app/package-lock.json") from error
+    done("packages", state)
+
+
+def build() -> None:
+    install()
+    state = digest(PAGE)
+    if is_done("build", state) and (ASSETS / "index.html").is_file():
+        print("web: the viewer is up to date in nelf/view/assets", flush=True)
+        return
+    call("npm", "run", "--silent", "build")
+    done("build", state)
+
+
+def chromium() -> str:
+    """A Chromium to drive: of this machine, or Debian's."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
+            subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    path = shutil.which("chromium")
+    if not path:
+        raise Unavailable("there is no Chromium, and apt-get cannot install it")
+    return path
+
+
+def bundles() -> Path:
+    """The bundles that the browser opens; made again when what makes them changed."""
+    folder = ARTEFACTS / "bundles"
+    state = digest((*PAGE, *EXPORTED))
+    if not (is_done("bundles", state) and folder.is_dir()):
+        call(sys.executable, "-m", "tests.web.bundles", str(folder), environment={"PYTHONPATH": str(ROOT)})
+        done("bundles", state)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    return {
+        "NELF_CHROMIUM": chromium(),
+        "NELF_BUNDLES": str(bundles()),
+        "NELF_ARTEFACTS": str(ARTEFACTS),
+        "NELF_PYTHON": sys.executable,
+    }
+
+
+def check() -> None:
+    build()
+    state = digest(CHECKED)
+    if is_done("check", state):
+        print("web: unchanged since all checks passed", flush=True)
+        return
+    call("npm", "run", "--silent", "lint")
+    call("npm", "run", "--silent", "unit")
+    call("npm", "run", "--silent", "browser", environment=environment())
+    done("check", state)
+
+
+def speed() -> None:
+    build()
+    call("npm", "run", "--silent", "speed", environment=environment())
+
+
+STEPS = {"build": build, "check": check, "speed": speed}
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1] not in STEPS:
+        print(f"usage: python -m tools.web {'|'.join(STEPS)}", file=sys.stderr)
+        return 2
+    try:
+        STEPS[sys.argv[1]]()
+    except Unavailable as error:
+        needed = sys.argv[1] != "check" or os.environ.get("CI") == "true"
+        print(f"*** web: {'FAILED' if needed else 'NOT CHECKED'}: {error} ***", file=sys.stderr, flush=True)
+        return int(needed)
+    except subprocess.CalledProcessError as error:
+        print(f"*** web: FAILED: {' '.join(map(str, error.cmd))} ***", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Browser } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { Manifest } from "../src/Manifest";
+import { OrbitCamera } from "../src/OrbitCamera";
+import { decodePng } from "../src/png";
+import {
+  bundle,
+  changedBundle,
+  changeManifest,
+  launch,
+  nelfView,
+  plainHost,
+  type Served,
+  Visit,
+} from "./helpers";
+
+let browser: Browser;
+let demo: Served;
+const open: (Served | Visit)[] = [];
+
+beforeAll(async () => {
+  browser = await launch();
+  demo = await nelfView(bundle("demo"));
+});
+
+afterAll(async () => {
+  await browser.close();
+  await demo.close();
+});
+
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+});
+
+async function visit(url: string, options = {}): Promise<Visit> {
+  const made = await Visit.to(browser, url, options);
+  open.push(made);
+  return made;
+}
+
+async function served(server: Promise<Served>): Promise<Served> {
+  const made = await server;
+  open.push(made);
+  return made;
+}
+
+async function checkResult(page: Visit["page"]): Promise<string> {
+  await page.getByRole("button", { name: "Check" }).click();
+  const result = page.locator("#check-result");
+  await page.waitForFunction(() => document.getElementById("check-result")!.textContent !== "Checking");
+  return (await result.textContent()) ?? "";
+}
+
+/** A camera beside the page's, with the same view: src/OrbitCamera, which tests/vectors hold to Python's. */
+async function cameraBeside({ page }: Visit): Promise<OrbitCamera> {
+  const { manifest, width, height } = await page.evaluate(async () => {
+    const { clientWidth, clientHeight } = document.getElementById("picture")!;
+    return {
+      manifest: await (await fetch("manifest.json")).json(),
+      width: clientWidth,
+      height: clientHeight,
+    };
+  });
+  const camera = new OrbitCamera(manifest as Manifest);
+  camera.resize(width, height);
+  return camera;
+}
+
+/** Of the canvas on the page, 0 to 255, from a screenshot. */
+async function meanColour({ page }: Visit): Promise<number[]> {
+  const { width, height, values } = await decodePng(
+    new Uint8Array(await page.locator("#picture").screenshot()),
+  );
+  const channels = values.length / (width * height);
+  return [0, 1, 2].map(
+    (c) => values.reduce((sum, v, i) => sum + (i % channels === c ? v : 0), 0) / (width * height),
+  );
+}
+
+function expectPose(found: readonly number[], expected: readonly number[]): void {
+  expect(Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)))).toBeLessThan(1e-6);
+}
+
+describe.each(["threads", "wasm", "webgpu"])("backend %s", (backend) => {
+  test("golden views within 40 dB, nothing complained of, no other host asked", async () => {
+    const { page, complaints, origins } = await (await visit(`${demo.url}?backend=${backend}`)).opened();
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+    expect(await page.evaluate(() => window.nelf!.model.backend)).toBe(backend);
+    const said = await checkResult(page);
+    expect(said).toMatch(/^All right: 8 views, [\d.]+ dB or more/);
+    expect(Number(/([\d.]+) dB or more/.exec(said)![1])).toBeGreaterThan(40);
+    expect(await page.locator("#check-rows tr").count()).toBe(8);
+    expect(complaints).toEqual([]);
+    expect([...origins]).toEqual([new URL(demo.url).origin]);
+    if (backend === "threads") await open.find((one) => one instanceof Visit)!.screenshot("check");
+  });
+});
+
+test("a software GPU is left alone, and shared memory used where there is a second core", async () => {
+  const page = await (await visit(demo.url)).opened();
+  const cores = await page.page.evaluate(() => navigator.hardwareConcurrency);
+  const { backend, threads } = await page.state();
+  expect(backend).toBe(cores > 1 ? "threads" : "wasm");
+  expect(threads).toBe(Math.min(cores, 4));
+});
+
+test("a drag goes where the vectors' camera goes, changes the picture, and ends in rest", async () => {
+  const shown = await (await visit(demo.url)).opened();
+  const { page } = shown;
+  const camera = await cameraBeside(shown);
+  expectPose((await shown.state()).camera, camera.c2w);
+  const picture = page.locator("#picture");
+  const before = await picture.screenshot();
+
+  await page.mouse.move(600, 400);
+  await page.mouse.down();
+  for (const [x, y] of [[640, 410], [700, 380], [560, 430]] as const) await page.mouse.move(x, y); // biome-ignore format: a path
+  camera.drag(-40, 30, 0); // the same in one move, since no limit is met on the way
+  expectPose((await shown.state()).camera, camera.c2w);
+  await page.waitForTimeout(400); // a hand that rests gives no swing
+  await page.mouse.up();
+  await shown.settled();
+  expectPose((await shown.state()).pose, camera.c2w);
+  expect(Buffer.compare(await picture.screenshot(), before)).not.toBe(0);
+
+  const { total } = await shown.state();
+  await page.waitForTimeout(1000);
+  expect((await shown.state()).total, "pictures while nothing moves").toBe(total);
+});
+
+test("a swing goes on by itself, and then costs nothing", async () => {
+  const shown = await (await visit(demo.url)).opened();
+  const { page } = shown;
+  const released = await shown.state();
+  const moving = await page.evaluate(() => {
+    const { viewer } = window.nelf!;
+    viewer.camera.begin();
+    for (let i = 0; i < 8; i++) viewer.camera.drag(20, 0, 0.016);
+    viewer.camera.end(0.016);
+    viewer.changed();
+    return viewer.camera.moving;
+  });
+  expect(moving).toBe(true);
+  await shown.settled();
+  const rest = await shown.state();
+  expect(rest.total).toBeGreaterThan(released.total + 2);
+  expect(rest.camera).not.toEqual(released.camera);
+  await page.waitForTimeout(1000);
+  expect((await shown.state()).total).toBe(rest.total);
+});
+
+test("WebGL shows the picture, and turns the last one where the network is slow", async () => {
+  const url = `${demo.url}?backend=wasm&present=webgl`;
+  const shown = await (await visit(url, { viewport: { width: 320, height: 400 } })).opened();
+  const { page, complaints } = shown;
+  await shown.settled();
+  const picture = page.locator("#picture");
+  const straight = await picture.screenshot();
+  const plain = await (
+    await visit(`${demo.url}?backend=wasm`, { viewport: { width: 320, height: 400 } })
+  ).opened();
+  const [here, there] = await Promise.all([meanColour(shown), meanColour(plain)]);
+  for (const i of [0, 1, 2]) expect(Math.abs(here[i]! - there[i]!), "of both renderers").toBeLessThan(2);
+  await page.evaluate(() => {
+    const { viewer } = window.nelf!;
+    viewer.quality = "warped";
+    Object.defineProperty(viewer.model, "run", { value: () => new Promise(() => undefined) }); // slower than all
+    viewer.camera.drag(30, 0, 0);
+    viewer.changed();
+  });
+  await page.waitForTimeout(500);
+  expect(Buffer.compare(await picture.screenshot(), straight)).not.toBe(0);
+  expect(complaints).toEqual([]);
+});
+
+test("less movement for whoever asked for it", async () => {
+  const shown = await (await visit(demo.url, { reducedMotion: "reduce" })).opened();
+  await shown.page.mouse.move(500, 400);
+  await shown.page.mouse.down();
+  await shown.page.mouse.move(600, 400);
+  await shown.page.mouse.up();
+  expect(await shown.page.evaluate(() => window.nelf!.viewer.camera.moving)).toBe(false);
+});
+
+test("keyboard and wheel", async () => {
+  const shown = await (await visit(demo.url)).opened();
+  const { page } = shown;
+  const camera = await cameraBeside(shown);
+  const side = await page.evaluate(() => document.getElementById("picture")!.clientWidth);
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("Shift+ArrowLeft");
+  await page.keyboard.press("+");
+  camera.drag(-side * 0.05, 0, 0);
+  camera.drag(0, side * 0.05, 0);
+  camera.pan(side * 0.05, 0, 0);
+  camera.pinch(1.1, 0);
+  expectPose((await shown.state()).camera, camera.c2w);
+  await page.mouse.move(640, 400);
+  await page.mouse.wheel(0, 50);
+  camera.pinch(Math.exp(-50 / 500), 0);
+  await page.waitForFunction(
+    (eye) => Math.abs(window.nelf!.viewer.camera.c2w[3]! - eye) < 1e-6,
+    camera.c2w[3]!,
+  );
+  await page.keyboard.press("Home");
+  camera.reset();
+  expectPose((await shown.state()).camera, camera.c2w);
+});
+
+test("two fingers, on a screen as wide as a phone's, in the dark", async () => {
+  const phone = {
+    viewport: { width: 390, height: 844 },
+    hasTouch: true,
+    colorScheme: "dark",
+    deviceScaleFactor: 2,
+  };
+  const shown = await (await visit(demo.url, phone)).opened();
+  const { page } = shown;
+  const camera = await cameraBeside(shown);
+  const client = await page.context().newCDPSession(page);
+  const touch = (type: "touchStart" | "touchMove" | "touchEnd", ...points: [number, number][]) =>
+    client.send("Input.dispatchTouchEvent", {
+      type,
+      touchPoints: points.map(([x, y], id) => ({ x, y, id })),
+    });
+  await touch("touchStart", [150, 400], [250, 400]);
+  await touch("touchMove", [150, 400], [270, 400]);
+  await touch("touchEnd");
+  camera.pan(10, 0, 0);
+  camera.pinch(1.2, 0);
+  await page.waitForFunction(
+    (eye) => Math.abs(window.nelf!.viewer.camera.c2w[3]! - eye) < 0.02,
+    camera.c2w[3]!,
+  );
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(overflow, "nothing is wider than the screen").toBeLessThanOrEqual(0);
+  await page.evaluate(() => window.nelf!.viewer.camera.reset());
+  await shown.screenshot("phone-dark");
+});
+
+test("what a screen reader and a keyboard find", async () => {
+  const shown = await (await visit(demo.url)).opened();
+  const { page } = shown;
+  const picture = page.getByRole("img", { name: "The scene untrained" });
+  expect(await picture.getAttribute("aria-describedby")).toBe("how");
+  for (const name of ["Reset view", "Check", "Details"]) await page.getByRole("button", { name }).waitFor();
+  await page.getByRole("button", { name: "Details" }).press("Enter");
+  await page.getByRole("dialog", { name: "Details" }).waitFor();
+  await page.getByRole("combobox", { name: "Behind the object" }).selectOption("scene");
+  await shown.screenshot("details");
+  await page.keyboard.press("Escape");
+  expect(await page.getByRole("dialog").count()).toBe(0);
+  await page.keyboard.press("Tab");
+  await shown.screenshot("desktop");
+});
+
+test("the folder of the target web works below any path of a host without headers", async () => {
+  const host = await served(plainHost(bundle("demo"), "/people/ada%20l/scene/".replace("%20", "-")));
+  const { page, complaints, origins } = await (await visit(host.url)).opened();
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
+  expect(await page.evaluate(() => window.nelf!.model.backend)).toBe("wasm");
+  expect(await checkResult(page)).toMatch(/^All right: 8 views/);
+  expect(complaints).toEqual([]);
+  expect([...origins]).toEqual([new URL(host.url).origin]);
+});
+
+test("a forward-facing scene without alpha", async () => {
+  const host = await served(nelfView(bundle("ahead")));
+  const shown = await (await visit(`${host.url}?backend=wasm`)).opened();
+  expect(await checkResult(shown.page)).toMatch(/^All right: 8 views/);
+  expect(shown.complaints).toEqual([]);
+});
+
+const BROKEN: [code: string, what: RegExp, change: (folder: string) => void][] = [
+  ["manifest_unreadable", /cannot be read/, (folder) => writeFileSync(join(folder, "manifest.json"), "{")],
+  ["version_unknown", /version 2\.0/, (folder) => changeManifest(folder, (m) => (m.version = "2.0"))],
+  ["manifest_invalid", /lacks camera/, (folder) => changeManifest(folder, (m) => delete m.camera)],
+  ["file_missing", /model\.tflite is missing/, (folder) => rmSync(join(folder, "model.tflite"))],
+  [
+    "file_size",
+    /model\.tflite has 5 bytes/,
+    (folder) => writeFileSync(join(folder, "model.tflite"), "short"),
+  ],
+  [
+    "runtime_failed",
+    /LiteRT/,
+    (folder) => {
+      writeFileSync(join(folder, "model.tflite"), "no network at all, whatever the manifest says");
+      changeManifest(folder, () => undefined);
+    },
+  ],
+  [
+    "golden_unreadable",
+    /cannot be read/,
+    (folder) => {
+      writeFileSync(join(folder, "golden/poses.json"), "[]");
+      changeManifest(folder, () => undefined);
+    },
+  ],
+  ["target_unsupported", /for ios/, (folder) => changeManifest(folder, (m) => (m.target = "ios"))],
+];
+
+test.each(BROKEN)("a broken bundle: %s", async (code, what, change) => {
+  const host = await served(plainHost(changedBundle("demo", change)));
+  const shown = await visit(`${host.url}?backend=wasm`);
+  const said = await shown.failed();
+  expect(said.code).toBe(code);
+  expect(said.what).toMatch(what);
+  expect(said.remedy).not.toBe("");
+  if (code === "file_missing") await shown.screenshot("error");
+});
+
+test("a picture that is wrong is not shown", async () => {
+  const folder = changedBundle("demo", (copy) => {
+    const path = join(copy, "golden/poses.json");
+    const { views } = JSON.parse(readFileSync(path, "utf8")) as { views: { c2w: number[][] }[] };
+    writeFileSync(path, JSON.stringify({ views: [{ ...views[0], c2w: views[1]!.c2w }] }));
+    changeManifest(copy, () => undefined);
+  });
+  const host = await served(plainHost(folder));
+  const said = await (await visit(host.url)).failed();
+  expect(said.code).toBe("runtime_failed");
+  expect(said.what).toMatch(/gives a wrong picture \([\d.]+ dB\)/);
+});
+
+test("a host that lost the runtime", async () => {
+  const folder = changedBundle("demo", (copy) => rmSync(join(copy, "litert"), { recursive: true }));
+  const host = await served(plainHost(folder));
+  expect((await (await visit(host.url)).failed()).code).toBe("runtime_failed");
+});
