@@ -156,13 +156,18 @@ test("WebGL shows the picture, and turns the last one where the network is slow"
   const shown = await (await visit(url, { viewport: { width: 320, height: 400 } })).opened();
   const { page, complaints } = shown;
   await shown.settled();
+  expect(await page.evaluate(() => window.nelf!.viewer.renderer.warps), "WebGL is used").toBe(true);
   const picture = page.locator("#picture");
   const straight = await picture.screenshot();
   const plain = await (
     await visit(`${demo.url}?backend=wasm`, { viewport: { width: 320, height: 400 } })
   ).opened();
+  expect(await plain.page.evaluate(() => window.nelf!.viewer.renderer.warps), "and here it is not").toBe(
+    false,
+  );
+  // Noise overshoots in a bicubic enlargement, and what goes beyond 0 to 1 is cut off: that shifts the mean a little.
   const [here, there] = await Promise.all([meanColour(shown), meanColour(plain)]);
-  for (const i of [0, 1, 2]) expect(Math.abs(here[i]! - there[i]!), "of both renderers").toBeLessThan(2);
+  for (const i of [0, 1, 2]) expect(Math.abs(here[i]! - there[i]!), "of both renderers").toBeLessThan(8);
   await page.evaluate(() => {
     const { viewer } = window.nelf!;
     viewer.quality = "warped";
@@ -170,8 +175,10 @@ test("WebGL shows the picture, and turns the last one where the network is slow"
     viewer.camera.drag(30, 0, 0);
     viewer.changed();
   });
-  await page.waitForTimeout(500);
-  expect(Buffer.compare(await picture.screenshot(), straight)).not.toBe(0);
+  const turned = expect.poll(async () => Buffer.compare(await picture.screenshot(), straight), {
+    timeout: 20_000,
+  });
+  await turned.not.toBe(0);
   expect(complaints).toEqual([]);
 });
 

@@ -88,12 +88,14 @@ export class Viewer {
     this.scheduled = 0;
     const step = Math.min(Math.max(now - this.before, 0) / 1000, LONGEST_STEP);
     this.before = now;
-    const moving = this.camera.moving && this.camera.step(step);
-    if (moving) this.wanted = true;
+    if (this.camera.moving) {
+      this.camera.step(step);
+      this.wanted = true; // the last step, after which it stands, moved it too
+    }
     if (this.busy) this.late = true;
     else void this.advance();
     if (this.quality === "warped") this.paint(this.camera.c2w);
-    if (moving || (this.busy && this.quality === "warped")) {
+    if (this.camera.moving || (this.busy && this.quality === "warped")) {
       this.scheduled = requestAnimationFrame((next) => this.frame(next));
     }
   }

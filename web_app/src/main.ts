@@ -68,12 +68,10 @@ async function open(): Promise<void> {
     throw new Refusal("target_unsupported", `This bundle is for ${manifest.target}.`);
   }
   const views = await readGolden(manifest, read);
-  const asked = new URLSearchParams(location.search).get("backend");
-  const { model, fallbacks } = await openModel(manifest, views[0], asked);
-  const viewer = new Viewer(page.canvas, manifest, model, {
-    shown: () => page.showTimes(viewer),
-    failed: page.fail,
-  });
+  const asked = new URLSearchParams(location.search);
+  const { model, fallbacks } = await openModel(manifest, views[0], asked.get("backend"));
+  const events = { shown: () => page.showTimes(viewer), failed: page.fail };
+  const viewer: Viewer = new Viewer(page.canvas, manifest, model, events, asked.get("present") === "webgl");
 
   listen(page.canvas, viewer.camera, () => viewer.changed(), page.prefersCalm);
   page.layOut(manifest, (width, height, scale) => viewer.resize(width, height, scale));
