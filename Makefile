@@ -11,7 +11,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types unit web webtest webspeed wheel clean
+.PHONY: help venv demo test lint format types unit web webtest webspeed wheel clean ios
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -43,6 +43,8 @@ webtest: venv  ## Check the web viewer in Chromium
 
 webspeed: venv  ## Measure the web viewer, on a machine that does nothing else
 	$(BIN)/python -m tools.web speed
+ios: venv  ## Check ios_app/: Swift built and tested, the app type-checked (sets its tools up once: 2.7 GB)
+	$(BIN)/python -m pytest tests/viewers/test_ios.py $(ARGS)
 
 wheel: venv  ## Build dist/nelf-VERSION-py3-none-any.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -158,16 +158,22 @@ def export(
     target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx or web; may be repeated.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16, or auto: what suits each target.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the bundles; the run's export/ otherwise.")] = None,
+    into: Annotated[
+        list[Path] | None, typer.Option(help="ios_app or android_app: its next build shows the scene; may be repeated.")
+    ] = None,
 ) -> None:
     """Export a run's student as bundles, each executed and compared with PyTorch before it is kept.
 
     Example: nelf export runs/my_photos --target ios --target android
     """
+    from nelf.export import app_in, place
     from nelf.pipeline import Run, export_to, is_run
     from nelf.progress import stoppable
 
     if not is_run(run):
         raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
+    for app in into or []:
+        app_in(app)  # before the work, not after it
     asked = list(overrides or [])
     if target:
         asked.append(f"export.targets=[{','.join(target)}]")
@@ -175,8 +181,12 @@ def export(
         asked.append(f"export.precision={precision}")
     opened = Run.open(run, asked, say=say)
     with opened.locked(), stoppable() as stop:
-        for bundle in export_to(opened, out or opened.folder / "export", stop, say):
-            typer.echo(bundle)
+        bundles = export_to(opened, out or opened.folder / "export", stop, say)
+    for bundle in bundles:
+        typer.echo(bundle)
+    for app in into or []:
+        for placed in place(bundles, app):
+            typer.echo(placed)
 
 
 @app.command()

@@ -59,7 +59,8 @@ final class FrameRenderer {
         let slot = buffers.borrow()
         if let slot {
             var uniforms = Uniforms(
-                width: UInt32(info.width), height: UInt32(info.height), channels: UInt32(info.channels), corners: corners)
+                width: UInt32(info.width), height: UInt32(info.height), channels: UInt32(info.channels),
+                corners: corners)
             encoder.setRenderPipelineState(image)
             encoder.setVertexBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
             encoder.setFragmentBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
@@ -99,5 +100,5 @@ struct CameraPicture {
     let luma, chroma: any MTLTexture
     /// From a place in the view to one in the camera's image, both 0 to 1, y downwards.
     let matrix: simd_float3x3
-    let owner: AnyObject
+    let owners: [AnyObject]
 }

@@ -12,20 +12,22 @@ final class ImageBuffer {
 
     init(device: any MTLDevice, output: TensorInfo) throws {
         let count = output.shape.reduce(1, *)
-        guard let metal = device.makeBuffer(length: count * MemoryLayout<Float>.stride, options: .storageModeShared) else {
+        guard let metal = device.makeBuffer(length: count * MemoryLayout<Float>.stride, options: .storageModeShared)
+        else {
             throw ModelError("There is no memory for an image of \(count) numbers")
         }
         self.metal = metal
-        let strides = output.shape.indices.map { output.shape[($0 + 1)...].reduce(1, *) as NSNumber }
+        let strides = output.shape.indices.map { NSNumber(value: output.shape[($0 + 1)...].reduce(1, *)) }
         array = try MLMultiArray(
-            dataPointer: metal.contents(), shape: output.shape.map { $0 as NSNumber }, dataType: .float32,
+            dataPointer: metal.contents(), shape: output.shape.map { NSNumber(value: $0) }, dataType: .float32,
             strides: strides, deallocator: nil)
         options.outputBackings = [output.name: array]
     }
 
     var values: UnsafeBufferPointer<Float> {
         UnsafeBufferPointer(
-            start: metal.contents().assumingMemoryBound(to: Float.self), count: metal.length / MemoryLayout<Float>.stride)
+            start: metal.contents().assumingMemoryBound(to: Float.self),
+            count: metal.length / MemoryLayout<Float>.stride)
     }
 }
 
@@ -66,12 +68,14 @@ final class NelfModel {
     private init(_ model: MLModel, _ info: ModelInfo, units: ComputeUnits, loadMilliseconds: Double) throws {
         guard model.modelDescription.inputDescriptionsByName[info.input.name] != nil,
             model.modelDescription.outputDescriptionsByName[info.output.name] != nil
-        else { throw ModelError("The model has no \(info.input.name) or no \(info.output.name). Export the scene again.") }
+        else {
+            throw ModelError("The model has no \(info.input.name) or no \(info.output.name). Export the scene again.")
+        }
         self.model = model
         self.units = units
         self.loadMilliseconds = loadMilliseconds
         output = info.output.name
-        pose = try MLMultiArray(shape: info.input.shape.map { $0 as NSNumber }, dataType: .float32)
+        pose = try MLMultiArray(shape: info.input.shape.map { NSNumber(value: $0) }, dataType: .float32)
         input = try MLDictionaryFeatureProvider(dictionary: [info.input.name: MLFeatureValue(multiArray: pose)])
     }
 

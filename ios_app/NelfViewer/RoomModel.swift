@@ -1,4 +1,5 @@
 import ARKit
+import Combine
 import MetalKit
 import NelfKit
 import UIKit
@@ -47,7 +48,8 @@ final class RoomModel: NSObject, ObservableObject {
         return scenes.first?.interfaceOrientation ?? .portrait
     }
 
-    private func texture(_ buffer: CVPixelBuffer, plane: Int, _ format: MTLPixelFormat) -> (any MTLTexture, AnyObject)? {
+    private func texture(_ buffer: CVPixelBuffer, plane: Int, _ format: MTLPixelFormat) -> (any MTLTexture, AnyObject)?
+    {
         guard let textures else { return nil }
         var made: CVMetalTexture?
         CVMetalTextureCacheCreateTextureFromImage(
@@ -63,7 +65,7 @@ final class RoomModel: NSObject, ObservableObject {
         else { return nil }
         let toView = frame.displayTransform(for: orientation, viewportSize: size)
         let matrix = simd_float3x3(toView.inverted())
-        return CameraPicture(luma: luma.0, chroma: chroma.0, matrix: matrix, owner: [luma.1, chroma.1] as NSArray)
+        return CameraPicture(luma: luma.0, chroma: chroma.0, matrix: matrix, owners: [luma.1, chroma.1])
     }
 
     private func draw(_ frame: ARFrame, in view: MTKView) {

@@ -1,3 +1,4 @@
+import Combine
 import Foundation
 import MetalKit
 import NelfKit
@@ -94,9 +95,8 @@ final class ViewerModel: NSObject, ObservableObject {
             let results = try await GoldenCheck.run(bundle, loop)
             let worst = results.map(\.psnr).min() ?? 0
             let passed = results.allSatisfy(\.passed)
-            golden = String(
-                format: "%@: %d views, at least %.1f dB (%.0f dB needed)", passed ? "Passed" : "FAILED", results.count,
-                worst, Difference.required)
+            let figures = String(format: "%.1f dB (%.0f dB needed)", worst, Difference.required)
+            golden = "\(passed ? "Passed" : "FAILED"): \(results.count) views, at least \(figures)"
         } catch {
             golden = error.localizedDescription
         }

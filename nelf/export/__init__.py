@@ -1,5 +1,6 @@
 """From a trained light field to bundles for phones and browsers, each executed and compared before it is kept."""
 
+from nelf.export.apps import APPS, app_in, place
 from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
 from nelf.export.config import BundleContext, ExportConfig, plan
 from nelf.export.contract import Manifest, read_manifest
@@ -11,6 +12,7 @@ from nelf.export.region import Box, Shell
 from nelf.export.targets import TARGETS
 
 __all__ = [
+    "APPS",
     "TARGETS",
     "Box",
     "Bundle",
@@ -22,10 +24,12 @@ __all__ = [
     "Manifest",
     "Shell",
     "Verification",
+    "app_in",
     "export_bundle",
     "graph_macs",
     "judge",
     "open_bundle",
+    "place",
     "plan",
     "read_graph",
     "read_manifest",

@@ -39,7 +39,8 @@ extension SceneBundle {
     /// The golden views that the bundle carries; their images are for the app to decode. Throws a `Refusal`.
     public func goldenViews() throws -> [GoldenView] {
         do {
-            let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"].items()
+            let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"]
+                .items()
             if views.isEmpty { throw Field.Fault(path: manifest.golden, what: "no views") }
             return try views.map { view in
                 let rows = try view["c2w"].items().map { try $0.numbers(4) }

@@ -17,7 +17,8 @@ final class BenchmarkTests: XCTestCase {
         XCTAssertEqual(frames, 120)
         let manifest = try Vectors.manifest("around")
         let data = try benchmark.report(
-            token: "t", manifest: manifest, device: device, units: .cpuAndGPU, loadMilliseconds: 3, firstMilliseconds: 4,
+            token: "t", manifest: manifest, device: device, units: .cpuAndGPU, loadMilliseconds: 3,
+            firstMilliseconds: 4,
             memoryMegabytes: nil)
         let report = Field(try JSON(data))
         XCTAssertEqual(try report["format"].text(), "nelf-app-benchmark")
@@ -40,7 +41,8 @@ final class BenchmarkTests: XCTestCase {
         let full = try benchmark.report(
             token: "", manifest: Vectors.manifest("around"), device: device, units: .all, loadMilliseconds: 0,
             firstMilliseconds: 0, memoryMegabytes: 5)
-        let failure = try Benchmark.failure(token: "", bundle: "b", device: device, units: .all, error: "no such bundle")
+        let failure = try Benchmark.failure(
+            token: "", bundle: "b", device: device, units: .all, error: "no such bundle")
         XCTAssertEqual(Set(Field(try JSON(full)).members.keys), Set(Field(try JSON(failure)).members.keys))
         XCTAssertEqual(try Field(JSON(failure))["error"].text(), "no such bundle")
     }

@@ -85,7 +85,10 @@ final class SceneBundleTests: XCTestCase {
         let row = "[1, 0, 0, 5]"
         for (text, code) in [
             ("{\"views\": []}", Refusal.Code.manifestUnreadable),
-            ("{\"views\": [{\"name\": \"a\", \"image\": \"../a.png\", \"c2w\": [\(row), \(row), \(row)]}]}", .pathOutside),
+            (
+                "{\"views\": [{\"name\": \"a\", \"image\": \"../a.png\", \"c2w\": [\(row), \(row), \(row)]}]}",
+                .pathOutside
+            ),
             ("{\"views\": [{\"name\": \"a\", \"image\": \"a.png\", \"c2w\": [\(row), \(row)]}]}", .manifestUnreadable),
         ] {
             try text.write(to: poses, atomically: true, encoding: .utf8)

@@ -1,0 +1,55 @@
+"""The viewer apps of this repository, and where their next build takes bundles from."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nelf.errors import ConfigError
+from nelf.export.contract import read_manifest
+from nelf.export.files import safe_name
+from nelf.storage import atomic_path
+
+
+@dataclass(frozen=True)
+class App:
+    """A kind of app. marker: what its folder must hold. bundles: where its bundles are, one folder each."""
+
+    target: str
+    marker: str
+    bundles: str
+
+
+APPS: Mapping[str, App] = {
+    "ios_app": App("ios", "NelfViewer/NelfViewerApp.swift", "NelfViewer/Bundles"),
+    "android_app": App("android", "app/src/main/AndroidManifest.xml", "app/src/main/assets/bundles"),
+}
+"""name -> App."""
+
+
+def app_in(folder: Path) -> App:
+    """The app whose source is in `folder`. Raises ConfigError when there is none."""
+    for app in APPS.values():
+        if (folder / app.marker).is_file():
+            return app
+    raise ConfigError(f"{folder} is no viewer app; give {' or '.join(APPS)} of a checkout of nelf")
+
+
+def place(bundles: list[Path], folder: Path) -> list[Path]:
+    """Copy those of `bundles` that the app in `folder` can show into it, in place of older ones of the same name.
+
+    A bundle is called after its scene there, and after its precision where its folder is. Returns the copies.
+    """
+    app = app_in(folder)
+    placed = []
+    for bundle in bundles:
+        manifest = read_manifest(bundle)
+        if manifest.target == app.target:
+            suffix = bundle.name.removeprefix(app.target) if bundle.name.startswith(f"{app.target}-") else ""
+            to = folder / app.bundles / safe_name(f"{manifest.name}{suffix}")
+            with atomic_path(to) as temporary:
+                shutil.copytree(bundle, temporary)
+            placed.append(to)
+    if not placed:
+        raise ConfigError(f"{folder} shows bundles for {app.target}, none was exported; add --target {app.target}")
+    return placed

@@ -1,0 +1,1 @@
+"""Checks ios_app/ on a Linux machine."""

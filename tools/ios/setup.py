@@ -1,0 +1,112 @@
+"""The tools that check ios_app/: a Debian with Swift in a folder of its own, made once.
+
+    python -m tools.ios.setup          # into .tools/ios, or NELF_TOOLS/ios: 2.7 GB, about two minutes
+
+Swift is in Debian 13 (trixie); this machine may have an older one, so commands run with that folder as their root. That
+needs root, mmdebstrap (installed with apt-get where it is missing), chroot and unshare.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = "trixie"
+PACKAGES = ("swiftlang", "libc6-dev", "libstdc++-14-dev", "libglm-dev")
+PROGRAMS = ("apt-get", "chroot", "unshare", "mount")
+REPOSITORY = "/repository"
+"""Where the chroot sees ROOT."""
+
+NETWORK = re.compile(
+    r"Could not resolve|Could not connect|Temporary failure|Connection (?:refused|timed out|failed)"
+    r"|Network is unreachable"
+)
+
+
+class SetupError(Exception):
+    """A tool cannot be had; the message is one line. `unreachable`: because a registry does not answer."""
+
+    def __init__(self, message: str, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+
+
+@dataclass(frozen=True)
+class Tools:
+    """A folder that is the root of a Debian with Swift."""
+
+    root: Path
+
+    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell script in it. It sees this repository at REPOSITORY; what it mounts ends with it."""
+        mounts = (
+            f"mount -t proc proc {self.root}/proc && mount --rbind /dev {self.root}/dev && "
+            f"mount --bind {ROOT} {self.root}{REPOSITORY} && "
+            f'exec chroot {self.root} /usr/bin/env HOME=/tmp PATH=/usr/libexec/swift/bin:$PATH /bin/sh -ec "$0"'
+        )
+        words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", mounts, script]
+        return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1200)
+
+
+def tools_folder() -> Path:
+    """Where tools are kept: NELF_TOOLS, or .tools in the repository (which git ignores)."""
+    return Path(os.environ.get("NELF_TOOLS") or ROOT / ".tools").resolve() / "ios"
+
+
+def set_up() -> Tools:
+    """The tools, made unless they are there already. Raises SetupError."""
+    folder = tools_folder()
+    mark = folder / "complete.json"
+    wanted = {"made by": hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()}
+    if mark.is_file() and json.loads(mark.read_text()) == wanted:
+        return Tools(folder / "root")
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        raise SetupError(
+            f"the check wants Debian's apt-get, chroot and unshare, and root; missing: {missing or 'root'}"
+        )
+    if shutil.which("mmdebstrap") is None:
+        _run("apt-get", "update")
+        _run("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="ios-") as temporary:
+        new = Path(temporary) / "ios"
+        new.mkdir()
+        options = ("--variant=apt", "--mode=root", f"--include={','.join(PACKAGES)}")
+        _run("mmdebstrap", *options, SUITE, str(new / "root"), _mirror())
+        (new / "root" / REPOSITORY.lstrip("/")).mkdir()
+        (new / mark.name).write_text(json.dumps(wanted) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    return Tools(folder / "root")
+
+
+def _mirror() -> str:
+    """This machine's Debian mirror."""
+    sources = [*Path("/etc/apt").rglob("*.sources"), *Path("/etc/apt").rglob("*.list")]
+    for path in sorted(sources):
+        if found := re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(\S+/debian)/?(?=\s|$)", path.read_text(), re.MULTILINE):
+            return found[1]
+    raise SetupError("no Debian mirror in /etc/apt; the check's packages come from Debian")
+
+
+def _run(*command: str) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode:
+        said = (result.stderr + result.stdout).strip()
+        line = next((line for line in said.splitlines() if re.match(r"(?i)e:|err|error", line)), said[-200:])
+        raise SetupError(f"{' '.join(command[:2])} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
+
+
+if __name__ == "__main__":
+    try:
+        print(f"tools for the iOS check: {set_up().root}")
+    except SetupError as error:
+        sys.exit(f"the tools for the iOS check cannot be set up: {error}")
