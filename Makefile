@@ -11,7 +11,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types unit web webtest webspeed wheel clean ios
+.PHONY: help venv demo test lint format types unit web webtest webspeed wheel clean ios android
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -19,7 +19,7 @@ help:  ## This list
 demo: venv  ## The whole way on the embedded scene: photos to verified bundles and a report
 	$(BIN)/nelf demo $(ARGS)
 
-test: lint types webtest unit  ## Everything that CI runs: lint, types, tests
+test: lint types webtest android unit  ## Everything that CI runs: lint, types, the viewers, tests
 
 lint: venv  ## Style and formatting (ruff)
 	$(BIN)/ruff check .
@@ -31,6 +31,9 @@ format: venv  ## Put right what `make lint` can put right by itself
 
 types: venv  ## Type check (mypy)
 	$(BIN)/mypy
+
+android: venv  ## Check android_app/: compiled, linted, tested, packed (fetches 230 MB of tools once)
+	$(BIN)/python -m tools.android.check
 
 unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
 	$(BIN)/python -m pytest $(ARGS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.viewers.glsl import Shaders
-from tools.android import check
+from tools.android import check, setup
 from tools.android.api import Api, ApiClass, Availability, faults, read_api
 from tools.android.classfile import ClassFile, Reference
 from tools.android.project import APP, CheckError, Project
@@ -156,3 +156,49 @@ def test_what_android_lacks_is_found(used: ClassFile, expected: str | None) -> N
 
 def test_what_is_guarded_may_be_newer() -> None:
     assert not faults([using("android/view/Fine", "late", "()V")], SMALL_API, 26, 36, {"android.view.Fine.late"})
+
+
+@pytest.mark.parametrize(
+    ("unreachable", "ci", "status", "said"),
+    [
+        (True, "", 0, "*** SKIPPED ***"),
+        (True, "true", 1, "FAILED"),
+        (False, "", 1, "FAILED"),
+    ],
+)
+def test_tools_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unreachable: bool,
+    ci: str,
+    status: int,
+    said: str,
+) -> None:
+    """Only a registry out of reach lets the check pass, loudly, and never on CI."""
+
+    def fail() -> Tools:
+        raise SetupError("npm install failed: ENOTFOUND", unreachable=unreachable)
+
+    monkeypatch.setattr(check, "set_up", fail)
+    monkeypatch.setenv("CI", ci)
+    assert check.main([]) == status
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "unreachable"),
+    [
+        ("npm error code ENOTFOUND\nnpm error network request failed", True),
+        ("E: Failed to fetch  Could not resolve 'deb.example'", True),
+        ("ERROR: No matching distribution found for mobsf==4.4.0", False),
+        ("npm error code E404", False),
+    ],
+)
+def test_a_registry_out_of_reach_is_told_from_other_failures(tmp_path: Path, said: str, unreachable: bool) -> None:
+    program = tmp_path / "client"
+    program.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(SetupError) as error:
+        setup._run(program, "install")
+    assert error.value.unreachable is unreachable
+    assert "\n" not in str(error.value)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tools.android.api import faults, read_api
 from tools.android.apk import build_apk, link_resources
 from tools.android.classfile import read_jar
-from tools.android.project import APP, BUILD, MIN_SDK, TARGET_SDK, CheckError, Project, join, run
+from tools.android.project import APP, BUILD, KOTLIN_VERSION, MIN_SDK, TARGET_SDK, CheckError, Project, join, run
 from tools.android.setup import ROOT, SetupError, set_up
 
 GUARDED = {
@@ -30,7 +30,8 @@ GUARDED = {
 }
 """Newer than the oldest Android that the app runs on; the code asks SDK_INT first."""
 
-KOTLIN = ("-jvm-target", "11", "-language-version", "2.3", "-api-version", "2.3", "-Werror", "-Wextra")
+LANGUAGE = ("-language-version", KOTLIN_VERSION, "-api-version", KOTLIN_VERSION)
+KOTLIN = ("-jvm-target", "11", *LANGUAGE, "-Werror", "-Wextra")
 """Java 11, where Gradle has 17: the D8 that is to be had here (3.3) reads no sealed classes."""
 JAVA = "-Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # short runs: no time for the optimising compiler
 
@@ -106,7 +107,7 @@ def apk(project: Project) -> str:
 
 def kotlinc(project: Project, name: str, sources: list[Path], libraries: list[Path], *options: str) -> None:
     """Compile Kotlin into the jar `name`; a warning is an error."""
-    words = [*KOTLIN, *options, "-cp", join(*libraries), "-d", project.out(name), *sources]
+    words: list[str | Path] = [*KOTLIN, *options, "-cp", join(*libraries), "-d", project.out(name), *sources]
     run(project.tools.kotlin / "bin/kotlinc", *words, environment={"JAVA_OPTS": JAVA})
 
 

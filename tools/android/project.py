@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from tools.android.setup import ROOT, Tools
 
 APP = ROOT / "android_app"
 BUILD = APP / "build" / "check"
-MIN_SDK, TARGET_SDK = 26, 36
+CATALOGUE = tomllib.loads((APP / "gradle/libs.versions.toml").read_text())["versions"]
+MIN_SDK, TARGET_SDK = int(CATALOGUE["min-sdk"]), int(CATALOGUE["target-sdk"])
+KOTLIN_VERSION = ".".join(CATALOGUE["kotlin"].split(".")[:2])
 
 
 class CheckError(Exception):

@@ -1,6 +1,7 @@
 package org.nelf.viewer
 
 import android.os.Bundle
+import android.util.Log
 import android.view.ViewGroup
 import android.widget.TextView
 import org.nelf.core.Accelerator
@@ -98,25 +99,23 @@ class BenchmarkActivity : BundleActivity() {
         said: String,
     ) {
         if (!written.compareAndSet(false, true)) return
-        val folder = getExternalFilesDir(null)
-        val said =
-            try {
-                write(folder ?: throw IOException("there is no external storage"), content)
-                said
-            } catch (error: IOException) {
-                error.message.orEmpty()
-            }
+        // Where adb's shell reads it, and where `run-as` does on phones that keep the shell out of the first.
+        for (folder in listOfNotNull(getExternalFilesDir(null), filesDir)) write(folder, content)
         runOnUiThread { viewOf<TextView>(R.id.message).text = said }
     }
 
+    /** Under another name first, so that nobody reads half a file. */
     private fun write(
         folder: File,
         content: String,
     ) {
-        val file = File(folder, "benchmark.json")
-        val new = File(folder, "benchmark.json.new")
-        new.writeText(content)
-        if (!new.renameTo(file)) throw IOException("$file cannot be written")
+        try {
+            val new = File(folder, "benchmark.json.new")
+            new.writeText(content)
+            if (!new.renameTo(File(folder, "benchmark.json"))) throw IOException("it cannot be renamed")
+        } catch (error: IOException) {
+            Log.e("nelf", "benchmark.json in $folder was not written", error)
+        }
     }
 
     private fun extra(name: String): String = intent.getStringExtra(name).orEmpty()

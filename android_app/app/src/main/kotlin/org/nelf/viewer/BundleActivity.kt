@@ -96,7 +96,7 @@ abstract class BundleActivity :
 
     override fun onDestroy() {
         worker.shutdown()
-        loop?.close()
+        loop?.stop()
         super.onDestroy()
     }
 }

@@ -20,27 +20,36 @@ class LiteRtRuntime(
     private val context: Context,
     private val bundle: ShownBundle,
 ) : ModelRuntime {
-    /** One accelerator and no other: with several, LiteRT falls back without saying so. */
+    /**
+     * One accelerator and no other: with several, LiteRT falls back without saying so. With the NPU it always adds the CPU, for
+     * operations that the NPU's compiler leaves, and its Kotlin API does not tell how many these are.
+     */
     override fun open(accelerator: Accelerator): ModelSession =
         translated {
             val provider = BuiltinNpuAcceleratorProvider(context)
             if (accelerator == Accelerator.NPU) refuseWithoutNpu(provider)
-            val environment = Environment.create(provider)
+            val opened = ArrayList<AutoCloseable>()
             try {
-                if (accelerator == Accelerator.NPU &&
-                    LiteRtAccelerator.NPU !in environment.getAvailableAccelerators()
-                ) {
+                val environment = Environment.create(provider).also(opened::add)
+                val known = environment.getAvailableAccelerators()
+                if (accelerator == Accelerator.NPU && LiteRtAccelerator.NPU !in known) {
                     throw ModelException("LiteRT could not load the NPU's library")
                 }
-                LiteRtSession(environment, compile(environment, accelerator))
+                val model = compile(environment, accelerator).also(opened::add)
+                val inputs = model.createInputBuffers().also(opened::addAll)
+                val outputs = model.createOutputBuffers().also(opened::addAll)
+                LiteRtSession(model, inputs, outputs) { closeAll(opened) }
             } catch (error: LiteRtException) {
-                environment.close()
+                closeAll(opened)
                 throw error
             } catch (error: ModelException) {
-                environment.close()
+                closeAll(opened)
                 throw error
             }
         }
+
+    /** What was opened last uses what was opened before it. */
+    private fun closeAll(opened: List<AutoCloseable>) = opened.asReversed().forEach(AutoCloseable::close)
 
     private fun compile(
         environment: Environment,
@@ -95,12 +104,11 @@ private fun <T> translated(action: () -> T): T =
     }
 
 private class LiteRtSession(
-    private val environment: Environment,
     private val model: CompiledModel,
+    private val inputs: List<TensorBuffer>,
+    private val outputs: List<TensorBuffer>,
+    private val onClose: () -> Unit,
 ) : ModelSession {
-    private val inputs: List<TensorBuffer> = model.createInputBuffers()
-    private val outputs: List<TensorBuffer> = model.createOutputBuffers()
-
     /** LiteRT's readFloat makes a new array of every image; its Kotlin API has no other way to an output (2.3). */
     override fun run(
         pose: FloatArray,
@@ -108,16 +116,15 @@ private class LiteRtSession(
     ) = translated {
         inputs[0].writeFloat(pose)
         model.run(inputs, outputs)
+        val values = outputs[0].readFloat()
+        if (values.size != image.capacity()) {
+            throw ModelException("the model gives ${values.size} numbers, the manifest says ${image.capacity()}")
+        }
         image.clear()
-        image.put(outputs[0].readFloat())
+        image.put(values)
         image.clear()
         Unit
     }
 
-    override fun close() {
-        inputs.forEach(TensorBuffer::close)
-        outputs.forEach(TensorBuffer::close)
-        model.close()
-        environment.close()
-    }
+    override fun close() = onClose()
 }

@@ -21,7 +21,7 @@ fun interface ModelLoader {
 }
 
 /**
- * Renders requested poses on a thread of its own, which also loads, and after [close] releases, the model.
+ * Renders requested poses on a thread of its own, which also loads, and in the end releases, the model.
  *
  * Only the newest pose counts: while the model is busy, older ones are overwritten and never queued. Without a new pose
  * nothing runs. A frame allocates nothing here.
@@ -60,10 +60,15 @@ class FrameLoop(
     /** The newest image that was not fetched before, or null. For one reader, whose own it is until the next call. */
     fun fetch(): FloatBuffer? = exchange.fetch()
 
-    /** Ends the loop and waits until the model is released. */
-    override fun close() {
+    /** Ends the loop. The model is released when what the thread is at is done, which may be loading. */
+    fun stop() {
         running = false
         LockSupport.unpark(thread)
+    }
+
+    /** Ends the loop and waits until the model is released. Not on a thread that must stay responsive. */
+    override fun close() {
+        stop()
         if (thread !== Thread.currentThread()) thread.join()
     }
 

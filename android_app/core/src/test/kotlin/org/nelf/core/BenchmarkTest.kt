@@ -54,6 +54,7 @@ class BenchmarkTest {
     @Test
     fun `a failure has the same keys, and no figures`() {
         val whole = parse(benchmark.report("t", manifest, device, model(), null))
+        assertEquals(EVERY_KEY, whole.keys)
         val failed = parse(Benchmark.failed("t", "stilllife", Accelerator.GPU, device, "no \"GPU\"\nhere"))
         assertEquals(whole.keys, failed.keys)
         assertEquals("no \"GPU\"\nhere", failed["error"])
@@ -64,6 +65,13 @@ class BenchmarkTest {
 
     private companion object {
         const val MILLISECOND = 1_000_000L
+
+        /** docs/benchmark.md: all keys must be there. */
+        val EVERY_KEY =
+            (
+                "format version token model model_sha256 accelerator fallbacks device load_ms first_ms warmup_frames " +
+                    "frames seconds median_ms p90_ms p99_ms mean_ms min_ms max_ms windows thermal memory_mb error"
+            ).split(" ").toSet()
         val KEYS = listOf("median_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms", "max_ms")
     }
 }
