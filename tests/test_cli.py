@@ -27,6 +27,7 @@ COMMANDS = [
     "eval",
     "export",
     "verify",
+    "bench",
     "demo",
 ]
 

@@ -38,7 +38,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "view": frozenset(),
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
     "cli": frozenset(
-        {"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view"}
+        {"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view", "bench"}
     ),
 }
 """stage -> what it may import beside the foundation: a whole stage, or one module of it (its names only)."""
@@ -60,7 +60,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
     "typer": frozenset({"nelf.cli"}),
-    "rich": frozenset({"nelf.cli"}),
+    "rich": frozenset({"nelf.cli", "nelf.bench.table", "nelf.bench.phone.table"}),
 }
 """Third party -> the only modules (or packages) that import it."""
 

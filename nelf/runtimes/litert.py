@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nelf.runtimes.litert_profiler import profile_file
 from nelf.runtimes.model import Arrays, OperationTime, medians
@@ -28,7 +29,7 @@ class LiteRtModel:
             for name, detail in self._inputs.items()
         }
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         for name, detail in self._inputs.items():
             self._interpreter.set_tensor(detail["index"], inputs[name])
         self._interpreter.invoke()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 UNCOUNTED = 2  # frames that warm caches up
 CPU = 1  # of LiteRT's accelerators
@@ -70,7 +71,7 @@ class _Library:
 
 
 def profile_file(
-    path: Path, threads: int, inputs: Sequence[np.ndarray[Any, Any]], frames: int
+    path: Path, threads: int, inputs: Sequence[NDArray[Any]], frames: int
 ) -> list[list[tuple[str, float]]]:
     """(operation, milliseconds) in order of execution, a list for each of `frames` frames.
 
@@ -121,7 +122,7 @@ def _buffers(library: _Library, environment: Handle, compiled: Handle, signature
     return buffers
 
 
-def _fill(library: _Library, buffer: int, array: np.ndarray[Any, Any]) -> None:
+def _fill(library: _Library, buffer: int, array: NDArray[Any]) -> None:
     address = Handle()
     library.call("LiteRtLockTensorBuffer", Handle(buffer), ctypes.byref(address), WRITE_LOCK)
     content = np.ascontiguousarray(array)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
-Arrays = Mapping[str, np.ndarray[Any, Any]]
+Arrays = Mapping[str, NDArray[Any]]
 """Name of an input or output -> array."""
 
 
@@ -21,6 +22,7 @@ class OperationTime:
     milliseconds: float
 
 
+@runtime_checkable
 class RuntimeModel(Protocol):
     """A model file, loaded for a fixed number of threads."""
 
@@ -28,7 +30,7 @@ class RuntimeModel(Protocol):
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
         """Name -> (shape, NumPy's name of the dtype)."""
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Outputs by name; they stay valid when the model runs again."""
 
     def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:

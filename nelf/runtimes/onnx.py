@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from nelf.runtimes.model import Arrays, OperationTime, medians
 
@@ -26,7 +26,7 @@ class OnnxModel:
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
         return {i.name: (tuple(int(n) for n in i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:

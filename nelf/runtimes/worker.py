@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nelf.runtimes.model import RuntimeModel
 from nelf.runtimes.table import RUNTIMES
@@ -39,7 +40,7 @@ class Worker:
         self.path, self.threads = path, threads
         self.given = dict(np.load(inputs)) if inputs is not None else None
         self.model: RuntimeModel | None = None
-        self.inputs: list[dict[str, np.ndarray[Any, Any]]] = []
+        self.inputs: list[dict[str, NDArray[Any]]] = []
         self.frame = 0
         self.empty_mb: float | None = None
 
@@ -54,7 +55,7 @@ class Worker:
         self.inputs = self._rows()
         return {"load_ms": 1000 * taken}
 
-    def _rows(self) -> list[dict[str, np.ndarray[Any, Any]]]:
+    def _rows(self) -> list[dict[str, NDArray[Any]]]:
         assert self.model is not None
         if self.given is None:
             numbers = np.random.default_rng(0)
@@ -62,7 +63,7 @@ class Worker:
         count = min(len(rows) for rows in self.given.values())
         return [{name: rows[i] for name, rows in self.given.items()} for i in range(count)]
 
-    def _next(self) -> dict[str, np.ndarray[Any, Any]]:
+    def _next(self) -> dict[str, NDArray[Any]]:
         self.frame += 1
         return self.inputs[self.frame % len(self.inputs)]
 

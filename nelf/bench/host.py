@@ -1,0 +1,164 @@
+"""Times bundles on this machine, in turns."""
+
+import collections
+import contextlib
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from nelf.bench.child import Child
+from nelf.bench.machine import describe_machine, usable_cores
+from nelf.bench.report import Machine, Measurement, OperationShare, Report, Result
+from nelf.bench.statistics import ratio, times
+from nelf.bench.subject import Subject
+from nelf.errors import BenchError, ConfigError
+from nelf.runtimes import RUNTIMES
+
+ROUNDS = 20
+WARM_FRAMES = 10
+FRAMES_TO_CATCH_UP = 1  # uncounted ones at the start of a turn, since others have used the caches meanwhile
+PROFILED_FRAMES = 20
+APPLE_ONLY = (
+    "Core ML exists on Apple's systems only: the file is verified here by interpreting it, which says nothing of time"
+)
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """threads: numbers of threads, each measured. runs: least counted frames of each model.
+
+    minutes: go on with turns for so long, however many frames that gives; 0 stops after `runs`.
+    """
+
+    threads: tuple[int, ...]
+    runs: int = 100
+    minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        most = usable_cores()
+        if not self.threads or any(not 1 <= count <= most for count in self.threads):
+            asked = ",".join(map(str, self.threads))
+            raise ConfigError(f"--threads {asked}: this process may use {most} cores; give numbers from 1 to {most}")
+        if len(set(self.threads)) < len(self.threads):
+            raise ConfigError(f"--threads {','.join(map(str, self.threads))} names a number twice")
+        if self.runs < 1:
+            raise ConfigError(f"--runs {self.runs} is too few; use 1 or more")
+        if self.minutes < 0:
+            raise ConfigError(f"--minutes {self.minutes:g} is negative; use 0 or more")
+
+
+@dataclass
+class _Arm:
+    """One model on one number of threads, in its process. rounds: milliseconds of each counted frame, by turn."""
+
+    subject: Subject
+    threads: int
+    child: Child
+    load_ms: float
+    rounds: list[list[float]] = field(default_factory=list)
+
+
+def bench(
+    subjects: Sequence[Subject],
+    options: BenchOptions,
+    progress: Callable[[float], None] = lambda done: None,
+    describe: Callable[[Sequence[int]], Machine] = describe_machine,
+) -> Report:
+    """Measure every subject that a runtime here executes; the others are told with size and multiply-accumulates.
+
+    Each model has a process of its own and waits while others have their turn: in every round each runs a few frames,
+    so that a slow spell of the machine falls on all. progress: called after each round with the share done; what
+    it raises ends the measurement.
+    """
+    timed = [subject for subject in subjects if subject.path.suffix in RUNTIMES]
+    machine = describe(options.threads if timed else ())
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        arms = [
+            _started(stack, subject, threads, subject.write_inputs(folder / f"{number}.npz"))
+            for number, subject in enumerate(timed)
+            for threads in options.threads
+        ]
+        rounds = _take_turns(arms, options, progress) if arms else 0
+        found = {id(arm): _measurement(arm, arms, machine) for arm in arms}
+        results = [_result(subject, [found[id(arm)] for arm in arms if arm.subject is subject]) for subject in subjects]
+    return Report(machine, rounds, results)
+
+
+def _started(stack: contextlib.ExitStack, subject: Subject, threads: int, inputs: Path | None) -> _Arm:
+    child = stack.enter_context(Child(subject.name, subject.path, threads, inputs))
+    load_ms = float(child.ask("load")["load_ms"])
+    child.ask("run", frames=0, warm=WARM_FRAMES)
+    return _Arm(subject, threads, child, load_ms)
+
+
+def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[[float], None]) -> int:
+    """How many rounds there were."""
+    planned = min(ROUNDS, options.runs)
+    frames = -(-options.runs // planned)
+    began, wanted = time.monotonic(), 60 * options.minutes
+    for done in itertools.count(1):
+        for arm in arms:
+            arm.rounds.append(arm.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
+        gone = time.monotonic() - began
+        progress(min(done / planned, gone / wanted if wanted else 1.0, 1.0))
+        if done >= planned and gone >= wanted:
+            return done
+    raise AssertionError("unreachable")
+
+
+def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measurement:
+    first = next(other for other in arms if other.threads == arm.threads)
+    taken = times(list(itertools.chain.from_iterable(arm.rounds)))
+    gflops = 2 * arm.subject.macs / (taken.median_ms / 1000) / 1e9
+    peak = arm.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
+    profile, profiled_ms, no_profile = _profile(arm)
+    return Measurement(
+        threads=arm.threads,
+        times=taken,
+        load_ms=arm.load_ms,
+        peak_memory_mb=peak,
+        gflops=gflops,
+        peak_share=gflops / machine.matmul_gflops[str(arm.threads)],
+        ratio=ratio(arm.rounds, first.rounds),
+        profile=profile,
+        profiled_ms=profiled_ms,
+        no_profile=no_profile,
+    )
+
+
+def _profile(arm: _Arm) -> tuple[list[OperationShare], float | None, str | None]:
+    try:
+        operations = arm.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
+    except (
+        BenchError
+    ) as error:  # another version of the runtime may have another profiler; the times stand all the same
+        return [], None, str(error)
+    together: dict[str, list[float]] = collections.defaultdict(list)
+    for kind, ms in operations:
+        together[kind].append(ms)
+    whole = sum(ms for _, ms in operations)
+    shares = [
+        OperationShare(kind, len(each), sum(each), sum(each) / whole if whole else 0.0)
+        for kind, each in together.items()
+    ]
+    return sorted(shares, key=lambda one: -one.ms), whole, None
+
+
+def _result(subject: Subject, measurements: list[Measurement]) -> Result:
+    runtime = RUNTIMES.get(subject.path.suffix)
+    manifest = subject.manifest
+    return Result(
+        name=subject.name,
+        target=manifest.target if manifest else None,
+        precision=manifest.precision if manifest else None,
+        bytes=subject.size,
+        macs=subject.macs,
+        runtime=f"{runtime.name} {version(runtime.package)}" if runtime else None,
+        measurements=measurements,
+        not_timed=None if runtime else APPLE_ONLY,
+    )

@@ -1,0 +1,91 @@
+"""Android's debug bridge, as far as it is needed here. Each failure is one line that says what to do."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nelf.errors import BenchError
+
+NO_ADB = "adb was not found; install Android's platform-tools and put adb on the PATH"
+STATES: Mapping[str, str] = {
+    "unauthorized": "has not allowed this computer; unlock it and answer its question about USB debugging",
+    "offline": "is offline; plug it in again, or: adb reconnect",
+    "authorizing": "is being asked about USB debugging; unlock it, answer, and run the command again",
+    "no permissions": "may not be opened by this user: https://developer.android.com/studio/run/device (udev rules)",
+}
+KEPT_CHARACTERS = 300
+DEFAULT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Adb:
+    """One phone. `serial` is adb's name for it."""
+
+    serial: str
+
+    def run(self, *arguments: str, seconds: float = DEFAULT_SECONDS, task: str = "") -> str:
+        """Output of an adb command. Raises BenchError where it fails; task: what it was for, in the message."""
+        return _adb(["-s", self.serial, *arguments], seconds, f"{self.serial}: {task or ' '.join(arguments)}")
+
+    def shell(self, script: str, seconds: float = DEFAULT_SECONDS, task: str = "") -> str:
+        """Output of a shell script on the phone, what it says on stderr included."""
+        return self.run("shell", f"{script} 2>&1", seconds=seconds, task=task or script)
+
+    def push(self, local: Path, remote: str) -> None:
+        """Copy a file, or what is in a folder."""
+        self.run("push", str(local), remote, seconds=600, task=f"pushing {local.name} to {remote}")
+
+    def property(self, name: str) -> str:
+        """A system property, empty where the phone has none of that name."""
+        return self.shell(f"getprop {name}").strip()
+
+
+def connect(serial: str | None) -> Adb:
+    """The phone of that serial number, or the only one. Raises BenchError unless exactly one is there and ready."""
+    devices = _devices()
+    listed = ", ".join(devices)
+    if serial is not None:
+        if serial not in devices:
+            there = f"adb sees {listed}" if devices else "adb sees no device"
+            raise BenchError(f"--device adb:{serial}: {there}; adb devices lists what is connected")
+        chosen = serial
+    elif not devices:
+        raise BenchError("adb sees no device; connect a phone with USB debugging switched on (adb devices lists it)")
+    elif len(devices) > 1:
+        raise BenchError(f"adb sees {len(devices)} devices ({listed}); choose one: --device adb:{next(iter(devices))}")
+    else:
+        (chosen,) = devices
+    state = devices[chosen]
+    if state != "device":
+        raise BenchError(f"{chosen} {STATES.get(state, f'is in state {state!r}; adb devices shows it')}")
+    return Adb(chosen)
+
+
+def _devices() -> dict[str, str]:
+    """Serial number -> state."""
+    found = {}
+    for line in _adb(["devices"], DEFAULT_SECONDS, "adb devices").splitlines():
+        serial, tab, state = line.partition("\t")
+        if tab and serial.strip():
+            found[serial.strip()] = "no permissions" if state.startswith("no permissions") else state.strip()
+    return found
+
+
+def _adb(arguments: list[str], seconds: float, task: str) -> str:
+    program = shutil.which("adb")
+    if program is None:
+        raise BenchError(NO_ADB)
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise BenchError(
+            f"{task}: adb gave no answer within {seconds:.0f} s; is the phone awake and connected?"
+        ) from None
+    except OSError as error:
+        raise BenchError(f"{program} cannot be started: {error.strerror}") from error
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())[-KEPT_CHARACTERS:] or "it said nothing"
+        raise BenchError(f"{task} failed (code {done.returncode}): {said}")
+    return done.stdout

@@ -1,0 +1,138 @@
+"""Google's benchmark_model on a phone: pushed, run, read; for minutes on end if asked."""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nelf.bench.phone.adb import Adb
+from nelf.bench.phone.benchmark_model import ModelRun, read_output
+from nelf.bench.phone.condition import Condition, read_condition
+from nelf.bench.subject import Subject
+from nelf.errors import BenchError, ConfigError
+from nelf.storage import write_json
+
+FORMAT, VERSION = "nelf-bench-phone", "1.0"
+FOLDER = "/data/local/tmp/nelf-bench"
+ACCELERATORS = {"cpu": ("--use_xnnpack=true",), "gpu": ("--use_gpu=true",)}
+SUSTAINED_SECONDS = 10  # of each run in sustained mode; temperatures are read between runs
+MOST_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class PhoneOptions:
+    """program: benchmark_model, built for the phone. minutes: of sustained running, 0 for a single run."""
+
+    program: Path
+    accelerator: str = "cpu"
+    threads: int = 4
+    runs: int = 100
+    minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.program.is_file():
+            raise ConfigError(
+                f"--benchmark-model {self.program} is no file; LiteRT's page on measuring performance links to builds "
+                "for Android (android_aarch64_benchmark_model)"
+            )
+        if self.accelerator not in ACCELERATORS:
+            raise ConfigError(f"--accelerator {self.accelerator} is not known; use one of {', '.join(ACCELERATORS)}")
+
+
+@dataclass(frozen=True)
+class PhoneRun:
+    """One run of the tool, and the phone's condition right after it."""
+
+    run: ModelRun
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class PhoneResult:
+    """One model. first: with the profile of operations. sustained: what followed, in order, without profile."""
+
+    name: str
+    bytes: int
+    macs: int
+    before: Condition
+    first: PhoneRun
+    sustained: list[PhoneRun]
+
+
+@dataclass(frozen=True)
+class PhoneReport:
+    """All of one run of `nelf bench --device adb`."""
+
+    device: dict[str, str]
+    accelerator: str
+    threads: int
+    results: list[PhoneResult]
+    untested_on_hardware: bool = True
+    format: str = FORMAT
+    version: str = VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def write(self, path: Path) -> None:
+        """As JSON, atomically."""
+        write_json(path, self.as_json())
+
+
+def bench_on_phone(
+    adb: Adb, subjects: Sequence[Subject], options: PhoneOptions, progress: Callable[[str], None] = lambda line: None
+) -> PhoneReport:
+    """Measure LiteRT models on a phone, one after the other. What was pushed is removed again.
+
+    progress: called with a line before each run; what it raises ends the measurement.
+    """
+    for subject in subjects:
+        if subject.path.suffix != ".tflite":
+            raise BenchError(f"{subject.name}: benchmark_model runs .tflite files; give bundles of the target android")
+    folder = f"{FOLDER}-{uuid.uuid4().hex[:8]}"
+    adb.shell(f"mkdir -p {folder}")
+    try:
+        program = f"{folder}/benchmark_model"
+        adb.push(options.program, program)
+        adb.shell(f"chmod 755 {program}")
+        results = [_measure(adb, subject, program, f"{folder}/model.tflite", options, progress) for subject in subjects]
+        return PhoneReport(describe(adb), options.accelerator, options.threads, results)
+    finally:
+        adb.shell(f"rm -rf {folder}")
+
+
+def describe(adb: Adb) -> dict[str, str]:
+    """What the phone calls itself."""
+    keys = {
+        "manufacturer": "ro.product.manufacturer",
+        "model": "ro.product.model",
+        "soc": "ro.soc.model",
+        "os": "ro.build.version.release",
+    }
+    return {"serial": adb.serial} | {name: adb.property(key) for name, key in keys.items()}
+
+
+def _measure(
+    adb: Adb, subject: Subject, program: str, model: str, options: PhoneOptions, progress: Callable[[str], None]
+) -> PhoneResult:
+    adb.push(subject.path, model)
+    began = time.monotonic()
+    before = read_condition(adb, 0.0)
+
+    def run(*extra: str) -> PhoneRun:
+        flags = [f"--graph={model}", f"--num_threads={options.threads}", *ACCELERATORS[options.accelerator], *extra]
+        output = adb.shell(
+            f"{program} {' '.join(flags)}", seconds=MOST_SECONDS, task=f"benchmark_model of {subject.name}"
+        )
+        return PhoneRun(read_output(output), read_condition(adb, time.monotonic() - began))
+
+    progress(f"{subject.name}: {options.runs} frames with profile")
+    first = run(f"--num_runs={options.runs}", "--enable_op_profiling=true", "--report_peak_memory_footprint=false")
+    sustained = []
+    end = time.monotonic() + 60 * options.minutes
+    while time.monotonic() < end:
+        progress(f"{subject.name}: sustained, {max(0.0, end - time.monotonic()):.0f} s left")
+        sustained.append(run("--num_runs=1", f"--min_secs={SUSTAINED_SECONDS}", f"--max_secs={SUSTAINED_SECONDS}"))
+    return PhoneResult(subject.name, subject.size, subject.macs, before, first, sustained)

@@ -1,0 +1,84 @@
+"""A report as tables for a terminal."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from nelf.bench.report import Measurement, Report, Result
+
+MOST_OPERATIONS = 6
+
+
+def tables(report: Report) -> Iterator[Table]:
+    """Times; memory, size and work; operations where a profiler told of them."""
+    yield from _times(report)
+    if any(m.profile for result in report.results for m in result.measurements):
+        yield _operations(report)
+
+
+def plain_table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    """A table without borders; columns of text, then columns of numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _times(report: Report) -> Iterator[Table]:
+    title = f"{report.machine.processor}, {report.rounds} rounds"
+    latency = plain_table(title, ("model",), ("threads", "median ms", "p90", "p99", "ratio to the first (95 %)"))
+    needs = ("threads", "load ms", "memory MB", "file MB", "GMAC", "GFLOP/s", "of matmul")
+    means = plain_table("What it takes", ("model", "runtime"), needs)
+    for result in report.results:
+        size, macs = f"{result.bytes / 1e6:.2f}", f"{result.macs / 1e9:.3f}"
+        for m in result.measurements:
+            figures = [f"{ms:.2f}" for ms in (m.times.median_ms, m.times.p90_ms, m.times.p99_ms)]
+            latency.add_row(result.name, str(m.threads), *figures, _ratio(m))
+            memory = "n/a" if m.peak_memory_mb is None else f"{m.peak_memory_mb:.1f}"
+            work = f"{m.gflops:.1f}", f"{m.peak_share:.0%}"
+            means.add_row(result.name, result.runtime, str(m.threads), f"{m.load_ms:.1f}", memory, size, macs, *work)
+        if result.not_timed:
+            latency.add_row(result.name, *["-"] * 5)
+            means.add_row(result.name, "not timed here", *["-"] * 3, size, macs, "-", "-")
+    return iter((latency, means))
+
+
+def _ratio(m: Measurement) -> str:
+    return f"{m.ratio.value:.3f} ({m.ratio.low:.3f}-{m.ratio.high:.3f})"
+
+
+def _operations(report: Report) -> Table:
+    table = plain_table(
+        "Where a frame goes, by the runtime's profiler", ("model", "operation"), ("threads", "count", "ms", "share")
+    )
+    for result in report.results:
+        for m in result.measurements:
+            for one in m.profile[:MOST_OPERATIONS]:
+                table.add_row(
+                    result.name, one.kind, str(m.threads), str(one.count), f"{one.ms:.3f}", f"{one.share:.1%}"
+                )
+            rest = m.profile[MOST_OPERATIONS:]
+            if rest:
+                ms, share = sum(o.ms for o in rest), sum(o.share for o in rest)
+                count = sum(o.count for o in rest)
+                table.add_row(result.name, "all others", str(m.threads), str(count), f"{ms:.3f}", f"{share:.1%}")
+    return table
+
+
+def remarks(report: Report) -> Iterator[str]:
+    """What the tables leave unsaid, a line each."""
+    load = report.machine.load_average
+    if load is not None and load > 0.5:
+        yield f"the machine was busy when this began (load average {load:.1f}): trust ratios, not times"
+    for result in report.results:
+        if result.not_timed:
+            yield f"{result.name}: {result.not_timed}"
+        yield from _profile_remarks(result)
+
+
+def _profile_remarks(result: Result) -> Iterator[str]:
+    for m in result.measurements:
+        if m.no_profile:
+            yield f"{result.name}, {m.threads} threads: no profile: {m.no_profile}"
