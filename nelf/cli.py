@@ -25,7 +25,7 @@ data = typer.Typer(no_args_is_help=True, help="Look at scenes.\n\nExample: nelf 
 app.add_typer(data, name="data")
 importing = typer.Typer(no_args_is_help=True, help="Make a scene.\n\nExample: nelf data import photos my_photos")
 data.add_typer(importing, name="import")
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Hydra overrides: student=s train.minutes=5 experiment=demo ...")
@@ -196,7 +196,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     Example: nelf verify runs/my_photos/export/ios
     """
     from nelf.errors import BundleError
-    from nelf.export import judge, open_bundle, read_graph, verify_bundle
+    from nelf.export import has_rules, judge, open_bundle, read_graph, verify_bundle
 
     result = verify_bundle(bundle)
     for difference in result.differences:
@@ -206,8 +206,8 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     typer.echo(
         f"verified in {result.runtime}: {len(result.differences)} views, each at least {result.required_psnr:.1f} dB"
     )
-    opened = open_bundle(bundle, check_hashes=False)
-    for line in judge(read_graph(opened.folder / opened.manifest.model.path)).lines():
+    model = bundle / open_bundle(bundle, check_hashes=False).manifest.model.path
+    for line in judge(read_graph(model)).lines() if has_rules(model) else [f"no rules are known for {model.name}"]:
         typer.echo(line)
 
 
@@ -324,9 +324,9 @@ def _leave_bench(asked: bool) -> None:
 
 
 def _show(tables: list[Any]) -> None:
-    results = Console(highlight=False)
+    results = Console(highlight=False, markup=False, emoji=False)
     if not results.is_terminal:
-        results = Console(highlight=False, width=max(results.width, 160))
+        results = Console(highlight=False, markup=False, emoji=False, width=max(results.width, 160))
     for table in tables:
         results.print(table)
 

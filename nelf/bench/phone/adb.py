@@ -35,7 +35,7 @@ class Adb:
 
     def push(self, local: Path, remote: str) -> None:
         """Copy a file, or what is in a folder."""
-        self.run("push", str(local), remote, seconds=600, task=f"pushing {local.name} to {remote}")
+        self.run("push", str(local), remote, seconds=600.0, task=f"pushing {local.name} to {remote}")
 
     def property(self, name: str) -> str:
         """A system property, empty where the phone has none of that name."""

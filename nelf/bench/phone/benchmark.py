@@ -18,7 +18,7 @@ FORMAT, VERSION = "nelf-bench-phone", "1.0"
 FOLDER = "/data/local/tmp/nelf-bench"
 ACCELERATORS = {"cpu": ("--use_xnnpack=true",), "gpu": ("--use_gpu=true",)}
 SUSTAINED_SECONDS = 10  # of each run in sustained mode; temperatures are read between runs
-MOST_SECONDS = 600
+MOST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)

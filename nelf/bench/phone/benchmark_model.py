@@ -18,7 +18,7 @@ TIMINGS = re.compile(
 )
 STATISTICS = re.compile(rf"count=(\d+)\b.*?\bmin={NUMBER} max={NUMBER} avg={NUMBER}(?: std={NUMBER})?")
 PERCENTILES = re.compile(rf"\b(median|p95)={NUMBER}")
-MEMORY = re.compile(rf"[Mm]emory footprint[^:]*\(MB\): init={NUMBER} overall={NUMBER}")
+MEMORY = re.compile(rf"[Mm]emory footprint[^:\n]*\(MB\): init={NUMBER} overall={NUMBER}")
 DELEGATED = re.compile(r"(?:model graph will be|was) (completely|partially) executed by the delegate")
 PROFILE = "Operator-wise Profiling Info for Regular Benchmark Runs"
 SUMMARY = "Summary by node type"
