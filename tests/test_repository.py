@@ -17,7 +17,14 @@ from nelf.pipeline import compose_config, config_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 5_000_000
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/results.md", "docs/design.md", "datasets/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/results.md",
+    "docs/design.md",
+    "docs/benchmark.md",
+    "datasets/README.md",
+)
 TEXT = {
     ".py",
     ".md",
