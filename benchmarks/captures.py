@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, help="use this many of the photos, evenly spread")
     parser.add_argument("--out", type=Path)
     parser.add_argument("options", nargs="*", metavar="photos.KEY=VALUE")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     pairs = (option.removeprefix("photos.").split("=", 1) for option in args.options)
     options = {key: int(value) if value.isdigit() else value for key, value in pairs}
     try:

@@ -4,11 +4,11 @@ python benchmarks/fuzz.py                              20,000 cases over all rea
 python benchmarks/fuzz.py --cases 500 tflite images    500 of each of these
 
 A case is a valid scene, checkpoint, bundle or configuration with one file damaged: half of the cases by hypothesis
-(edits of JSON, of heads, of arrays), half by a byte mutator. Each reader runs in a process of its own, which may take
-2 GB more than it has; a case that crashes it, or computes for more than 5 s, is a finding, and the next case gets a new
-process. So is anything but a result or one line of a NelfError, more than 1 GB above the baseline, a file touched
-outside of the case's folder, a process started. Folders of findings are kept in runs/fuzz/findings, figures in
-runs/fuzz/fuzz.json. Linux only.
+(edits of JSON, of heads, of arrays), half by a byte mutator. They run in a process of their own, which may take 2 GB
+more than it has; a case that crashes it, or computes for more than 5 s, is a finding, and the next gets a new process.
+So is anything but a result or one line of a NelfError, more than 1 GB above the baseline, a file touched outside of the
+case's folder, a process started. Folders of findings are kept in runs/fuzz/findings, figures in runs/fuzz/fuzz.json.
+Linux only.
 """
 
 import argparse
@@ -21,92 +21,115 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 HANG = 5.0  # seconds of computing in one case
 STANDSTILL = 120.0  # seconds on the clock after which a case that does not compute counts as hung, too
 MORE_MEMORY = 2 * 2**30
-AT_ONCE = 500  # cases of one process
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def work(name: str, first: int, count: int, folder: Path, keep: Path) -> None:
+@dataclass
+class Tally:
+    """What came of one reader's cases."""
+
+    wanted: int
+    kinds: collections.Counter[str] = field(default_factory=collections.Counter)
+    findings: dict[str, None] = field(default_factory=dict)
+    peak: int = 0
+    seconds: float = 0.0
+
+    @property
+    def left(self) -> int:
+        return self.wanted - sum(self.kinds.values())
+
+    def add(self, kind: str, what: str, peak: int = 0) -> None:
+        self.kinds[kind] += 1
+        self.peak = max(self.peak, peak)
+        if kind not in ("read", "refused"):
+            self.findings[f"{kind}: {what[-900:]}"] = None
+
+    def figures(self) -> dict[str, Any]:
+        cases, megabytes = sum(self.kinds.values()), round(self.peak / 2**20, 1)
+        return {"cases": cases, **self.kinds, "peak_mb": megabytes, "seconds": round(self.seconds, 1)}
+
+
+def work(plan: dict[str, int], seed: int, folder: Path, keep: Path) -> None:
     """The process that runs cases: a line of JSON at the begin and at the end of each, on standard output."""
     from benchmarks.fuzzing.cases import Outcome, Runner, Watch, limit_memory
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(1, 2)
 
-    def tell(content: Any) -> None:
+    def tell(*content: Any) -> None:
         out.write(json.dumps(content) + "\n")
         out.flush()
 
     def end(outcome: Outcome) -> None:
-        tell({"kind": outcome.kind, "what": outcome.what, "peak": outcome.peak})
+        tell("end", outcome.kind, outcome.what, outcome.peak)
 
-    runner = Runner(name, folder, keep, Watch())
-    limit_memory(MORE_MEMORY)
-    runner.run(first, count, lambda: tell("begin"), end)
-    tell("done")
+    watch, errors = Watch(), os.dup(2)
+    for name, count in plan.items():
+        os.dup2(errors, 2)
+        runner = Runner(name, folder / name, keep, watch)
+        os.dup2(1, 2)  # what a library says of a damaged file is of no interest
+        tell("reader", name)
+        limit_memory(MORE_MEMORY)
+        runner.run(seed, count, lambda: tell("begin"), end)
+        tell("done")
 
 
-def fuzz(name: str, count: int, seed: int, out: Path) -> dict[str, Any]:
-    """`count` cases of one reader."""
-    kinds: collections.Counter[str] = collections.Counter()
-    findings: dict[str, str] = {}
-    largest, began, first = 0, time.monotonic(), seed
+def fuzz(
+    names: Sequence[str], count: int, seed: int, out: Path, report: Callable[[str, Tally], None]
+) -> dict[str, Tally]:
+    """`count` cases of each reader, all in one process as long as that lives."""
+    tallies, done = {name: Tally(count) for name in names}, set[str]()
     with tempfile.TemporaryDirectory(prefix="nelf-fuzz-") as scratch:
-        while (done := sum(kinds.values())) < count:
+        (Path(scratch) / "tmp").mkdir()
+        while plan := {name: tally.left for name, tally in tallies.items() if name not in done}:
             folder = Path(scratch) / "work"
-            (Path(scratch) / "tmp").mkdir(exist_ok=True)
-            command = [
-                sys.executable,
-                __file__,
-                "--work",
-                name,
-                str(first),
-                str(min(AT_ONCE, count - done)),
-                str(folder),
-            ]
             process = subprocess.Popen(
-                [*command, str(out / "findings")],
+                [sys.executable, __file__, "--work", json.dumps(plan), str(seed), str(folder), str(out / "findings")],
                 stdout=subprocess.PIPE,
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
                 env={**os.environ, "TMPDIR": str(Path(scratch) / "tmp"), "PYTHONPATH": str(ROOT)},
             )
-            ended = "crash"
-            for line in lines(process):
-                if line is None:
-                    ended = "hang"
-                elif isinstance(line, dict):
-                    kinds[line["kind"]] += 1
-                    largest = max(largest, line["peak"])
-                    if line["kind"] not in ("read", "refused"):
-                        findings.setdefault(f"{line['kind']}: {line['what'][-900:]}", name)
-                elif line == "done":
-                    ended = ""
-            code = process.wait()
-            if ended:
-                kinds[ended] += 1
-                kept = out / "findings" / f"{name}-{first}-{ended}-{sum(kinds.values())}"
-                if (folder / "case").exists():
-                    shutil.copytree(folder / "case", kept, dirs_exist_ok=True)
-                findings[f"{ended}: exit code {code}, {kept}"] = name
-            first += 1
-    return {
-        "cases": sum(kinds.values()),
-        **kinds,
-        "peak_mb": round(largest / 2**20, 1),
-        "seconds": round(time.monotonic() - began, 1),
-        "findings": list(findings),
-    }
+            name, began, started = "", time.monotonic(), False
+            for event, *rest in lines(process):
+                if event == "reader":
+                    name, began = rest[0], time.monotonic()
+                elif event == "begin":
+                    started = True
+                elif event == "end":
+                    tallies[name].add(*rest)
+                elif event == "done":
+                    tallies[name].seconds += time.monotonic() - began
+                    done.add(name)
+                    report(name, tallies[name])
+                elif event == "hang":
+                    process.kill()
+            if code := process.wait():
+                if not started:
+                    sys.exit(f"fuzz: no case of {name or 'the first reader'} could be started")
+                if code == 1:
+                    sys.exit(f"fuzz: the process itself failed in {name}, not a case: run it with --seed {seed}")
+                kind = "hang" if code == -9 else "crash"
+                kept = out / "findings" / f"{name}-{seed}-{kind}"
+                shutil.copytree(folder / name / "case", kept, dirs_exist_ok=True)
+                tallies[name].add(kind, f"exit code {code}, {kept}")
+                if tallies[name].left <= 0:
+                    done.add(name)
+                    report(name, tallies[name])
+            seed += 1
+    return tallies
 
 
-def lines(process: "subprocess.Popen[bytes]") -> Any:
-    """What a process says; at a hang it is killed, and the last is None."""
+def lines(process: "subprocess.Popen[bytes]") -> Iterator[list[Any]]:
+    """What a process says, and ["hang"] when a case takes too long."""
     assert process.stdout is not None
     in_case, since, computed = False, time.monotonic(), 0.0
     while True:
@@ -116,12 +139,11 @@ def lines(process: "subprocess.Popen[bytes]") -> Any:
             if not text:
                 return
             line = json.loads(text)
-            in_case, since, computed = line == "begin", time.monotonic(), computing(process.pid)
+            in_case, since, computed = line[0] == "begin", time.monotonic(), computing(process.pid)
             yield line
         elif in_case and (computing(process.pid) - computed > HANG or time.monotonic() - since > STANDSTILL):
-            process.kill()
-            yield None
-            return
+            in_case = False
+            yield ["hang"]
 
 
 def computing(pid: int) -> float:
@@ -135,8 +157,8 @@ def computing(pid: int) -> float:
 
 def main() -> None:
     if sys.argv[1:2] == ["--work"]:
-        name, first, count, folder, keep = sys.argv[2:]
-        work(name, int(first), int(count), Path(folder), Path(keep))
+        plan, seed, folder, keep = sys.argv[2:]
+        work(json.loads(plan), int(seed), Path(folder), Path(keep))
         return
     from benchmarks.fuzzing.readers import READERS
 
@@ -145,22 +167,23 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=-(-20_000 // len(READERS)), help="of each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"))
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if unknown := set(args.readers) - set(READERS):
         parser.error(f"unknown readers {sorted(unknown)}; use some of {', '.join(READERS)}")
-    (args.out / "findings").mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name in args.readers or READERS:
-        results[name] = fuzz(name, args.cases, args.seed, args.out.resolve())
-        figures = {key: value for key, value in results[name].items() if key != "findings"}
-        print(f"{name:14s} " + "  ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
-        for finding in results[name]["findings"]:
+    out = args.out.resolve()
+    (out / "findings").mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {}
+
+    def report(name: str, tally: Tally) -> None:
+        results[name] = tally.figures() | {"findings": list(tally.findings)}
+        print(f"{name:14s} " + "  ".join(f"{key} {value}" for key, value in tally.figures().items()), flush=True)
+        for finding in tally.findings:
             print("    " + finding.replace("\n", "\n    "), flush=True)
-        (args.out / "fuzz.json").write_text(json.dumps(results, indent=2) + "\n")
-    total, bad = (sum(r["cases"] for r in results.values()), sum(len(r["findings"]) for r in results.values()))
-    print(
-        f"{total} cases, {bad} different findings, peak {max(r['peak_mb'] for r in results.values())} MB above baseline"
-    )
+        (out / "fuzz.json").write_text(json.dumps(results, indent=2) + "\n")
+
+    tallies = fuzz(args.readers or list(READERS), args.cases, args.seed, out, report).values()
+    total, bad = sum(sum(t.kinds.values()) for t in tallies), sum(len(t.findings) for t in tallies)
+    print(f"{total} cases, {bad} different findings, peak {max(t.peak for t in tallies) / 2**20:.0f} MB above baseline")
     sys.exit(1 if bad else 0)
 
 

@@ -13,6 +13,11 @@ from nelf.errors import CheckpointError
 from nelf.storage import TEMPORARY_SUFFIX, remove, write_bytes
 
 FORMAT = "nelf-checkpoint-1"
+# What torch.load raises on files that are no archive, or one with another content than it says.
+DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
+    MemoryError, zipfile.BadZipFile, pickle.UnpicklingError,
+)  # fmt: skip
 _NAME = re.compile(r"checkpoint-(\d+)\.pt")
 
 
@@ -52,9 +57,10 @@ class CheckpointFolder:
         try:
             # weights_only: tensors and plain values; nothing in the file can run code.
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        except DAMAGE as error:
             raise CheckpointError(f"{path} is damaged or not a checkpoint of nelf; {self._remedy()}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        known = isinstance(content, dict) and content.get("format") == FORMAT
+        if not known or not isinstance(content.get("step"), int) or not isinstance(content.get("state"), dict):
             found = content.get("format") if isinstance(content, dict) else type(content).__name__
             raise CheckpointError(f"{path} has format {found!r}, expected {FORMAT!r}; {self._remedy()}")
         return content["step"], content["state"]

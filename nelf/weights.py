@@ -34,8 +34,9 @@ def load_weights(path: Path, form: str, remedy: str) -> tuple[dict[str, Tensor],
         found = about.pop("format", None)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no {path}; {remedy}") from error
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} is cut short or damaged ({error}); {remedy}") from error
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is cut short or damaged ({reason}); {remedy}") from error
     if found != form:
         raise CheckpointError(f"{path} has format {found!r}, expected {form!r}; {remedy}")
     return state, about

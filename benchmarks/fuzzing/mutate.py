@@ -105,9 +105,7 @@ def change_bytes(path: Path, rng: random.Random) -> None:
         elif kind == 6:
             data[at : at + length] = rng.randbytes(length)
         elif kind == 7:
-            data[at : at + 4] = struct.pack(
-                "<f", rng.choice(HOSTILE_FLOATS[:5] + HOSTILE_FLOATS[8:]) if at % 2 else 1e30
-            )
+            data[at : at + 8] = struct.pack("<d", rng.choice(HOSTILE_FLOATS))
         else:
             del data[at:]
     path.write_bytes(data)

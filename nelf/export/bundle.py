@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.errors import BundleError, ExportError
+from nelf.errors import BundleError, ExportError, NelfError
 from nelf.export.contract import Manifest, read_manifest
 from nelf.export.files import check_files, safe_path
 from nelf.export.golden import read_golden
@@ -40,7 +40,13 @@ class Bundle:
 
     def render(self, c2w: Float[Tensor, "3 4"]) -> Float[Tensor, "height width channels"]:
         """The image that the model file gives for a pose; RGBA has colour premultiplied."""
-        image = self.session.render(c2w.detach().cpu().float().contiguous()[None])
+        try:
+            image = self.session.render(c2w.detach().cpu().float().contiguous()[None])
+        except NelfError:
+            raise
+        except Exception as error:  # whatever a runtime raises on a file that it could load
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(f"{self.folder}: the model cannot be executed ({reason}); export it again") from error
         expected = tuple(self.manifest.model.output.shape)
         if tuple(image.shape) != expected or image.dtype is not torch.float32:
             raise BundleError(

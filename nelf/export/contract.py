@@ -150,7 +150,11 @@ def read_manifest(folder: Path) -> Manifest:
     _check_version(path, content)
     _check_schema(folder, content)
     _check_coherence(folder, content)
-    return typing.cast(Manifest, _typed(Manifest, content))
+    try:
+        return typing.cast(Manifest, _typed(Manifest, content))
+    except OverflowError as error:  # a whole number that no float holds
+        message = f"{path} cannot be read ({error}); export again with: nelf export RUN"
+        raise BundleError(message, Refusal.MANIFEST_UNREADABLE) from error
 
 
 def _no_number(text: str) -> float:
@@ -160,6 +164,11 @@ def _no_number(text: str) -> float:
 def _finite(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _no_number(text)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
 
 
 def _check_version(path: Path, content: Any) -> None:

@@ -27,7 +27,12 @@ def safe_path(folder: Path, name: str) -> Path:
     a name must mean the same file on every system and in a URL."""
     plain = all(part not in ("", ".", "..") for part in name.split("/"))
     plain = plain and not any(character in FORBIDDEN or character < " " for character in name)
-    if not plain or not (folder / name).resolve().is_relative_to(folder.resolve()):
+    try:
+        (folder / name).is_file()
+        inside = (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # names longer than the file system allows, links that go round
+        inside = False
+    if not plain or not inside:
         raise BundleError(
             f"{folder / MANIFEST} names the file {name!r}, which is or could be outside the bundle; do not use it",
             Refusal.PATH_OUTSIDE,

@@ -5,6 +5,8 @@ An exact copy would be 80 MB at 800x800; what rounding costs is known and allowe
 """
 
 import json
+import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,11 @@ from nelf.export.files import safe_name, safe_path
 from nelf.student import NeLF
 
 POSES = "golden/poses.json"
+# What JSON, Pillow and torch raise on files that are not what they should be.
+DAMAGE = (
+    KeyError, TypeError, ValueError, RuntimeError, OSError, SyntaxError, EOFError, IndexError, AttributeError,
+    OverflowError, MemoryError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,17 @@ def read_golden(folder: Path, poses: str, size: tuple[int, int, int]) -> list[Go
     try:
         views = []
         for entry in json.loads(safe_path(folder, poses).read_text())["views"]:
-            with Image.open(safe_path(folder, entry["image"])) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(safe_path(folder, entry["image"])) as image:
+                if (image.height, image.width) != size[:2]:  # before it is decoded, whatever it claims
+                    raise ValueError(f"{entry['image']} is {image.width}x{image.height}, not {size[1]}x{size[0]}")
                 pixels = np.asarray(image)
             if pixels.shape != size or pixels.dtype != np.uint8:
                 raise ValueError(f"{entry['image']} is {pixels.dtype} {pixels.shape}, not uint8 {size}")
             c2w = torch.tensor(entry["c2w"], dtype=torch.float32).reshape(3, 4)
             views.append(GoldenView(str(entry["name"]), c2w, torch.from_numpy(pixels.copy()).float() / 255))
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise BundleError(f"{folder}: the golden views cannot be read ({error}); export it again") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(f"{folder}: the golden views cannot be read ({reason}); export it again") from error
     if not views:
         raise BundleError(f"{folder}: {poses} lists no views, so nothing can be verified; export it again")
     return views

@@ -43,9 +43,12 @@ class StudentConfig:
                 f"student.factor={self.factor} is not possible with student.upsampler={self.upsampler}; "
                 f"use one of {', '.join(map(str, factors))}"
             )
-        for key, least in {"points": 2, "octaves": 1, "width": 1, "blocks": 1}.items():
-            if getattr(self, key) < least:
-                raise ConfigError(f"student.{key}={getattr(self, key)} is too small; use {least} or more")
+        limits = {"points": (2, 1024), "octaves": (1, 32), "width": (1, 4096), "blocks": (1, 1024)}
+        for key, (least, most) in limits.items():
+            value = getattr(self, key)
+            if not least <= value <= most:
+                remedy = f"small; use {least} or more" if value < least else f"large; use {most} or less"
+                raise ConfigError(f"student.{key}={value} is too {remedy}")
 
     def mapping_for(self, *, bounded: bool) -> Mapping:
         """The mapping to use for a scene, `auto` resolved."""

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from nelf.errors import CheckpointError, NelfError
@@ -29,12 +30,16 @@ def load_student(path: Path) -> NeLF:
     """
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
-        model = NeLF(StudentConfig(**about["config"]), Frame.from_dict(about["frame"]))
-    except (NelfError, KeyError, TypeError, ValueError) as error:
+        config, frame = StudentConfig(**about["config"]), Frame.from_dict(about["frame"])
+        with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
+            shape = NeLF(config, frame)
+    except (NelfError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{path} has a configuration that this version cannot read ({error}); {REMEDY}"
+            f"{path} has a configuration that this version cannot read ({reason}); {REMEDY}"
         ) from error
-    check_same_architecture(path, state, model)
+    check_same_architecture(path, state, shape)
+    model = NeLF(config, frame)
     model.load_state_dict(dict(state))
     return model.eval()
 

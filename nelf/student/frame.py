@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from nelf.cameras import mean_pose
 
+LONGEST_SIDE = 2**16  # pixels
 EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthetic objects lie in their own units
 
 
@@ -115,4 +117,15 @@ class Frame:
         if set(values) != names:
             raise ValueError(f"frame has keys {sorted(values)}, expected {sorted(names)}")
         fixed = {k: tuple(float(x) for x in v) if isinstance(v, list | tuple) else v for k, v in values.items()}
-        return cls(**fixed)  # type: ignore[arg-type]
+        frame = cls(**fixed)  # type: ignore[arg-type]
+        lengths = {"intrinsics": 4, "center": 3, "reference": 12}
+        if not (
+            all(type(size) is int and 1 <= size <= LONGEST_SIDE for size in (frame.height, frame.width))
+            and frame.channels in (3, 4)
+            and 0 < frame.near < frame.far < math.inf
+            and 0 < frame.unit < math.inf
+            and all(isinstance(fixed[k], tuple) and len(fixed[k]) == n for k, n in lengths.items())  # type: ignore[arg-type]
+        ):
+            raise ValueError(f"frame is {values}")
+        Mapping(frame.mapping)
+        return frame

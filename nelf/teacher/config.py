@@ -59,6 +59,8 @@ class HashGridConfig(TeacherConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        limits = {"levels": 32, "log2_entries": 26, "coarsest": 2**12, "finest": 2**16, "width": 4096, "occupancy": 512}
+        _check_limits(self, {**limits, "steps": 2**16})
         if self.samples is not None and self.samples < 2:
             raise ConfigError(f"teacher.samples={self.samples} is too small; use 2 or more, or null")
 
@@ -81,3 +83,13 @@ class VanillaConfig(TeacherConfig):
     """Stratified samples a ray."""
     fine: int = 128
     """Samples a ray drawn where the coarse ones found something."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_limits(self, {"depth": 64, "width": 4096, "coarse": 4096, "fine": 4096})
+
+
+def _check_limits(config: TeacherConfig, largest: dict[str, int]) -> None:
+    for key, most in largest.items():
+        if not 1 <= getattr(config, key) <= most:
+            raise ConfigError(f"teacher.{key}={getattr(config, key)} is out of range; use 1 to {most}")

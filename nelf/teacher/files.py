@@ -16,6 +16,7 @@ from nelf.teacher.space import Space
 from nelf.teacher.vanilla import VanillaNeRF
 from nelf.weights import load_weights, save_weights
 
+OCCUPIED = "occupancy.allowed"
 FORMAT = "nelf-teacher-1"
 REMEDY = "train it again with: nelf teach RUN"
 
@@ -57,11 +58,18 @@ def load_teacher(path: Path) -> RayField:
         config = TEACHERS[about["name"]][0](**about["config"])
         color = about.get("background")  # older files have none
         background = None if color is None else torch.tensor(color, dtype=torch.float32).reshape(3)
+        with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
+            shapes = {k: v.shape for k, v in build_field(config, space, opaque=about["opaque"]).state_dict().items()}
+        other = [k for k, v in state.items() if k != OCCUPIED and shapes.get(k) != v.shape]
+        if other or set(shapes) != set(state):
+            raise ValueError(
+                f"{min([*other, *set(shapes) ^ set(state)])} has another shape than the configuration says"
+            )
         field = build_field(config, space, opaque=about["opaque"], background=background)
         if isinstance(field, HashGridNeRF):
-            field.occupancy.allowed = state["occupancy.allowed"]  # its length is what carving left
+            field.occupancy.allowed = state[OCCUPIED]  # its length is what carving left
         field.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError, ConfigError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} does not fit the teacher that it names ({reason}); {REMEDY}") from error
     return field.eval()
