@@ -17,6 +17,7 @@ from torch import Tensor
 from nelf.errors import ExportError
 from nelf.export.graph import INPUT, OUTPUT
 from nelf.export.mil_ops import OPS, Value
+from nelf.export.mil_weights import UNFOLD
 from nelf.export.quiet import quiet
 from nelf.export.session import Session
 
@@ -33,23 +34,50 @@ DTYPES = {
 
 
 class Program:
-    """The `main` function of a package. `operations` can be looked at without running it."""
+    """The `main` function of a package. `operations` can be looked at without running it.
+
+    pictures: outputs that Core ML hands out as a picture: [1, 3, height, width], values 0 to 255.
+    """
 
     def __init__(self, package: Path) -> None:
-        main = read_program(package).functions["main"]
+        spec, program = _read(package)
+        main = program.functions["main"]
         self.inputs: list[str] = list(main.inputs)
         self.outputs: list[str] = [var.name for var in main.outputs]
+        self.pictures: frozenset[str] = frozenset(
+            output.name for output in spec.description.output if output.type.WhichOneof("Type") == "imageType"
+        )
         self.operations: list[Any] = list(main.operations)
-        self._constants = {op.outputs[0].name: _constant(op) for op in self.operations if is_constant(op)}
         self._computed = [op for op in self.operations if not is_constant(op)]
-        unknown = sorted({op.op_type for op in self._computed} - OPS.keys())
+        unknown = sorted({op.op_type for op in self.operations} - OPS.keys() - UNFOLD.keys() - {"const"})
         if unknown:
             raise ExportError(
                 f"{package.name} holds operations that our interpreter does not know: {', '.join(unknown)}; "
                 "add them to nelf/export/mil_ops.py"
             )
+        self._constants: dict[str, Value] = {}
+        for op in self.operations:
+            if is_constant(op):
+                self._constants[op.outputs[0].name] = self._constant(op)
         self._last_use = {name: i for i, op in enumerate(self._computed) for name in _names(op.inputs)}
         self._last_use |= dict.fromkeys(self.outputs, len(self._computed))
+
+    def _constant(self, op: Any) -> Value:
+        """A const's value; for compressed weights (constexpr_*) what they unfold to."""
+        (var,) = op.outputs
+        if op.op_type != "const":
+            arrays = {
+                name: np.asarray(self._constants[argument.name])
+                for name, argument in op.inputs.items()
+                if argument is not None
+            }
+            with quiet(f"unfolding the weights {op.name}"):
+                unfolded = torch.from_numpy(np.ascontiguousarray(UNFOLD[op.op_type](arrays)))
+            return self._as_declared(op, var, unfolded)
+        value = var.val
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
+            return torch.from_numpy(np.array(value))
+        return value.item() if isinstance(value, np.generic) else value
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Outputs by name. A result is dropped after its last use."""
@@ -83,6 +111,11 @@ class Program:
 
 def read_program(package: Path) -> Any:
     """The program of a package as coremltools holds it, with its weights. Nothing is checked against `OPS`."""
+    return _read(package)[1]
+
+
+def _read(package: Path) -> tuple[Any, Any]:
+    """The specification in a package's program file, and its program."""
     with quiet(f"reading {package.name}"):
         import coremltools as ct
         from coremltools.converters.mil.frontend.milproto.load import load as load_program
@@ -91,7 +124,7 @@ def read_program(package: Path) -> Any:
         file = _model_file(package)
         spec = ct.proto.Model_pb2.Model()
         spec.ParseFromString(file.read_bytes())
-        return load_program(spec, spec.specificationVersion, str(file.parent / "weights"))
+        return spec, load_program(spec, spec.specificationVersion, str(file.parent / "weights"))
 
 
 def type_name(dtype: Any) -> str:
@@ -116,14 +149,6 @@ def is_constant(op: Any) -> bool:
     return op.op_type == "const" or op.op_type.startswith("constexpr_")
 
 
-def _constant(op: Any) -> Value:
-    """A const's value; for compressed weights (constexpr_*) what they decompress to."""
-    value = op.outputs[0].val if op.op_type == "const" else op.materialized_val_inference()
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.array(value))
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _names(inputs: Mapping[str, Any]) -> list[str]:
     flat: list[Any] = []
     for argument in inputs.values():
@@ -137,6 +162,9 @@ def load(path: Path) -> Session:
 
     @torch.no_grad()
     def render(pose: Tensor) -> Tensor:
-        return program.run({INPUT: pose})[OUTPUT]
+        image = program.run({INPUT: pose})[OUTPUT]
+        if OUTPUT in program.pictures:
+            return image.float().round().clamp(0, 255).permute(0, 2, 3, 1) / 255  # what 8 bits keep
+        return image
 
-    return Session("nelf's MIL interpreter", render)
+    return Session("nelf's MIL interpreter", render, untimed="Core ML runs on Apple's systems only")

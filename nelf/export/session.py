@@ -12,7 +12,9 @@ class Session:
 
     runtime: what executes it, for the manifest.
     render: pose [1, 3, 4] -> image [1, height, width, channels], both float32.
+    untimed: why its speed says nothing of the runtime that the file is for; None where it does.
     """
 
     runtime: str
     render: Callable[[Tensor], Tensor]
+    untimed: str | None = None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nelf.export.quiet import quiet
 
 
-def converted(module: nn.Module, x: Tensor, path: Path, half: bool = False) -> Path:
+def converted(module: nn.Module, x: Tensor, path: Path, half: bool = False, deployment: str = "16") -> Path:
     """`module`, called with `x`, as the package `path`, all in float32 or all in float16."""
     with quiet("converting"):
         import coremltools as ct
@@ -17,7 +17,7 @@ def converted(module: nn.Module, x: Tensor, path: Path, half: bool = False) -> P
         model = ct.convert(
             program,
             inputs=[ct.TensorType("x", shape=tuple(x.shape), dtype=float)],
-            minimum_deployment_target=ct.target.iOS16,
+            minimum_deployment_target=getattr(ct.target, f"iOS{deployment}"),
             compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
             skip_model_load=True,
         )

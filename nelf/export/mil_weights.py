@@ -1,0 +1,75 @@
+"""Compressed weights of a Core ML program: what each `constexpr_` operation unfolds to.
+
+Names and semantics: coremltools' MIL reference, opsets iOS16 and iOS18, which share some names. coremltools can unfold
+them too, but not where one takes another's result, as palettes with a scale for each channel do.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+"""The inputs of an operation, by name."""
+
+
+def _affine_dequantize(inputs: Arrays) -> np.ndarray:
+    data, scale = inputs["quantized_data"], inputs["scale"]
+    shape = [1] * data.ndim
+    shape[int(inputs["axis"])] = -1
+
+    def along(value: np.ndarray) -> np.ndarray:
+        return value.reshape(shape) if value.ndim else value
+
+    return (data.astype(np.float32) - along(inputs["zero_point"]).astype(np.float32)) * along(scale)
+
+
+def _spread(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Each value repeated along the leading axes for the block that it stands for."""
+    for axis, length in enumerate(shape):
+        value = np.repeat(value, length // value.shape[axis], axis)
+    return value
+
+
+def _blockwise_shift_scale(inputs: Arrays) -> np.ndarray:
+    data, scale = inputs["data"], inputs["scale"]
+    shifted = data.astype(np.float32)
+    if "offset" in inputs:
+        shifted = shifted - _spread(inputs["offset"], data.shape).astype(np.float32)
+    return shifted * _spread(scale, data.shape)
+
+
+def _lut_to_dense(inputs: Arrays) -> np.ndarray:
+    if "shape" in inputs:  # iOS16: one palette, indices packed from the lowest bit on
+        return inputs["lut"][_packed_indices(inputs)].reshape(inputs["shape"])
+    indices, lut = inputs["indices"].astype(np.int64), inputs["lut"]
+    if lut.shape[-1] != 1:
+        raise NotImplementedError("palettes of vectors")
+    palettes = _spread(lut[..., 0], indices.shape)  # [*shape, values]
+    return np.take_along_axis(palettes, indices[..., None], axis=-1)[..., 0]
+
+
+def _packed_indices(inputs: Arrays) -> np.ndarray:
+    bits = int(np.log2(len(inputs["lut"])))
+    count = int(np.prod(inputs["shape"]))
+    digits = np.unpackbits(inputs["indices"].astype(np.uint8), bitorder="little")[: count * bits]
+    return digits.reshape(count, bits).astype(np.int64) @ (1 << np.arange(bits))
+
+
+def _sparse_to_dense(inputs: Arrays) -> np.ndarray:
+    mask, shape = inputs["mask"], inputs["mask"].shape
+    if "shape" in inputs:  # iOS16: the mask is packed
+        shape = tuple(int(n) for n in inputs["shape"])
+        mask = np.unpackbits(mask.astype(np.uint8), bitorder="little")[: int(np.prod(shape))]
+    dense = np.zeros(shape, inputs["nonzero_data"].dtype)
+    dense[mask.reshape(shape) != 0] = inputs["nonzero_data"]
+    return dense
+
+
+UNFOLD: Mapping[str, Callable[[Arrays], np.ndarray]] = {
+    "constexpr_affine_dequantize": _affine_dequantize,
+    "constexpr_blockwise_shift_scale": _blockwise_shift_scale,
+    "constexpr_cast": lambda inputs: inputs["source_val"],
+    "constexpr_lut_to_dense": _lut_to_dense,
+    "constexpr_sparse_to_dense": _sparse_to_dense,
+}
+"""Operation -> the weights, before they are rounded to the dtype that the program declares."""
