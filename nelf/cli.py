@@ -156,7 +156,13 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with a trained student.")],
     overrides: Overrides = None,
     target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx or web; may be repeated.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, fp16, or auto: what suits each target.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp32 or fp16; android: int8, int8-dynamic; ios: w8, w6, w4; auto: what suits each target."),
+    ] = None,
+    image_output: Annotated[
+        bool, typer.Option("--image-output", help="ios: the model gives a CVPixelBuffer instead of a float32 tensor.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the bundles; the run's export/ otherwise.")] = None,
     into: Annotated[
         list[Path] | None, typer.Option(help="ios_app or android_app: its next build shows the scene; may be repeated.")
@@ -167,7 +173,7 @@ def export(
     Example: nelf export runs/my_photos --target ios --target android
     """
     from nelf.export import app_in, place
-    from nelf.pipeline import Run, export_to, is_run
+    from nelf.pipeline import Run, export_table, export_to, is_run
     from nelf.progress import stoppable
 
     if not is_run(run):
@@ -179,13 +185,17 @@ def export(
         asked.append(f"export.targets=[{','.join(target)}]")
     if precision:
         asked.append(f"export.precision={precision}")
+    if image_output:
+        asked.append("export.image_output=true")
     opened = Run.open(run, asked, say=say)
+    folder = out or opened.folder / "export"
     with opened.locked(), stoppable() as stop:
-        bundles = export_to(opened, out or opened.folder / "export", stop, say)
-    for bundle in bundles:
+        made = export_to(opened, folder, stop, say)
+    console.print(export_table(opened, folder))
+    for bundle in made:
         typer.echo(bundle)
     for app in into or []:
-        for placed in place(bundles, app):
+        for placed in place(made, app):
             typer.echo(placed)
 
 

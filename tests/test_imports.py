@@ -34,7 +34,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "bench": frozenset({"export", "runtimes"}),
     "train": frozenset({"data.scene", "student"}),
     "evaluate": frozenset({"data.scene"}),
-    "export": frozenset({"student", "evaluate.metrics", "view.assets"}),
+    "export": frozenset({"student", "evaluate.metrics", "evaluate.pictures", "view.assets"}),
     "view": frozenset(),
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
     "cli": frozenset(
@@ -46,12 +46,21 @@ STAGES: Mapping[str, frozenset[str]] = {
 HOMES: Mapping[str, frozenset[str]] = {
     "coremltools": frozenset({"nelf.export.coreml", "nelf.export.mil"}),  # writes the package; reads it back
     "litert_torch": frozenset({"nelf.export.tflite"}),
-    "ai_edge_litert": frozenset({"nelf.export.tflite", "nelf.export.fit.read_lite", "nelf.runtimes.litert"}),
-    "litert_quantizer": frozenset({"nelf.export.tflite"}),
+    "ai_edge_litert": frozenset(
+        {
+            "nelf.export.tflite",
+            "nelf.export.tflite_quantize",
+            "nelf.export.fit.read_lite",
+            "nelf.runtimes.litert",
+        }
+    ),
+    "litert_quantizer": frozenset({"nelf.export.tflite", "nelf.export.tflite_quantize"}),
     "ai_edge_quantizer": frozenset({"nelf.export.tflite"}),
     "onnx": frozenset({"nelf.export.onnx", "nelf.export.fit.read_onnx"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
     "onnxruntime": frozenset({"nelf.export.onnx", "nelf.runtimes.onnx"}),
+    "coreai": frozenset({"nelf.export.coreai"}),
+    "coreai_torch": frozenset({"nelf.export.coreai"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.photos.sfm"}),
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),
@@ -60,7 +69,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
     "typer": frozenset({"nelf.cli"}),
-    "rich": frozenset({"nelf.cli", "nelf.bench.table", "nelf.bench.phone.table"}),
+    "rich": frozenset({"nelf.cli", "nelf.bench.table", "nelf.bench.phone.table", "nelf.pipeline.export_table"}),
 }
 """Third party -> the only modules (or packages) that import it."""
 
@@ -167,7 +176,8 @@ def canonical(distribution: str) -> str:
 def declared_distributions() -> set[str]:
     """What pyproject.toml names for whoever installs nelf; tools for its development do not count."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["colmap"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["colmap"], *extras["coreai"]]
     return {canonical(re.split(r"[^\w.-]", one)[0]) for one in wanted}
 
 

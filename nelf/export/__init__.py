@@ -9,6 +9,7 @@ from nelf.export.fit import Fit, graph_macs, has_rules, judge, read_graph
 from nelf.export.graph import ExportGraph
 from nelf.export.parity import Difference
 from nelf.export.region import Box, Shell
+from nelf.export.request import Photos
 from nelf.export.targets import TARGETS
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ExportGraph",
     "Fit",
     "Manifest",
+    "Photos",
     "Shell",
     "Verification",
     "app_in",

@@ -33,6 +33,7 @@ class ImageInfo:
     channels: int
     alpha: str
     background: list[float]
+    composited_over: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,14 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """`path` is a file, or for Core ML a package folder."""
+    """`path` is a file, or a package folder. `bytes`: of all its files. `varying`: those that differ from one export to
+    the next of the same checkpoint, with the reason; none: the model is the same to the byte."""
 
     path: str
     input: TensorInfo
     output: TensorInfo
+    bytes: int | None = None
+    varying: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,59 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How well the file on disk shows the photos of golden views, beside PyTorch: mean PSNR in dB of 8-bit RGB over the
+    background.
+
+    forced: it lost more than is allowed, and was kept because the user said so.
+    """
+
+    status: str
+    views: int | None = None
+    psnr: float | None = None
+    pytorch_psnr: float | None = None
+    drop_db: float | None = None
+    allowed_drop_db: float | None = None
+    forced: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of one image on the machine that exported, median of `runs`; or why that says nothing."""
+
+    status: str
+    milliseconds: float | None = None
+    runs: int | None = None
+    threads: int | None = None
+    runtime: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class GroupSensitivity:
+    """One layer, or a few that follow each other, with all others in float: what quantising it alone does.
+
+    psnr: against the model in float, dB. drop_db: of PSNR against the photos of the calibration views.
+    """
+
+    name: str
+    psnr: float
+    drop_db: float
+    kept_in_float: bool
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How a quantised file was made. drop_db: what it lost on the calibration views, where that was measured."""
+
+    method: str
+    calibration_views: int
+    drop_db: float | None = None
+    groups: list[GroupSensitivity] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class StudentInfo:
     name: str
     parameters: int
@@ -113,6 +170,10 @@ class Manifest:
     golden: str
     parity: Parity
     student: StudentInfo
+    quality: Quality | None = None
+    latency: Latency | None = None
+    quantization: Quantization | None = None
+    experimental: bool | None = None
     deployment: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     format: str = FORMAT

@@ -1,21 +1,35 @@
 """To a Core ML package (ML Program). The only file that imports coremltools for writing."""
 
+import functools
 import importlib.util
 import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nelf.errors import ExportError
+from nelf.export.contract import Quantization
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph
+from nelf.export.palette import palette
 from nelf.export.quiet import quiet
+from nelf.export.request import Request
 
 DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
 """Lowest iOS version that the package runs on -> name of coremltools' target."""
 
 FP32_OPS = frozenset({"sin", "cos"})
+
+PALETTES = {"w6": 6, "w4": 4}
+"""Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
+
+METHODS: Mapping[str, str] = {
+    "w8": "weights: linear, symmetric, 8 bits, one scale an output channel; arithmetic: float16",
+    "w6": "weights: one of 64 values a layer (k-means); arithmetic: float16",
+    "w4": "weights: one of 16 values a layer (k-means); arithmetic: float16",
+}
 
 
 def refuse_tensorflow() -> None:
@@ -27,8 +41,18 @@ def refuse_tensorflow() -> None:
         )
 
 
-def convert(graph: ExportGraph, precision: str, path: Path, deployment: str) -> None:
-    """Write `graph` as the package `path` (a folder ending in .mlpackage)."""
+def answer(request: Request) -> Quantization | None:
+    """Write the package that `request` asks for."""
+    convert(request.graph, request.precision, request.path, request.ios_deployment, request.image_output)
+    method = METHODS.get(request.precision)
+    return Quantization(method, calibration_views=0) if method else None
+
+
+def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, image_output: bool = False) -> None:
+    """Write `graph` as the package `path` (a folder ending in .mlpackage).
+
+    image_output: the graph gives pixels (`PixelGraph`), and Core ML is to hand them out as a CVPixelBuffer.
+    """
     refuse_tensorflow()
     with quiet("the Core ML conversion"):
         import coremltools as ct
@@ -38,15 +62,35 @@ def convert(graph: ExportGraph, precision: str, path: Path, deployment: str) -> 
         model = ct.convert(
             program,
             inputs=[ct.TensorType(INPUT, shape=tuple(pose.shape), dtype=float)],
-            outputs=[ct.TensorType(OUTPUT, dtype=float)],
+            outputs=[
+                ct.ImageType(OUTPUT, color_layout=ct.colorlayout.RGB)
+                if image_output
+                else ct.TensorType(OUTPUT, dtype=float)
+            ],
             minimum_deployment_target=getattr(ct.target, DEPLOYMENTS[deployment]),
-            compute_precision=_half(ct) if precision == "fp16" else ct.precision.FLOAT32,
+            compute_precision=ct.precision.FLOAT32 if precision == "fp32" else _half(ct),
             skip_model_load=True,  # there is no Core ML off macOS
         )
+        if precision in METHODS:
+            model = _compressed(model, precision)
         model.input_description[INPUT] = "camera to world, 3x4, OpenGL axes"
-        model.output_description[OUTPUT] = "height x width x RGB(A), 0 to 1, colour premultiplied by alpha"
+        model.output_description[OUTPUT] = (
+            "picture, RGB" if image_output else "height x width x RGB(A), 0 to 1, colour premultiplied by alpha"
+        )
         model.save(str(path))
         _make_reproducible(ct, path)
+
+
+def _compressed(model: Any, precision: str) -> Any:
+    """The model with its large weights in fewer bits; it widens them to float16 when it is loaded or run."""
+    import coremltools.optimize.coreml as cto
+
+    if precision in PALETTES:
+        choose = functools.partial(palette, bits=PALETTES[precision])  # its own k-means needs scikit-learn
+        config = cto.OpPalettizerConfig(mode="custom", lut_function=choose)
+        return cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
+    linear = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8")
+    return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=linear))
 
 
 def _half(ct: Any) -> Any:

@@ -2,10 +2,13 @@
 
 import copy
 import dataclasses
+import functools
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+
+from torch import Tensor
 
 from nelf.cameras import is_rigid
 from nelf.errors import ConfigError, ExportError
@@ -22,11 +25,12 @@ from nelf.export.contract import (
     write_manifest,
 )
 from nelf.export.files import list_files
-from nelf.export.golden import POSES, reference_view, write_golden
-from nelf.export.graph import INPUT, OUTPUT, ExportGraph
-from nelf.export.parity import Difference, compare, failure
+from nelf.export.golden import POSES, write_golden
+from nelf.export.graph import INPUT, OUTPUT, ExportGraph, PixelGraph
+from nelf.export.measured import as_pixels, latency, measure, parity, quality
 from nelf.export.region import covered_region
-from nelf.export.targets import TARGETS
+from nelf.export.request import Photos, Request
+from nelf.export.targets import TARGETS, Target
 from nelf.storage import atomic_path
 from nelf.student import NeLF, count_macs, count_parameters
 
@@ -49,37 +53,66 @@ def export_bundle(
     these executions, raises.
     """
     check_known("export.targets", target, TARGETS)
-    check_known("export.precision", precision, TARGETS[target].dtypes)
+    check_known("export.precision", precision, TARGETS[target].forms, f" for the target {target}")
     _check_context(context)
     model = copy.deepcopy(model).cpu().float().eval()
     chosen = TARGETS[target]
+    picture = config.image_output and chosen.image_output
     beside = chosen.beside() if chosen.beside else None  # what lacks it fails before the work
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        graph = ExportGraph(model, chosen.layout, chosen.dtypes[precision])
-        chosen.convert(graph, precision, temporary / chosen.file, config.ios_deployment)
-        draft = _manifest(model, target, precision, context, config)
-        bundle = Bundle(temporary, draft)
-        views, differences = [], []
-        for name, c2w in zip(context.golden_names, context.golden, strict=True):
-            before_view()
-            view = reference_view(model, name, c2w.cpu().float())
-            differences.append(compare(name, bundle.render(view.c2w), view.image))
-            views.append(view)
-        psnr, max_abs = config.gate(precision)
-        reason = failure(differences, psnr, max_abs)
-        if reason is not None:
+        path = temporary / chosen.file
+        quantization = chosen.convert(
+            Request(
+                graph=_graph(model, chosen, precision, context, picture),
+                precision=precision,
+                path=path,
+                calibration=context.calibration or Photos(context.train[:0]),
+                allowed_drop=config.calibration_drop_db,
+                ios_deployment=config.ios_deployment,
+                image_output=picture,
+            )
+        )
+        draft = _manifest(model, target, precision, context, config, picture)
+        reference = functools.partial(as_pixels, background=context.background) if picture else _as_it_is
+        found = measure(model, Bundle(temporary, draft), context, reference, before_view)
+        near, disagreement = parity(found, config, chosen.forms[precision].gate)
+        shown, loss = quality(found, config)
+        if disagreement is not None:
             raise ExportError(
-                f"{target} {precision}: the file disagrees with PyTorch in {bundle.session.runtime}: {reason}; "
+                f"{target} {precision}: the file disagrees with PyTorch in {found.runtime}: {disagreement}; "
                 f"nothing was written to {folder}"
             )
-        write_golden(temporary, views)
-        parity = _parity(bundle.session.runtime, differences, psnr, max_abs)
-        manifest = dataclasses.replace(draft, parity=parity, files=list_files(temporary, chosen.file))
+        if loss is not None and not config.force:
+            raise ExportError(
+                f"{target} {precision}: {loss}; nothing was written to {folder}; choose another precision, or keep it "
+                "all the same with export.force=true"
+            )
+        write_golden(temporary, found.views)
+        files = list_files(temporary, chosen.file)
+        manifest = dataclasses.replace(
+            draft,
+            model=dataclasses.replace(draft.model, bytes=sum(file.bytes for file in files if file.role == "model")),
+            parity=near,
+            quality=shown,
+            latency=latency(found),
+            quantization=quantization,
+            files=files,
+        )
         write_manifest(temporary, manifest)
         if beside:
             shutil.copytree(beside, temporary, dirs_exist_ok=True)
     return manifest
+
+
+def _graph(model: NeLF, target: Target, precision: str, context: BundleContext, picture: bool) -> ExportGraph:
+    if picture:
+        return PixelGraph(model, context.background)
+    return ExportGraph(model, target.layout, target.forms[precision].dtype)
+
+
+def _as_it_is(image: Tensor) -> Tensor:
+    return image
 
 
 def _check_context(context: BundleContext) -> None:
@@ -93,10 +126,15 @@ def _check_context(context: BundleContext) -> None:
             raise ConfigError(f"golden pose {name} is no rigid camera pose")
 
 
-def _manifest(model: NeLF, target: str, precision: str, context: BundleContext, config: ExportConfig) -> Manifest:
+def _manifest(
+    model: NeLF, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
+) -> Manifest:
     """All that is known before the file is executed."""
-    frame = model.frame
-    shape = [1, frame.height, frame.width, frame.channels]
+    frame, chosen = model.frame, TARGETS[target]
+    channels = 3 if picture else frame.channels
+    background = [float(x) for x in context.background]
+    shape = [1, frame.height, frame.width, channels]
+    output = ("uint8", "CVPixelBuffer") if picture else ("float32", "NHWC")
     return Manifest(
         name=context.name,
         kind=context.kind,
@@ -105,9 +143,10 @@ def _manifest(model: NeLF, target: str, precision: str, context: BundleContext, 
         image=ImageInfo(
             width=frame.width,
             height=frame.height,
-            channels=frame.channels,
-            alpha="premultiplied" if frame.channels == 4 else "none",
-            background=[float(x) for x in context.background],
+            channels=channels,
+            alpha="premultiplied" if channels == 4 else "none",
+            background=background,
+            composited_over=background if channels < frame.channels else None,
         ),
         camera=CameraInfo(
             intrinsics=[float(x) for x in frame.intrinsics],
@@ -118,33 +157,21 @@ def _manifest(model: NeLF, target: str, precision: str, context: BundleContext, 
         ),
         region=covered_region(context.kind, context.train, context.focus, context.up),
         model=ModelInfo(
-            path=TARGETS[target].file,
+            path=chosen.file,
             input=TensorInfo(INPUT, [1, 3, 4], "float32", "row-major c2w"),
-            output=TensorInfo(OUTPUT, shape, "float32", "NHWC"),
+            output=TensorInfo(OUTPUT, shape, *output),
+            varying=dict(chosen.varying) or None,
         ),
         files=[],
         golden=POSES,
         parity=Parity("not_run", reason="being exported"),
         student=StudentInfo(model.config.name, count_parameters(model), count_macs(model)),
-        deployment={"ios": config.ios_deployment} if target == "ios" else {},
-        provenance={**context.provenance, "versions": _versions()},
+        deployment={"ios": config.ios_deployment} if target == "ios" else dict(chosen.system),
+        experimental=chosen.experimental or None,
+        provenance={**context.provenance, "versions": _versions(chosen)},
     )
 
 
-def _parity(runtime: str, differences: list[Difference], required_psnr: float, allowed_max_abs: float) -> Parity:
-    return Parity(
-        status="passed",
-        compared_with="pytorch",
-        runtime=runtime,
-        views=len(differences),
-        psnr_min=min(d.psnr for d in differences),
-        psnr_mean=sum(d.psnr for d in differences) / len(differences),
-        max_abs=max(d.max_abs for d in differences),
-        required_psnr=float(required_psnr),
-        allowed_max_abs=float(allowed_max_abs),
-    )
-
-
-def _versions() -> dict[str, str]:
+def _versions(target: Target) -> dict[str, str]:
     """Of everything that has a hand in the file."""
-    return {name: version(name) for name in PACKAGES}
+    return {name: version(name) for name in (*PACKAGES, *target.packages)}

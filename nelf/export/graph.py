@@ -35,3 +35,23 @@ class ExportGraph(nn.Module):
         if image.shape[1:3] != (self.height, self.width):
             image = image[:, self.top : self.top + self.height, self.left : self.left + self.width]
         return image.float()
+
+
+class PixelGraph(ExportGraph):
+    """`pose` [1, 3, 4] to `image` [1, 3, height, width]: RGB in whole numbers from 0 to 255, float32.
+
+    What a runtime can turn into a picture, which has no alpha: an image that has is put over `background`. The numbers
+    are whole already, so that it does not matter whether the runtime rounds or cuts.
+    """
+
+    def __init__(self, model: NeLF, background: tuple[float, float, float]) -> None:
+        super().__init__(model)
+        self.register_buffer("background", torch.tensor(background).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 3 height width"]:
+        image = self.network(self.encoding(pose))
+        if image.shape[2:] != (self.height, self.width):
+            image = image[:, :, self.top : self.top + self.height, self.left : self.left + self.width]
+        if image.shape[1] == 4:
+            image = image[:, :3] + (1 - image[:, 3:]) * self.background
+        return (image.clamp(0, 1) * 255).round()

@@ -7,9 +7,15 @@ from torch import Tensor
 
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph
 from nelf.export.quiet import quiet
+from nelf.export.request import Request
 from nelf.export.session import Session
 
 OPSET = 20  # the first with GELU as one operation
+
+
+def answer(request: Request) -> None:
+    """Write the file that `request` asks for."""
+    convert(request.graph, request.precision, request.path)
 
 
 def convert(graph: ExportGraph, precision: str, path: Path) -> None:

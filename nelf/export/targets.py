@@ -1,21 +1,46 @@
-"""The platforms that a network can be exported to."""
+"""The platforms that a network can be exported to, and what each knows: the table `TARGETS`."""
 
+import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from nelf.export import coreml, mil, onnx, tflite
+from nelf.export import coreai, coreml, mil, onnx, tflite, tflite_quantize
+from nelf.export.contract import Quantization
 from nelf.export.coreml import DEPLOYMENTS
-from nelf.export.graph import ExportGraph
 from nelf.export.network import Layout
+from nelf.export.request import Request
 from nelf.export.session import Session
 from nelf.view.assets import assets_folder
 
-__all__ = ["DEPLOYMENTS", "PRECISIONS", "TARGETS", "Target"]
+__all__ = ["DEPLOYMENTS", "TARGETS", "Form", "Gate", "Target"]
 
-PRECISIONS = ("fp32", "fp16")
+
+class Gate(enum.Enum):
+    """By what a file is held: how near it must be to PyTorch, or how little it may lose against the photos."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    DROP = "drop"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One precision of one target.
+
+    dtype: of the graph that the converter gets, after the trigonometry; where it is float32 for anything smaller, the
+    converter makes it so.
+    """
+
+    gate: Gate
+    dtype: torch.dtype = torch.float32
+
+
+FLOAT = Form(Gate.FP32)
+HALF = Form(Gate.FP16)
+SMALL = Form(Gate.DROP)
 
 
 @dataclass(frozen=True)
@@ -24,58 +49,82 @@ class Target:
 
     file: name of the model file (or package folder) in the bundle.
     layout: of the graph that the converter gets.
-    dtypes: precision -> dtype of that graph after the trigonometry; where it is float32 for fp16, the converter halves.
+    forms: precision -> Form.
     auto: precisions that `auto` means, the usual one first.
-    convert: (graph, precision, path, lowest iOS version) writes the file.
+    convert: writes the file that a request asks for; returns what it found out about quantising it, if it did.
     load: reads it back for execution.
     beside: a folder whose content is put beside the bundle's own files, where there is one.
     usual: whether it is made when no target is named.
+    varying: files whose bytes differ from one export to the next, and why, where that cannot be helped.
+    image_output: whether the output can be a picture of the system's.
+    packages: distributions, beside those that every export needs, that have a hand in the file.
+    system: lowest version by system, where that is no choice.
+    experimental: converter or platform is a beta.
     """
 
     file: str
     layout: Layout
-    dtypes: Mapping[str, torch.dtype]
+    forms: Mapping[str, Form]
     auto: tuple[str, ...]
-    convert: Callable[[ExportGraph, str, Path, str], None]
+    convert: Callable[[Request], Quantization | None]
     load: Callable[[Path], Session]
     beside: Callable[[], Path] | None = None
     usual: bool = True
+    varying: Mapping[str, str] = field(default_factory=dict)
+    image_output: bool = False
+    packages: tuple[str, ...] = ()
+    system: Mapping[str, str] = field(default_factory=dict)
+    experimental: bool = False
 
 
 TARGETS: Mapping[str, Target] = {
     "ios": Target(
         file="model.mlpackage",
         layout=Layout.CHANNELS_FIRST,
-        dtypes={"fp32": torch.float32, "fp16": torch.float32},
+        forms={"fp32": FLOAT, "fp16": HALF, "w8": SMALL, "w6": SMALL, "w4": SMALL},
         auto=("fp16",),
-        convert=coreml.convert,
+        convert=coreml.answer,
         load=mil.load,
+        image_output=True,
     ),
     "android": Target(
         file="model.tflite",
         layout=Layout.CHANNELS_LAST,
-        dtypes={"fp32": torch.float32, "fp16": torch.float32},
+        forms={"fp32": FLOAT, "fp16": HALF, "int8": SMALL, "int8-dynamic": SMALL},
         auto=("fp32", "fp16"),
-        convert=lambda graph, precision, path, _: tflite.convert(graph, precision, path),
+        convert=tflite_quantize.answer,
         load=tflite.load,
     ),
     "onnx": Target(
         file="model.onnx",
         layout=Layout.CHANNELS_FIRST,
-        dtypes={"fp32": torch.float32, "fp16": torch.float16},
+        forms={"fp32": FLOAT, "fp16": Form(Gate.FP16, torch.float16)},
         auto=("fp32",),
-        convert=lambda graph, precision, path, _: onnx.convert(graph, precision, path),
+        convert=onnx.answer,
         load=onnx.load,
     ),
     "web": Target(
         file="model.tflite",
         layout=Layout.CHANNELS_LAST,
-        dtypes={"fp32": torch.float32, "fp16": torch.float32},
+        forms={"fp32": FLOAT, "fp16": HALF},
         auto=("fp32",),
-        convert=lambda graph, precision, path, _: tflite.convert(graph, precision, path),
+        convert=tflite_quantize.answer,
         load=tflite.load,
         beside=assets_folder,
         usual=False,  # needs the built viewer
+    ),
+    "coreai": Target(
+        file="model.aimodel",
+        layout=Layout.CHANNELS_FIRST,
+        forms={"fp32": FLOAT, "fp16": Form(Gate.FP16, torch.float16)},
+        auto=("fp16",),
+        convert=coreai.answer,
+        load=coreai.load,
+        varying=coreai.VARYING,
+        packages=("coreai-core", "coreai-torch"),
+        system={"ios": "27"},
+        experimental=True,
+        usual=False,
     ),
 }
 """name -> Target."""

@@ -24,7 +24,10 @@ class _Named(nn.Module):
 
 
 def convert(graph: ExportGraph, precision: str, path: Path) -> None:
-    """Write `graph` as `path`. fp16 keeps the weights as float16; the arithmetic is the delegate's choice."""
+    """Write `graph` as `path`. fp16 keeps the weights as float16; the arithmetic is the delegate's choice.
+
+    What is to be quantised afterwards is written in float32: `tflite_quantize.answer`.
+    """
     with quiet("the LiteRT conversion"):
         import litert_torch
 
@@ -49,10 +52,15 @@ def _halve_weights(path: Path) -> None:
 
 def load(path: Path) -> Session:
     """The file in LiteRT's interpreter with its XNNPACK delegate, as many threads as torch uses."""
-    with quiet(f"loading {path.name} in LiteRT"):
+    return load_content(path.read_bytes(), path.name)
+
+
+def load_content(content: bytes, name: str) -> Session:
+    """The content of a file called `name`, as `load` has it."""
+    with quiet(f"loading {name} in LiteRT"):
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(str(path), num_threads=torch.get_num_threads())
+        interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
         interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner(SIGNATURE)
 

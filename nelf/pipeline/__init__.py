@@ -2,6 +2,7 @@
 
 from nelf.pipeline.bundles import export_to
 from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
+from nelf.pipeline.export_table import export_table
 from nelf.pipeline.raw_photos import tell
 from nelf.pipeline.run import Run, is_run, quoted
 from nelf.pipeline.stages import NEEDS, STAGES, new_student
@@ -15,6 +16,7 @@ __all__ = [
     "as_yaml",
     "compose_config",
     "config_folder",
+    "export_table",
     "export_to",
     "is_run",
     "new_student",

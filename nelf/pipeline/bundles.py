@@ -11,6 +11,7 @@ from torch import Tensor
 from nelf import export as exporting
 from nelf.distill import pseudo_poses
 from nelf.errors import ConfigError
+from nelf.evaluate import ground_truth
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
 from nelf.progress import Stop
@@ -26,12 +27,13 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     config, context = run.config.export, bundle_context(run)
     made = []
     ask = functools.partial(leave_if_asked, stop, "export")
-    for target, precision, name in exporting.plan(config.targets, config.precision):
+    for target, precision, name in exporting.plan(config.targets, config.precision, config.image_output):
         ask()
         record = StageRecord(_record_folder(run, folder) / f".{name}")
         print_ = fingerprint(
             stage="export",
             context=_plain(context),
+            scene=run.scene_digest,
             config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
             **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
         )
@@ -48,6 +50,13 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         parity = manifest.parity
         say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
     return made
+
+
+def bundles_of(run: Run, folder: Path) -> dict[str, exporting.Manifest]:
+    """Manifests of the bundles in `folder` that are of the run's student, by name."""
+    student = sha256(run.folder / STUDENT)
+    manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
+    return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
 
 
 def _record_folder(run: Run, folder: Path) -> Path:
@@ -73,6 +82,7 @@ def bundle_context(run: Run) -> exporting.BundleContext:
     """What bundles say about the run's scene."""
     scene = run.scene
     golden, names = golden_poses(run)
+    photos = {name: ground_truth(scene.test, i) for i, name in enumerate(scene.test.names) if name in names}
     return exporting.BundleContext(
         name=scene.name,
         kind=scene.kind.value,
@@ -84,8 +94,17 @@ def bundle_context(run: Run) -> exporting.BundleContext:
         train=scene.train.c2w,
         golden=golden,
         golden_names=names,
+        golden_photos=photos,
+        calibration=calibration_views(run),
         provenance={"checkpoint": sha256(run.folder / STUDENT), "config": _made_with(run)},
     )
+
+
+def calibration_views(run: Run) -> exporting.Photos:
+    """Training views with their photos, evenly spread."""
+    views, count = run.scene.train, run.config.export.calibration_views
+    chosen = sorted({i * len(views) // count for i in range(count)})
+    return exporting.Photos(views.c2w[chosen], tuple(ground_truth(views, i) for i in chosen))
 
 
 def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
@@ -110,5 +129,6 @@ def _made_with(run: Run) -> dict[str, Any]:
 
 
 def _plain(context: exporting.BundleContext) -> dict[str, Any]:
-    values = {item.name: getattr(context, item.name) for item in dataclasses.fields(context)}
+    photos = ("golden_photos", "calibration")  # the scene's digest stands for them
+    values = {item.name: getattr(context, item.name) for item in dataclasses.fields(context) if item.name not in photos}
     return {key: value.tolist() if isinstance(value, Tensor) else value for key, value in values.items()}

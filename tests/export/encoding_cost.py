@@ -1,9 +1,11 @@
 """What the encoding costs: in accuracy, when all of it runs in half precision, and in time.
 
+    python -m tests.export.encoding_cost --run runs/stilllife
     python -m tests.export.encoding_cost --minutes 3
 
-trains a small student on a striped ball in a coloured room, makes Core ML programs with four forms of the encoding
-and everything else in float16, runs them in the interpreter, and prints the tables of docs/export.md.
+takes the student of a run and its test views, or trains a small one on a striped ball in a coloured room; makes Core ML
+programs with four forms of the encoding and everything else in float16, runs them in the interpreter, and prints the
+tables of docs/export.md.
 """
 
 import argparse
@@ -17,11 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nelf.evaluate import ground_truth
 from nelf.export import ExportGraph, coreml, tflite
 from nelf.export.mil import Program
 from nelf.export.network import Layout
+from nelf.pipeline import Run
 from nelf.rays import rays_through
-from nelf.student import Frame, Mapping, NeLF, StudentConfig
+from nelf.student import Frame, Mapping, NeLF, StudentConfig, load_student
 from nelf.student.encoder import encode_points, ray_points
 from tests.export.networks import ahead, around
 from tests.export.programs import converted
@@ -82,6 +86,18 @@ def train(minutes: float) -> tuple[NeLF, Tensor, Tensor]:
     return model.eval(), c2w[held], targets[held].permute(0, 2, 3, 1)
 
 
+def of_run(folder: Path) -> tuple[NeLF, Tensor, Tensor]:
+    """A run's student, its test poses and their photos on white [n, h, w, 3]."""
+    views = Run.open(folder, []).scene.test
+    photos = torch.stack([ground_truth(views, i).float() / 255 for i in range(len(views))])
+    return load_student(folder / "student" / "student.safetensors").eval(), views.c2w, photos
+
+
+def on_white(images: Tensor) -> Tensor:
+    """[n, h, w, 3], of premultiplied RGBA or RGB."""
+    return images[..., :3] + (1 - images[..., 3:]) if images.shape[-1] == 4 else images
+
+
 @torch.no_grad()
 def accuracy(model: NeLF, poses: Tensor, images: Tensor, folder: Path) -> None:
     """Float16 programs in our interpreter, which differ in the encoding alone."""
@@ -90,14 +106,17 @@ def accuracy(model: NeLF, poses: Tensor, images: Tensor, folder: Path) -> None:
     forms = {"direct form, float16": Direct(model), "separated, float16": ExportGraph(model).encoding}
     true = Direct(model).double()(pose.double())
     print("\n| encoding | largest error | dB against PyTorch | dB against the scene |\n|---|---|---|---|")
-    print(f"| PyTorch, float32 | | | {psnr(reference, images):.2f} |")
+    print(f"| PyTorch, float32 | | | {psnr(on_white(reference), images):.2f} |")
 
     def row(name: str, path: Path, error: float | None) -> None:
         program = Program(path)
         inputs = [{program.inputs[0]: one[None]} for one in poses]
         rendered = torch.stack([program.run(values)[program.outputs[0]][0].float() for values in inputs])
         largest = "" if error is None else f"{error:.4f}"
-        print(f"| {name} | {largest} | {psnr(rendered, reference):.1f} | {psnr(rendered, images):.2f} |", flush=True)
+        print(
+            f"| {name} | {largest} | {psnr(rendered, reference):.1f} | {psnr(on_white(rendered), images):.2f} |",
+            flush=True,
+        )
 
     for i, (name, form) in enumerate(forms.items()):
         alone = Program(converted(form, pose, folder / f"alone{i}.mlpackage", half=True))
@@ -140,9 +159,10 @@ def duration(repeats: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--run", type=Path, help="take the student of this run")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of training, without a run")
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        accuracy(*train(options.minutes), Path(temporary))
+        accuracy(*(of_run(options.run) if options.run else train(options.minutes)), Path(temporary))
         duration(options.repeats, Path(temporary))

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from nelf.cameras import look_at
-from nelf.export import BundleContext
+from nelf.evaluate import to_8bit
+from nelf.export import BundleContext, Photos
 from nelf.student import Frame, Mapping, NeLF, StudentConfig
 
 SIZE = (21, 28)  # the height is no multiple of 8
@@ -72,9 +73,21 @@ def student(
     return model.eval()
 
 
-def context(mapping: str = "linear", name: str = "stilllife") -> BundleContext:
-    """What a run would say about such a student."""
+@torch.no_grad()
+def photos(model: NeLF, poses: Tensor, noise: float = 0.05) -> Photos:
+    """What a camera saw: the student's pictures on white, but for an error as a student has one."""
+    generator = torch.Generator().manual_seed(0)
+    images = []
+    for pose in poses:
+        image = model(pose[None])[0].permute(1, 2, 0)
+        images.append(to_8bit(image + noise * torch.randn(image.shape, generator=generator)))
+    return Photos(poses, tuple(images))
+
+
+def context(mapping: str = "linear", name: str = "stilllife", model: NeLF | None = None) -> BundleContext:
+    """What a run would say about such a student; of `model`, photos too."""
     poses = around if mapping == "linear" else ahead
+    golden, names = poses(8, seed=1), tuple(f"r_{i}" for i in range(8))
     return BundleContext(
         name=name,
         kind="object" if mapping == "linear" else "forward-facing",
@@ -84,7 +97,9 @@ def context(mapping: str = "linear", name: str = "stilllife") -> BundleContext:
         far=6.0,
         background=(1.0, 1.0, 1.0),
         train=poses(16),
-        golden=poses(8, seed=1),
-        golden_names=tuple(f"r_{i}" for i in range(8)),
+        golden=golden,
+        golden_names=names,
+        golden_photos={} if model is None else dict(zip(names, photos(model, golden).images, strict=True)),
+        calibration=None if model is None else photos(model, poses(8, seed=5)),
         provenance={"checkpoint": "0" * 64, "config": {"train": {"steps": 1}}},
     )

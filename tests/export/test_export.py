@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import shutil
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from nelf.export.files import list_files
 from nelf.export.session import Session
 from nelf.storage import write_json
 from nelf.student import NeLF, count_parameters
-from tests.export.conftest import Exported
+from tests.export.conftest import ALL, Exported
 from tests.export.networks import ahead, around, context, student
 
-ALL = [(target, precision) for target in ("ios", "android", "onnx") for precision in ("fp32", "fp16")]
+FLOAT = [(target, precision) for target, precision in ALL if precision in ("fp32", "fp16")]
+QUANTIZED = [form for form in ALL if form not in FLOAT]
 
 
-@pytest.mark.parametrize(("target", "precision"), ALL)
+@pytest.mark.parametrize(("target", "precision"), FLOAT)
 @torch.no_grad()
 def test_bundle_renders_what_the_student_renders(bundles: Exported, model: NeLF, target: str, precision: str) -> None:
     folder, manifest = bundles[target, precision]
@@ -48,7 +50,23 @@ def test_bundle_renders_what_the_student_renders(bundles: Exported, model: NeLF,
     assert manifest.parity.psnr_min >= (100 if precision == "fp32" else 55)
 
 
-@pytest.mark.parametrize(("target", "precision"), ALL)
+@pytest.mark.parametrize(("target", "precision"), QUANTIZED)
+@torch.no_grad()
+def test_quantized_bundle(bundles: Exported, model: NeLF, target: str, precision: str) -> None:
+    folder, manifest = bundles[target, precision]
+    assert read_manifest(folder) == manifest
+    image = open_bundle(folder).render(context().golden[0])
+    error = (image - model(context().golden[:1])[0].permute(1, 2, 0)).square().mean()
+    assert 1e-7 < error < 10**-2.5, "neither in float nor broken"
+    assert manifest.quantization is not None
+    assert manifest.quality is not None
+    assert manifest.quality.drop_db is not None
+    assert manifest.quality.psnr == pytest.approx(manifest.quality.pytorch_psnr - manifest.quality.drop_db)
+    assert manifest.quality.drop_db < 0.5
+    assert verify_bundle(folder).passed
+
+
+@pytest.mark.parametrize(("target", "precision"), FLOAT)
 def test_verifies(bundles: Exported, target: str, precision: str) -> None:
     result = verify_bundle(bundles[target, precision][0])
     assert result.passed, result.reason
@@ -136,9 +154,8 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
         pixels = np.asarray(image).copy()
     pixels[10, 10, 1] ^= 0x40
     Image.fromarray(pixels).save(folder / "golden/r_2.png")
-    manifest = dataclasses.asdict(read_manifest(folder))
+    manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"] = [dataclasses.asdict(file) for file in list_files(folder, "model.onnx")]
-    manifest["parity"].pop("reason")
     write_json(folder / "manifest.json", manifest)
     result = verify_bundle(folder)
     assert not result.passed
@@ -154,13 +171,81 @@ def test_plan() -> None:
         ("onnx", "fp32", "onnx"),
     ]
     assert plan(["ios", "ios", "android"], "fp32") == [("ios", "fp32", "ios-fp32"), ("android", "fp32", "android")]
+    assert plan(["ios"], "w6", image_output=True) == [("ios", "w6", "ios-w6-image")]
+    assert plan(["ios", "onnx"], "fp32", image_output=True)[1] == ("onnx", "fp32", "onnx")
+
+
+def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, model: NeLF) -> None:
+    of_scene, folder = context(model=model), tmp_path / "ios"
+    with pytest.raises(ExportError, match=r"ios w4: .* lost, export.max_drop_db=0 are allowed; .*force=true") as e:
+        export_bundle(model, "ios", "w4", of_scene, ExportConfig(max_drop_db=0.0), folder)
+    assert e.value.exit_code == 2
+    assert not list(tmp_path.iterdir())
+    manifest = export_bundle(model, "ios", "w4", of_scene, ExportConfig(max_drop_db=0.0, force=True), folder)
+    assert manifest.quality is not None
+    assert manifest.quality.forced
+    assert verify_bundle(folder).passed
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@torch.no_grad()
+def test_picture_output(channels: int, tmp_path: Path) -> None:
+    model = student(channels=channels)
+    of_scene = dataclasses.replace(context(), background=(1.0, 0.5, 0.25))
+    manifest = export_bundle(model, "ios", "fp16", of_scene, ExportConfig(image_output=True), tmp_path / "ios")
+    assert (manifest.model.output.dtype, manifest.model.output.layout) == ("uint8", "CVPixelBuffer")
+    assert manifest.model.output.shape == [1, 21, 28, 3]
+    assert (manifest.image.channels, manifest.image.alpha) == (3, "none")
+    assert manifest.image.composited_over == ([1.0, 0.5, 0.25] if channels == 4 else None)
+    assert read_manifest(tmp_path / "ios") == manifest
+    assert verify_bundle(tmp_path / "ios").passed
+    pose = around(1, seed=9)
+    expected = model(pose)[0].permute(1, 2, 0)
+    if channels == 4:
+        expected = expected[..., :3] + (1 - expected[..., 3:]) * torch.tensor([1.0, 0.5, 0.25])
+    picture = 255 * open_bundle(tmp_path / "ios").render(pose[0])
+    torch.testing.assert_close(picture, picture.round(), atol=1e-4, rtol=0)
+    # Half precision errs by up to a step of 8 bits here and there (0.01, as above), and rounding adds half of one.
+    assert (picture - 255 * expected.clamp(0, 1)).abs().max() < 3
+    assert (picture - 255 * expected.clamp(0, 1)).abs().mean() < 0.4, "half a step at most, a quarter in the mean"
+
+
+def test_without_photos(tmp_path: Path, model: NeLF) -> None:
+    manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(), tmp_path / "ios")
+    assert manifest.quality is not None
+    assert manifest.quality.status == "not_run"
+    for precision in ("int8", "int8-dynamic"):
+        with pytest.raises(ExportError, match=f"{precision} needs training views with photos"):
+            export_bundle(model, "android", precision, context(), ExportConfig(), tmp_path / "android")
+    assert [path.name for path in tmp_path.iterdir()] == ["ios"]
+
+
+def test_latency_where_it_says_something(bundles: Exported) -> None:
+    on_android, on_ios = bundles["android", "fp32"][1].latency, bundles["ios", "fp16"][1].latency
+    assert on_android is not None
+    assert on_android.status == "measured"
+    assert on_android.milliseconds is not None
+    assert on_android.milliseconds > 0
+    assert on_ios is not None
+    assert on_ios.status == "not_run", "our interpreter's speed is not Core ML's"
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"targets": ["ios", "quest"]}, "export.targets=quest is not known; use one of ios, android, onnx, web"),
-        ({"precision": "int3"}, "export.precision=int3 is not known; use one of auto, fp32, fp16"),
+        ({"targets": ["ios", "tv"]}, "export.targets=tv is not known; use one of ios, android, onnx, web, coreai"),
+        (
+            {"targets": ["android"], "precision": "w6"},
+            "export.precision=w6 is not known for the target android; use one of auto, fp32, fp16, int8, int8-dynamic",
+        ),
+        (
+            {"targets": ["android", "ios"], "precision": "int8"},
+            "export.precision=int8 is not known for the target ios; use one of auto, fp32, fp16, w8, w6, w4",
+        ),
+        (
+            {"targets": ["onnx"], "image_output": True},
+            "export.image_output=true is of no use to onnx; it is for ios",
+        ),
         ({"ios_deployment": "9"}, "export.ios_deployment=9 is not known; use one of 16, 17, 18"),
         ({"golden_views": 3}, "export.golden_views=3 is too few"),
     ],
@@ -171,9 +256,13 @@ def test_bad_configuration(values: dict[str, object], message: str) -> None:
 
 
 def test_bad_requests(tmp_path: Path, model: NeLF) -> None:
-    with pytest.raises(ConfigError, match=r"export\.targets=quest is not known; use one of ios, android, onnx, web"):
-        export_bundle(model, "quest", "fp32", context(), ExportConfig(), tmp_path / "x")
-    with pytest.raises(ConfigError, match=r"export\.precision=fp8 is not known; use one of fp32, fp16"):
+    with pytest.raises(
+        ConfigError, match=r"export\.targets=tv is not known; use one of ios, android, onnx, web, coreai"
+    ):
+        export_bundle(model, "tv", "fp32", context(), ExportConfig(), tmp_path / "x")
+    with pytest.raises(
+        ConfigError, match=r"export\.precision=fp8 is not known for the target onnx; use one of fp32, fp16"
+    ):
         export_bundle(model, "onnx", "fp8", context(), ExportConfig(), tmp_path / "x")
     few = dataclasses.replace(context(), golden=around(3), golden_names=("a", "b", "c"))
     with pytest.raises(ConfigError, match="at least 8 golden poses"):

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from nelf.export import TARGETS, ExportGraph
+from nelf.export import TARGETS, ExportGraph, Photos
 from nelf.export.fit import Format, Operation, TensorFacts, graph_macs, operation_macs, read_graph
+from nelf.export.request import Request
 from nelf.student import NeLF, count_macs
 from tests.export.conftest import Exported
-from tests.export.networks import student
+from tests.export.networks import around, student
 
 
 def model_file(bundles: Exported, target: str, precision: str) -> Path:
@@ -27,7 +28,7 @@ def test_so_do_other_bodies(body: str, target: str, tmp_path: Path) -> None:
     """Transposed convolutions, depthwise ones, strides."""
     network, chosen = student(body), TARGETS[target]
     path = tmp_path / chosen.file
-    chosen.convert(ExportGraph(network, chosen.layout), "fp32", path, "16")
+    chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, Photos(around(0))))
     assert graph_macs(read_graph(path)) == count_macs(network)
 
 

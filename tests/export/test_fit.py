@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nelf.export import TARGETS, ExportGraph
+from nelf.export import TARGETS, ExportGraph, Photos
 from nelf.export.fit import RULES, Fit, Format, Graph, Operation, TensorFacts, judge, read_graph
 from nelf.export.quiet import quiet
+from nelf.export.request import Request
 from nelf.pipeline import compose_config, typed
 from nelf.student import Mapping, NeLF, count_macs
-from tests.export.networks import student
+from tests.export.networks import around, student
 from tests.export.programs import converted
 
 
@@ -29,7 +30,8 @@ def preset(name: str, channels: int, mapping: str = "linear") -> NeLF:
 def exported(network: NeLF, target: str, precision: str, folder: Path) -> Fit:
     chosen = TARGETS[target]
     path = folder / chosen.file
-    chosen.convert(ExportGraph(network, chosen.layout, chosen.dtypes[precision]), precision, path, "16")
+    graph = ExportGraph(network, chosen.layout, chosen.forms[precision].dtype)
+    chosen.convert(Request(graph, precision, path, Photos(around(0))))
     return judge(read_graph(path))
 
 

@@ -1,5 +1,6 @@
 """What is in the exported files: operations, precisions, names, bytes."""
 
+import dataclasses
 import importlib.util
 from collections import Counter
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 import torch
 
 from nelf.errors import ExportError
-from nelf.export import TARGETS, ExportConfig, ExportGraph, coreml, export_bundle
+from nelf.export import TARGETS, ExportConfig, ExportGraph, Photos, coreml, export_bundle
 from nelf.export.mil import Program
 from nelf.export.quiet import quiet
+from nelf.export.request import Request
 from nelf.storage import sha256
 from nelf.student import NeLF
 from tests.export.conftest import Exported
-from tests.export.networks import context, student
+from tests.export.networks import around, context, student
 
 
 def lite_operations(path: Path) -> Counter[str]:
@@ -40,7 +42,7 @@ def test_lite_file_has_no_layout_copy(bundles: Exported) -> None:
 def test_lite_file_of_the_published_shape_has_no_transposition(tmp_path: Path) -> None:
     target = TARGETS["android"]
     path = tmp_path / target.file
-    target.convert(ExportGraph(student("pointwise"), target.layout), "fp32", path, "16")
+    target.convert(Request(ExportGraph(student("pointwise"), target.layout), "fp32", path, Photos(around(0))))
     operations = lite_operations(path)
     assert operations["TRANSPOSE"] == 0
     assert operations["TRANSPOSE_CONV"] == 3
@@ -52,7 +54,7 @@ def test_lite_file_has_four_axes_where_it_broadcasts(mapping: str, tmp_path: Pat
     """LiteRT's GPU accelerator takes a matrix's first axis for a batch and then broadcasts wrongly, without a word."""
     target = TARGETS["android"]
     path = tmp_path / target.file
-    target.convert(ExportGraph(student(mapping=mapping), target.layout), "fp32", path, "16")
+    target.convert(Request(ExportGraph(student(mapping=mapping), target.layout), "fp32", path, Photos(around(0))))
     with quiet("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -114,10 +116,21 @@ def test_onnx_is_valid_and_says_nothing_of_this_machine(bundles: Exported, preci
     assert str(Path.cwd()).encode() not in path.read_bytes()
 
 
-def test_same_model_gives_the_same_bytes(bundles: Exported, model: NeLF, tmp_path: Path) -> None:
-    for target, precision in (("ios", "fp16"), ("android", "fp32"), ("onnx", "fp32")):
-        export_bundle(model, target, precision, context(), ExportConfig(), tmp_path / target)
-        assert sha256(tmp_path / target) == sha256(bundles[target, precision][0]), target
+@pytest.mark.parametrize(
+    ("target", "precision"),
+    [("ios", "fp16"), ("ios", "w6"), ("android", "int8"), ("onnx", "fp16"), ("coreai", "fp16")],
+)
+def test_same_model_gives_the_same_bytes(
+    bundles: Exported, model: NeLF, target: str, precision: str, tmp_path: Path
+) -> None:
+    folder, manifest = bundles[target, precision]
+    again = export_bundle(model, target, precision, context(model=model), ExportConfig(), tmp_path / "again")
+    varying = set(manifest.model.varying or {})
+    assert varying == set(TARGETS[target].varying), "what cannot be the same is named in the manifest"
+    for file in manifest.files:
+        same = sha256(tmp_path / "again" / file.path) == sha256(folder / file.path)
+        assert same != (file.path in varying), file.path
+    assert again == dataclasses.replace(manifest, latency=again.latency, files=again.files)
 
 
 def test_core_ml_refuses_to_meet_tensorflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: NeLF) -> None:
