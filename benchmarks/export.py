@@ -1,0 +1,175 @@
+"""What each precision costs and gains: quality on a trained scene, size and speed of the LiteRT files at 800x800.
+
+    python benchmarks/export.py quality runs/stilllife
+    python benchmarks/export.py speed
+
+`quality` exports the run's student in every form that there is (what loses too much is forced) and prints size and PSNR
+on all test views. `speed` times untrained networks, MobileR2L and our default preset, in turns: the straight conversion
+of the same network that gets encoded rays, our file that takes a pose, its int8 form, and the encoding alone. Times
+want a quiet machine; `--threads` is the number of torch's and LiteRT's threads.
+"""
+
+import argparse
+import dataclasses
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from full_size import cameras, untrained
+from torch import Tensor, nn
+
+from nelf.errors import ExportError
+from nelf.evaluate import to_8bit
+from nelf.export import TARGETS, ExportGraph, Manifest, Photos, export_bundle, tflite
+from nelf.export.quiet import quiet
+from nelf.export.tflite_quantize import quantize
+from nelf.pipeline import Run, compose_config, typed
+from nelf.pipeline.bundles import bundle_context
+from nelf.student import NeLF, load_student
+
+EXPERIMENT = "paper/synthetic"  # 800x800, RGBA
+NETWORKS = {"MobileR2L": ["student=mobiler2l"], "default preset m": ["student=m"]}
+WARM_UP = 3
+
+
+def quality(folder: Path) -> None:
+    run = Run.open(folder, [])
+    run.config.export = dataclasses.replace(run.config.export, golden_views=max(8, len(run.scene.test)), force=True)
+    student, context = load_student(folder / "student" / "student.safetensors"), bundle_context(run)
+    print("| target | precision | MB | of fp16 | least to PyTorch | to photos | PyTorch's | lost | left in float |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, target in TARGETS.items():
+            made: dict[str, Manifest] = {}
+            for precision in target.forms:
+                try:
+                    made[precision] = export_bundle(
+                        student, name, precision, context, run.config.export, Path(temporary) / f"{name}-{precision}"
+                    )
+                except ExportError as error:
+                    print(f"| {name} | {precision} | {error} |")
+            for precision, manifest in made.items():
+                print(f"| {name} | {precision} | {row(manifest, made['fp16'])} |", flush=True)
+
+
+def row(manifest: Manifest, half: Manifest) -> str:
+    shown, size, of_half = manifest.quality, manifest.model.bytes, half.model.bytes
+    assert shown is not None
+    assert size is not None
+    assert of_half is not None
+    groups = manifest.quantization.groups if manifest.quantization else []
+    kept = f"{sum(group.kept_in_float for group in groups)} of {len(groups)}" if groups else ""
+    return (
+        f"{size / 1e6:.2f} | {100 * size / of_half:.0f} % | {manifest.parity.psnr_min:.1f} | {shown.psnr:.2f} | "
+        f"{shown.pytorch_psnr:.2f} | {shown.drop_db:.3f} | {kept}"
+    )
+
+
+def speed(repeats: int) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, overrides in NETWORKS.items():
+            config = typed(compose_config(["scene.path=nowhere", f"experiment={EXPERIMENT}", *overrides]))
+            model = untrained(EXPERIMENT, config).eval()
+            folder = Path(temporary) / name.replace(" ", "_")
+            folder.mkdir()
+            report(name, model, folder, repeats)
+
+
+def report(name: str, model: NeLF, folder: Path, repeats: int) -> None:
+    graph = ExportGraph(model, TARGETS["android"].layout)
+    pose = cameras(EXPERIMENT, 1)
+    paths = {part: folder / f"{part}.tflite" for part in ("straight", "ours", "int8", "encoding")}
+    encoded = straight(model, pose, paths["straight"])
+    tflite.convert(graph, "fp32", paths["ours"])
+    tflite.convert(graph.encoding, "fp32", paths["encoding"])  # type: ignore[arg-type]  # any module of a pose
+    paths["int8"].write_bytes(paths["ours"].read_bytes())
+    found = quantize(paths["int8"], "int8", some_photos(model, paths["ours"]), allowed_drop=0.1)
+    kept = sum(group.kept_in_float for group in found.groups)
+    ms = in_turns(
+        {
+            "straight": runner(paths["straight"], encoded),
+            **{part: functools.partial(tflite.load(paths[part]).render, pose) for part in ("ours", "int8", "encoding")},
+        },
+        repeats,
+    )
+    sizes = ", ".join(f"{part} {path.stat().st_size / 1e6:.2f} MB" for part, path in paths.items())
+    print(f"## {name}, 800x800, LiteRT, {torch.get_num_threads()} threads, median of {repeats} runs in turns\n")
+    print("\n".join(f"- {part}: {value:.1f} ms" for part, value in ms.items()))
+    print(f"- ours / straight (which has no encoding): {ms['ours'] / ms['straight']:.3f}")
+    print(f"- fp32 / int8: {ms['ours'] / ms['int8']:.2f} ({kept} of {len(found.groups)} groups stayed in float)")
+    print(f"- encoding: {100 * ms['encoding'] / ms['ours']:.2f} % of the fp32 file's time")
+    print(f"- {sizes}\n", flush=True)
+
+
+@torch.no_grad()
+def straight(model: NeLF, pose: Tensor, path: Path) -> Tensor:
+    """What a user of litert-torch would do, at its best: the network as it is, channels last at both ends."""
+    network = nn.Sequential(model.body, model.upsampler).eval()
+    encoded = ExportGraph(model).encoding(pose)
+    with quiet("the straight conversion"):
+        import litert_torch
+
+        wrapped = litert_torch.to_channel_last_io(network, args=[0], outputs=[0]).eval()
+        last = encoded.permute(0, 2, 3, 1).contiguous()
+        litert_torch.convert(wrapped, (last,)).export(str(path))
+    return last
+
+
+def runner(path: Path, value: Tensor) -> Callable[[], object]:
+    """The file, to be run on one input of any kind."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet("loading"):
+        interpreter = Interpreter(str(path), num_threads=torch.get_num_threads())
+        interpreter.allocate_tensors()
+    (slot,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run() -> object:
+        interpreter.set_tensor(slot["index"], value.numpy())
+        interpreter.invoke()
+        return interpreter.get_tensor(output["index"])
+
+    return run
+
+
+def some_photos(model: NeLF, path: Path, count: int = 2, noise: float = 0.03) -> Photos:
+    """Photos that an untrained network shows at about 30 dB: its own pictures with noise."""
+    session, poses = tflite.load(path), cameras(EXPERIMENT, count)
+    generator = torch.Generator().manual_seed(0)
+    images = [session.render(pose[None])[0] for pose in poses]
+    return Photos(poses, tuple(to_8bit(i + noise * torch.randn(i.shape, generator=generator)) for i in images))
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each, one run of all after the other."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(WARM_UP + repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if number >= WARM_UP:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    parts.add_parser("quality").add_argument("run", type=Path, help="folder of a run with a trained student")
+    timed = parts.add_parser("speed")
+    timed.add_argument("--repeats", type=int, default=20)
+    timed.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    if options.part == "quality":
+        quality(options.run)
+    else:
+        torch.set_num_threads(options.threads)
+        speed(options.repeats)
+
+
+if __name__ == "__main__":
+    main()
