@@ -3,7 +3,8 @@ import Metal
 import NelfKit
 import UIKit
 
-/// The benchmark mode: the golden poses over and over through the ordinary render path, into Documents/benchmark.json.
+/// The benchmark mode: the model renders the golden poses over and over, into Documents/benchmark.json. The images are
+/// not drawn: an iPhone's display would hold the loop to its own rate.
 @MainActor
 enum BenchmarkRun {
     /// Returns the file's path. A failure to measure is written into the file too.

@@ -43,7 +43,7 @@ final class FrameLoop: @unchecked Sendable {
 
     private func work() {
         while let pose = poses.next() {
-            guard let slot = buffers.acquire() else { continue }  // never with four buffers and two frames in flight
+            guard let slot = buffers.acquire() else { continue }  // there is one: see FrameBuffers
             do {
                 let milliseconds = try model.render(pose, into: buffers[slot])
                 buffers.publish(slot)

@@ -14,8 +14,8 @@ public final class FrameBuffers<Buffer>: @unchecked Sendable {
     private var states: [State]
     private var readers: [Int]
 
-    /// Four are enough: one written, one ready, two that the GPU has not finished with.
-    public init(count: Int = 4, make: (Int) throws -> Buffer) rethrows {
+    /// Five are always enough: one written, one ready, and one for each of the three frames that Metal has in flight.
+    public init(count: Int = 5, make: (Int) throws -> Buffer) rethrows {
         buffers = try (0..<count).map(make)
         states = Array(repeating: .free, count: count)
         readers = Array(repeating: 0, count: count)

@@ -16,7 +16,7 @@ final class FrameTests: XCTestCase {
     }
 
     func testWhatIsReadIsNotWritten() throws {
-        let buffers = FrameBuffers { $0 }
+        let buffers = FrameBuffers(count: 4) { $0 }
         buffers.publish(try XCTUnwrap(buffers.acquire()))
         let read = try XCTUnwrap(buffers.borrow())
         XCTAssertEqual(buffers.borrow(), read)  // two frames may draw the same image
@@ -31,6 +31,16 @@ final class FrameTests: XCTestCase {
         XCTAssertNil(buffers.acquire())
         buffers.release(read)
         XCTAssertEqual(buffers.acquire(), read)
+    }
+
+    func testThereIsAlwaysOneToWrite() throws {
+        let buffers = FrameBuffers { $0 }
+        var inFlight: [Int] = []
+        for _ in 0..<100 {
+            buffers.publish(try XCTUnwrap(buffers.acquire()))
+            inFlight.append(try XCTUnwrap(buffers.borrow()))
+            if inFlight.count > 3 { buffers.release(inFlight.removeFirst()) }
+        }
     }
 
     func testAnAbandonedBufferIsFreeAgain() throws {
@@ -66,7 +76,7 @@ final class FrameTests: XCTestCase {
             let camera = OrbitCamera(try Vectors.manifest(name))
             let poses = LatestPose()
             let buffers = FrameBuffers { _ in UnsafeMutablePointer<Float>.allocate(capacity: 12) }
-            defer { for slot in 0..<4 { buffers[slot].deallocate() } }
+            defer { for slot in 0..<5 { buffers[slot].deallocate() } }
             var statistics = FrameStatistics()
             func frame(_ number: Int) {
                 camera.drag(Double(number % 7), 1, 1 / 64)
