@@ -206,7 +206,8 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     Example: nelf verify runs/my_photos/export/ios
     """
     from nelf.errors import BundleError
-    from nelf.export import has_rules, judge, open_bundle, read_graph, verify_bundle
+    from nelf.export import judge, open_bundle, read_graph, verify_bundle
+    from nelf.export.fit import Format
 
     result = verify_bundle(bundle)
     for difference in result.differences:
@@ -216,8 +217,12 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     typer.echo(
         f"verified in {result.runtime}: {len(result.differences)} views, each at least {result.required_psnr:.1f} dB"
     )
-    model = bundle / open_bundle(bundle, check_hashes=False).manifest.model.path
-    for line in judge(read_graph(model)).lines() if has_rules(model) else [f"no rules are known for {model.name}"]:
+    opened = open_bundle(bundle, check_hashes=False)
+    model = opened.folder / opened.manifest.model.path
+    if model.suffix not in {known.value for known in Format}:
+        typer.echo(f"whether {model.suffix} files fit an accelerator is not known here")
+        return
+    for line in judge(read_graph(model)).lines():
         typer.echo(line)
 
 

@@ -5,7 +5,7 @@ from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
 from nelf.export.config import BundleContext, ExportConfig, plan
 from nelf.export.contract import Manifest, read_manifest
 from nelf.export.export import export_bundle
-from nelf.export.fit import Fit, graph_macs, has_rules, judge, read_graph
+from nelf.export.fit import Fit, graph_macs, judge, read_graph
 from nelf.export.graph import ExportGraph
 from nelf.export.parity import Difference
 from nelf.export.region import Box, Shell
@@ -29,7 +29,6 @@ __all__ = [
     "app_in",
     "export_bundle",
     "graph_macs",
-    "has_rules",
     "judge",
     "open_bundle",
     "place",

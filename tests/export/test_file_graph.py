@@ -22,8 +22,10 @@ def test_a_file_has_the_students_macs(bundles: Exported, model: NeLF, target: st
     assert graph_macs(read_graph(model_file(bundles, target, precision))) == count_macs(model)
 
 
-@pytest.mark.parametrize("body", ["pointwise", "depthwise", "pyramid"])
-@pytest.mark.parametrize("target", ["ios", "android", "onnx"])
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [("pointwise", "ios"), ("pointwise", "android"), ("depthwise", "android"), ("pyramid", "ios"), ("pyramid", "onnx")],
+)
 def test_so_do_other_bodies(body: str, target: str, tmp_path: Path) -> None:
     """Transposed convolutions, depthwise ones, strides."""
     network, chosen = student(body), TARGETS[target]

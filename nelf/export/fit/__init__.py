@@ -2,7 +2,7 @@
 
 from nelf.export.fit.findings import Finding, Rule
 from nelf.export.fit.graph import Format, Graph, Operation, TensorFacts, graph_macs, operation_macs
-from nelf.export.fit.read import has_rules, read_graph
+from nelf.export.fit.read import read_graph
 from nelf.export.fit.report import Fit, judge
 from nelf.export.fit.rules import RULES
 
@@ -16,7 +16,6 @@ __all__ = [
     "Rule",
     "TensorFacts",
     "graph_macs",
-    "has_rules",
     "judge",
     "operation_macs",
     "read_graph",

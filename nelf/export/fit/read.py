@@ -15,11 +15,6 @@ READERS: Mapping[Format, Callable[[Path], Graph]] = {
 }
 
 
-def has_rules(path: Path) -> bool:
-    """Whether a model file is of a format that is read here."""
-    return path.suffix in {format.value for format in READERS}
-
-
 def read_graph(path: Path) -> Graph:
     """The operations of a model file. Raises ValueError for another suffix, ExportError for a file that is broken."""
     return READERS[Format(path.suffix)](path)
