@@ -72,6 +72,8 @@ def judge(graph: Graph) -> Fit:
         op = graph.operations[index]
         excused = (index < first and op.largest <= limit) or (index > last and op.kind in MOVES)
         for finding in each:
+            if excused and not finding.rule.leaves:
+                continue  # a small one: nothing to gain
             may_be = excused and not macs[index] and finding.rule.name in EXCUSED
             (by_design if may_be else violations).append(finding)
     between = [leaves[index] for index in range(first, last + 1)]
