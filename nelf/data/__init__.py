@@ -3,11 +3,12 @@
 from nelf.data.capture import Problem
 from nelf.data.check import SceneReport, report
 from nelf.data.config import SceneConfig
+from nelf.data.depth import depth_scale, write_depth
 from nelf.data.hull import carve
 from nelf.data.kind import border_color
 from nelf.data.load import FORMATS, load_scene
 from nelf.data.scene import Kind, Scene, Views, over_background
-from nelf.data.write import image_name, write_image, write_scene
+from nelf.data.write import depth_name, image_name, write_image, write_scene
 
 __all__ = [
     "FORMATS",
@@ -19,10 +20,13 @@ __all__ = [
     "Views",
     "border_color",
     "carve",
+    "depth_name",
+    "depth_scale",
     "image_name",
     "load_scene",
     "over_background",
     "report",
+    "write_depth",
     "write_image",
     "write_scene",
 ]

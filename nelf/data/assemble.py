@@ -12,8 +12,9 @@ from torch import Tensor
 
 from nelf.cameras import FARTHEST, RIGID_TOLERANCE, orthonormalize
 from nelf.data.capture import Capture, Frame, Problem
+from nelf.data.depth import DepthReader
 from nelf.data.faults import Faults
-from nelf.data.images import Header, Photo, PhotoReader, read_header
+from nelf.data.images import DepthFile, Header, Photo, PhotoReader, read_header
 from nelf.data.lens import LensError, fit_lens
 from nelf.data.scene import Views
 from nelf.data.undistort import folds
@@ -91,7 +92,16 @@ def make_views(prepared: Prepared, indices: Sequence[int], scene: str) -> Views:
         height=prepared.photos[0].height,
         width=prepared.photos[0].width,
         read=PhotoReader(scene, photos, prepared.channels),
+        read_depth=_depth_reader(photos, scene),
     )
+
+
+def _depth_reader(photos: Sequence[Photo], scene: str) -> DepthReader | None:
+    """Only where every view has its depth map."""
+    files = [photo.depth for photo in photos if photo.depth is not None]
+    if not photos or len(files) < len(photos):
+        return None
+    return DepthReader(scene, tuple(files), photos[0].height, photos[0].width)
 
 
 def _present(capture: Capture, allow_missing: bool, faults: Faults) -> list[Frame]:
@@ -177,7 +187,7 @@ def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) ->
         with faults.of_a_frame():
             assert frame.path is not None
             header = read_header(root / frame.path, faults.scene)
-            one = _LookedAt(frame, header, _photo(frame, root / frame.path, header, downscale))
+            one = _LookedAt(frame, header, _photo(frame, root, header, downscale))
             if not faults.tolerant:
                 _check_size(one, found[0] if found else one, faults.scene)
             found.append(one)
@@ -196,7 +206,8 @@ def _check_size(one: _LookedAt, usual: _LookedAt, scene: str) -> None:
         )
 
 
-def _photo(frame: Frame, path: Path, header: Header, downscale: int) -> Photo:
+def _photo(frame: Frame, root: Path, header: Header, downscale: int) -> Photo:
+    assert frame.path is not None
     try:
         (fx, fy, cx, cy), rotate = fit_lens(frame.lens, header.width, header.height, header.turned)
     except LensError as error:
@@ -208,7 +219,11 @@ def _photo(frame: Frame, path: Path, header: Header, downscale: int) -> Photo:
             f"{frame.where} is {width}x{height}; scene.downscale={downscale} leaves no pixel, use a smaller number"
         )
     x, y = reduced_width / width, reduced_height / height
-    return Photo(path, rotate, reduced_width, reduced_height, (fx * x, fy * y, cx * x, cy * y), frame.lens.distortion)
+    distortion, depth = frame.lens.distortion, None
+    if frame.depth is not None and downscale == 1 and not rotate and not any(distortion):
+        depth = DepthFile(root / frame.depth.path, frame.depth.scale)
+    intrinsics = fx * x, fy * y, cx * x, cy * y
+    return Photo(root / frame.path, rotate, reduced_width, reduced_height, intrinsics, distortion, depth)
 
 
 def _check_distortion(one: _LookedAt) -> None:

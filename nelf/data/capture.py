@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nelf.data.images import DepthFile
 from nelf.data.lens import Lens
 from nelf.data.scene import Kind
 
@@ -33,6 +34,7 @@ class Frame:
     path: the image relative to the scene's folder; None where the listed name matches no file.
     c2w: float64 [3, 4], OpenGL axes, not yet checked.
     split: train, val, test, or None where the format has no split.
+    depth: its depth map relative to the scene's folder; None where there is none whose unit is known.
     """
 
     where: str
@@ -41,6 +43,7 @@ class Frame:
     c2w: np.ndarray
     lens: Lens
     split: str | None = None
+    depth: DepthFile | None = None
 
 
 @dataclass

@@ -30,10 +30,19 @@ class Header:
 
 
 @dataclass(frozen=True)
+class DepthFile:
+    """A depth map. scale: world units of one step."""
+
+    path: Path
+    scale: float
+
+
+@dataclass(frozen=True)
 class Photo:
     """How to get one view's pixels: file, EXIF rotation, size after reduction, lens.
 
     intrinsics: fx, fy, cx, cy at width x height. distortion: all zero for an ideal camera.
+    depth: its depth map, where there is one that fits the image as it is.
     """
 
     path: Path
@@ -42,6 +51,7 @@ class Photo:
     height: int
     intrinsics: Intrinsics
     distortion: Distortion
+    depth: DepthFile | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """`load_scene`: find the format, read it, check it, decide kind and bounds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from nelf.data.capture import Capture
 from nelf.data.colmap import FOLDERS, detect_colmap, load_colmap
 from nelf.data.config import SceneConfig
 from nelf.data.faults import Faults
+from nelf.data.images import Photo
 from nelf.data.llff import detect_llff, load_llff
 from nelf.data.paths import photo_files
 from nelf.data.phones import detect_polycam, detect_record3d, load_polycam, load_record3d
@@ -77,7 +78,7 @@ def load(config: SceneConfig, need: Sequence[str], want: Sequence[str] = (), tol
         radius=decision.radius,
         up=decision.up,
         channels=prepared.channels,
-        files=(*capture.files, *dict.fromkeys(photo.path.relative_to(root) for photo in prepared.photos)),
+        files=(*capture.files, *dict.fromkeys(path.relative_to(root) for path in _paths(prepared.photos))),
         problems=tuple(str(problem) for problem in capture.problems),
         kind_reason=decision.reason,
     )
@@ -96,6 +97,13 @@ def _readable(views: Views) -> Views:
     if errors and not kept:
         raise errors[0]
     return views.select(kept)
+
+
+def _paths(photos: Sequence[Photo]) -> Iterator[Path]:
+    for photo in photos:
+        yield photo.path
+        if photo.depth is not None:
+            yield photo.depth.path
 
 
 def _read(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:

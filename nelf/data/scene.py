@@ -27,6 +27,8 @@ class Views:
 
     names: one a view, the image's name without folder and suffix, unique in the split.
     read: gives view i as stored pixels, uint8 [height, width, 3 or 4], straight alpha, already undistorted and resized.
+    read_depth: gives the depths of view i along the view axis, float32 [height, width], world units, 0 where unknown.
+    None where the scene has no depth.
     """
 
     names: tuple[str, ...]
@@ -35,6 +37,7 @@ class Views:
     height: int
     width: int
     read: Callable[[int], np.ndarray]
+    read_depth: Callable[[int], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,6 +62,7 @@ class Views:
             c2w=self.c2w[indices],
             intrinsics=self.intrinsics[indices],
             read=functools.partial(_read_selected, self.read, tuple(indices)),
+            read_depth=self.read_depth and functools.partial(_read_selected, self.read_depth, tuple(indices)),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from nelf.data.capture import Capture, Frame, Problem
 from nelf.data.config import SceneConfig
 from nelf.data.faults import Faults
+from nelf.data.images import DepthFile
 from nelf.data.json_fields import Fields, read_json
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import find_image
@@ -78,7 +79,19 @@ def _frame(root: Path, shared: Fields, own: Fields) -> Frame:
         path=find_image(root, listed, own.where),
         c2w=own.pose("transform_matrix"),
         lens=_lens(shared, own),
+        depth=_depth(root, shared, own),
     )
+
+
+def _depth(root: Path, shared: Fields, own: Fields) -> DepthFile | None:
+    """Depth maps of which nobody says what a step means (a phone's, in its own units) are not used."""
+    listed, scale = own.text("depth_file_path"), shared.positive("integer_depth_scale")
+    if listed is None or scale is None:
+        return None
+    found = find_image(root, listed, own.where)
+    if found is None:
+        raise own.error(f"names the depth map {listed}, which does not exist; add it or remove depth_file_path")
+    return DepthFile(found, scale)
 
 
 def _lens(shared: Fields, own: Fields) -> Lens:

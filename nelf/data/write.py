@@ -23,6 +23,11 @@ def image_name(index: int) -> str:
     return f"images/{index:06d}.png"
 
 
+def depth_name(index: int) -> str:
+    """Where its depth map lies."""
+    return f"depths/{index:06d}.png"
+
+
 def write_image(path: Path, image: UInt8[np.ndarray, "height width channels"]) -> None:
     """Write RGB or RGBA (straight alpha) as lossless PNG, atomically."""
     if image.shape[2] not in (3, 4):
@@ -47,12 +52,14 @@ def write_scene(
     up: Float[Tensor, "3"],
     provenance: Mapping[str, Any],
     splits: Mapping[str, Sequence[str]] | None = None,
+    depths: tuple[Sequence[str], float] | None = None,
 ) -> Path:
     """Write transforms.json, whole and last: a scene whose images are not all there is not a scene.
 
     files: the images' names relative to `folder` (see image_name), already written. intrinsics: fx, fy, cx, cy of
     all views, or of each. splits: files of train, val and test; all are training views when not given.
     provenance: how the images were made; kept under the key "nelf".
+    depths: a depth map (see nelf.data.depth) for each image, and world units of one step.
     """
     if len(files) != len(c2w):
         raise ValueError(f"{len(files)} files and {len(c2w)} poses")
@@ -62,11 +69,14 @@ def write_scene(
     bottom = [0.0, 0.0, 0.0, 1.0]
     frames = []
     for i, (file, pose) in enumerate(zip(files, c2w.double().tolist(), strict=True)):
-        own = _lens(intrinsics[i]) if intrinsics.ndim == 2 else {}
+        own: dict[str, Any] = dict(_lens(intrinsics[i])) if intrinsics.ndim == 2 else {}
+        if depths is not None:
+            own["depth_file_path"] = depths[0][i]
         frames.append({"file_path": file, **own, "transform_matrix": [*pose, bottom]})
     chosen = {"train": list(files)} if splits is None else {split: list(names) for split, names in splits.items()}
     head = {
         **shared,
+        **({} if depths is None else {"integer_depth_scale": depths[1]}),
         "kind": kind.value,
         "near": near,
         "far": far,

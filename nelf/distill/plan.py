@@ -10,11 +10,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.data import Scene, image_name
+from nelf.data import Scene, depth_name, depth_scale, image_name
 from nelf.distill.config import DistillConfig
 from nelf.distill.poses import generator, pose_sampler
 
-FORMAT = "nelf-pseudo-1"
+FORMAT = "nelf-pseudo-2"
 NOTABLE = 0.01  # of the image's longer side: training intrinsics that differ by less count as one camera
 INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those for poses
 
@@ -44,10 +44,20 @@ class Plan:
     def path(self, index: int) -> Path:
         return self.folder / image_name(index)
 
+    def depth_path(self, index: int) -> Path | None:
+        """None where no depth is wanted."""
+        return self.folder / depth_name(index) if self.config.depth else None
+
+    @property
+    def depth_scale(self) -> float:
+        """World units of one step of the depth maps."""
+        return depth_scale(self.scene.far)
+
     @property
     def raw_bytes(self) -> int:
-        """Bytes of one image before compression: more than a PNG of a render takes."""
-        return self.height * (self.width * self.scene.channels + 1) + 4096
+        """Bytes of one view before compression: more than the PNGs of a render take."""
+        image = self.height * (self.width * self.scene.channels + 1) + 4096
+        return image + (self.height * (2 * self.width + 1) + 4096 if self.config.depth else 0)
 
 
 def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> Plan:
@@ -64,6 +74,7 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         "settings": config.pose_settings(),
         "kind": scene.kind.value,
         "size": [height, width, scene.channels],
+        "depth": config.depth,
         "train": train.c2w.tolist(),
         "cameras": cameras.tolist(),
         "center": scene.center.tolist(),

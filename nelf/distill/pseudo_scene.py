@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import nelf
-from nelf.data import image_name, write_scene
+from nelf.data import depth_name, image_name, write_scene
 from nelf.distill.plan import Plan
 from nelf.distill.quality import summarise
 from nelf.distill.views import read_note
@@ -74,6 +74,7 @@ def finish(plan: Plan, partly: bool) -> Distilled:
     write_scene(
         plan.folder,
         files=[image_name(i) for i in notes],
+        depths=([depth_name(i) for i in notes], plan.depth_scale) if plan.config.depth else None,
         c2w=c2w,
         intrinsics=plan.cameras[0] if len(plan.cameras) == 1 else torch.stack([plan.intrinsics(i) for i in notes]),
         height=plan.height,
@@ -102,4 +103,7 @@ def _remove_strangers(plan: Plan) -> None:
     """Remove images of other plans, and what a killed process left half written."""
     for path in (plan.folder / "images").iterdir():
         if TEMPORARY_SUFFIX in path.name or read_note(path, plan.fingerprint) is None:
+            remove(path)
+    for path in (plan.folder / "depths").glob("*"):
+        if not (plan.config.depth and (plan.folder / "images" / path.name).is_file()):
             remove(path)

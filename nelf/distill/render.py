@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from nelf.data import Scene
+from nelf.data import Scene, write_depth
 from nelf.distill.budget import Budget
 from nelf.distill.config import DistillConfig
 from nelf.distill.plan import Plan, make_plan
 from nelf.distill.pseudo_scene import Distilled, find_written, finish
 from nelf.distill.quality import measure
-from nelf.distill.views import read_note, to_pixels, write_view
+from nelf.distill.views import read_note, to_depth, to_pixels, write_view
 from nelf.errors import Interrupted, StorageError
 from nelf.progress import ProgressLine, Stop
 from nelf.teacher.protocol import Teacher, render_image
@@ -87,18 +87,24 @@ def _render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: in
                 )
             if budget.spent(there + number):
                 return
-            pixels = render_view(teacher, plan, index)
+            pixels, depth = render_view(teacher, plan, index)
+            depth_path = plan.depth_path(index)
+            if depth_path is not None:
+                write_depth(depth_path, depth, plan.depth_scale)
+            # The image comes last: with its note it says that the view is whole.
             note = {"fingerprint": plan.fingerprint, "figures": measure(pixels)}
             write_view(plan.path(index), pixels, note)
             if number == 0:
-                space.check(plan.path(index).stat().st_size)
+                space.check(sum(path.stat().st_size for path in (plan.path(index), depth_path) if path is not None))
             line.update(float(there + number + 1), **{"views/s": (number + 1) / (time.monotonic() - began)})
 
 
-def render_view(teacher: Teacher, plan: Plan, index: int) -> UInt8[np.ndarray, "height width channels"]:
-    """Pseudo view `index`, straight alpha."""
+def render_view(
+    teacher: Teacher, plan: Plan, index: int
+) -> tuple[UInt8[np.ndarray, "height width channels"], Float[np.ndarray, "height width"]]:
+    """Pseudo view `index`, straight alpha, and its depth."""
     rendered = render_image(teacher, plan.pose(index), plan.intrinsics(index), plan.height, plan.width)
-    return to_pixels(rendered, plan.scene.channels, f"{index:06d}")
+    return to_pixels(rendered, plan.scene.channels, f"{index:06d}"), to_depth(rendered, plan.scene.far)
 
 
 class Space:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -35,6 +35,14 @@ def to_pixels(rendered: Rendered, channels: int, name: str) -> UInt8[np.ndarray,
     else:
         image = rgb
     return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def to_depth(rendered: Rendered, far: float) -> Float[np.ndarray, "height width"]:
+    """Depth of what is seen, 0 where most of the pixel is empty."""
+    # Where a ray goes on to the end, the teacher counts `far` for what is left.
+    alpha = rendered.alpha.float()
+    seen = (rendered.depth.float() - (1 - alpha) * far) / alpha.clamp(min=0.5)
+    return torch.where(alpha > 0.5, seen.clamp(0, far), 0.0).numpy()
 
 
 def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], note: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
 """Lowest iOS version that the package runs on -> name of coremltools' target."""
 
 FP32_OPS = frozenset({"sin", "cos"})
+NETWORK_OPS = frozenset({"conv", "conv_transpose"})
+"""Where what leads to the trigonometry begins: the network that says where a surface is may run in half precision."""
 
 PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
@@ -109,7 +111,8 @@ def _half(ct: Any) -> Any:
 def _leading_to_trigonometry(block: Any) -> set[str]:
     names: set[str] = set()
     for op in reversed(list(block.operations)):
-        if op.op_type in FP32_OPS or any(user.name in names for out in op.outputs for user in out.child_ops):
+        leads = any(user.name in names for out in op.outputs for user in out.child_ops)
+        if op.op_type in FP32_OPS or (leads and op.op_type not in NETWORK_OPS):
             names.add(op.name)
     return names
 

@@ -17,13 +17,13 @@ from nelf.student import Frame, NeLF
 
 
 class Encoding(nn.Module):
-    """What both forms share: octaves, and where an axis stands in the chosen layout."""
+    """What all forms share: octaves, and where an axis stands in the chosen layout."""
 
-    def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
+    def __init__(self, layout: Layout, dtype: torch.dtype, *, octaves: int, points: int) -> None:
         super().__init__()
         self.layout = layout
-        self.octaves = model.config.octaves
-        self.coordinates = 3 * model.config.points
+        self.octaves = octaves
+        self.coordinates = 3 * points
         self.dtype = dtype
         self.constant("scales", _at(2.0 ** torch.arange(self.octaves), 2))
 
@@ -65,11 +65,11 @@ class SeparatedEncoding(Encoding):
     """
 
     def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
-        super().__init__(model, layout, dtype)
+        super().__init__(layout, dtype, octaves=model.config.octaves, points=model.config.points)
         frame = model.frame
         depths = frame.depths(model.config.points)
         factors = frame.factors(depths)
-        u, v = _plane(model)
+        u, v = plane_of(model.columns, model.rows, model.frame)
         self.constant("u", self.columns(u))
         self.constant("v", self.rows(v))
         self.constant("factors", _at(factors, 2))
@@ -104,9 +104,9 @@ class NdcEncoding(Encoding):
     """
 
     def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
-        super().__init__(model, layout, dtype)
+        super().__init__(layout, dtype, octaves=model.config.octaves, points=model.config.points)
         frame: Frame = model.frame
-        u, v = _plane(model)
+        u, v = plane_of(model.columns, model.rows, model.frame)
         reference = torch.tensor(frame.reference, dtype=torch.float64).reshape(3, 4)
         t = frame.depths(model.config.points)
         near = frame.near
@@ -150,7 +150,9 @@ def _at(values: Float[Tensor, "n"], axis: int) -> Float[Tensor, "1 a b c"]:
     return values.reshape([-1 if i == axis else 1 for i in range(4)])
 
 
-def _plane(model: NeLF) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:
-    """Image-plane coordinates of the grid's columns (to the right) and rows (upwards), float64."""
-    fx, fy, cx, cy = model.frame.intrinsics
-    return (model.columns.double().cpu() - cx) / fx, -(model.rows.double().cpu() - cy) / fy
+def plane_of(
+    columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], frame: Frame
+) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:
+    """Image-plane coordinates of pixel positions: of columns to the right, of rows upwards; float64."""
+    fx, fy, cx, cy = frame.intrinsics
+    return (columns.double().cpu() - cx) / fx, -(rows.double().cpu() - cy) / fy

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nelf.export.encoding import NdcEncoding, SeparatedEncoding
 from nelf.export.network import TO_LAST, Layout, rebuild
+from nelf.export.surface import SurfaceGraph
 from nelf.student import NeLF
 
 INPUT = "pose"
@@ -23,13 +24,20 @@ class ExportGraph(nn.Module):
         self.layout = layout
         encoding = SeparatedEncoding if model.separable else NdcEncoding
         self.encoding = encoding(model, layout, dtype)
-        self.network = nn.Sequential(rebuild(model.body, layout), rebuild(model.upsampler, layout)).to(dtype)
+        self.body = rebuild(model.body, layout).to(dtype)
+        self.surface = SurfaceGraph(model, layout, dtype) if model.has_surface else None
+        self.upsampler = nn.Identity() if model.has_surface else rebuild(model.upsampler, layout).to(dtype)
         self.top, self.left = model.top, model.left
         self.height, self.width = model.frame.height, model.frame.width
         self.eval().requires_grad_(False)
 
+    def network(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        """The image of the whole grid of rays, in the graph's layout."""
+        features = self.body(self.encoding(pose))
+        return self.upsampler(features) if self.surface is None else self.surface(features, pose)
+
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 height width channels"]:
-        image = self.network(self.encoding(pose))
+        image = self.network(pose)
         if self.layout is Layout.CHANNELS_FIRST:
             image = image.permute(TO_LAST)
         if image.shape[1:3] != (self.height, self.width):
@@ -44,12 +52,14 @@ class PixelGraph(ExportGraph):
     are whole already, so that it does not matter whether the runtime rounds or cuts.
     """
 
+    background: Tensor
+
     def __init__(self, model: NeLF, background: tuple[float, float, float]) -> None:
         super().__init__(model)
         self.register_buffer("background", torch.tensor(background).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 3 height width"]:
-        image = self.network(self.encoding(pose))
+        image = self.network(pose)
         if image.shape[2:] != (self.height, self.width):
             image = image[:, :, self.top : self.top + self.height, self.left : self.left + self.width]
         if image.shape[1] == 4:

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from nelf.errors import ConfigError
 from nelf.student.body import BODIES
 from nelf.student.frame import Mapping
+from nelf.student.surface import NO_DEPTH, STRIDES
 from nelf.student.upsampler import UPSAMPLERS
+
+SURFACE = "surface"
+FACTORS = {**{name: factors for name, (_, factors) in UPSAMPLERS.items()}, SURFACE: tuple(STRIDES)}
+"""upsampler -> image pixels per coarse ray that it can do."""
+
+LIMITS = {
+    "points": (2, 1024), "octaves": (1, 32), "width": (1, 4096), "blocks": (1, 1024),
+    "tail_width": (1, 4096), "tail_blocks": (1, 1024), "tail_octaves": (1, 32),
+}  # fmt: skip
+"""key -> least and greatest value."""
 
 
 @dataclass
@@ -29,26 +40,33 @@ class StudentConfig:
     blocks: int = 4
     """Residual blocks of the body; of a pyramid those at half resolution, to which two at full resolution come."""
     upsampler: str = "shuffle"
-    """From ray grid to image: transposed (MobileR2L) or shuffle (sub-pixel convolution)."""
+    """From ray grid to image: transposed (MobileR2L), shuffle (sub-pixel convolution) or surface (depth first)."""
     factor: int = 8
     """Image pixels per coarse ray, in each direction."""
+    tail_width: int = 64
+    """Channels after the surface is known; upsampler=surface only."""
+    tail_blocks: int = 2
+    """Residual blocks after the surface is known; upsampler=surface only."""
+    tail_octaves: int = 7
+    """Octaves of sin and cos of the surface's coordinates; upsampler=surface only."""
 
     def __post_init__(self) -> None:
         _check_known("student.body", self.body, list(BODIES))
-        _check_known("student.upsampler", self.upsampler, list(UPSAMPLERS))
+        _check_known("student.upsampler", self.upsampler, list(FACTORS))
         _check_known("student.mapping", self.mapping, ["auto", *(m.value for m in Mapping)])
-        factors = UPSAMPLERS[self.upsampler][1]
+        factors = FACTORS[self.upsampler]
         if self.factor not in factors:
             raise ConfigError(
                 f"student.factor={self.factor} is not possible with student.upsampler={self.upsampler}; "
                 f"use one of {', '.join(map(str, factors))}"
             )
-        limits = {"points": (2, 1024), "octaves": (1, 32), "width": (1, 4096), "blocks": (1, 1024)}
-        for key, (least, most) in limits.items():
+        for key, (least, most) in LIMITS.items():
             value = getattr(self, key)
             if not least <= value <= most:
                 remedy = f"small; use {least} or more" if value < least else f"large; use {most} or less"
                 raise ConfigError(f"student.{key}={value} is too {remedy}")
+        if self.upsampler == SURFACE and self.mapping == Mapping.NDC:
+            raise ConfigError(NO_DEPTH)
 
     def mapping_for(self, *, bounded: bool) -> Mapping:
         """The mapping to use for a scene, `auto` resolved."""

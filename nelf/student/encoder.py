@@ -12,12 +12,19 @@ Channel order of both: all K*3 coordinates, then sin of all at octave 0..L-1, th
 inside a group the order is octave, point, axis.
 """
 
+import contextlib
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nelf.rays import Rays
 from nelf.student.frame import Frame, Mapping
+
+
+def exact(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Where phases are computed: float32 whatever autocast says, since half a phase is no phase."""
+    return contextlib.nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def encoded_channels(points: int, octaves: int) -> int:

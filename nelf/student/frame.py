@@ -95,11 +95,36 @@ class Frame:
     def depths(self, count: int) -> Float[Tensor, "count"]:
         """`count` ray parameters (float64) from near to far: depths, or for NDC the line's parameter 0..1."""
         fraction = torch.linspace(0, 1, count, dtype=torch.float64)
-        if self.mapping == Mapping.NDC:
-            return fraction
+        return fraction if self.mapping == Mapping.NDC else self.depth_at(fraction)
+
+    def depth_at(self, fraction: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Depth at a fraction (0 to 1) of the way from near to far, evenly in what the mapping is even in; not NDC."""
         if self.mapping == Mapping.DISPARITY:
             return 1 / (1 / self.near + fraction * (1 / self.far - 1 / self.near))
         return self.near + fraction * (self.far - self.near)
+
+    def fraction_at(self, depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Inverse of `depth_at`; depths outside of near..far count as near or far."""
+        depth = depth.clamp(self.near, self.far)
+        if self.mapping == Mapping.DISPARITY:
+            return (1 / depth - 1 / self.near) / (1 / self.far - 1 / self.near)
+        return (depth - self.near) / (self.far - self.near)
+
+    def points_at(
+        self,
+        origins: Float[Tensor, "*#batch"],
+        directions: Float[Tensor, "*#batch"],
+        fraction: Float[Tensor, "*#batch"],
+    ) -> Float[Tensor, "*#batch"]:
+        """Normalised points at `depth_at(fraction)` on rays from `origins`, which are positions - center; not NDC.
+
+        With disparity, depth t = n f / w for w = f + fraction (n - f), so that (o + t d) E / (unit + t) takes a single
+        division: of a reciprocal Core ML knows an approximation only.
+        """
+        if self.mapping == Mapping.DISPARITY:
+            weight, product = self.far + fraction * (self.near - self.far), self.near * self.far
+            return EXTENT * (origins * weight + directions * product) / (self.unit * weight + product)
+        return (origins + self.depth_at(fraction) * directions) * (EXTENT / self.unit)
 
     def factors(self, depths: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Scale for points at the given depths: position - center, times this, is O(1)."""

@@ -1,6 +1,7 @@
 """The neural light field: camera pose in, image out, one forward pass per ray."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -8,10 +9,21 @@ from torch import Tensor, nn
 
 from nelf.rays import rays_through
 from nelf.student.body import BODIES
-from nelf.student.config import StudentConfig
-from nelf.student.encoder import encode_points, encode_separated, encoded_channels, ray_points, separate
+from nelf.student.config import SURFACE, StudentConfig
+from nelf.student.encoder import encode_points, encode_separated, encoded_channels, exact, ray_points, separate
 from nelf.student.frame import Frame, Mapping
+from nelf.student.surface import STRIDES, SurfaceUpsampler
 from nelf.student.upsampler import UPSAMPLERS
+
+
+class Encoded(NamedTuple):
+    """What is known of a frame's rays before any weight: the coarse ones encoded, the finer ones as lines.
+
+    lines: see SurfaceUpsampler; None for students without a surface.
+    """
+
+    rays: Float[Tensor, "batch encoded rows columns"]
+    lines: Float[Tensor, "batch 6 finer_rows finer_columns"] | None
 
 
 class NeLF(nn.Module):
@@ -26,22 +38,32 @@ class NeLF(nn.Module):
     columns: Tensor
     rows: Tensor
     depths: Tensor
+    finer_columns: Tensor
+    finer_rows: Tensor
+    upsampler: nn.Sequential | SurfaceUpsampler
 
     def __init__(self, config: StudentConfig, frame: Frame) -> None:
         super().__init__()
         self.config = config
         self.frame = frame
         self.body = BODIES[config.body](encoded_channels(config.points, config.octaves), config.width, config.blocks)
-        self.upsampler = UPSAMPLERS[config.upsampler][0](config.width, frame.channels, config.factor)
+        if config.upsampler == SURFACE:
+            tail = config.tail_width, config.tail_blocks
+            self.upsampler = SurfaceUpsampler(config.width, *tail, config.factor, config.tail_octaves, frame)
+        else:
+            self.upsampler = UPSAMPLERS[config.upsampler][0](config.width, frame.channels, config.factor)
         self.grid_height = math.ceil(frame.height / config.factor)
         self.grid_width = math.ceil(frame.width / config.factor)
         self.top = (self.grid_height * config.factor - frame.height) // 2
         self.left = (self.grid_width * config.factor - frame.width) // 2
-        columns = (torch.arange(self.grid_width) + 0.5) * config.factor - self.left
-        rows = (torch.arange(self.grid_height) + 0.5) * config.factor - self.top
+        finer = STRIDES[config.factor][0] if config.upsampler == SURFACE else 1
         # Recomputed from config and frame, so not part of the state.
-        self.register_buffer("columns", columns, persistent=False)
-        self.register_buffer("rows", rows, persistent=False)
+        for name, per_ray in (("", 1), ("finer_", finer)):
+            cell = config.factor / per_ray  # in pixels
+            columns = (torch.arange(self.grid_width * per_ray) + 0.5) * cell - self.left
+            rows = (torch.arange(self.grid_height * per_ray) + 0.5) * cell - self.top
+            self.register_buffer(f"{name}columns", columns, persistent=False)
+            self.register_buffer(f"{name}rows", rows, persistent=False)
         self.register_buffer("depths", frame.depths(config.points).float(), persistent=False)  # MPS has no float64
 
     @property
@@ -61,25 +83,35 @@ class NeLF(nn.Module):
         """
         if intrinsics is None:
             intrinsics = c2w.new_tensor(self.frame.intrinsics).expand(c2w.shape[0], 4)
-        return self.decode(self.encode(c2w, intrinsics, jitter))
+        return self.decode(self.encode(c2w, intrinsics, jitter))[0]
 
     def encode(
         self, c2w: Float[Tensor, "batch 3 4"], intrinsics: Float[Tensor, "batch 4"], jitter: torch.Generator | None
-    ) -> Float[Tensor, "batch channels rows columns"]:
-        """Encoded rays of the coarse grid; in float32 whatever autocast says."""
-        with torch.autocast(c2w.device.type, enabled=False):
+    ) -> Encoded:
+        """The frame's rays; in float32 whatever autocast says."""
+        with exact(c2w.device):
             if jitter is None and self.separable:
-                u, v = self.plane(intrinsics)
+                u, v = plane(self.columns, self.rows, intrinsics)
                 a, b = separate(c2w, u, v, self.depths, self.frame)
-                return encode_separated(a, b, self.config.octaves)
-            return self.encode_direct(c2w, intrinsics, jitter)
+                rays = encode_separated(a, b, self.config.octaves)
+            else:
+                rays = self.encode_direct(c2w, intrinsics, jitter)
+            lines = self._lines(c2w, intrinsics) if self.has_surface else None
+        return Encoded(rays, lines)
 
-    def plane(
-        self, intrinsics: Float[Tensor, "batch 4"]
-    ) -> tuple[Float[Tensor, "batch columns"], Float[Tensor, "batch rows"]]:
-        """Image-plane coordinates of the grid: u of the columns to the right, v of the rows upwards."""
-        fx, fy, cx, cy = intrinsics[:, :, None].unbind(1)
-        return (self.columns - cx) / fx, -(self.rows - cy) / fy
+    @property
+    def has_surface(self) -> bool:
+        """Whether it says where the surface is before it paints it."""
+        return isinstance(self.upsampler, SurfaceUpsampler)
+
+    def _lines(
+        self, c2w: Float[Tensor, "batch 3 4"], intrinsics: Float[Tensor, "batch 4"]
+    ) -> Float[Tensor, "batch 6 finer_rows finer_columns"]:
+        u, v = plane(self.finer_columns, self.finer_rows, intrinsics)
+        right, up, back, eye = (column[:, :, None, None] for column in c2w.unbind(2))
+        directions = right * u[:, None, None, :] + up * v[:, None, :, None] - back
+        origins = eye - c2w.new_tensor(self.frame.center)[:, None, None]
+        return torch.cat([origins.expand_as(directions), directions], dim=1)
 
     def encode_direct(
         self,
@@ -104,11 +136,24 @@ class NeLF(nn.Module):
         return lower + (upper - lower) * uniform
 
     def decode(
-        self, encoded: Float[Tensor, "batch encoded rows columns"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Image from encoded rays."""
-        image = self.upsampler(self.body(encoded))
-        return image[:, :, self.top : self.top + self.frame.height, self.left : self.left + self.frame.width]
+        self, encoded: Encoded
+    ) -> tuple[Float[Tensor, "batch channels height width"], Float[Tensor, "batch finer_rows finer_columns"] | None]:
+        """Image from encoded rays, and where the surface is (see SurfaceUpsampler), for students with one."""
+        features, surface = self.body(encoded.rays), None
+        if isinstance(self.upsampler, SurfaceUpsampler):
+            image, surface = self.upsampler(features, encoded.lines)
+        else:
+            image = self.upsampler(features)
+        image = image[:, :, self.top : self.top + self.frame.height, self.left : self.left + self.frame.width]
+        return image, surface
+
+
+def plane(
+    columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], intrinsics: Float[Tensor, "batch 4"]
+) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch height"]]:
+    """Image-plane coordinates of pixel positions: u of the columns to the right, v of the rows upwards."""
+    fx, fy, cx, cy = intrinsics[:, :, None].unbind(1)
+    return (columns - cx) / fx, -(rows - cy) / fy
 
 
 def count_parameters(model: nn.Module) -> int:

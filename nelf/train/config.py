@@ -74,6 +74,9 @@ class TrainConfig:
     """Steps in which the exponential schedule falls by ten."""
     loss: str = "mse"
     """mse, l1 or charbonnier; of RGBA the mean over a white and a black background."""
+    surface_weight: float = 2.0
+    """Weight of the error of the depth (fraction of near to far) beside that of the colours; student.upsampler=surface
+    and views with depth only."""
     jitter: bool = False
     """Move the points of each ray at random inside their bins (MobileR2L)."""
     ema: float = 0.999
@@ -106,7 +109,7 @@ class TrainConfig:
                 raise ConfigError(f"train.{key}={getattr(self, key)} is not known; use one of {', '.join(known)}")
         least = {"batch": 1, "warmup_steps": 0, "decay_steps": 1, "log_every": 1, "val_every": 1, "image_every": 1}
         _check_least("train", self, least)
-        none = {"seed": 0, "val_views": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0}
+        none = {"seed": 0, "val_views": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0, "surface_weight": 0}
         _check_least("train", self, none)
         _check_positive("train", self, "lr")
         _check_positive("train", self, "checkpoint_every")

@@ -1,30 +1,58 @@
 """Batches of whole views: decoded in the background, kept in memory within a budget, in an order fixed by the seed."""
 
+import dataclasses
 import functools
 import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from nelf.data import Views
 from nelf.errors import SceneError
+from nelf.student import NeLF
 
 AHEAD = 3  # batches prepared in advance
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some views, as stored: 8 bit, straight alpha, on the CPU."""
+    """Some views, as stored: 8 bit, straight alpha, on the CPU.
+
+    depths: where the student's finer rays end, along the view axis, world units, 0 where unknown; None for students
+    without a surface.
+    """
 
     c2w: Float[Tensor, "batch 3 4"]
     intrinsics: Float[Tensor, "batch 4"]
     images: UInt8[Tensor, "batch channels height width"]
+    depths: Float[Tensor, "batch finer_rows finer_columns"] | None = None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The pixels in which a student's finer rays lie: one index an axis."""
+
+    rows: Int[np.ndarray, "finer_rows"]
+    columns: Int[np.ndarray, "finer_columns"]
+
+    @classmethod
+    def of(cls, model: NeLF) -> "Cells | None":
+        """None for a student without a surface. Rays beyond the image take its outermost pixels."""
+        if not model.has_surface:
+            return None
+        rows = model.finer_rows.long().clamp(0, model.frame.height - 1)
+        columns = model.finer_columns.long().clamp(0, model.frame.width - 1)
+        return cls(rows.cpu().numpy(), columns.cpu().numpy())
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 
 
 class MemoryBudget:
@@ -49,11 +77,14 @@ class CachedViews:
     What came first stays: in an order that is shuffled anew for every pass, no other choice is read more often.
     """
 
-    def __init__(self, views: Views, channels: int, budget: MemoryBudget) -> None:
+    def __init__(self, views: Views, channels: int, budget: MemoryBudget, cells: Cells | None = None) -> None:
+        """cells: where depths are wanted; None: nowhere."""
         self.views = views
         self.channels = channels
         self.budget = budget
+        self.cells = cells
         self._images: dict[int, np.ndarray] = {}
+        self._depths: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.views)
@@ -74,10 +105,25 @@ class CachedViews:
             self._images[index] = image
         return image
 
+    def depth(self, index: int, cells: Cells) -> np.ndarray:
+        """float32 [finer_rows, finer_columns]; 0, for unknown, where the views have no depth."""
+        if (depth := self._depths.get(index)) is not None:
+            return depth
+        if self.views.read_depth is None:
+            return np.zeros((len(cells.rows), len(cells.columns)), np.float32)
+        depth = self.views.read_depth(index)[np.ix_(cells.rows, cells.columns)]
+        if self.budget.take(depth.nbytes):
+            self._depths[index] = depth
+        return depth
+
     def batch(self, indices: Sequence[int]) -> Batch:
         """The views at `indices`."""
         images = torch.from_numpy(np.stack([self.image(i) for i in indices]))
-        return Batch(self.views.c2w[list(indices)].float(), self.views.intrinsics[list(indices)].float(), images)
+        depths = None
+        if self.cells is not None:
+            depths = torch.from_numpy(np.stack([self.depth(i, self.cells) for i in indices]))
+        chosen = list(indices)
+        return Batch(self.views.c2w[chosen].float(), self.views.intrinsics[chosen].float(), images, depths)
 
 
 class ShuffledOrder:
@@ -144,10 +190,13 @@ class Feed:
 
     def _make(self, step: int) -> Batch:
         parts = [s.views.batch(i) for s, i in zip(self.sources, self.indices(step), strict=True)]
-        joined = Batch(*(torch.cat([getattr(p, name) for p in parts]) for name in ("c2w", "intrinsics", "images")))
-        if not self.pin:
-            return joined
-        return Batch(joined.c2w.pin_memory(), joined.intrinsics.pin_memory(), joined.images.pin_memory())
+        return Batch(**{name: self._joined([getattr(part, name) for part in parts]) for name in FIELDS})
+
+    def _joined(self, parts: list[Any]) -> Any:
+        if parts[0] is None:
+            return None
+        joined = torch.cat(parts)
+        return joined.pin_memory() if self.pin else joined
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -10,11 +10,11 @@ from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
 from nelf.errors import NelfError
-from nelf.student import NeLF
+from nelf.student import Encoded, NeLF
 from nelf.train.average import WeightAverage
 from nelf.train.config import TrainConfig
 from nelf.train.feed import Batch
-from nelf.train.losses import image_loss, premultiplied
+from nelf.train.losses import image_loss, premultiplied, surface_loss
 from nelf.train.optimizers import OPTIMIZERS
 from nelf.train.shards import Shards
 
@@ -30,8 +30,8 @@ class _Decoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, encoded: Tensor) -> Tensor:
-        return self.model.decode(encoded)
+    def forward(self, rays: Tensor, lines: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self.model.decode(Encoded(rays, lines))
 
 
 class Learner:
@@ -77,10 +77,11 @@ class Learner:
             c2w = batch.c2w.to(self.device, non_blocking=True)
             intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
             encoded = self.encode(c2w, intrinsics, self.jitter)
+            surface = self._true_surface(batch)
         if self.shards is not None:
-            loss, predicted = self.shards.backward(encoded, truth)
+            loss, predicted = self.shards.backward(*encoded, truth, surface)
         else:
-            loss, predicted = self._share(encoded, truth)
+            loss, predicted = self._share(*encoded, truth, surface)
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
         if not self._gradients_are_finite(loss):
@@ -91,10 +92,22 @@ class Learner:
         self.average.update()
         return loss.detach(), predicted.detach(), truth
 
-    def _share(self, encoded: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _share(
+        self, rays: Tensor, lines: Tensor | None, truth: Tensor, surface: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Loss and predicted images of some views."""
-        predicted = self.decoder(encoded)
-        return image_loss(self.config.loss, predicted, truth), predicted
+        predicted, found = self.decoder(rays, lines)
+        loss = image_loss(self.config.loss, predicted, truth)
+        if found is not None and surface is not None:
+            loss = loss + self.config.surface_weight * surface_loss(found, surface)
+        return loss, predicted
+
+    def _true_surface(self, batch: Batch) -> Tensor | None:
+        """As SurfaceUpsampler gives it, -1 where unknown."""
+        if batch.depths is None:
+            return None
+        depths = batch.depths.to(self.device, non_blocking=True)
+        return torch.where(depths > 0, self.model.frame.fraction_at(depths), -1.0)
 
     def _divisible(self, compiled: bool) -> bool:
         """Whether the views of a batch may be shared out over the threads of a CPU."""

@@ -16,7 +16,7 @@ from nelf.errors import CheckpointError, Interrupted, SceneError
 from nelf.progress import Stop
 from nelf.student import NeLF, check_same_architecture
 from nelf.train.config import TrainConfig
-from nelf.train.feed import CachedViews, Feed, MemoryBudget, Source
+from nelf.train.feed import CachedViews, Cells, Feed, MemoryBudget, Source
 from nelf.train.journal import Journal
 from nelf.train.learner import Learner
 from nelf.train.stage import Course, Stage, StageRunner
@@ -60,8 +60,9 @@ def train(
             checkpoints.save(course.total_steps, state)
 
     memory = MemoryBudget(config.cache_gb)
-    cached = {name: CachedViews(v, model.frame.channels, memory) for name, v in (("pseudo", pseudo), ("real", real))}
-    val_views = CachedViews(_spread(val, config.val_views), model.frame.channels, memory)
+    channels, cells = model.frame.channels, Cells.of(model)
+    cached = {name: CachedViews(v, channels, memory, cells) for name, v in (("pseudo", pseudo), ("real", real))}
+    val_views = CachedViews(_spread(val, config.val_views), channels, memory)
     with Journal(folder, course.total_steps, active=fabric.is_global_zero) as journal:
         runner = StageRunner(learner, course, val_views, config, journal, save, stop, clock)
         runner.best = best

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-Share = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(encoded rays, true images) of some views -> their mean loss, and the predicted images."""
+Share = Callable[..., tuple[Tensor, Tensor]]
+"""What is known of some views, one tensor a quantity (or None) -> their mean loss, and the predicted images."""
 
 
 class Shards:
@@ -34,24 +34,27 @@ class Shards:
         # Threads that others start later take the number that was set last, in whatever thread.
         torch.set_num_threads(self.threads)
 
-    def backward(self, encoded: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(self, first: Tensor, *others: Tensor | None) -> tuple[Tensor, Tensor]:
         """Set the parameters' gradients to those of the batch's mean loss; gives that loss and the predicted images.
 
         Deterministic: shares are added in their order.
         """
-        count = len(encoded)
-        parts = zip(encoded.tensor_split(self.threads), truth.tensor_split(self.threads), strict=True)
-        futures = [self._pool.submit(self._work, e, t, len(e) / count) for e, t in parts if len(e)]
+        count, quantities = len(first), (first, *others)
+        parts = zip(*(self._divided(quantity) for quantity in quantities), strict=True)
+        futures = [self._pool.submit(self._work, part, len(part[0]) / count) for part in parts if len(part[0])]
         done = [future.result() for future in futures]
         loss, _, gradients = done[0]
-        for more, _, others in done[1:]:
+        for more, _, theirs in done[1:]:
             loss = loss + more
-            torch._foreach_add_(gradients, others)
+            torch._foreach_add_(gradients, theirs)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         return loss, torch.cat([predicted for _, predicted, _ in done])
 
-    def _work(self, encoded: Tensor, truth: Tensor, weight: float) -> tuple[Tensor, Tensor, list[Tensor]]:
-        loss, predicted = self.share(encoded, truth)
+    def _divided(self, quantity: Tensor | None) -> Sequence[Tensor | None]:
+        return [None] * self.threads if quantity is None else quantity.tensor_split(self.threads)
+
+    def _work(self, part: Sequence[Tensor | None], weight: float) -> tuple[Tensor, Tensor, list[Tensor]]:
+        loss, predicted = self.share(*part)
         loss = loss * weight
         return loss.detach(), predicted.detach(), list(torch.autograd.grad(loss, self.parameters))

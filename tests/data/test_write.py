@@ -6,9 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from nelf.data import Kind, SceneConfig, image_name, load_scene, write_image, write_scene
-from nelf.errors import StorageError
+from nelf.data import (
+    Kind,
+    SceneConfig,
+    depth_name,
+    depth_scale,
+    image_name,
+    load_scene,
+    write_depth,
+    write_image,
+    write_scene,
+)
+from nelf.errors import SceneError, StorageError
 from nelf.storage import sha256
 from tests.scenes import hemisphere_poses
 
@@ -46,6 +57,48 @@ def test_round_trip(tmp_path: Path, channels: int, per_view_lens: bool) -> None:
     assert content["nelf"] == {"version": 1, "teacher": "abc"}
     assert content["frames"][0]["file_path"] == "images/000000.png"
     assert np.shape(content["frames"][0]["transform_matrix"]) == (4, 4)
+
+
+@pytest.mark.parametrize("problem", [None, "absent", "size", "8 bit"])
+def test_depth_maps(tmp_path: Path, problem: str | None) -> None:
+    """They come back to half a step; what is unknown stays 0. A wrong one is one line."""
+    depths = np.random.default_rng(0).uniform(0.5, 9.0, (3, 8, 10)).astype(np.float32)
+    depths[:, 0, 0] = 0
+    scale = depth_scale(9.0)
+    for i, depth in enumerate(depths):
+        write_image(tmp_path / image_name(i), np.zeros((8, 10, 3), np.uint8))
+        write_depth(tmp_path / depth_name(i), depth, scale)
+    write_scene(
+        tmp_path, files=[image_name(i) for i in range(3)], c2w=torch.tensor(hemisphere_poses(3)[:, :3]).float(),
+        intrinsics=torch.tensor([9.0, 9.0, 5.0, 4.0]), height=8, width=10, kind=Kind.UNBOUNDED, near=0.1, far=9.0,
+        center=torch.zeros(3), radius=1.0, up=torch.tensor([0.0, 0.0, 1.0]), provenance={},
+        depths=([depth_name(i) for i in range(3)], scale),
+    )  # fmt: skip
+    last = tmp_path / depth_name(2)
+    if problem == "absent":
+        last.unlink()
+        with pytest.raises(SceneError, match=r"frame 2 .*names the depth map depths/000002\.png, which does not exist"):
+            load_scene(SceneConfig(str(tmp_path)))
+        return
+    if problem is not None:
+        size = (5, 4) if problem == "size" else (10, 8)
+        Image.new("I;16" if problem == "size" else "L", size).save(last)
+    train = load_scene(SceneConfig(str(tmp_path))).train
+    assert train.read_depth is not None
+    if problem is not None:
+        with pytest.raises(
+            SceneError, match=r"depth map .*000002\.png is .*; it must be 10x8 like its image, 16-bit grey"
+        ):
+            train.read_depth(2)
+        return
+    read = np.stack([train.read_depth(i) for i in range(3)])
+    assert (read[:, 0, 0] == 0).all()
+    assert np.abs(read - depths).max() < 0.51 * scale
+    chosen = train.select([2, 0]).read_depth
+    assert chosen is not None
+    assert np.array_equal(chosen(0), read[2])
+    reduced = load_scene(SceneConfig(str(tmp_path), downscale=2)).train
+    assert reduced.read_depth is None
 
 
 def test_splits_are_kept(tmp_path: Path) -> None:

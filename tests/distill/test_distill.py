@@ -20,6 +20,7 @@ from nelf.distill.views import to_pixels
 from nelf.distill.workers import _reason, _work
 from nelf.errors import ConfigError, Interrupted, NelfError, SceneError, StorageError
 from nelf.progress import Stop
+from nelf.rays import image_rays
 from nelf.teacher.protocol import Rendered, render_image
 from tests.distill.fakes import BallTeacher, make_ball, make_nothing, make_scene
 
@@ -145,6 +146,22 @@ def test_images_of_something_else_are_never_mixed_in(tmp_path: Path, change: dic
     new = content(tmp_path)
     assert len(new) == 4  # the fourth image is gone
     assert all(new[name] != old[name] for name in new)
+
+
+def test_depth_is_that_of_the_ball(tmp_path: Path) -> None:
+    """Where the view shows the ball, the depth map says where along the axis it is; elsewhere it says nothing."""
+    run(tmp_path, depth=True, views=2)
+    rendered = load_scene(SceneConfig(str(tmp_path), holdout=0, val_holdout=0)).train
+    assert rendered.read_depth is not None
+    depth = torch.from_numpy(rendered.read_depth(0))
+    alpha = rendered.image(0)[..., 3]
+    assert torch.equal(depth > 0, alpha > 127)
+    rays = image_rays(rendered.c2w[0], rendered.intrinsics[0], rendered.height, rendered.width)
+    points = rays.origins + depth[..., None] * rays.directions
+    assert (points[depth > 0].norm(dim=-1) - 1).abs().max() < 1e-3
+    run(tmp_path, views=2)
+    assert not list((tmp_path / "depths").glob("*"))
+    assert load_scene(SceneConfig(str(tmp_path), holdout=0, val_holdout=0)).train.read_depth is None
 
 
 def test_two_processes_give_what_one_gives(whole: Path, tmp_path: Path) -> None:

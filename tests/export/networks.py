@@ -33,8 +33,9 @@ def student(
     size: tuple[int, int] = SIZE,
     factor: int = 8,
     width: int = 8,
+    upsampler: str = "shuffle",
 ) -> NeLF:
-    """A student in eval mode; `pointwise` gets MobileR2L's upsampler, the others the shuffle. BatchNorm is not idle."""
+    """A student in eval mode; `pointwise` gets MobileR2L's upsampler, the others `upsampler`. BatchNorm is not idle."""
     torch.manual_seed(0)
     config = StudentConfig(
         name=body,
@@ -43,8 +44,10 @@ def student(
         body=body,
         width=width,
         blocks=1,
-        upsampler="transposed" if body == "pointwise" else "shuffle",
+        upsampler="transposed" if body == "pointwise" else upsampler,
         factor=factor,
+        tail_width=8,
+        tail_blocks=1,
     )
     poses = around(16) if mapping == "linear" else ahead(16)
     height, columns = size

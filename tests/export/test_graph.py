@@ -25,6 +25,19 @@ def test_equals_the_student(body: str, mapping: str, layout: Layout) -> None:
         torch.testing.assert_close(image, reference, atol=5e-6, rtol=0)
 
 
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("mapping", ["linear", "disparity"])
+@pytest.mark.parametrize(("factor", "size"), [(8, (21, 28)), (12, (24, 36)), (16, (17, 40))])
+@torch.no_grad()
+def test_equals_the_student_with_a_surface(mapping: str, layout: Layout, factor: int, size: tuple[int, int]) -> None:
+    model = student("pyramid", mapping, channels=4, size=size, factor=factor, upsampler="surface")
+    pose = around(1, seed=2) if mapping == "linear" else ahead(1, seed=2)
+    image, reference = ExportGraph(model, layout)(pose), model(pose).permute(0, 2, 3, 1)
+    assert reference.std() > 0.05, "a flat picture proves nothing"
+    # The encoded phases are up to 2^7 times as wrong as the depth.
+    torch.testing.assert_close(image, reference, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("body", "factor"), [("pointwise", 12), ("conv3x3", 4), ("pyramid", 8), ("conv3x3", 12), ("conv3x3", 16)]
 )

@@ -33,7 +33,7 @@ def test_separated_equals_direct(mapping: Mapping, points: int, octaves: int) ->
     network = model(mapping, points=points, octaves=octaves)
     c2w = (cameras if mapping is Mapping.LINEAR else facing)(6, seed=1)
     intrinsics = intrinsics_of(network, 6)
-    fast = network.encode(c2w, intrinsics, None)
+    fast = network.encode(c2w, intrinsics, None).rays
     assert fast.shape[1] == encoded_channels(points, octaves)
     exact = direct_in_float64(network, c2w, intrinsics)
     # Coordinates up to 8 are rounded to 2^-22 in float32 a few times over; the top octave multiplies that by 2^(L-1).
@@ -63,7 +63,7 @@ def test_coordinates_are_points_on_the_rays(mapping: Mapping) -> None:
     network = model(mapping, points=4)
     made_for = network.frame
     c2w = (cameras if mapping is Mapping.LINEAR else facing)(1, seed=2)
-    encoded = network.encode(c2w, torch.tensor([made_for.intrinsics]), None)
+    encoded = network.encode(c2w, torch.tensor([made_for.intrinsics]), None).rays
     fx, fy, cx, cy = made_for.intrinsics
     if mapping is Mapping.LINEAR:
         depths = [2 + i * 4 / 3 for i in range(4)]
@@ -136,7 +136,7 @@ def test_ndc_of_points_is_the_perspective_projection() -> None:
 
 def test_ndc_student_sees_the_near_plane_first() -> None:
     network = model(Mapping.NDC, points=4)
-    encoded = network.encode(facing(2, seed=7), torch.tensor(network.frame.intrinsics).expand(2, 4), None)
+    encoded = network.encode(facing(2, seed=7), torch.tensor(network.frame.intrinsics).expand(2, 4), None).rays
     assert torch.allclose(encoded[:, 2], torch.tensor(-1.0), atol=1e-5)  # z of the first point
     assert torch.allclose(encoded[:, 11], torch.tensor(1.0), atol=1e-5)  # z of the last: infinity
 
@@ -146,7 +146,7 @@ def test_jitter_stays_inside_the_bins() -> None:
     c2w = look_at(torch.tensor([[0.0, 0, 4]]), torch.zeros(1, 3), torch.tensor([0.0, 1, 0]))
     intrinsics = torch.tensor([network.frame.intrinsics])
     jitter = torch.Generator().manual_seed(0)
-    drawn = torch.stack([network.encode(c2w, intrinsics, jitter)[0, 2:12:3] for _ in range(50)])
+    drawn = torch.stack([network.encode(c2w, intrinsics, jitter).rays[0, 2:12:3] for _ in range(50)])
     depth = 4 - drawn * network.frame.unit / EXTENT  # the camera looks along -z from z = 4
     edges = [2, 2 + 2 / 3, 4, 6 - 2 / 3, 6]
     for k in range(4):

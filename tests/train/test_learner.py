@@ -1,8 +1,10 @@
 """Steps that give no finite gradient."""
 
+import dataclasses
 from collections import deque
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,9 +12,10 @@ from torch import Tensor
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.errors import NelfError
 from nelf.train import learner as learner_module
-from nelf.train.feed import Batch, CachedViews, MemoryBudget
+from nelf.train.feed import Batch, CachedViews, Cells, MemoryBudget
 from nelf.train.learner import BAD_STEPS, Learner
 from nelf.train.losses import image_loss
+from tests.scenes import CAMERA_DISTANCE
 from tests.train import tiny
 
 
@@ -109,6 +112,30 @@ def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monke
     model = tiny.run(tmp_path, steps=30)
     assert all(bool(v.isfinite().all()) for v in model.state_dict().values())
     assert fault.calls == 36
+
+
+def test_the_surface_is_held_to_the_depth_that_is_known() -> None:
+    """Depths far behind what the student says pull it there; unknown ones leave it to the colours."""
+    found = {}
+    for known in (0.0, CAMERA_DISTANCE + 1):
+        model = tiny.student(upsampler="surface", tail_width=8, tail_blocks=1)
+        cells = Cells.of(model)
+        assert cells is not None
+        deep = dataclasses.replace(
+            tiny.views(4), read_depth=lambda i, known=known: np.full((tiny.SIZE, tiny.SIZE), known, np.float32)
+        )
+        given = CachedViews(deep, 4, MemoryBudget(1.0), cells).batch(range(4))
+        assert given.depths is not None
+        assert given.depths.shape[1:] == (len(cells.rows), len(cells.columns))
+        learner = Learner(model, tiny.config(ema=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
+        for step in range(60):
+            learner.step(given, 5e-3, step)
+        with torch.no_grad():
+            surface = model.decode(model.encode(given.c2w, given.intrinsics, None))[1]
+        assert surface is not None
+        found[known] = float(model.frame.depth_at(surface).mean())
+    assert found[CAMERA_DISTANCE + 1] > CAMERA_DISTANCE + 0.7
+    assert found[0.0] < CAMERA_DISTANCE + 0.5
 
 
 def test_mixed_precision_does_not_round_the_poses() -> None:

@@ -1,18 +1,21 @@
 """Sharing out a batch over threads changes the time that a step takes, and nothing else."""
 
 import copy
+import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from nelf.devices import DeviceConfig, make_fabric
-from nelf.train.feed import CachedViews, MemoryBudget
+from nelf.train.feed import CachedViews, Cells, MemoryBudget
 from nelf.train.learner import Learner
 from tests.train import tiny
 
 
-def learner(**changes: object) -> Learner:
-    return Learner(tiny.student(), tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
+def learner(upsampler: str = "shuffle", **changes: object) -> Learner:
+    model = tiny.student(upsampler=upsampler, tail_width=8)
+    return Learner(model, tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +26,15 @@ def _threads() -> object:
 
 
 @pytest.mark.parametrize("batch", [2, 3, 4])
-def test_gradients_are_those_of_the_whole_batch(batch: int) -> None:
-    shared = learner(batch=batch)
+@pytest.mark.parametrize("upsampler", ["shuffle", "surface"])
+def test_gradients_are_those_of_the_whole_batch(batch: int, upsampler: str) -> None:
+    shared = learner(upsampler, batch=batch)
     assert shared.shards is not None
     assert torch.get_num_threads() == 2
     whole = copy.copy(shared)
     whole.shards = None
-    views = CachedViews(tiny.views(batch, 1), 4, MemoryBudget(1.0)).batch(range(batch))
+    near = dataclasses.replace(tiny.views(batch, 1), read_depth=lambda i: np.full((tiny.SIZE,) * 2, 3.0, np.float32))
+    views = CachedViews(near, 4, MemoryBudget(1.0), Cells.of(shared.model)).batch(range(batch))
     gradients, losses = [], []
     for one in (whole, shared):
         one.optimizer.zero_grad()
