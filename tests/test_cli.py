@@ -288,7 +288,9 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> None:
     line = refused_at_once("run", tmp_path / "nowhere", "--multirun", "student=s,m")
     assert "nowhere does not exist; give the folder" in line
-    assert refused_scene(room, "student=s,xxl", "-m") == "student=xxl is not known; use one of l, m, mobiler2l, s"
+    assert refused_scene(room, "student=s,xxl", "-m") == (
+        "student=xxl is not known; use one of l, m, mobiler2l, s, surface"
+    )
     assert "distill.views=0 is too small" in refused_scene(room, "distill.views=5,0", "-m")
     assert "scene.downscale=99 leaves no pixel" in refused_scene(room, "scene.downscale=1,99", "-m")
     assert "train.steps=[" in refused_scene(room, "train.steps=[", "-m")
@@ -460,7 +462,7 @@ def test_export_to_what_is_not_known(elsewhere: Path) -> None:
     line = refused_at_once("export", run, "--target", "quest")
     assert "export.targets=quest is not known; use one of ios, android, onnx, web" in line
     line = refused_at_once("export", run, "--precision", "int4")
-    assert "export.precision=int4 is not known; use one of auto, fp32, fp16" in line
+    assert "export.precision=int4 is not known for the target ios; use one of auto, fp32, fp16, w8, w6, w4" in line
     refused_at_once("export", run, "--target", "a]b")
     assert list(elsewhere.iterdir()) == []
 

@@ -41,5 +41,5 @@ def row(manifest: Manifest) -> list[str]:
     ]
 
 
-def _number(value: float | None, form: str, unit: float = 1.0) -> str:
+def _number(value: float | int | None, form: str, unit: float = 1.0) -> str:
     return "-" if value is None else format(value / unit, form)
