@@ -101,7 +101,7 @@ def seed_teacher(folder: Path) -> None:
     from tests.teacher.tiny import hashgrid, vanilla
 
     for config in (hashgrid(), vanilla()):
-        space = Space("object", 2.0, 6.0, torch.tensor([0.0, 0.0, 0.0, 1.5]))
+        space = Space.box(torch.zeros(3), 1.5, 2.0, 6.0)
         save_teacher(folder / f"{config.name}.safetensors", build_field(config, space, opaque=False), config)
 
 

@@ -1,5 +1,6 @@
 """LLFF: poses_bounds.npy beside images or images_N (Mildenhall et al., "Local Light Field Fusion", 2019)."""
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from nelf.data.paths import list_images, pick_image_folder
 from nelf.errors import SceneError
 
 FILE = "poses_bounds.npy"
+# What NumPy's reader raises on damaged files; it takes the header apart with Python's own tokenizer.
+NUMPY_ERRORS = (
+    OSError, ValueError, EOFError, OverflowError, TypeError, MemoryError, KeyError, SyntaxError, RecursionError,
+    tokenize.TokenError,
+)  # fmt: skip
 
 
 def detect_llff(root: Path) -> bool:
@@ -56,7 +62,7 @@ def _read_rows(path: Path, name: str) -> np.ndarray:
     try:
         # Mapped, not loaded: a head that claims more than the file holds is refused before memory is asked for.
         rows = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError, OverflowError, TypeError, MemoryError) as error:
+    except NUMPY_ERRORS as error:
         line = " ".join(str(error).split())[:200]
         raise SceneError(f"scene '{name}': {FILE} cannot be read ({line}); it may be cut short") from error
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or rows.dtype.kind != "f":
