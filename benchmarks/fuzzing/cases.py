@@ -87,6 +87,8 @@ class Watch:
             self.seen.append(f"{event}{arguments[:2]!r}"[:300])
         elif event in TOUCHING and isinstance(arguments[0], (str, bytes, os.PathLike)):
             path = Path(os.path.realpath(os.fsdecode(arguments[0])))
+            if "__pycache__" in path.parts:  # of Python and of numba, which compile what is imported first
+                return
             writes = event != "open" or (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
             roots = self.allowed if writes and path != Path("/dev/null") else [*self.allowed, *READABLE]
             if not any(path.is_relative_to(root) for root in roots):
