@@ -160,6 +160,10 @@ def read_run(folder: Path) -> None:
     typed(compose_config(read_overrides(folder)))
 
 
+def seed_overrides(folder: Path) -> None:
+    (folder / "overrides.json").write_text("[]")
+
+
 def write_overrides(folder: Path, rng: random.Random, data: Any) -> None:
     (folder / "overrides.json").write_text(json.dumps(data.draw(mutate.overrides())))
 
@@ -235,6 +239,6 @@ READERS: dict[str, Reader] = {
         functools.partial(seed_bundle, "ios"), changing("model.mlpackage/**/*", after=rehash), read_bundle
     ),
     "run": Reader(seed_run, changing(["run.json", "stage.json"], JSON), read_run),
-    "overrides": Reader(lambda folder: None, write_overrides, read_config),
+    "overrides": Reader(seed_overrides, write_overrides, read_config),
 }
 """name -> reader. Each is fuzzed by itself."""
