@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.ios.setup import REPOSITORY, ROOT, Tools
+from tools.ios.setup import REPOSITORY, Tools
+from tools.setting_up import ROOT
 
 METAL_STDLIB = """
 #pragma once

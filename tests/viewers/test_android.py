@@ -13,7 +13,8 @@ from tools.android import check, setup
 from tools.android.api import Api, ApiClass, Availability, faults, read_api
 from tools.android.classfile import ClassFile, Reference
 from tools.android.project import APP, CheckError, Project
-from tools.android.setup import SetupError, Tools, set_up
+from tools.android.setup import Tools, set_up
+from tools.setting_up import SetupError
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 
 from tests.viewers.metal import Shaders
 from tools.ios import check
-from tools.ios.setup import REPOSITORY, ROOT, SetupError, Tools, set_up
+from tools.ios.setup import REPOSITORY, Tools, set_up
+from tools.setting_up import ROOT, SetupError
 
 APP = ROOT / "ios_app"
 

@@ -16,7 +16,8 @@ from tools.android.api import faults, read_api
 from tools.android.apk import build_apk, link_resources
 from tools.android.classfile import read_jar
 from tools.android.project import APP, BUILD, KOTLIN_VERSION, MIN_SDK, TARGET_SDK, CheckError, Project, join, run
-from tools.android.setup import ROOT, SetupError, set_up
+from tools.android.setup import set_up
+from tools.setting_up import ROOT, SetupError
 
 GUARDED = {
     "android.os.PowerManager.getCurrentThermalStatus",

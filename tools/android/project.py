@@ -6,7 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.android.setup import ROOT, Tools
+from tools.android.setup import Tools
+from tools.setting_up import ROOT
 
 APP = ROOT / "android_app"
 BUILD = APP / "build" / "check"

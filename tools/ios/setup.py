@@ -17,7 +17,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.setting_up import ROOT, SetupError, tools_folder
+
 SUITE = "trixie"
 PACKAGES = ("swiftlang", "libc6-dev", "libstdc++-14-dev", "libglm-dev")
 PROGRAMS = ("apt-get", "chroot", "unshare", "mount")
@@ -28,14 +29,6 @@ NETWORK = re.compile(
     r"Could not resolve|Could not connect|Temporary failure|Connection (?:refused|timed out|failed)"
     r"|Network is unreachable"
 )
-
-
-class SetupError(Exception):
-    """A tool cannot be had; the message is one line. `unreachable`: because a registry does not answer."""
-
-    def __init__(self, message: str, unreachable: bool = False) -> None:
-        super().__init__(message)
-        self.unreachable = unreachable
 
 
 @dataclass(frozen=True)
@@ -55,14 +48,9 @@ class Tools:
         return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1200)
 
 
-def tools_folder() -> Path:
-    """Where tools are kept: NELF_TOOLS, or .tools in the repository (which git ignores)."""
-    return Path(os.environ.get("NELF_TOOLS") or ROOT / ".tools").resolve() / "ios"
-
-
 def set_up() -> Tools:
     """The tools, made unless they are there already. Raises SetupError."""
-    folder = tools_folder()
+    folder = tools_folder("ios")
     mark = folder / "complete.json"
     wanted = {"made by": hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()}
     if mark.is_file() and json.loads(mark.read_text()) == wanted:
