@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
+CHANNELS_LAST = (0, 2, 3, 1)  # axes of a kernel in the order in which training lays them out
 MATCHED_RMS = 0.2  # size of an update of AdamW's, so that both take one learning rate (Liu et al. 2025, eq. 4)
 
 
@@ -51,24 +52,29 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonal(self, group: dict[str, Any]) -> None:
-        by_shape: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            state = self.state[p]
-            if not state:
-                state["momentum"] = torch.zeros_like(p)
-            state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-            matrix = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)  # Nesterov's
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        gradients = [p.grad for p in parameters]
+        momenta = [self.state[p]["momentum"] for p in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        nesterov = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        by_rows: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for p, update in zip(parameters, nesterov, strict=True):
+            matrix = _as_matrix(update)
             wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
-            by_shape.setdefault(tuple(wide.shape), []).append((p, wide))
-        for (rows, columns), items in by_shape.items():  # equal shapes in one call
-            matrices = torch.stack([matrix for _, matrix in items])
-            directions = orthogonalizer(matrices) @ matrices
-            size = MATCHED_RMS * columns**0.5
-            for (p, _), direction in zip(items, directions, strict=True):
-                turned = direction if p.shape[0] == rows and p[0].numel() == columns else direction.mT
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(turned.reshape(p.shape), alpha=-group["lr"] * size)
+            by_rows.setdefault(len(wide), []).append((p, wide))
+        for items in by_rows.values():  # the small products of equal size in one call
+            factors = orthogonalizer(torch.stack([wide @ wide.mT for _, wide in items]))
+            for (p, wide), factor in zip(items, factors, strict=True):
+                tall = len(p) > len(wide)
+                direction = wide.mT @ factor if tall else factor @ wide  # the factor is symmetric
+                kernel = p.permute(CHANNELS_LAST)
+                kernel.add_(direction.view(kernel.shape), alpha=-group["lr"] * MATCHED_RMS * wide.shape[1] ** 0.5)
 
     def _adamw(self, group: dict[str, Any]) -> None:
         first, second = group["betas"]
@@ -92,20 +98,27 @@ class Muon(Optimizer):
         torch._foreach_addcdiv_(parameters, means, spreads, value=-group["lr"] / (1 - first**count))
 
 
-def orthogonalizer(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows rows"]:
-    """The factor before each matrix X = U S V^T (not taller than wide) that makes it U V^T, nearly.
+def _as_matrix(kernel: Float[Tensor, "first second h w"]) -> Float[Tensor, "first others"]:
+    """All axes but the first as columns, in the order in which they lie in memory, so that nothing is copied.
+
+    The order of the columns does not matter to the rows of U V^T.
+    """
+    return kernel.permute(CHANNELS_LAST).flatten(1)
+
+
+def orthogonalizer(grams: Float[Tensor, "n rows rows"]) -> Float[Tensor, "n rows rows"]:
+    """The factor before each matrix X = U S V^T (not taller than wide) that makes it U V^T, nearly; `grams` are X X^T.
 
     A quintic iteration brings all singular values to about 0.7 to 1.2 (Jordan et al. 2024). Each iterate is a
     polynomial in X X^T times X, so the iteration runs on the small square matrices alone.
     """
-    norm = matrices.norm(dim=(1, 2), keepdim=True) + 1e-7
-    x = matrices / norm
-    gram = x @ x.mT
-    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    product = identity / norm
+    norms = grams.diagonal(dim1=1, dim2=2).sum(1).sqrt()[:, None, None] + 1e-7  # Frobenius norms of X
+    gram = grams / norms.square()
+    product = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device) / norms
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
-        factor = a * identity + b * gram + c * (gram @ gram)
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
         product = factor @ product
         gram = factor @ gram @ factor
     return product
