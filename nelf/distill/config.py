@@ -22,8 +22,9 @@ class DistillConfig:
     """Stop after this wall time with the views rendered so far; null renders all of distill.views."""
     min_views: int = 100
     """Views that are rendered even when distill.minutes is over."""
-    depth: bool = False
-    """Write a depth map beside each view: for student.upsampler=surface, and for other tools; about as large again."""
+    depth: bool = True
+    """Write a depth map beside each view, about as large again; without it student.upsampler=surface has to find its
+    depths from the colours alone."""
     seed: int = 0
     """Chooses the poses; view i depends on the seed, i and the training cameras only."""
     workers: int = 1

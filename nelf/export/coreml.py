@@ -24,6 +24,9 @@ FP32_OPS = frozenset({"sin", "cos"})
 NETWORK_OPS = frozenset({"conv", "conv_transpose"})
 """Where what leads to the trigonometry begins: the network that says where a surface is may run in half precision."""
 
+JOINING_OPS = NETWORK_OPS | {"concat"}
+"""Where what follows the trigonometry ends."""
+
 PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
 
@@ -96,13 +99,16 @@ def _compressed(model: Any, precision: str) -> Any:
 
 
 def _half(ct: Any) -> Any:
-    """Half precision for all operations but the trigonometry and what leads to it: half a phase is no phase."""
+    """Half precision for all operations but the trigonometry, what leads to it, and what follows up to a concatenation.
+
+    Half a phase is no phase; and octaves made from one another (SurfaceGraph) double their errors.
+    """
     exact: dict[int, set[str]] = {}  # by program, filled before the pass changes its first operation
 
     def selected(op: Any) -> bool:
         block = op.enclosing_block
         if id(block) not in exact:
-            exact[id(block)] = _leading_to_trigonometry(block)
+            exact[id(block)] = _leading_to_trigonometry(block) | _following_trigonometry(block)
         return op.name not in exact[id(block)]
 
     return ct.transform.FP16ComputePrecision(op_selector=selected)
@@ -113,6 +119,15 @@ def _leading_to_trigonometry(block: Any) -> set[str]:
     for op in reversed(list(block.operations)):
         leads = any(user.name in names for out in op.outputs for user in out.child_ops)
         if op.op_type in FP32_OPS or (leads and op.op_type not in NETWORK_OPS):
+            names.add(op.name)
+    return names
+
+
+def _following_trigonometry(block: Any) -> set[str]:
+    names: set[str] = set()
+    for op in block.operations:
+        follows = any(value.op is not None and value.op.name in names for value in op.get_flattened_inputs())
+        if op.op_type in FP32_OPS or (follows and op.op_type not in JOINING_OPS):
             names.add(op.name)
     return names
 

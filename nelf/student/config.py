@@ -35,19 +35,19 @@ class StudentConfig:
     """Bounded scenes: points only at depths where the scene's ball is; false: from scene.near to scene.far."""
     body: str = "pyramid"
     """Residual blocks: pointwise (MobileR2L), conv3x3, depthwise, or pyramid (conv3x3, mostly at half resolution)."""
-    width: int = 64
+    width: int = 48
     """Channels of the body."""
-    blocks: int = 4
+    blocks: int = 3
     """Residual blocks of the body; of a pyramid those at half resolution, to which two at full resolution come."""
-    upsampler: str = "shuffle"
+    upsampler: str = "surface"
     """From ray grid to image: transposed (MobileR2L), shuffle (sub-pixel convolution) or surface (depth first)."""
     factor: int = 8
     """Image pixels per coarse ray, in each direction."""
-    tail_width: int = 64
+    tail_width: int = 56
     """Channels after the surface is known; upsampler=surface only."""
-    tail_blocks: int = 2
+    tail_blocks: int = 3
     """Residual blocks after the surface is known; upsampler=surface only."""
-    tail_octaves: int = 7
+    tail_octaves: int = 8
     """Octaves of sin and cos of the surface's coordinates; upsampler=surface only."""
 
     def __post_init__(self) -> None:

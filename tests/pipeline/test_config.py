@@ -57,7 +57,7 @@ def test_mistakes(override: str, expected: str) -> None:
 
 def test_unknown_choices_list_the_known() -> None:
     message = refusal("student=xxl")
-    assert message == "student=xxl is not known; use one of l, m, mobiler2l, s, surface"
+    assert message == "student=xxl is not known; use one of l, m, mobiler2l, s"
     assert refusal("teacher=plenoxels") == "teacher=plenoxels is not known; use one of hashgrid, vanilla"
     for choice in ("smok", "paper/llf"):
         message = refusal(f"experiment={choice}")

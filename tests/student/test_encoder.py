@@ -14,7 +14,7 @@ from tests.student.frames import cameras, facing, frame
 
 
 def model(mapping: Mapping, **changes: object) -> NeLF:
-    return NeLF(StudentConfig(width=8, blocks=1, **changes), frame(mapping))
+    return NeLF(StudentConfig(width=8, blocks=1, upsampler="shuffle", **changes), frame(mapping))
 
 
 def direct_in_float64(network: NeLF, c2w: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:

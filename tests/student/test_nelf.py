@@ -83,7 +83,7 @@ def test_unknown_values(changes: dict[str, object], message: str) -> None:
 def test_mapping_for() -> None:
     assert StudentConfig().mapping_for(bounded=True) is Mapping.LINEAR
     assert StudentConfig().mapping_for(bounded=False) is Mapping.DISPARITY
-    assert StudentConfig(mapping="ndc").mapping_for(bounded=False) is Mapping.NDC
+    assert StudentConfig(upsampler="shuffle", mapping="ndc").mapping_for(bounded=False) is Mapping.NDC
 
 
 @pytest.mark.parametrize(("height", "width"), [(26, 28), (30, 32), (32, 25)])
