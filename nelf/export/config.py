@@ -44,7 +44,7 @@ class ExportConfig:
     calibration_views: int = 8
     """Training views on which int8 finds the ranges of activations and the layers that need more than integers."""
     calibration_drop_db: float = 0.1
-    """dB of PSNR that these views may lose in 8 bits before a layer more has its activations, or all of it, in float."""
+    """dB of PSNR that these views may lose in 8 bits before one more layer gets float activations or stays float."""
 
     def __post_init__(self) -> None:
         for target in self.targets:

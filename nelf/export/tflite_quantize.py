@@ -14,6 +14,7 @@ and transposed ones), so that it costs little time and no size.
 
 import itertools
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from nelf.export.graph import INPUT
 from nelf.export.parity import compare
 from nelf.export.quiet import quiet
 from nelf.export.request import Photos, Request
-from nelf.export.tflite import SIGNATURE, convert, load_content
+from nelf.export.tflite import SIGNATURE, convert, load
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 MOST_GROUPS = 24
@@ -38,8 +39,8 @@ MOST_GROUPS = 24
 BITS = 8
 
 METHODS = {
-    "int8": "weights and activations: 8-bit integers, ranges from training views; each group on its rung",
-    "int8-dynamic": "weights: 8-bit integers, one scale an output channel; activations: float32; each group on its rung",
+    "int8": "weights and activations: 8-bit integers, ranges from training views; groups on their rungs",
+    "int8-dynamic": "weights: 8-bit integers, one scale an output channel; activations: float32; groups on their rungs",
 }
 """Precision -> what is done, for the manifest."""
 
@@ -83,7 +84,7 @@ def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: floa
         METHODS[precision],
         len(calibration.images),
         drop,
-        [GroupSensitivity(group.name, alone[group].psnr, alone[group].drop, below.get(group, rungs[0])) for group in groups],
+        [GroupSensitivity(g.name, alone[g].psnr, alone[g].drop, below.get(g, rungs[0])) for g in groups],
     )
 
 
@@ -138,8 +139,11 @@ class _Calibrated:
             return bytes(recipe.quantize(self.ranges, enable_progress_report=False).quantized_model)
 
     def render(self, content: bytes) -> list[Tensor]:
-        session = load_content(content, "the quantised model")
-        return [session.render(pose[None])[0] for pose in self.calibration.c2w]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(content)
+            session = load(path)
+            return [session.render(pose[None])[0] for pose in self.calibration.c2w]
 
     def against_photos(self, images: list[Tensor]) -> float:
         pairs = zip(images, self.calibration.images, strict=True)
