@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nelf.cameras import look_at
 from nelf.devices import make_fabric
@@ -52,8 +52,9 @@ def untrained(experiment: str, config: Config) -> NeLF:
     frame = Frame.around(poses, intrinsics, (height, width), channels, near, far, torch.zeros(3), 1.5, mapping)
     torch.manual_seed(0)
     model = NeLF(config.student, frame)
+    convolutions = [module for module in model.upsampler.modules() if isinstance(module, nn.Conv2d)]
     with torch.no_grad():
-        model.upsampler[-2].weight.mul_(20)
+        convolutions[-1].weight.mul_(20)
     return model
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -155,7 +155,7 @@ def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with a trained student.")],
     overrides: Overrides = None,
-    target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx or web; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx, web or coreai; may be repeated.")] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="fp32 or fp16; android: int8, int8-dynamic; ios: w8, w6, w4; auto: what suits each target."),
@@ -269,7 +269,7 @@ def bench(
 
     Example: nelf bench runs/my_photos/export/android runs/my_photos/export/onnx --json bench.json
     """
-    from nelf.bench import open_subjects
+    from nelf.bench import open_subjects, parse_threads, show
 
     asked = {"--benchmark-model": benchmark_model, "--app": app_package, "--accelerator": accelerator}
     if device is None:
@@ -293,7 +293,7 @@ def bench(
             say(line)
 
         if benchmark_model is not None:
-            cores = _threads(threads or "4")
+            cores = parse_threads(threads or "4")
             if len(cores) > 1:
                 raise ConfigError(f"--threads {threads}: on a phone one number at a time, e.g. --threads 4")
             options = PhoneOptions(benchmark_model, accelerator or "cpu", cores[0], runs, minutes)
@@ -304,7 +304,7 @@ def bench(
             phone, subjects = connect(serial or None), open_subjects(bundles)
             found = [run_app(phone, one, app_package, accelerator or "auto", minutes, progress) for one in subjects]
             tables, content = [app_table(found)], {"app": [one.as_json() for one in found]}
-    _show(tables)
+    show(tables)
     if json_file:
         from nelf.storage import write_json
 
@@ -312,11 +312,11 @@ def bench(
 
 
 def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None, runs: int, minutes: float) -> None:
-    from nelf.bench import BenchOptions, open_subjects, remarks, tables, usable_cores
+    from nelf.bench import BenchOptions, open_subjects, parse_threads, remarks, show, tables, usable_cores
     from nelf.bench import bench as measure
     from nelf.progress import ProgressLine, stoppable
 
-    counts = _threads(threads) if threads else tuple(sorted({1, usable_cores()}))
+    counts = parse_threads(threads) if threads else tuple(sorted({1, usable_cores()}))
     options = BenchOptions(counts, runs, minutes)
     subjects = open_subjects(bundles)
     with stoppable() as stop, ProgressLine("bench", 1.0) as line:
@@ -326,7 +326,7 @@ def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None
             line.update(done)
 
         report = measure(subjects, options, progress)
-    _show(list(tables(report)))
+    show(tables(report))
     for remark in remarks(report):
         say(remark)
     if json_file:
@@ -336,21 +336,6 @@ def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None
 def _leave_bench(asked: bool) -> None:
     if asked:
         raise Interrupted("bench: stopped; nothing is kept")
-
-
-def _show(tables: list[Any]) -> None:
-    results = Console(highlight=False, markup=False, emoji=False)
-    if not results.is_terminal:
-        results = Console(highlight=False, markup=False, emoji=False, width=max(results.width, 160))
-    for table in tables:
-        results.print(table)
-
-
-def _threads(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(count) for count in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--threads {text} is no list of numbers; use e.g. --threads 1,2") from None
 
 
 @app.command()

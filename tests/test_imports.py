@@ -34,7 +34,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "bench": frozenset({"export", "runtimes"}),
     "train": frozenset({"data.scene", "student"}),
     "evaluate": frozenset({"data.scene"}),
-    "export": frozenset({"student", "evaluate.metrics", "evaluate.pictures", "view.assets"}),
+    "export": frozenset({"runtimes", "student", "evaluate.metrics", "evaluate.pictures", "view.assets"}),
     "view": frozenset(),
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
     "cli": frozenset(
@@ -48,7 +48,6 @@ HOMES: Mapping[str, frozenset[str]] = {
     "litert_torch": frozenset({"nelf.export.tflite"}),
     "ai_edge_litert": frozenset(
         {
-            "nelf.export.tflite",
             "nelf.export.tflite_quantize",
             "nelf.export.fit.read_lite",
             "nelf.runtimes.litert",
@@ -58,7 +57,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "ai_edge_quantizer": frozenset({"nelf.export.tflite"}),
     "onnx": frozenset({"nelf.export.onnx", "nelf.export.fit.read_onnx"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
-    "onnxruntime": frozenset({"nelf.export.onnx", "nelf.runtimes.onnx"}),
+    "onnxruntime": frozenset({"nelf.runtimes.onnx"}),
     "coreai": frozenset({"nelf.export.coreai"}),
     "coreai_torch": frozenset({"nelf.export.coreai"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch

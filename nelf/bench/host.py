@@ -51,6 +51,14 @@ class BenchOptions:
             raise ConfigError(f"--minutes {self.minutes:g} is negative; use 0 or more")
 
 
+def parse_threads(text: str) -> tuple[int, ...]:
+    """Numbers of threads from the command line: "1,2". Raises ConfigError for anything else."""
+    try:
+        return tuple(int(count) for count in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--threads {text} is no list of numbers; use e.g. --threads 1,2") from None
+
+
 @dataclass
 class _Arm:
     """One model on one number of threads, in its process. rounds: milliseconds of each counted frame, by turn."""

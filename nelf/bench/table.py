@@ -1,12 +1,23 @@
 """A report as tables for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from rich.console import Console
 from rich.table import Table
 
 from nelf.bench.report import Measurement, Report, Result
 
 MOST_OPERATIONS = 6
+LEAST_WIDTH = 160  # columns, where no terminal says how many there are
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Print the tables on stdout, wide enough not to be folded where that is no terminal."""
+    results = Console(highlight=False, markup=False, emoji=False)
+    if not results.is_terminal:
+        results.width = max(results.width, LEAST_WIDTH)
+    for table in tables:
+        results.print(table)
 
 
 def tables(report: Report) -> Iterator[Table]:

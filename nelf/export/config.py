@@ -42,9 +42,9 @@ class ExportConfig:
     force: bool = False
     """Whether a file that loses more is kept all the same; its manifest says so."""
     calibration_views: int = 8
-    """Training views on which int8 finds the ranges of activations and the layers that stay in float."""
+    """Training views on which int8 finds the ranges of activations and the layers that need more than integers."""
     calibration_drop_db: float = 0.1
-    """dB of PSNR that these views may lose in int8 before a layer more stays in float."""
+    """dB of PSNR that these views may lose in 8 bits before one more layer gets float activations or stays float."""
 
     def __post_init__(self) -> None:
         for target in self.targets:

@@ -3,6 +3,7 @@
 manifest.schema.json beside this file is its public definition; the classes here have the same fields.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -128,13 +129,15 @@ class Latency:
 class GroupSensitivity:
     """One layer, or a few that follow each other, with all others in float: what quantising it alone does.
 
-    psnr: against the model in float, dB. drop_db: of PSNR against the photos of the calibration views.
+    psnr: against the model in float, dB. drop_db: of PSNR against the photos of the calibration views. Both on the
+    first rung of the file's precision. rung: what it is in the file: static (weights and activations are integers),
+    dynamic (weights are, activations float between convolutions) or float.
     """
 
     name: str
     psnr: float
     drop_db: float
-    kept_in_float: bool
+    rung: str
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,11 @@ class Quantization:
     calibration_views: int
     drop_db: float | None = None
     groups: list[GroupSensitivity] = field(default_factory=list)
+
+    def rungs(self) -> str:
+        """How many groups are what, best first: "17 static, 2 dynamic"; empty where there are none."""
+        counts = collections.Counter(group.rung for group in self.groups)
+        return ", ".join(f"{counts[rung]} {rung}" for rung in ("static", "dynamic", "float") if counts[rung])
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
-"""To an ONNX file, and the runtime that executes it. The only file that imports ONNX."""
+"""To an ONNX file, and the runtime that executes it."""
 
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph
 from nelf.export.quiet import quiet
 from nelf.export.request import Request
-from nelf.export.session import Session
+from nelf.export.session import Session, in_runtime
+from nelf.runtimes import RUNTIMES
 
 OPSET = 20  # the first with GELU as one operation
 
@@ -41,16 +41,5 @@ def convert(graph: ExportGraph, precision: str, path: Path) -> None:
 
 
 def load(path: Path) -> Session:
-    """The file in ONNX Runtime on the CPU, as many threads as torch uses."""
-    with quiet(f"loading {path.name} in ONNX Runtime"):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def render(pose: Tensor) -> Tensor:
-        return torch.from_numpy(session.run([OUTPUT], {INPUT: pose.numpy()})[0])
-
-    return Session("ONNX Runtime", render)
+    """The file in ONNX Runtime on the CPU."""
+    return in_runtime(path, RUNTIMES[".onnx"])

@@ -24,7 +24,7 @@ class Photos:
 class Request:
     """One model file to be written.
 
-    calibration: training views by which the ranges of 8-bit activations are found and layers are kept in float.
+    calibration: training views by which the ranges of 8-bit activations are found and layers go down the ladder.
     allowed_drop: dB of PSNR on those that quantised layers may cost.
     image_output: whether the output is to be a picture of the system's (ios) instead of a tensor.
     """

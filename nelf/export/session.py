@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import Tensor
+
+from nelf.export.graph import INPUT, OUTPUT
+from nelf.export.quiet import quiet
+from nelf.runtimes import Runtime
 
 
 @dataclass(frozen=True)
@@ -18,3 +24,14 @@ class Session:
     runtime: str
     render: Callable[[Tensor], Tensor]
     untimed: str | None = None
+
+
+def in_runtime(path: Path, runtime: Runtime) -> Session:
+    """The file in a runtime of this machine's CPU, as many threads as torch uses. Raises ExportError if it is none."""
+    with quiet(f"loading {path.name} in {runtime.name}"):
+        model = runtime.open(path, torch.get_num_threads())
+
+    def render(pose: Tensor) -> Tensor:
+        return torch.from_numpy(model.run({INPUT: pose.numpy()})[OUTPUT])
+
+    return Session(runtime.name, render)

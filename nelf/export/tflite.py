@@ -1,4 +1,4 @@
-"""To a LiteRT (TensorFlow Lite) file, and the runtime that executes it. The only file that imports LiteRT."""
+"""To a LiteRT (TensorFlow Lite) file, and the runtime that executes it."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph
 from nelf.export.quiet import quiet
-from nelf.export.session import Session
+from nelf.export.session import Session, in_runtime
+from nelf.runtimes import RUNTIMES
 
 SIGNATURE = "serving_default"
 
@@ -51,20 +52,5 @@ def _halve_weights(path: Path) -> None:
 
 
 def load(path: Path) -> Session:
-    """The file in LiteRT's interpreter with its XNNPACK delegate, as many threads as torch uses."""
-    return load_content(path.read_bytes(), path.name)
-
-
-def load_content(content: bytes, name: str) -> Session:
-    """The content of a file called `name`, as `load` has it."""
-    with quiet(f"loading {name} in LiteRT"):
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
-        interpreter.allocate_tensors()
-        runner = interpreter.get_signature_runner(SIGNATURE)
-
-    def render(pose: Tensor) -> Tensor:
-        return torch.from_numpy(runner(**{INPUT: pose.numpy()})[OUTPUT].copy())
-
-    return Session("LiteRT", render)
+    """The file in LiteRT's interpreter with its XNNPACK delegate."""
+    return in_runtime(path, RUNTIMES[".tflite"])

@@ -1,17 +1,21 @@
-"""A float32 LiteRT file in 8 bits: which layers, and which of them stay in float because 8 bits would show.
+"""A float32 LiteRT file in 8 bits: which layers, and how far each, because 8 bits would show.
 
-int8: weights and activations are integers, the ranges of the latter found on training views. int8-dynamic: activations
-are float, and the runtime quantises them for each convolution anew. A layer is a convolution with all that follows it
-up to the next one. The encoding before the first is never touched: its high octaves need the phase, and it takes a few
-per cent of the time.
+A layer is a convolution with all that follows it up to the next one. It stands on one of three rungs. static: weights
+and activations are integers, the ranges of the latter found on training views. dynamic: weights are integers,
+activations float, and the runtime quantises them for each convolution anew, in the range that they have. float: as it
+was. int8 starts at static, int8-dynamic at dynamic. The encoding before the first layer is never touched: its high
+octaves need the phase, and it takes a few per cent of the time.
 
-Each layer is quantised alone and the picture compared with that of the float model. Then all are quantised, and as long
-as the training views lose more than is allowed against their photos, the layer that cost most goes back to float.
+Each layer is quantised alone and the picture compared with that of the float model. A layer is in float only where all
+in dynamic would lose more than is allowed on the training views against their photos, and then the one that costs
+most first; likewise from static to dynamic. XNNPACK has kernels for the dynamic rung too (QD8, F32, QC8W; convolutions
+and transposed ones), so that it costs little time and no size.
 """
 
 import itertools
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +31,7 @@ from nelf.export.graph import INPUT
 from nelf.export.parity import compare
 from nelf.export.quiet import quiet
 from nelf.export.request import Photos, Request
-from nelf.export.tflite import SIGNATURE, convert, load_content
+from nelf.export.tflite import SIGNATURE, convert, load
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 MOST_GROUPS = 24
@@ -35,10 +39,14 @@ MOST_GROUPS = 24
 BITS = 8
 
 METHODS = {
-    "int8": "weights and activations: 8-bit integers, ranges from training views",
-    "int8-dynamic": "weights: 8-bit integers, one scale an output channel; activations: float32",
+    "int8": "weights and activations: 8-bit integers, ranges from training views; groups on their rungs",
+    "int8-dynamic": "weights: 8-bit integers, one scale an output channel; activations: float32; groups on their rungs",
 }
 """Precision -> what is done, for the manifest."""
+
+FLOAT = "float"
+RUNGS = {"int8": ("static", "dynamic", FLOAT), "int8-dynamic": ("dynamic", FLOAT)}
+"""Precision -> what its layers may be, best first."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +69,41 @@ def answer(request: Request) -> Quantization | None:
 
 
 def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: float) -> Quantization:
-    """The file `path` in 8 bits, but for layers that cost too much.
+    """The file `path` in 8 bits, layers that cost too much further down the ladder.
 
     allowed_drop: dB of PSNR that the calibration views may lose against their photos.
     """
-    model = _Calibrated(path.read_bytes(), precision, calibration)
-    groups = _groups(_layers(path))
-    found = {group.name: model.cost(model.quantized([group])) for group in groups}
-    by_cost = sorted(groups, key=lambda group: found[group.name].psnr)
-    kept: list[Group] = []
-    while True:
-        content = model.quantized([group for group in groups if group not in kept])
-        drop = model.cost(content).drop
-        if drop <= allowed_drop or len(kept) == len(groups) - 1:
-            break
-        kept.append(by_cost[len(kept)])
+    groups, rungs = _groups(_layers(path)), RUNGS[precision]
+    model = _Calibrated(path.read_bytes(), rungs[0], calibration)
+    alone = {group: model.cost(model.quantized({group: rungs[0]})) for group in groups}
+    below: dict[Group, str] = {}
+    for upper, lower in reversed(list(itertools.pairwise(rungs))):
+        below, content, drop = _descend(model, groups, upper, lower, below, allowed_drop)
     path.write_bytes(content)
     return Quantization(
         METHODS[precision],
         len(calibration.images),
         drop,
-        [GroupSensitivity(g.name, found[g.name].psnr, found[g.name].drop, g in kept) for g in groups],
+        [GroupSensitivity(g.name, alone[g].psnr, alone[g].drop, below.get(g, rungs[0])) for g in groups],
     )
+
+
+def _descend(
+    model: "_Calibrated", groups: list[Group], upper: str, lower: str, below: Mapping[Group, str], allowed_drop: float
+) -> tuple[dict[Group, str], bytes, float]:
+    """All groups on `upper` but for those `below` already, and then one more on `lower` until the drop is allowed.
+
+    Returns what is below `upper` then, the file and its drop.
+    """
+    below, quality = dict(below), dict[Group, float]()
+    while True:
+        content = model.quantized({group: below.get(group, upper) for group in groups})
+        drop = model.cost(content).drop
+        left = [group for group in groups if group not in below]
+        if drop <= allowed_drop or len(left) <= (lower == FLOAT):  # without any layer in 8 bits it is no such file
+            return below, content, drop
+        quality = quality or {group: model.cost(model.quantized({group: upper})).psnr for group in left}
+        below[min(left, key=quality.__getitem__)] = lower
 
 
 @dataclass(frozen=True)
@@ -94,38 +115,35 @@ class _Cost:
 
 
 class _Calibrated:
-    """The float file with the ranges of its activations, and what it renders of the calibration views."""
+    """The float file, the ranges of its activations as far as `rung` needs them, and its pictures of the views."""
 
-    def __init__(self, content: bytes, precision: str, calibration: Photos) -> None:
+    def __init__(self, content: bytes, rung: str, calibration: Photos) -> None:
         self.content = content
-        self.precision = precision
         self.calibration = calibration
         with quiet("calibrating"):
             recipe = _quantizer(content)
-            self._add_rule(recipe, ".*")
+            _add_rule(recipe, ".*", rung)
             poses = [{INPUT: pose[None].numpy()} for pose in calibration.c2w]
             self.ranges = recipe.calibrate({SIGNATURE: poses}, num_threads=torch.get_num_threads())
         self.images = self.render(content)
         self.psnr = self.against_photos(self.images)
 
-    def quantized(self, groups: Sequence[Group]) -> bytes:
+    def quantized(self, chosen: Mapping[Group, str]) -> bytes:
+        """The file with each of these groups on its rung, and all else in float."""
         with quiet("quantising"):
             recipe = _quantizer(self.content)
-            for group in groups:
+            for group, rung in chosen.items():
                 for name in group.outputs:
-                    self._add_rule(recipe, f"^{re.escape(name)};")
+                    _add_rule(recipe, f"^{re.escape(name)};", rung)
             _leave_output(recipe)
             return bytes(recipe.quantize(self.ranges, enable_progress_report=False).quantized_model)
 
-    def _add_rule(self, recipe: Any, names: str) -> None:
-        if self.precision == "int8":
-            recipe.add_static_config(names, _every_operation(), activation_num_bits=BITS, weight_num_bits=BITS)
-        else:
-            recipe.add_dynamic_config(names, _every_operation(), num_bits=BITS)
-
     def render(self, content: bytes) -> list[Tensor]:
-        session = load_content(content, "the quantised model")
-        return [session.render(pose[None])[0] for pose in self.calibration.c2w]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(content)
+            session = load(path)
+            return [session.render(pose[None])[0] for pose in self.calibration.c2w]
 
     def against_photos(self, images: list[Tensor]) -> float:
         pairs = zip(images, self.calibration.images, strict=True)
@@ -176,10 +194,15 @@ def _quantizer(content: bytes) -> Any:
     return quantizer.Quantizer(bytearray(content))
 
 
-def _every_operation() -> Any:
+def _add_rule(recipe: Any, names: str, rung: str) -> None:
+    """Operations whose output's name matches `names` are to be on this rung."""
     from litert_quantizer import qtyping
 
-    return qtyping.TFLOperationName.ALL_SUPPORTED
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    if rung == "static":
+        recipe.add_static_config(names, every, activation_num_bits=BITS, weight_num_bits=BITS)
+    elif rung == "dynamic":
+        recipe.add_dynamic_config(names, every, num_bits=BITS)
 
 
 def _leave_output(recipe: Any) -> None:

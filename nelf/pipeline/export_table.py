@@ -27,6 +27,8 @@ def row(manifest: Manifest) -> list[str]:
     quality, latency, parity = manifest.quality, manifest.latency, manifest.parity
     shown = quality if quality is not None and quality.status == "measured" else None
     verdict = "forced" if shown is not None and shown.forced else parity.status.replace("_", " ")
+    if manifest.quantization is not None and manifest.quantization.groups:
+        verdict += f", {manifest.quantization.rungs()}"
     if manifest.experimental:
         verdict += ", experimental"
     return [

@@ -4,6 +4,6 @@ Nothing here imports PyTorch, so that a process which only measures a model hold
 """
 
 from nelf.runtimes.model import OperationTime, RuntimeModel
-from nelf.runtimes.table import RUNTIMES, open_model
+from nelf.runtimes.table import RUNTIMES, Runtime, open_model
 
-__all__ = ["RUNTIMES", "OperationTime", "RuntimeModel", "open_model"]
+__all__ = ["RUNTIMES", "OperationTime", "Runtime", "RuntimeModel", "open_model"]

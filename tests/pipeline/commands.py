@@ -83,3 +83,15 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and time of change of every file in a folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+def refused_scene(scene: Path, *overrides: str) -> str:
+    """The line with which `nelf run` refuses a scene, before anything is written."""
+    line = refused_at_once("run", scene, "experiment=smoke", *overrides)
+    assert list(Path.cwd().iterdir()) == []
+    return line
+
+
+def cut(path: Path, share: float = 0.5) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])

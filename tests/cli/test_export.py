@@ -1,0 +1,82 @@
+"""nelf export of what is no run, to what is not known, over what is not its own."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.commands import (
+    cut,
+    finished_run,
+    listing,
+    refused,
+    refused_at_once,
+)
+
+
+def test_export_of_a_folder_that_is_no_run(room: Path) -> None:
+    line = refused_at_once("export", room)
+    assert f"{room} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE" in line
+
+
+def test_export_to_what_is_not_known(elsewhere: Path) -> None:
+    run = finished_run()
+    line = refused_at_once("export", run, "--target", "quest")
+    assert "export.targets=quest is not known; use one of ios, android, onnx, web" in line
+    line = refused_at_once("export", run, "--precision", "int4")
+    assert "export.precision=int4 is not known for the target ios; use one of auto, fp32, fp16, w8, w6, w4" in line
+    refused_at_once("export", run, "--target", "a]b")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
+    """`--out` may name the folder of an app, with a folder ios of its own."""
+    (elsewhere / "onnx").mkdir()
+    (elsewhere / "onnx" / "Main.swift").write_text("my work")
+    line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
+    assert "onnx exists and is no bundle; remove it, or choose another folder with --out" in line
+    assert (elsewhere / "onnx" / "Main.swift").read_text() == "my work"
+
+
+def test_export_that_disagrees_leaves_nothing(run: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refused("export", run, "export.min_psnr_fp32=999", "--target", "onnx", "--out", elsewhere / "out")
+    assert "the file disagrees with PyTorch" in line
+    assert list((elsewhere / "out").iterdir()) == []
+
+
+def test_student_cut_short(run: Path) -> None:
+    cut(run / "student" / "student.safetensors", 0.9)
+    before = listing(run / "export")
+    line = refused("export", run, "--target", "onnx")
+    assert "student.safetensors is cut short or damaged" in line
+    assert "train again with: nelf train" in line
+    assert listing(run / "export") == before
+
+
+def test_student_of_another_architecture(run: Path) -> None:
+    path = run / "student" / "student.safetensors"
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    about = json.loads(header["__metadata__"]["nelf"])
+    about["config"]["width"] *= 2
+    header["__metadata__"]["nelf"] = json.dumps(about)
+    new = json.dumps(header).encode()
+    path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
+    assert "student.safetensors is of another architecture" in refused("export", run, "--target", "onnx")
+
+
+def test_no_student(run: Path) -> None:
+    shutil.rmtree(run / "student")
+    line = refused("export", run, "--target", "onnx")
+    assert "there is no" in line
+    assert "nelf train" in line
+
+
+def test_damaged_settings_of_a_run(run: Path) -> None:
+    cut(run / "run.json")
+    for command in ("run", "export"):
+        line = refused_at_once(command, run)
+        assert "run.json is damaged" in line
+        assert "give the scene's folder" in line

@@ -1,0 +1,104 @@
+"""nelf run with overrides, --cfg and --multirun."""
+
+from pathlib import Path
+
+import pytest
+
+from nelf.errors import Interrupted, NelfError
+from tests.pipeline.commands import nelf, refused, refused_at_once, refused_scene, works
+
+
+def test_unknown_student_lists_the_known(room: Path) -> None:
+    line = refused_scene(room, "student=xxl")
+    assert "xxl" in line
+    for name in ("s", "m", "l", "mobiler2l"):
+        assert name in line.split("xxl", 1)[1].replace(",", " ").split()
+
+
+def test_unknown_teacher_lists_the_known(room: Path) -> None:
+    line = refused_scene(room, "teacher=plenoxels")
+    assert "hashgrid" in line
+    assert "vanilla" in line
+
+
+def test_misspelt_override_names_the_nearest(room: Path) -> None:
+    assert "Did you mean train.minutes?" in refused_scene(room, "train.minuets=5")
+    assert "Did you mean distill.views" in refused_scene(room, "distil.views=5")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.steps=many", "many"),
+        ("distill.views=0", "distill.views=0 is too small; use 1 or more"),
+        ("scene.kind=round", "scene.kind=round is unknown; use one of auto, object"),
+        ("device.accelerator=tpu", "device.accelerator=tpu is not known; use one of auto, cpu"),
+        ("export.golden_views=3", "export.golden_views=3 is too few"),
+        ("teacher.minutes=null", "teacher.minutes and teacher.iterations are both null"),
+        ("distill.teacher=external", "needs distill.external=FOLDER"),
+        ("train.steps=[", "train.steps="),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_bad_values(room: Path, override: str, expected: str) -> None:
+    overrides = ["teacher.iterations=null", override] if override.startswith("teacher") else [override]
+    assert expected in refused_scene(room, *overrides)
+
+
+def test_cfg_prints_the_configuration(room: Path) -> None:
+    outcome = works("run", room, "train.steps=77", "--cfg", "job")
+    assert "steps: 77" in outcome.out
+    assert str(room) in outcome.out
+    assert list(Path.cwd().iterdir()) == []
+    assert "--cfg hydra is not known; use --cfg job" in refused_at_once("run", room, "--cfg", "hydra")
+
+
+def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf import pipeline
+
+    swept: list[tuple[str, int, str]] = []
+
+    def note(run: pipeline.Run, stop: object, say: object) -> None:
+        swept.append((run.config.student.name, run.config.train.steps or 0, run.folder.name))
+
+    monkeypatch.setitem(pipeline.STAGES, "run", note)
+    outcome = nelf("run", room, "--multirun", "student=s,m", "train.steps=3,4")
+    assert outcome.code == 0, outcome.err
+    assert [one[:2] for one in swept] == [("s", 3), ("s", 4), ("m", 3), ("m", 4)]
+    assert len({one[2] for one in swept}) == 4
+    assert all(Path("runs", one[2], "config.yaml").is_file() for one in swept)
+
+
+def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> None:
+    line = refused_at_once("run", tmp_path / "nowhere", "--multirun", "student=s,m")
+    assert "nowhere does not exist; give the folder" in line
+    assert refused_scene(room, "student=s,xxl", "-m") == (
+        "student=xxl is not known; use one of l, m, mobiler2l, s"
+    )
+    assert "distill.views=0 is too small" in refused_scene(room, "distill.views=5,0", "-m")
+    assert "scene.downscale=99 leaves no pixel" in refused_scene(room, "scene.downscale=1,99", "-m")
+    assert "train.steps=[" in refused_scene(room, "train.steps=[", "-m")
+    assert "does not support sweep type" in refused("run", room, "train.ema=interval(0,1)", "-m")
+
+
+def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf import pipeline
+
+    tried: list[int | None] = []
+
+    def fail(run: pipeline.Run, stop: object, say: object) -> None:
+        tried.append(run.config.train.steps)
+        raise NelfError("no good")
+
+    monkeypatch.setitem(pipeline.STAGES, "run", fail)
+    assert refused("run", room, "--multirun", "train.steps=3,4") == "no good"
+    assert tried == [3, 4]
+
+    def interrupt(run: pipeline.Run, stop: object, say: object) -> None:
+        tried.append(run.config.train.steps)
+        raise Interrupted("stopped")
+
+    monkeypatch.setitem(pipeline.STAGES, "run", interrupt)
+    line = refused("run", room, "--multirun", "train.steps=5,6", code=130)
+    assert line == "sweep: stopped; the same command goes on from there"
+    assert tried == [3, 4, 5]
