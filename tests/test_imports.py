@@ -20,8 +20,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FOUNDATION = frozenset(
-    {"", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking"}
-)
+    {
+        "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
+        "processes", "draws", "guard",
+    }
+)  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
 
 STAGES: Mapping[str, frozenset[str]] = {
