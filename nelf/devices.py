@@ -1,12 +1,14 @@
 """On what a stage computes: device, number of processes, arithmetic."""
 
 import datetime
+import inspect
 import os
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from nelf.errors import ConfigError
 from nelf.progress import Stop
@@ -15,6 +17,10 @@ ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 # Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
 PATIENCE = datetime.timedelta(days=2)
+# The argument's name before and since PyTorch 2.14.
+BUFFERS = "forward_sync_buffers"
+if BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
+    BUFFERS = "broadcast_buffers"
 
 
 @dataclass
@@ -65,7 +71,7 @@ def make_fabric(config: DeviceConfig) -> Fabric:
     return Fabric(
         accelerator=accelerator,
         # Buffers need no broadcast: all processes compute the same ones, or average them (BatchNorm on the CPU).
-        strategy=DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if devices * num_nodes > 1 else "auto",
+        strategy=DDPStrategy(timeout=PATIENCE, **{BUFFERS: False}) if devices * num_nodes > 1 else "auto",
         devices=devices,
         num_nodes=num_nodes,
         precision=config.precision,
@@ -112,5 +118,5 @@ def agree_on_step(fabric: Fabric, step: int, folder: object) -> None:
 
     Raises ConfigError where they found different ones.
     """
-    if fabric.world_size > 1 and any(step != other for other in fabric.all_gather(torch.tensor(step)).tolist()):
+    if fabric.world_size > 1 and fabric.all_reduce(torch.tensor(abs(step - fabric.broadcast(step))), reduce_op="sum"):
         raise ConfigError(f"the processes found different checkpoints in {folder}; it must be one folder for all")

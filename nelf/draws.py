@@ -8,9 +8,9 @@ from torch import Tensor
 class Draws:
     """The random numbers of one step, for a batch that `ranks` processes share evenly.
 
-    Every process draws for all of them and keeps its part: what is drawn is cheap beside what is done with it. So N
-    processes with n rays each see, together and in their order, what one process with N * n rays sees. And since each
-    step begins anew from its key, there is no state to save.
+    Every process draws for all of them and keeps every `ranks`th: what is drawn is cheap beside what is done with it.
+    So N processes with n rays each see together what one process with N * n rays sees. And since each step begins anew
+    from its key, there is no state to save.
     """
 
     def __init__(self, *key: int, rank: int = 0, ranks: int = 1, device: torch.device | str = "cpu") -> None:
@@ -22,14 +22,11 @@ class Draws:
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def integers(self, count: int, below: int) -> Tensor:
-        """int64 [count]: this process's part of `ranks` times as many, each in [0, below)."""
+        """int64 [count]: this process's of `ranks` times as many, each in [0, below)."""
         whole = torch.randint(below, (count * self.ranks,), generator=self.generator, device=self.generator.device)
-        return self._part(whole, count)
+        return whole[self.rank :: self.ranks]
 
     def uniform(self, count: int, *shape: int) -> Tensor:
-        """float32 [count, *shape]: this process's part of `ranks` times as many, each in [0, 1)."""
+        """float32 [count, *shape]: this process's of `ranks` times as many, each in [0, 1)."""
         whole = torch.rand((count * self.ranks, *shape), generator=self.generator, device=self.generator.device)
-        return self._part(whole, count)
-
-    def _part(self, whole: Tensor, count: int) -> Tensor:
-        return whole[self.rank * count : (self.rank + 1) * count]
+        return whole[self.rank :: self.ranks]

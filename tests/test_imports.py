@@ -40,6 +40,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "export": frozenset({"student", "evaluate.metrics", "evaluate.pictures", "view.assets"}),
     "view": frozenset(),
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
+    "__main__": frozenset({"cli"}),
     "cli": frozenset(
         {"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view", "bench"}
     ),

@@ -99,9 +99,9 @@ class Run:
 
     def _check_alike(self) -> None:
         mine = fingerprint(config=as_yaml(self.composed), scene=self.scene_digest)
-        if self.fabric.broadcast(mine) != mine:
+        if self.meet(self.fabric.broadcast(mine) != mine):
             raise ConfigError(
-                f"process {self.fabric.global_rank} of {self.ranks} has another scene or configuration than the first; "
+                f"the {self.ranks} processes do not see the same scene or configuration; "
                 "give all of them the same command, and folders that they share"
             )
 
