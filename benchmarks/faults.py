@@ -3,14 +3,14 @@
 python benchmarks/faults.py                 at least 32 kills (`kill -9`), then disks that fill up
 python benchmarks/faults.py --kills 4       of each stage; --seed 1 for other moments
 
-A tiny scene is made, and `nelf run` finishes it undisturbed. Then the same command is killed at random moments, at least
-`--kills` times in each of teach, distill, train and export, and given again each time; when a run is finished, the next
-one starts. After each kill every file that is not hidden must be whole; each finished run must have the same bytes as
+A tiny scene is made, and `nelf run` finishes it undisturbed. Then the same command is killed at random moments, at
+least `--kills` times in each of teach, distill, train and export, and given again each time; when a run is finished,
+the next one starts. After each kill every file that is not hidden must be whole; each finished run must have the same bytes as
 the undisturbed one, and no temporary file left. Work that is lost: seconds of training between the newest
 checkpoint and the kill, views and bundles made a second time.
 
-Disks: a tmpfs of a few sizes in a mount namespace of its own (`unshare`, no root needed): `nelf run` has to end with one
-line and exit code 2 until there is room, and with the same bytes then. Read-only: the same with the tmpfs remounted.
+Disks: a tmpfs of a few sizes in a mount namespace of its own (`unshare`, no root needed): `nelf run` has to end with
+one line and exit code 2 until there is room, and with the same bytes then. Read-only: the tmpfs remounted.
 
 The commands run in processes forked from one that has imported nelf and done nothing else: a start takes a second
 instead of ten. One thread and budgets by steps, without which no two runs are alike. Figures: runs/faults/faults.json.
@@ -41,10 +41,10 @@ FOLDERS = {"teach": "teacher", "distill": "pseudo", "train": "student"}
 LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # seconds into a stage that a kill comes at most
 SETTINGS = (
     "experiment=smoke", "device.accelerator=cpu", "device.threads=1", "eval.video_seconds=0", "export.targets=[onnx]",
-    "export.precision=fp32", "teacher.iterations=150", f"teacher.checkpoint_seconds={EVERY}", "distill.views=250",
+    "export.precision=fp32", "teacher.levels=4", "teacher.log2_entries=12", "teacher.iterations=150", f"teacher.checkpoint_seconds={EVERY}", "distill.views=250",
     "train.steps=150", "train.finetune.steps=50", f"train.checkpoint_every={EVERY}",
 )  # fmt: skip
-GIVE_UP = 300.0  # seconds for one attempt
+GIVE_UP = 900.0  # seconds for one attempt
 
 
 class Live:
@@ -254,7 +254,11 @@ class Kills:
             return wait(pid)
         while stage_of(run) != stage or (stage in self.lost and LIVE.reached[0] != stage):
             # Anywhere between the stage's first file and its first step counts, too.
-            if stage_of(run) == stage and (run / FOLDERS.get(stage, "export")).exists() and self.random.random() < 0.002:
+            if (
+                stage_of(run) == stage
+                and (run / FOLDERS.get(stage, "export")).exists()
+                and self.random.random() < 0.002
+            ):
                 break
             if (status := ended(pid)) is not None:
                 return status
@@ -280,6 +284,7 @@ class Kills:
             lost = seconds - saved_seconds(run, stage)
             self.lost[stage] = max(self.lost[stage], lost)
             self.over = max(self.over, lost - EVERY - longest)
+            print(f"lost {lost:.3f} s, longest step {longest:.3f} s", flush=True)
         print(f"kill {sum(self.kills.values())}: {stage}", flush=True)
 
     def figures(self) -> dict[str, Any]:
@@ -296,9 +301,9 @@ def disks(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
     """Inside a mount namespace: a disk that is read-only, then too small, then less so, until the run is finished."""
     disk = folder / "disk"
     disk.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "none", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "none", str(disk)], check=True)
     command = ["run", str(folder / "ball"), f"runs={disk}", *SETTINGS]
-    refusals, size = [], 64
+    refusals, size = [], 256
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     refusals.append(refusal("read-only", start(command, folder / "said.txt"), folder / "said.txt"))
     while True:
@@ -358,6 +363,7 @@ def main() -> None:
     kills = Kills(folder, options.kills, options.seed, expected)
     kills.run()
     figures: dict[str, Any] = {"seed": options.seed, "kill": kills.figures()}
+    write_json(folder / "faults.json", figures)
     again = [sys.executable, __file__, "--disks", "--out", str(folder)]
     if subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode == 0:
         subprocess.run(["unshare", "-Urm", *again], check=True)

@@ -20,7 +20,7 @@ from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.processes import end_with_parent, is_first_process
+from nelf.processes import end_with_others, end_with_parent, is_first_process
 from nelf.progress import Stop
 from nelf.storage import sha256, write_bytes, write_json
 
@@ -130,16 +130,20 @@ class Run:
         self._end_others(GRACE)
 
     def _end_others(self, grace: float) -> None:
-        launcher = self.fabric.strategy.launcher if "fabric" in self.__dict__ else None
-        # Fabric watches this list, and ends this process too when one in it does not end well.
-        others: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
-        mine = list(others)
+        others = self._others(self.fabric) if "fabric" in self.__dict__ else []
+        mine = list(others)  # who watches the list is to see none of what follows
         others.clear()
         for process in mine:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace)
             process.kill()
             process.wait()
+
+    @staticmethod
+    def _others(fabric: Fabric) -> "list[subprocess.Popen[bytes]]":
+        """The processes that this one has started; Fabric watches this very list."""
+        others: list[subprocess.Popen[bytes]] = getattr(fabric.strategy.launcher, "procs", [])
+        return others
 
     def meet(self, said: bool = False) -> bool:
         """Wait for all processes; whether one of them `said` so."""
@@ -174,8 +178,11 @@ class Run:
         fabric.launch()
         if self.config.device.threads is not None:
             torch.set_num_threads(self.config.device.threads)  # launching divides the cores among the processes
-        if not is_first_process() and not torch.distributed.is_torchelastic_launched():
-            end_with_parent()  # torchrun ends its processes itself
+        if not torch.distributed.is_torchelastic_launched():  # torchrun looks after its processes itself
+            if is_first_process():
+                end_with_others(self._others(fabric))
+            else:
+                end_with_parent()
         return fabric
 
     @functools.cached_property
