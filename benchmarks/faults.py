@@ -5,8 +5,8 @@ python benchmarks/faults.py --kills 4       of each stage; --seed 1 for other mo
 
 A tiny scene is made, and `nelf run` finishes it undisturbed. Then the same command is killed at random moments, at
 least `--kills` times in each of teach, distill, train and export, and given again each time; when a run is finished,
-the next one starts. After each kill every file that is not hidden must be whole; each finished run must have the same bytes as
-the undisturbed one, and no temporary file left. Work that is lost: seconds of training between the newest
+the next one starts. After each kill every file that is not hidden must be whole; each finished run must have the same
+bytes as the undisturbed one, and no temporary file left. Work that is lost: seconds of training between the newest
 checkpoint and the kill, views and bundles made a second time.
 
 Disks: a tmpfs of a few sizes in a mount namespace of its own (`unshare`, no root needed): `nelf run` has to end with
@@ -41,7 +41,8 @@ FOLDERS = {"teach": "teacher", "distill": "pseudo", "train": "student"}
 LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # seconds into a stage that a kill comes at most
 SETTINGS = (
     "experiment=smoke", "device.accelerator=cpu", "device.threads=1", "eval.video_seconds=0", "export.targets=[onnx]",
-    "export.precision=fp32", "teacher.levels=4", "teacher.log2_entries=12", "teacher.iterations=150", f"teacher.checkpoint_seconds={EVERY}", "distill.views=250",
+    "export.precision=fp32", "teacher.levels=4",
+    "teacher.log2_entries=12", "teacher.iterations=150", f"teacher.checkpoint_seconds={EVERY}", "distill.views=250",
     "train.steps=150", "train.finetune.steps=50", f"train.checkpoint_every={EVERY}",
 )  # fmt: skip
 GIVE_UP = 900.0  # seconds for one attempt
