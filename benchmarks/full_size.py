@@ -70,7 +70,7 @@ def step(experiment: str, batch: int) -> dict[str, float]:
     seconds = 0.0
     for number in range(2):
         began = time.perf_counter()
-        result = learner.step(given, config.train.lr, seed=number)
+        result = learner.step(given, config.train.lr, key=(number,))
         assert result is not None
         seconds = time.perf_counter() - began
     return {"batch": batch, "seconds": seconds, "gmac": count_macs(model) / 1e9, "parameters": count_parameters(model)}

@@ -9,6 +9,8 @@ from rich.console import Console
 
 from nelf import __version__
 from nelf.errors import ConfigError, Interrupted, NelfError
+from nelf.processes import is_first_process
+from nelf.storage import refused_by_the_system
 
 if TYPE_CHECKING:
     from nelf.photos.sources import Source
@@ -383,19 +385,34 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return
-    say(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
-    with run.locked(), stoppable() as stop:
+    tell = say if is_first_process() else _nothing
+    tell(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
+    with run.locked(), stoppable() as stop, run.together():
         run.prepare()
-        STAGES[name](run, stop, say)
+        STAGES[name](run, stop, tell)
+
+
+def _nothing(text: str) -> None:
+    """What all but the first of several processes say."""
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     try:
         app()
+    except Interrupted as error:
+        if not is_first_process():
+            sys.exit(0)  # the first one says so, and must not be taken for left in the lurch
+        say(f"nelf: {error}")
+        sys.exit(error.exit_code)
     except NelfError as error:
         say(f"nelf: {error}")
         sys.exit(error.exit_code)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (told := refused_by_the_system(error)) is None:
+            raise
+        say(f"nelf: {told}")
+        sys.exit(told.exit_code)
     except SystemExit as ended:
         if ended.code == Interrupted.exit_code:  # typer's answer to Ctrl-C where no stage waits for it
             say("nelf: stopped")

@@ -1,14 +1,26 @@
 """On what a stage computes: device, number of processes, arithmetic."""
 
+import datetime
+import inspect
+import os
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from nelf.errors import ConfigError
+from nelf.progress import Stop
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+# Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
+PATIENCE = datetime.timedelta(days=2)
+# The argument's name before and since PyTorch 2.14.
+BUFFERS = "forward_sync_buffers"
+if BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
+    BUFFERS = "broadcast_buffers"
 
 
 @dataclass
@@ -18,9 +30,10 @@ class DeviceConfig:
     accelerator: str = "auto"
     """cpu, cuda or mps; auto takes the best that is there."""
     devices: int = 1
-    """Devices used on each machine; more than one trains in parallel (DDP)."""
+    """Devices used on each machine, one process each; more than one trains in parallel (DDP). Under torchrun, what
+    torchrun says."""
     num_nodes: int = 1
-    """Machines that train together."""
+    """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
     precision: str = "32-true"
     """32-true, or mixed: bf16-mixed, 16-mixed (GPU only)."""
     threads: int | None = None
@@ -43,10 +56,11 @@ class DeviceConfig:
 def make_fabric(config: DeviceConfig) -> Fabric:
     """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what is asked for."""
     accelerator = best_accelerator() if config.accelerator == "auto" else config.accelerator
-    count = {"cpu": config.devices, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if count[accelerator] < config.devices:
+    devices, num_nodes = processes(config)
+    count = {"cpu": devices, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if count[accelerator] < devices:
         raise ConfigError(
-            f"device.accelerator={config.accelerator} device.devices={config.devices}: this machine has "
+            f"device.accelerator={config.accelerator} device.devices={devices}: this machine has "
             f"{count[accelerator]} {accelerator} devices; use device.devices={max(1, count[accelerator])} "
             "or device.accelerator=cpu"
         )
@@ -56,11 +70,32 @@ def make_fabric(config: DeviceConfig) -> Fabric:
         torch.set_num_threads(config.threads)
     return Fabric(
         accelerator=accelerator,
-        strategy="ddp" if config.devices * config.num_nodes > 1 else "auto",
-        devices=config.devices,
-        num_nodes=config.num_nodes,
+        # Buffers need no broadcast: all processes compute the same ones, or average them (BatchNorm on the CPU).
+        strategy=DDPStrategy(timeout=PATIENCE, **{BUFFERS: False}) if devices * num_nodes > 1 else "auto",
+        devices=devices,
+        num_nodes=num_nodes,
         precision=config.precision,
     )
+
+
+def processes(config: DeviceConfig) -> tuple[int, int]:
+    """Processes on each machine, and machines: as torchrun says where it started this one, else as configured.
+
+    Raises ConfigError where both say something, and not the same.
+    """
+    if not torch.distributed.is_torchelastic_launched():
+        return config.devices, config.num_nodes
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if everywhere % here:
+        raise ConfigError(f"torchrun started {here} of {everywhere} processes here; start as many on every machine")
+    found = {"devices": here, "num_nodes": everywhere // here}
+    for key, value in found.items():
+        if getattr(config, key) not in (1, value):
+            raise ConfigError(
+                f"device.{key}={getattr(config, key)}, but torchrun started {value}; "
+                f"leave device.{key} out, or start with that many"
+            )
+    return found["devices"], found["num_nodes"]
 
 
 def best_accelerator() -> str:
@@ -68,3 +103,20 @@ def best_accelerator() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def agree(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
+    """Time and wish to stop as the first process sees them, so that all processes leave at the same step."""
+    if fabric.world_size == 1:
+        return seconds, stop.requested
+    agreed = fabric.broadcast(torch.tensor([seconds, float(stop.requested)], dtype=torch.float64))
+    return float(agreed[0]), bool(agreed[1])
+
+
+def agree_on_step(fabric: Fabric, step: int, folder: object) -> None:
+    """To be called after each process has read its checkpoint from `folder`, and before the first one writes others.
+
+    Raises ConfigError where they found different ones.
+    """
+    if fabric.world_size > 1 and fabric.all_reduce(torch.tensor(abs(step - fabric.broadcast(step))), reduce_op="sum"):
+        raise ConfigError(f"the processes found different checkpoints in {folder}; it must be one folder for all")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nelf.errors import StorageError
+from nelf.processes import is_first_process
 from nelf.storage import writing_errors
-
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # set for each of the processes that are one run together
 
 
 @contextlib.contextmanager
@@ -21,7 +20,7 @@ def locked(file: Path, what: str) -> Iterator[None]:
     its process, however that ends, so that a file left by `kill -9` bars nobody. All but the first process of a
     distributed run go on without: the first has it.
     """
-    if any(os.environ.get(rank, "0") not in ("0", "") for rank in RANKS):
+    if not is_first_process():
         yield
         return
     with writing_errors(file):

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nelf.errors import StorageError
+from nelf.errors import NelfError, StorageError
 
 TEMPORARY_SUFFIX = ".partial"
+OLD_SUFFIX = ".old"  # a folder that is being replaced
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
+OF_THE_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @contextlib.contextmanager
@@ -21,13 +25,43 @@ def writing_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in OF_THE_DISK:
             raise StorageError(
                 f"disk full while writing {path}; free some space and run the same command again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in OF_THE_RIGHTS:
             raise StorageError(f"cannot write {path}: {error.strerror}; choose a folder that you may write") from error
         raise
+
+
+def refused_by_the_system(error: BaseException) -> NelfError | None:
+    """The one line about an error that is nobody's mistake: memory, disk, rights. None for every other error.
+
+    For what comes from libraries that open files or ask for memory themselves; who knows the file says more.
+    """
+    text = " ".join(str(error).split())
+    # PyTorch has a class of its own for a GPU's memory, and none for the machine's.
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    ):
+        return NelfError(
+            f"out of memory ({text[:120] or 'MemoryError'}); lower teacher.batch, distill.workers, train.batch or "
+            "train.cache_gb, or give smaller images (scene.downscale); what was saved stays, and the same command goes "
+            "on from there"
+        )
+    if isinstance(error, OSError) and error.errno in (*OF_THE_DISK, *OF_THE_RIGHTS, *OF_THE_MACHINE):
+        where = f" {error.filename}" if error.filename else ""
+        advice = "free some space" if error.errno in OF_THE_DISK else "put that right"
+        return StorageError(f"the system refuses{where}: {error.strerror}; {advice}, and give the same command again")
+    return None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written anywhere in `folder`, in which nobody else is at work."""
+    for root, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if name.startswith(".") and (f"{TEMPORARY_SUFFIX}-" in name or f"{OLD_SUFFIX}-" in name):
+                remove(Path(root) / name)
 
 
 @contextlib.contextmanager
@@ -47,7 +81,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             if temporary.is_file():
                 _flush_to_disk(temporary)
             elif path.is_dir():  # os.replace cannot put a folder over a folder that has content
-                old = path.with_name(f".{path.name}.old-{os.getpid()}")
+                old = path.with_name(f".{path.name}{OLD_SUFFIX}-{os.getpid()}")
                 path.rename(old)
                 temporary.rename(path)
                 shutil.rmtree(old)

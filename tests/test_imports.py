@@ -20,8 +20,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FOUNDATION = frozenset(
-    {"", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking"}
-)
+    {
+        "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
+        "processes", "draws", "guard",
+    }
+)  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
 
 STAGES: Mapping[str, frozenset[str]] = {
@@ -37,6 +40,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "export": frozenset({"runtimes", "student", "evaluate.metrics", "evaluate.pictures", "view.assets"}),
     "view": frozenset(),
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
+    "__main__": frozenset({"cli"}),
     "cli": frozenset(
         {"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view", "bench"}
     ),

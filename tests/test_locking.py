@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from nelf.errors import StorageError
-from nelf.locking import RANKS, locked
+from nelf.locking import locked
+from nelf.processes import RANKS
 
 HOLD = """
 import sys

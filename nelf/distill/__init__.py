@@ -5,12 +5,13 @@ from nelf.distill.external import external_scene
 from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
 from nelf.distill.pseudo_scene import Distilled
 from nelf.distill.render import distill
-from nelf.distill.workers import distill_in_workers
+from nelf.distill.workers import Ranks, distill_in_workers
 
 __all__ = [
     "SAMPLERS",
     "DistillConfig",
     "Distilled",
+    "Ranks",
     "distill",
     "distill_in_workers",
     "external_scene",

@@ -46,11 +46,10 @@ def distill(
 
     Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
     """
-    assert 0 <= rank < world
     plan = make_plan(scene, config, provenance, folder)
     if (written := find_written(plan)) is not None:
         return written
-    _render_share(teacher, plan, stop, rank, world, quiet)
+    render_share(teacher, plan, stop, rank, world, quiet)
     done = finish(plan, partly=config.minutes is not None)
     if world == 1 and not quiet:
         print_warnings(done)
@@ -63,7 +62,9 @@ def print_warnings(done: Distilled) -> None:
         print(f"distill: warning: {warning}", file=sys.stderr)
 
 
-def _render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int, quiet: bool) -> None:
+def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int, quiet: bool) -> None:
+    """The images of one process; see `distill`."""
+    assert 0 <= rank < world
     config = plan.config
     share = range(rank, config.views, world)
     todo = [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]

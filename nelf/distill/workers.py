@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,28 @@ import torch
 
 from nelf.data import Scene
 from nelf.distill.config import DistillConfig
-from nelf.distill.plan import make_plan
+from nelf.distill.plan import Plan, make_plan
 from nelf.distill.pseudo_scene import Distilled, find_written, finish
-from nelf.distill.render import distill, print_warnings
-from nelf.errors import Interrupted, NelfError
+from nelf.distill.render import print_warnings, render_share
+from nelf.errors import Interrupted, NelfError, StorageError
+from nelf.processes import end_with_parent
 from nelf.progress import Stop, stoppable
+from nelf.storage import refused_by_the_system
 from nelf.teacher.protocol import Teacher
 
 POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that distil into one folder, each with workers of its own.
+
+    meet: waits for all of them; true where one of them says that it was asked to stop.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    meet: Callable[[bool], bool] = bool
 
 
 def distill_in_workers(
@@ -30,24 +46,51 @@ def distill_in_workers(
     folder: Path,
     provenance: dict[str, Any],
     stop: Stop,
+    ranks: Ranks = Ranks(),
 ) -> Distilled:
     """`distill` by `config.workers` processes; with one worker, by this process.
 
     load_teacher: picklable (a functools.partial of a module's function, say); called once in each process, and not at
-    all when everything is there already.
+    all when everything is there already. ranks: where several processes call this, with the same arguments otherwise;
+    the first one of them writes transforms.json when all are done.
     """
     plan = make_plan(scene, config, provenance, folder)
-    if (written := find_written(plan)) is not None:
-        return written
-    if config.workers == 1:
-        return distill(load_teacher(), scene, config, folder, provenance, stop)
+    first = ranks.rank == 0
+    written = find_written(plan) if first else None
+    if ranks.meet(written is not None):
+        return written or find_written(plan) or _unlike(plan)
+    stopped = False
+    try:
+        if config.workers == 1:
+            render_share(load_teacher(), plan, stop, ranks.rank, ranks.ranks, quiet=not first)
+        else:
+            _in_workers(load_teacher, plan, stop, ranks)
+    except Interrupted:
+        if ranks.ranks == 1:
+            raise
+        stopped = True
+    if ranks.meet(stopped):
+        raise Interrupted("distill: stopped; the same command goes on from there")
+    if first:
+        written = finish(plan, partly=config.minutes is not None)
+        print_warnings(written)
+    ranks.meet(False)
+    return written or find_written(plan) or _unlike(plan)
+
+
+def _unlike(plan: Plan) -> Distilled:
+    raise StorageError(f"{plan.folder} is not the same folder for all processes; give them one that they share")
+
+
+def _in_workers(load_teacher: Callable[[], Teacher], plan: Plan, stop: Stop, ranks: Ranks) -> None:
+    """The images of this process, by its workers. Raises what a worker raised."""
+    workers = plan.config.workers
     context = multiprocessing.get_context("spawn")
     running = []
-    for rank in range(config.workers):
+    for worker in range(workers):
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(
-            target=_work, args=(sender, load_teacher, scene, config, folder, provenance, rank), daemon=True
-        )
+        share = ranks.rank * workers + worker, ranks.ranks * workers
+        process = context.Process(target=_work, args=(sender, load_teacher, plan_of(plan), *share), daemon=True)
         process.start()
         sender.close()
         running.append((process, receiver))
@@ -60,42 +103,56 @@ def distill_in_workers(
                 told = True
                 for other, _ in running:
                     other.terminate()  # SIGTERM: ends after the view at hand
-    problems = [_reason(receiver) for process, receiver in running if process.exitcode]
+    problems = [_problem(receiver, process.exitcode) for process, receiver in running if process.exitcode]
     errors = [problem for problem in problems if not isinstance(problem, Interrupted)]
     if errors:
-        raise errors[0] or RuntimeError("distill: a worker process died; its own message is above")
+        raise errors[0]
     if stop.requested:
         raise Interrupted("distill: stopped; the same command goes on from there")
-    done = finish(plan, partly=config.minutes is not None)
-    print_warnings(done)
-    return done
 
 
-def _reason(receiver: Connection) -> NelfError | None:
-    """The error that a worker ended with; None where it died without a word."""
+def _problem(receiver: Connection, status: int) -> Exception:
+    """What a worker ended with: its own error, or what its exit status says where it died without a word."""
     try:
         error: NelfError = receiver.recv()
         return error
     except EOFError:
-        return None
+        pass
+    if status == -signal.SIGKILL:
+        return NelfError(
+            "distill: a worker process was killed, most likely by the system for want of memory; lower distill.workers "
+            "or free some memory: the views that are there are kept, and the same command goes on from there"
+        )
+    if status < 0:
+        return NelfError(
+            f"distill: a worker process died of {signal.Signals(-status).name}; the views that are there are kept, and "
+            "the same command goes on from there"
+        )
+    return RuntimeError("distill: a worker process died; its own message is above")
 
 
-def _work(
-    sender: Connection,
-    load_teacher: Callable[[], Teacher],
-    scene: Scene,
-    config: DistillConfig,
-    folder: Path,
-    provenance: dict[str, Any],
-    rank: int,
-) -> None:
+Inputs = tuple[Scene, DistillConfig, Path, dict[str, Any]]
+
+
+def plan_of(plan: Plan) -> Inputs:
+    """What a plan is made from: it holds functions that cannot be handed to other processes."""
+    return plan.scene, plan.config, plan.folder, plan.provenance
+
+
+def _work(sender: Connection, load_teacher: Callable[[], Teacher], inputs: Inputs, rank: int, world: int) -> None:
+    end_with_parent()
+    scene, config, folder, provenance = inputs
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
     with stoppable() as stop:
         try:
-            distill(load_teacher(), scene, config, folder, provenance, stop, rank, config.workers, quiet=rank > 0)
+            plan = make_plan(scene, config, provenance, folder)
+            render_share(load_teacher(), plan, stop, rank, world, quiet=rank > 0)
         except NelfError as error:
             sender.send(error)
             sys.exit(error.exit_code)
-        except Exception:
+        except Exception as error:
+            if (told := refused_by_the_system(error)) is not None:
+                sender.send(told)
+                sys.exit(told.exit_code)
             traceback.print_exc()
             sys.exit(1)

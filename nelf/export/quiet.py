@@ -1,7 +1,6 @@
 """Converters and runtimes talk; this keeps what they say for the case that something fails."""
 
 import contextlib
-import errno
 import logging
 import os
 import sys
@@ -10,9 +9,9 @@ import warnings
 from collections.abc import Iterator
 
 from nelf.errors import ExportError, NelfError
+from nelf.storage import OF_THE_DISK, OF_THE_RIGHTS
 
 KEPT_CHARACTERS = 300
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -30,7 +29,7 @@ def quiet(task: str) -> Iterator[None]:
         except NelfError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            if isinstance(error, OSError) and error.errno in (*OF_THE_DISK, *OF_THE_RIGHTS):
                 raise  # nelf.storage has the words for it
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ExportError(f"{task} failed: {reason[:KEPT_CHARACTERS]}") from error

@@ -5,19 +5,22 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
 from nelf.data import Kind, Scene, load_scene
-from nelf.devices import make_fabric
+from nelf.devices import make_fabric, processes
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.raw_photos import lock_run, with_poses
-from nelf.pipeline.record import fingerprint
+from nelf.pipeline.record import StageRecord, fingerprint
+from nelf.processes import end_with_others, end_with_parent, is_first_process
 from nelf.progress import Stop
 from nelf.storage import sha256, write_bytes, write_json
 
@@ -26,6 +29,7 @@ TEACHER = Path("teacher/teacher.safetensors")
 PSEUDO = Path("pseudo")
 STUDENT = Path("student/student.safetensors")
 EXPORT = Path("export")
+GRACE = 60.0  # seconds in which processes that are done have to end
 
 Say = Callable[[str], None]
 """Shows one line to the user."""
@@ -82,9 +86,86 @@ class Run:
         return run
 
     def prepare(self) -> None:
-        """Make the folder and note down what it is for."""
+        """Make the folder and note down what it is for. Where there are several processes, they come together here."""
+        if not is_first_process():
+            self.fabric.barrier()
+            self._check_alike()
+            return
         write_bytes(self.folder / "config.yaml", as_yaml(self.composed).encode())
         write_json(self.folder / SETTINGS, {"overrides": list(self.overrides)})
+        if self.ranks > 1:
+            self.fabric.barrier()
+            self._check_alike()
+
+    def _check_alike(self) -> None:
+        mine = fingerprint(config=as_yaml(self.composed), scene=self.scene_digest)
+        if self.meet(self.fabric.broadcast(mine) != mine):
+            raise ConfigError(
+                f"the {self.ranks} processes do not see the same scene or configuration; "
+                "give all of them the same command, and folders that they share"
+            )
+
+    @functools.cached_property
+    def ranks(self) -> int:
+        """Processes that work on the run together."""
+        devices, nodes = processes(self.config.device)
+        return devices * nodes
+
+    @property
+    def rank(self) -> int:
+        """Number of this process among them."""
+        return self.fabric.global_rank if self.ranks > 1 else 0
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """The processes that this one starts for the run during the block end with it."""
+        try:
+            yield
+        except Interrupted:
+            self._end_others(GRACE)  # they have agreed to stop
+            raise
+        except BaseException:
+            self._end_others(0)  # they wait for one that does not come
+            raise
+        self._end_others(GRACE)
+
+    def _end_others(self, grace: float) -> None:
+        others = self._others(self.fabric) if "fabric" in self.__dict__ else []
+        mine = list(others)  # who watches the list is to see none of what follows
+        others.clear()
+        for process in mine:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _others(fabric: Fabric) -> "list[subprocess.Popen[bytes]]":
+        """The processes that this one has started; Fabric watches this very list."""
+        others: list[subprocess.Popen[bytes]] = getattr(fabric.strategy.launcher, "procs", [])
+        return others
+
+    def meet(self, said: bool = False) -> bool:
+        """Wait for all processes; whether one of them `said` so."""
+        if self.ranks == 1:
+            return said
+        return bool(self.fabric.all_reduce(torch.tensor(float(said)), reduce_op="sum"))
+
+    def is_current(self, record: StageRecord, print_: Callable[[], str]) -> bool:
+        """Whether a stage is done, as the first process finds. print_: fingerprint of its inputs, asked for there."""
+        return self.meet(is_first_process() and record.is_current(print_()))
+
+    @contextlib.contextmanager
+    def making(
+        self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str], *, reuse: bool = False
+    ) -> Iterator[None]:
+        """`StageRecord.making` by the first process; none begins before it has cleared away, or goes on before it is
+        done."""
+        with record.making(print_(), outputs, reuse=reuse) if is_first_process() else contextlib.nullcontext():
+            self.meet()
+            yield
+            self.meet()
+        self.meet()
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Nobody else works in the folder during the block. Raises StorageError where someone does."""
@@ -95,6 +176,13 @@ class Run:
         """Device, precision and processes; launched."""
         fabric = make_fabric(self.config.device)
         fabric.launch()
+        if self.config.device.threads is not None:
+            torch.set_num_threads(self.config.device.threads)  # launching divides the cores among the processes
+        if not torch.distributed.is_torchelastic_launched():  # torchrun looks after its processes itself
+            if is_first_process():
+                end_with_others(self._others(fabric))
+            else:
+                end_with_parent()
         return fabric
 
     @functools.cached_property

@@ -9,11 +9,12 @@ import torch
 
 from nelf import evaluate as evaluation
 from nelf.data import Scene, SceneConfig, load_scene
-from nelf.distill import distill_in_workers, external_scene
+from nelf.distill import Ranks, distill_in_workers, external_scene
 from nelf.pipeline.bundles import current_bundles, export_to
 from nelf.pipeline.measure import measure, write_run_report
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
+from nelf.processes import is_first_process
 from nelf.progress import Stop
 from nelf.storage import sha256
 from nelf.student import Frame, NeLF, save_student
@@ -27,11 +28,14 @@ def run_teach(run: Run, stop: Stop, say: Say) -> None:
         say("teach: not needed, distill.teacher=external")
         return
     record = StageRecord(run.folder / TEACHER.parent)
-    print_ = fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
-    if record.is_current(print_):
+
+    def print_() -> str:
+        return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
+
+    if run.is_current(record, print_):
         say("teach: up to date")
         return
-    with record.making(print_, [TEACHER.name]):
+    with run.making(record, print_, [TEACHER.name]):
         teach(run.scene, run.config.teacher, record.folder, run.fabric, stop)
 
 
@@ -45,13 +49,17 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         return
     record = StageRecord(run.folder / PSEUDO)
     provenance = {"teacher": sha256(run.folder / TEACHER), "scene": run.scene_digest}
-    print_ = fingerprint(stage="distill", config=dataclasses.asdict(config), **provenance)
-    if record.is_current(print_):
+
+    def print_() -> str:
+        return fingerprint(stage="distill", config=dataclasses.asdict(config), **provenance)
+
+    if run.is_current(record, print_):
         say("distill: up to date")
         return
-    with record.making(print_, ["transforms.json", "images"], reuse=True):
+    with run.making(record, print_, ["transforms.json", "images"], reuse=True):
         load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER)
-        distill_in_workers(load, run.scene, config, record.folder, provenance, stop)
+        ranks = Ranks(run.rank, run.ranks, run.meet)
+        distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
 
 
 def teacher_on(device: str, path: Path) -> Teacher:
@@ -88,17 +96,20 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
     run_distill(run, stop, say)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
-    print_ = fingerprint(
-        stage="train",
-        scene=run.scene_digest,
-        pseudo=files_digest(external) if external else sha256(run.folder / PSEUDO / "transforms.json"),
-        student=dataclasses.asdict(run.config.student),
-        config=dataclasses.asdict(run.config.train),
-    )
-    if record.is_current(print_):
+
+    def print_() -> str:
+        return fingerprint(
+            stage="train",
+            scene=run.scene_digest,
+            pseudo=files_digest(external) if external else sha256(run.folder / PSEUDO / "transforms.json"),
+            student=dataclasses.asdict(run.config.student),
+            config=dataclasses.asdict(run.config.train),
+        )
+
+    if run.is_current(record, print_):
         say("train: up to date")
         return
-    with record.making(print_, [STUDENT.name]):
+    with run.making(record, print_, [STUDENT.name]):
         student = new_student(run)
         scene, pseudo = run.scene, external or rendered_scene(run)
         student = train(
@@ -112,19 +123,23 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
             stop,
             compiled=run.config.device.compile,
         )
-        save_student(run.folder / STUDENT, student)
+        if is_first_process():
+            save_student(run.folder / STUDENT, student)
 
 
 def run_export(run: Run, stop: Stop, say: Say) -> None:
     """Make the bundles that export.targets names, inside the run."""
     run_train(run, stop, say)
+    if not is_first_process():
+        return  # training was the last thing that several processes do together
     export_to(run, run.folder / EXPORT, stop, say)
 
 
 def run_eval(run: Run, stop: Stop, say: Say) -> None:
     """Measure teacher, student and the student's bundles in the run on the test views; write the report."""
     run_train(run, stop, say)
-    evaluate_run(run, stop, say)
+    if is_first_process():
+        evaluate_run(run, stop, say)
 
 
 def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
@@ -154,7 +169,8 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
 def run_all(run: Run, stop: Stop, say: Say) -> None:
     """Every stage."""
     run_export(run, stop, say)
-    evaluate_run(run, stop, say)
+    if is_first_process():
+        evaluate_run(run, stop, say)
 
 
 STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {

@@ -14,10 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from nelf.errors import Interrupted
+from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import ROOT, compose_config, config_folder, one_line_errors, register, typed
 from nelf.pipeline.run import Run, Say
 from nelf.pipeline.stages import NEEDS, STAGES
+from nelf.processes import is_first_process
 from nelf.progress import stoppable
 
 
@@ -53,7 +54,10 @@ def check_combinations(overrides: Sequence[str], say: Say) -> None:
     """Compose every combination, and look at every scene, so that a mistake shows before hours of work."""
     scenes: dict[str, list[str]] = {}
     for combination in combinations(overrides):
-        scenes.setdefault(repr(typed(compose_config(combination)).scene), combination)
+        config = typed(compose_config(combination))
+        if config.device.devices * config.device.num_nodes > 1 or not is_first_process():
+            raise ConfigError("a sweep gives each of its runs one process; leave device.devices and torchrun out")
+        scenes.setdefault(repr(config.scene), combination)
     for combination in scenes.values():
         Run.compose(combination, NEEDS["run"], say)
 

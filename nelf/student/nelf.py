@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nelf.draws import Draws
 from nelf.rays import rays_through
 from nelf.student.body import BODIES
 from nelf.student.config import SURFACE, StudentConfig
@@ -75,7 +76,7 @@ class NeLF(nn.Module):
         self,
         c2w: Float[Tensor, "batch 3 4"],
         intrinsics: Float[Tensor, "batch 4"] | None = None,
-        jitter: torch.Generator | None = None,
+        jitter: Draws | None = None,
     ) -> Float[Tensor, "batch channels height width"]:
         """Images of the given cameras (`intrinsics` defaults to the frame's).
 
@@ -86,7 +87,7 @@ class NeLF(nn.Module):
         return self.decode(self.encode(c2w, intrinsics, jitter))[0]
 
     def encode(
-        self, c2w: Float[Tensor, "batch 3 4"], intrinsics: Float[Tensor, "batch 4"], jitter: torch.Generator | None
+        self, c2w: Float[Tensor, "batch 3 4"], intrinsics: Float[Tensor, "batch 4"], jitter: Draws | None
     ) -> Encoded:
         """The frame's rays; in float32 whatever autocast says."""
         with exact(c2w.device):
@@ -117,7 +118,7 @@ class NeLF(nn.Module):
         self,
         c2w: Float[Tensor, "batch 3 4"],
         intrinsics: Float[Tensor, "batch 4"],
-        jitter: torch.Generator | None = None,
+        jitter: Draws | None = None,
     ) -> Float[Tensor, "batch channels rows columns"]:
         """The readable form of `encode`, and the only one for NDC and for jittered points."""
         pixels = torch.stack(torch.meshgrid(self.columns, self.rows, indexing="xy"), dim=-1)
@@ -127,12 +128,12 @@ class NeLF(nn.Module):
             depths = self._jittered(depths, jitter)
         return encode_points(ray_points(rays, depths, self.frame), self.config.octaves)
 
-    def _jittered(self, depths: Tensor, generator: torch.Generator) -> Tensor:
+    def _jittered(self, depths: Tensor, draws: Draws) -> Tensor:
         # Bins reach to the midpoints between neighbouring depths; the first and the last end at near and far.
         middle = (depths[..., 1:] + depths[..., :-1]) / 2
         lower = torch.cat([depths[..., :1], middle], dim=-1)
         upper = torch.cat([middle, depths[..., -1:]], dim=-1)
-        uniform = torch.rand(depths.shape, generator=generator, device=generator.device).to(depths)
+        uniform = draws.uniform(*depths.shape).to(depths)
         return lower + (upper - lower) * uniform
 
     def decode(

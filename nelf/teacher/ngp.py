@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nelf.data import Views
+from nelf.draws import Draws
 from nelf.rays import Rays
 from nelf.teacher.composite import composite
 from nelf.teacher.config import HashGridConfig
@@ -72,12 +73,10 @@ class HashGridNeRF(RayField):
         """Density per half cube at points of the unit cube."""
         return _density(self.density_network(self.grid(points)))
 
-    def accumulate(self, rays: Rays, generator: torch.Generator | None) -> tuple[Float[Tensor, "n 5"], int]:
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int]:
         with torch.no_grad():
-            samples = self._samples(rays, generator)
+            samples = self._samples(rays, draws)
             directions = encode_directions(rays.directions)
-        if len(samples.ray) == 0:
-            return rays.origins.new_zeros(len(rays), 5), 0
         geometry = self.density_network(self.grid(samples.points))
         color = self.color_network(torch.cat([geometry, directions[samples.ray]], dim=1)).sigmoid()
         values = torch.cat([color, samples.depths[:, None]], dim=1)
@@ -113,9 +112,9 @@ class HashGridNeRF(RayField):
         out[:, 4] = 1 - through
         return out
 
-    def _samples(self, rays: Rays, generator: torch.Generator | None) -> Samples:
+    def _samples(self, rays: Rays, draws: Draws | None) -> Samples:
         count = len(rays)
-        jitter = torch.full((count,), 0.5) if generator is None else torch.rand(count, generator=generator)
+        jitter = torch.full((count,), 0.5) if draws is None else draws.uniform(count)
         where = rays, self.space, self.occupancy.density, self.config.steps
         if self.config.samples is not None:
             return resample(*where, self.config.samples, jitter.to(rays.origins.device))

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nelf.data import Views
+from nelf.draws import Draws
 from nelf.rays import Rays, image_rays
 from nelf.teacher.space import Space
 
@@ -55,10 +56,10 @@ class RayField(nn.Module, abc.ABC):
         self.register_buffer("background", background, persistent=False)  # measured, not learnt
 
     @abc.abstractmethod
-    def accumulate(self, rays: Rays, generator: torch.Generator | None) -> tuple[Float[Tensor, "n 5"], int]:
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int]:
         """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that it took.
 
-        generator: jitters the samples (training); None renders at their middles. Gradients flow.
+        draws: jitters the samples (training); None renders at their middles. Gradients flow.
         """
 
     @abc.abstractmethod
@@ -76,7 +77,7 @@ class RayField(nn.Module, abc.ABC):
         return torch.ones(len(rays), dtype=torch.bool)
 
     def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """What `accumulate` gives without a generator, for renders; a field may leave out what cannot be seen."""
+        """What `accumulate` gives without draws, for renders; a field may leave out what cannot be seen."""
         return self.accumulate(rays, None)[0]
 
     @torch.no_grad()

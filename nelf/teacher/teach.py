@@ -20,7 +20,8 @@ FILE = "teacher.safetensors"
 def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RayField:
     """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
 
-    Goes on from the checkpoint in `folder` when there is one.
+    Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
+    first one writes.
     """
     opaque = scene.channels == 3
     # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
@@ -29,8 +30,9 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
     trainer = Trainer(field, scene.train, config, fabric)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     fit(trainer, checkpoints, stop)
-    save_teacher(folder / FILE, field, config)
-    checkpoints.clear()
+    if fabric.is_global_zero:
+        save_teacher(folder / FILE, field, config)
+        checkpoints.clear()
     return field.eval()
 
 

@@ -1,5 +1,6 @@
 """Fitting a teacher to the training views."""
 
+import copy
 import math
 import time
 from typing import Any
@@ -11,7 +12,10 @@ from torch import Tensor
 
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Views
+from nelf.devices import agree, agree_on_step
+from nelf.draws import Draws
 from nelf.errors import CheckpointError, Interrupted, SceneError
+from nelf.guard import Guard
 from nelf.progress import ProgressLine, Stop
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.pixels import PixelTable
@@ -28,7 +32,6 @@ class Trainer:
     def __init__(self, field: RayField, views: Views, config: TeacherConfig, fabric: Fabric) -> None:
         self.config = config
         self.fabric = fabric
-        self.generator = torch.Generator().manual_seed(config.seed)
         self.table = PixelTable(views)
         field.look_at_views(views)
         self.useful = useful_pixels(field, self.table)
@@ -52,13 +55,19 @@ class Trainer:
         self.seconds = 0.0
         self.rays = min(config.max_rays, max(256, config.batch // 16))
         self.error = math.nan
+        self.guard = Guard(
+            lambda: copy.deepcopy([self.field.state_dict(), self.optimizer.state_dict()]),
+            self._load,
+            fabric.print,
+            f"teacher.lr={config.lr} may be too high; check the images and poses (nelf data check)",
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on."""
         return {
             "field": self.field.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
+            "rate_factor": self.guard.rate_factor,
             "seconds": self.seconds,
             "rays": self.rays,
             "error": self.error,
@@ -66,11 +75,14 @@ class Trainer:
 
     def restore(self, step: int, state: dict[str, Any]) -> None:
         """Go on from `state`. Raises KeyError, ValueError or RuntimeError for that of another teacher."""
-        self.field.load_state_dict(state["field"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
+        self._load([state["field"], state["optimizer"]])
         self.step, self.seconds = step, state["seconds"]
         self.rays, self.error = state["rays"], state["error"]
+        self.guard.begin_from_here(state["rate_factor"])
+
+    def _load(self, state: list[dict[str, Any]]) -> None:
+        self.field.load_state_dict(state[0])
+        self.optimizer.load_state_dict(copy.deepcopy(state[1]))  # it keeps the tensors that it is given
 
     def progress(self) -> float:
         """Share of the training that is done: the larger of time and steps."""
@@ -85,23 +97,29 @@ class Trainer:
         """One training step."""
         began = time.perf_counter()
         self._set_rate()
-        self.field.refresh(self.step, self.generator)
-        index = torch.randint(self.drawn_from, (self.rays,), generator=self.generator)
+        # Seeded anew for every step: nothing to remember for an exact resume.
+        draws = Draws(self.config.seed, self.step, rank=self.fabric.global_rank, ranks=self.fabric.world_size)
+        self.field.refresh(self.step, draws.generator)
+        index = draws.integers(self.rays, self.drawn_from)
         if self.useful is not None:
             index = self.useful[index].long()
         device = self.fabric.device
         background = self.field.background
         if background is None:
-            background = torch.rand(self.rays, 3, generator=self.generator).to(device)
+            background = draws.uniform(self.rays, 3).to(device)
         rays, truth = self.table.rays(index).to(device), self.table.rgba(index).to(device)
-        out, samples = self.model.accumulate(rays, self.generator)
+        out, samples = self.model.accumulate(rays, draws)
         loss = _loss(out, truth, background)
         self.fabric.backward(loss)
-        self.optimizer.step()
+        value, mean_samples = self._mean(float(loss.detach()), float(samples))
+        if math.isfinite(value):
+            self.guard.good()
+            self.optimizer.step()
+            self.error = value if math.isnan(self.error) else 0.98 * self.error + 0.02 * value
+        else:  # infinite gradients of a finite loss show here one step later, and are undone by going back
+            self.guard.bad()
         self.optimizer.zero_grad()
-        value = float(loss.detach())
-        self.error = value if math.isnan(self.error) else 0.98 * self.error + 0.02 * value
-        self._fit_rays(samples)
+        self._fit_rays(mean_samples)
         self.step += 1
         self.seconds += time.perf_counter() - began
 
@@ -109,9 +127,16 @@ class Trainer:
         rate = RATE_FLOOR + (1 - RATE_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(self.progress(), 1)))
         rate *= min(1.0, (self.step + 1) / RATE_WARM_UP)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * rate
+            group["lr"] = self.config.lr * rate * self.guard.rate_factor
 
-    def _fit_rays(self, samples: int) -> None:
+    def _mean(self, *values: float) -> list[float]:
+        """Of each value over all processes."""
+        if self.fabric.world_size == 1:
+            return list(values)
+        mean: list[float] = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64)).tolist()
+        return mean
+
+    def _fit_rays(self, samples: float) -> None:
         """Take as many rays as fill the batch with samples, changing by a tenth at most."""
         wanted = self.rays * self.config.batch / max(samples, 1)
         self.rays = int(min(max(wanted, 0.9 * self.rays), 1.1 * self.rays + 1, self.config.max_rays))
@@ -157,14 +182,19 @@ def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
         except (KeyError, ValueError, RuntimeError) as error:
             message = f"the checkpoint in {checkpoints.path} is of another teacher; remove that folder to start over"
             raise CheckpointError(message) from error
+    fabric = trainer.fabric
+    agree_on_step(fabric, trainer.step, checkpoints.path)
     saved = trainer.seconds
-    with ProgressLine("teach", 1.0, start=trainer.progress()) as line:
+    first = fabric.is_global_zero
+    with ProgressLine("teach", 1.0, start=trainer.progress(), shown=first) as line:
         while trainer.progress() < 1:
             trainer.advance()
+            trainer.seconds, stopping = agree(fabric, trainer.seconds, stop)
             psnr = -10 * math.log10(max(trainer.error, 1e-10))
             line.update(trainer.progress(), step=f"{trainer.step}", psnr=psnr, rays=f"{trainer.rays}")
-            if stop.requested or trainer.seconds - saved > trainer.config.checkpoint_seconds:
-                checkpoints.save(trainer.step, trainer.state())
+            if stopping or trainer.seconds - saved > trainer.config.checkpoint_seconds:
+                if first:
+                    checkpoints.save(trainer.step, trainer.state())
                 saved = trainer.seconds
-            if stop.requested:
+            if stopping:
                 raise Interrupted("stopped; the teacher's training is saved, and the same command goes on from here")

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nelf.draws import Draws
 from nelf.rays import Rays
 from nelf.teacher.config import VanillaConfig
 from nelf.teacher.protocol import RayField
@@ -53,14 +54,14 @@ class VanillaNeRF(RayField):
         color = self.color(torch.cat([self.feature(hidden), seen_from], dim=-1))
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
-    def accumulate(self, rays: Rays, generator: torch.Generator | None) -> tuple[Float[Tensor, "n 5"], int]:
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int]:
         coarse, fine = self.config.coarse, self.config.fine
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
-        inside = _random((len(rays), coarse), generator).to(edges)
+        inside = _random((len(rays), coarse), draws).to(edges)
         s = edges[:-1] + (edges[1:] - edges[:-1]) * inside
         with torch.no_grad():
             weights = self._weights(rays, s)[0]
-            drawn = sample_piecewise(edges, weights, _random((len(rays), fine), generator, spread=True).to(edges))
+            drawn = sample_piecewise(edges, weights, _random((len(rays), fine), draws, spread=True).to(edges))
         s = torch.cat([s, drawn], dim=1).sort(dim=1).values
         weights, color, depth = self._weights(rays, s)
         values = torch.cat([color, depth[..., None], torch.ones_like(depth)[..., None]], dim=-1)
@@ -97,10 +98,10 @@ def sample_piecewise(
     return edges[bin_] + within.clamp(0, 1) * (edges[bin_ + 1] - edges[bin_])
 
 
-def _random(shape: tuple[int, int], generator: torch.Generator | None, *, spread: bool = False) -> Tensor:
-    """Uniform in [0, 1), or without a generator the middle: of each sample's bin, or spread over all samples."""
-    if generator is not None:
-        return torch.rand(shape, generator=generator)
+def _random(shape: tuple[int, int], draws: Draws | None, *, spread: bool = False) -> Tensor:
+    """Uniform in [0, 1), or without draws the middle: of each sample's bin, or spread over all samples."""
+    if draws is not None:
+        return draws.uniform(*shape)
     if spread:
         return ((torch.arange(shape[1]) + 0.5) / shape[1]).expand(shape)
     return torch.full(shape, 0.5)

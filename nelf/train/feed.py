@@ -182,10 +182,10 @@ class Feed:
 
     def indices(self, step: int) -> list[list[int]]:
         """Which views of each source are in the batch of `step`."""
-        starts = [(step * self.ranks + self.rank) * source.count for source in self.sources]
         return [
-            [order.at(start + i) for i in range(source.count)]
-            for source, order, start in zip(self.sources, self._orders, starts, strict=True)
+            # Every `ranks`th of the views of all processes, as in nelf.draws: what is drawn for a view stays with it.
+            [order.at((step * source.count + i) * self.ranks + self.rank) for i in range(source.count)]
+            for source, order in zip(self.sources, self._orders, strict=True)
         ]
 
     def _make(self, step: int) -> Batch:

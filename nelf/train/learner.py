@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
-from nelf.errors import NelfError
+from nelf.draws import Draws
+from nelf.guard import Guard
 from nelf.student import Encoded, NeLF
 from nelf.train.average import WeightAverage
 from nelf.train.config import TrainConfig
@@ -17,10 +19,6 @@ from nelf.train.feed import Batch
 from nelf.train.losses import image_loss, premultiplied, surface_loss
 from nelf.train.optimizers import OPTIMIZERS
 from nelf.train.shards import Shards
-
-BAD_STEPS = 10  # steps in a row that may fail before going back
-SNAPSHOT_EVERY = 200  # steps between the states to which it goes back
-SMALLEST_RATE = 2.0**-10  # after as many halvings the configuration itself is at fault
 
 
 class _Decoder(nn.Module):
@@ -46,8 +44,14 @@ class Learner:
             self.model.to(memory_format=torch.channels_last)
         self.average = WeightAverage(self.model, config.ema)
         decoder: Any = _Decoder(self.model)
-        if fabric.world_size > 1 and self.device.type == "cuda":
-            decoder = nn.SyncBatchNorm.convert_sync_batchnorm(decoder)
+        self.apart: list[Tensor] = []
+        if fabric.world_size > 1:
+            if self.device.type == "cuda":
+                decoder = nn.SyncBatchNorm.convert_sync_batchnorm(
+                    decoder
+                )  # students without BatchNorm stay as they are
+            else:  # it exists for CUDA only: each process normalises by its own views, and statistics are averaged
+                self.apart = _statistics(self.model)
         self.encode = self.model.encode
         if compiled:
             decoder = torch.compile(decoder)
@@ -58,25 +62,31 @@ class Learner:
         optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
         self.decoder, self.optimizer = fabric.setup(decoder, optimizer)
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
-        self.jitter = torch.Generator(self.device) if config.jitter else None
         self.shards = Shards(self.parameters, self._share) if self._divisible(compiled) else None
-        self.rate_factor = 1.0
-        self._bad = 0
-        self._since_snapshot = 0
-        self._snapshot = self._weights()
+        self.guard = Guard(
+            self._weights,
+            self._load_weights,
+            fabric.print,
+            f"train.lr={config.lr} may be too high; check the images and poses (nelf data check), or set another loss "
+            "or optimizer",
+        )
 
-    def step(self, batch: Batch, rate: float, seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Learn from `batch`; gives loss, predicted and true images, or None when the step had to be skipped."""
+    def step(self, batch: Batch, rate: float, key: Sequence[int]) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Learn from `batch`; gives loss, predicted and true images, or None when the step had to be skipped.
+
+        key: what the jitter of this step depends on.
+        """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * self.rate_factor
+            group["lr"] = rate * self.guard.rate_factor
         truth = premultiplied(batch.images.to(self.device, non_blocking=True))
-        if self.jitter is not None:
-            # Seeded anew for every step: nothing to remember for an exact resume.
-            self.jitter.manual_seed((seed << 16) + self.fabric.global_rank)
+        draws = None
+        if self.config.jitter:
+            rank, ranks = self.fabric.global_rank, self.fabric.world_size
+            draws = Draws(*key, rank=rank, ranks=ranks, device=self.device)
         with torch.no_grad():
             c2w = batch.c2w.to(self.device, non_blocking=True)
             intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
-            encoded = self.encode(c2w, intrinsics, self.jitter)
+            encoded = self.encode(c2w, intrinsics, draws)
             surface = self._true_surface(batch)
         if self.shards is not None:
             loss, predicted = self.shards.backward(*encoded, truth, surface)
@@ -84,10 +94,12 @@ class Learner:
             loss, predicted = self._share(*encoded, truth, surface)
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
+        for buffer in self.apart:
+            buffer.copy_(self.fabric.all_reduce(buffer))
         if not self._gradients_are_finite(loss):
             self._skip()
             return None
-        self._keep_snapshot()
+        self.guard.good()
         self.optimizer.step()
         self.average.update()
         return loss.detach(), predicted.detach(), truth
@@ -121,15 +133,14 @@ class Learner:
         self.model.load_state_dict(state)
         self.optimizer.optimizer.state.clear()
         self.average.restart()
-        self.rate_factor, self._bad, self._since_snapshot = 1.0, 0, 0
-        self._snapshot = self._weights()
+        self.guard.begin_from_here()
 
     def state(self) -> dict[str, Any]:
         """Everything that steps change, for a checkpoint."""
         return {
             **self._weights(),
             "scaler": self.fabric.strategy.precision.state_dict(),
-            "rate_factor": self.rate_factor,
+            "rate_factor": self.guard.rate_factor,
             "optimizer_name": self.config.optimizer,
         }
 
@@ -137,8 +148,7 @@ class Learner:
         """Inverse of `state`."""
         self._load_weights(state)
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
-        self.rate_factor, self._bad, self._since_snapshot = state["rate_factor"], 0, 0
-        self._snapshot = self._weights()
+        self.guard.begin_from_here(state["rate_factor"])
 
     def _gradients_are_finite(self, loss: Tensor) -> bool:
         """Also clips them. Gradients are the same in all processes, so that all decide the same."""
@@ -157,30 +167,10 @@ class Learner:
         return True
 
     def _skip(self) -> None:
-        self._bad += 1
         if self.scaler is not None:
             self.optimizer.step()  # skips by itself, and lowers its scale
-        if self._bad < BAD_STEPS and all(bool(b.isfinite().all()) for b in self.model.buffers()):
-            return  # but where BatchNorm's statistics are spoilt, going back is the only way
-        self.rate_factor /= 2
-        if self.rate_factor < SMALLEST_RATE:
-            raise NelfError(
-                f"training diverges: no finite gradient at any learning rate down to train.lr={self.config.lr} x "
-                f"{SMALLEST_RATE:.1e}; check the images and poses (nelf data check), or set another loss or optimizer"
-            )
-        self._load_weights(self._snapshot)
-        bad, self._bad = self._bad, 0
-        self.fabric.print(
-            f"no finite gradient in the last {bad} steps: back to the last good weights, "
-            f"learning rate x {self.rate_factor:g}"
-        )
-
-    def _keep_snapshot(self) -> None:
-        """Called when a loss has shown that the present weights are good."""
-        self._bad = 0
-        self._since_snapshot += 1
-        if self._since_snapshot >= SNAPSHOT_EVERY:
-            self._since_snapshot, self._snapshot = 0, self._weights()
+        # Where BatchNorm's statistics are spoilt, going back is the only way.
+        self.guard.bad(spoilt=not all(bool(buffer.isfinite().all()) for buffer in self.model.buffers()))
 
     def _weights(self) -> dict[str, Any]:
         """A copy of weights, average and optimizer."""
@@ -198,3 +188,9 @@ class Learner:
         self.average.model().load_state_dict(state["average"])
         self.average.updates = state["average_updates"]
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+
+
+def _statistics(model: nn.Module) -> list[Tensor]:
+    """Running means and variances of a network's BatchNorm."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]

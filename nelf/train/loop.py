@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Views
+from nelf.devices import agree_on_step
 from nelf.errors import CheckpointError, Interrupted, SceneError
 from nelf.progress import Stop
 from nelf.student import NeLF, check_same_architecture
@@ -53,6 +54,7 @@ def train(
     if (found := checkpoints.latest()) is not None:
         course, best = _resume(found[1], learner, checkpoints.path)
         fabric.print(f"going on from step {course.total_steps}, saved in {checkpoints.path}")
+    agree_on_step(fabric, course.total_steps, checkpoints.path)
 
     def save() -> None:
         if fabric.is_global_zero:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nelf.devices import agree
 from nelf.progress import ProgressLine, Stop
 from nelf.train.config import TrainConfig
 from nelf.train.feed import Batch, CachedViews, Feed
@@ -96,7 +97,7 @@ class StageRunner:
         shown = self.fabric.is_global_zero
         with ProgressLine(stage.label, total, unit, start=fraction * total, shown=shown) as line:
             while True:
-                course.seconds, stopping = self._agree(self.clock() - began)
+                course.seconds, stopping = agree(self.fabric, self.clock() - began, self.stop)
                 fraction = stage.budget.fraction(course.step, course.seconds)
                 line.update(min(fraction, 1.0) * total, **self._figures)
                 if stopping or fraction >= 1 or self._patience_is_over(stage):
@@ -139,7 +140,7 @@ class StageRunner:
 
     def _step(self, stage: Stage, batch: Batch, rate: float) -> None:
         course = self.course
-        result = self.learner.step(batch, rate, seed=_mix(self.config.seed, course.stage, course.step))
+        result = self.learner.step(batch, rate, key=(self.config.seed, course.stage, course.step))
         course.step += 1
         if result is not None and course.step % self.config.log_every == 0:
             self._log(*result, rate)
@@ -148,28 +149,16 @@ class StageRunner:
 
     def _log(self, loss: Tensor, predicted: Tensor, truth: Tensor, rate: float) -> None:
         course = self.course
-        value = float(psnr(predicted, truth).mean())
+        mean = torch.stack([loss, psnr(predicted, truth).mean()])
+        total, value = self.fabric.all_reduce(mean).tolist() if self.fabric.world_size > 1 else mean.tolist()
         steps, seconds = course.step - self._logged[0], course.seconds - self._logged[1]
         speed = steps * predicted.shape[0] * self.fabric.world_size / seconds if seconds > 0 else 0.0
         self._logged = (course.step, course.seconds)
         self._figures |= {"psnr": value, "views/s": speed}
-        rate *= self.learner.rate_factor
+        rate *= self.learner.guard.rate_factor
         self.journal.scalars(
-            course.total_steps, loss=float(loss), train_psnr=value, learning_rate=rate, views_per_second=speed
+            course.total_steps, loss=total, train_psnr=value, learning_rate=rate, views_per_second=speed
         )
-
-    def _agree(self, seconds: float) -> tuple[float, bool]:
-        """Time and wish to stop as the first process sees them, so that all processes leave at the same step."""
-        if self.fabric.world_size == 1:
-            return seconds, self.stop.requested
-        agreed = torch.tensor([seconds, float(self.stop.requested)], dtype=torch.float64)
-        agreed = self.fabric.broadcast(agreed)
-        return float(agreed[0]), bool(agreed[1])
 
     def _patience_is_over(self, stage: Stage) -> bool:
         return stage.patience is not None and self.course.waited >= stage.patience
-
-
-def _mix(seed: int, stage: int, step: int) -> int:
-    """One number for (seed, stage, step), different for all steps of all runs that could be compared."""
-    return ((seed & 0xFFF) << 34) + (stage << 32) + step

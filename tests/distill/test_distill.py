@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from nelf.data import Kind, Scene, SceneConfig, load_scene, over_background
-from nelf.distill import DistillConfig, Distilled, distill, distill_in_workers, external_scene, pseudo_poses
+from nelf.distill import DistillConfig, Distilled, distill, distill_in_workers, external_scene, pseudo_poses, workers
 from nelf.distill.views import to_pixels
-from nelf.distill.workers import _reason, _work
+from nelf.distill.workers import _problem, _work
 from nelf.errors import ConfigError, Interrupted, NelfError, SceneError, StorageError
 from nelf.progress import Stop
 from nelf.rays import image_rays
@@ -201,17 +201,18 @@ def test_of_several_processes_none_warns(tmp_path: Path, capsys: pytest.CaptureF
     assert "distill: warning: 100% of the pseudo views show nothing" in capsys.readouterr().err
 
 
-def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
+def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker's side in this process: starting one takes seconds."""
+    monkeypatch.setattr(workers, "end_with_parent", lambda: None)
     receiver, sender = multiprocessing.Pipe(duplex=False)
     threads = torch.get_num_threads()
     with pytest.raises(SystemExit) as end:
-        _work(sender, _no_teacher, make_scene(), DistillConfig(workers=2), tmp_path, FROM, 0)
+        _work(sender, _no_teacher, (make_scene(), DistillConfig(workers=2), tmp_path, FROM), 0, 2)
     torch.set_num_threads(threads)
     assert end.value.code == 2
-    assert str(_reason(receiver)) == "no such teacher"
+    assert str(_problem(receiver, 2)) == "no such teacher"
     sender.close()
-    assert _reason(receiver) is None
+    assert type(_problem(receiver, 1)) is RuntimeError  # our own mistake: its traceback was printed
 
 
 def _no_teacher() -> BallTeacher:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nelf.cameras import look_at
+from nelf.draws import Draws
 from nelf.rays import image_rays
 from nelf.student import Mapping, NeLF, StudentConfig
 from nelf.student.encoder import encode_points, encode_separated, encoded_channels, ndc_rays
@@ -145,7 +146,7 @@ def test_jitter_stays_inside_the_bins() -> None:
     network = model(Mapping.LINEAR, points=4)
     c2w = look_at(torch.tensor([[0.0, 0, 4]]), torch.zeros(1, 3), torch.tensor([0.0, 1, 0]))
     intrinsics = torch.tensor([network.frame.intrinsics])
-    jitter = torch.Generator().manual_seed(0)
+    jitter = Draws(0)
     drawn = torch.stack([network.encode(c2w, intrinsics, jitter).rays[0, 2:12:3] for _ in range(50)])
     depth = 4 - drawn * network.frame.unit / EXTENT  # the camera looks along -z from z = 4
     edges = [2, 2 + 2 / 3, 4, 6 - 2 / 3, 6]

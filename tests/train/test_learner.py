@@ -11,9 +11,10 @@ from torch import Tensor
 
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.errors import NelfError
+from nelf.guard import BAD_STEPS
 from nelf.train import learner as learner_module
 from nelf.train.feed import Batch, CachedViews, Cells, MemoryBudget
-from nelf.train.learner import BAD_STEPS, Learner
+from nelf.train.learner import Learner
 from nelf.train.losses import image_loss
 from tests.scenes import CAMERA_DISTANCE
 from tests.train import tiny
@@ -56,31 +57,31 @@ def equal(first: list[Tensor], second: list[Tensor]) -> bool:
 
 def test_a_bad_step_changes_nothing(fault: Fault) -> None:
     learner = make_learner()
-    assert learner.step(batch(), 1e-3, 0) is not None
+    assert learner.step(batch(), 1e-3, (0,)) is not None
     before = weights(learner)
     fault.active = True
-    assert learner.step(batch(), 1e-3, 1) is None
+    assert learner.step(batch(), 1e-3, (1,)) is None
     assert equal(before, weights(learner))
     fault.active = False
-    assert learner.step(batch(), 1e-3, 2) is not None
+    assert learner.step(batch(), 1e-3, (2,)) is not None
     assert not equal(before, weights(learner))
-    assert learner.rate_factor == 1
+    assert learner.guard.rate_factor == 1
 
 
 def test_many_bad_steps_go_back_with_half_the_rate(fault: Fault, capsys: pytest.CaptureFixture[str]) -> None:
     learner = make_learner()
     start = weights(learner)
     for step in range(3):
-        learner.step(batch(), 1e-3, step)
+        learner.step(batch(), 1e-3, (step,))
     fault.active = True
     for step in range(BAD_STEPS):
         assert not equal(start, weights(learner))
-        learner.step(batch(), 1e-3, step)
+        learner.step(batch(), 1e-3, (step,))
     assert equal(start, weights(learner))  # the last snapshot: steps are fewer than SNAPSHOT_EVERY
-    assert learner.rate_factor == 0.5
+    assert learner.guard.rate_factor == 0.5
     assert f"no finite gradient in the last {BAD_STEPS} steps" in capsys.readouterr().out
     fault.active = False
-    learner.step(batch(), 1e-3, 0)
+    learner.step(batch(), 1e-3, (0,))
     assert learner.optimizer.param_groups[0]["lr"] == 0.5e-3
 
 
@@ -89,7 +90,7 @@ def test_spoilt_statistics_go_back_at_once(fault: Fault) -> None:
     learner = Learner(network, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu")))
     fault.active = True
     torch.nn.init.constant_(network.body.head[0].weight, float("inf"))
-    learner.step(batch(), 1e-3, 0)
+    learner.step(batch(), 1e-3, (0,))
     assert all(bool(v.isfinite().all()) for v in weights(learner))
 
 
@@ -98,7 +99,7 @@ def test_divergence_ends_with_advice(fault: Fault) -> None:
     fault.active = True
     views = batch()
     with pytest.raises(NelfError, match=r"training diverges.*train\.lr"):
-        deque(learner.step(views, 1e-3, step) for step in range(1000))
+        deque(learner.step(views, 1e-3, (step,)) for step in range(1000))
 
 
 def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
@@ -129,7 +130,7 @@ def test_the_surface_is_held_to_the_depth_that_is_known() -> None:
         assert given.depths.shape[1:] == (len(cells.rows), len(cells.columns))
         learner = Learner(model, tiny.config(ema=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
         for step in range(60):
-            learner.step(given, 5e-3, step)
+            learner.step(given, 5e-3, (step,))
         with torch.no_grad():
             surface = model.decode(model.encode(given.c2w, given.intrinsics, None))[1]
         assert surface is not None
@@ -143,7 +144,7 @@ def test_mixed_precision_does_not_round_the_poses() -> None:
     losses = []
     for precision in ("32-true", "bf16-mixed"):
         fabric = make_fabric(DeviceConfig(accelerator="cpu", precision=precision))
-        result = Learner(tiny.student(), tiny.config(), fabric).step(batch(), 1e-3, 0)
+        result = Learner(tiny.student(), tiny.config(), fabric).step(batch(), 1e-3, (0,))
         assert result is not None
         losses.append(float(result[0]))
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
@@ -153,7 +154,7 @@ def test_layout_changes_no_values() -> None:
     results = []
     for channels_last in (True, False):
         learner = make_learner(channels_last=channels_last)
-        result = learner.step(batch(), 1e-3, 0)
+        result = learner.step(batch(), 1e-3, (0,))
         assert result is not None
         results.append(float(result[0]))
     assert results[0] == pytest.approx(results[1], rel=1e-5)  # float32 sums in another order

@@ -38,7 +38,7 @@ def test_gradients_are_those_of_the_whole_batch(batch: int, upsampler: str) -> N
     gradients, losses = [], []
     for one in (whole, shared):
         one.optimizer.zero_grad()
-        result = one.step(views, 0.0, seed=0)  # rate 0: nothing changes but the gradients
+        result = one.step(views, 0.0, key=(0,))  # rate 0: nothing changes but the gradients
         assert result is not None
         losses.append(result[0])
         assert result[1].shape == result[2].shape == (batch, 4, tiny.SIZE, tiny.SIZE)
@@ -59,5 +59,5 @@ def test_it_ends_the_same_each_time(tmp_path: object) -> None:
     views = CachedViews(tiny.views(4, 1), 4, MemoryBudget(1.0)).batch(range(4))
     for step in range(5):
         for one in (first, second):
-            one.step(views, 5e-3, seed=step)
+            one.step(views, 5e-3, key=(step,))
     assert tiny.same_weights(first.model, second.model)

@@ -1,0 +1,78 @@
+"""Loss curves of teachers and a student, by as many processes as asked for.
+
+python -m tests.parallel FOLDER PROCESSES SHARES    writes FOLDER/curves.json; Fabric starts the other processes
+
+SHARES: of the whole batch, that each process takes; PROCESSES x SHARES is the same for all that are compared.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from lightning_fabric import Fabric
+
+from nelf.devices import DeviceConfig, make_fabric
+from nelf.progress import Stop
+from nelf.teacher import teach
+from nelf.teacher.training import Trainer
+from nelf.train import train
+from nelf.train.journal import Journal
+from tests.teacher import tiny as tiny_teacher
+from tests.train import tiny as tiny_student
+
+Curves = dict[str, list[float]]
+
+
+def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
+    """Loss of every step: two teachers, and a student with jittered rays over both of its stages."""
+    return {
+        # Fewer samples than fill the batch, so that max_rays alone says how many rays there are.
+        "hashgrid": _teacher(fabric, tiny_teacher.hashgrid(batch=1 << 18, max_rays=256 * shares), folder / "hashgrid"),
+        "vanilla": _teacher(fabric, tiny_teacher.vanilla(max_rays=32 * shares), folder / "vanilla"),
+        "student": _student(fabric, shares, folder / "student"),
+    }
+
+
+def _teacher(fabric: Fabric, config: Any, folder: Path) -> list[float]:
+    losses: list[float] = []
+    advance = Trainer.advance
+
+    def noting(trainer: Trainer) -> None:
+        trainer.error = float("nan")  # so that it is this step's alone, not an average
+        advance(trainer)
+        losses.append(trainer.error)
+
+    with mock.patch.object(Trainer, "advance", noting):
+        teach(tiny_teacher.scene("object"), config, folder, fabric, Stop())
+    return losses
+
+
+def _student(fabric: Fabric, shares: int, folder: Path) -> list[float]:
+    losses: list[float] = []
+
+    def note(journal: Journal, step: int, **values: float) -> None:
+        if "loss" in values:
+            losses.append(values["loss"])
+
+    config = tiny_student.config(batch=2 * shares, jitter=True, log_every=1)
+    with mock.patch.object(Journal, "scalars", note):
+        views = tiny_student.views
+        train(tiny_student.student(), views(24, 1), views(8, 2), views(3, 3), config, folder, fabric, Stop())
+    return losses
+
+
+def main() -> None:
+    folder, count, shares = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    fabric = make_fabric(DeviceConfig(accelerator="cpu", devices=count))
+    fabric.launch()
+    torch.set_num_threads(1)
+    found = curves(folder, fabric, shares)
+    if fabric.is_global_zero:
+        (folder / "curves.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
