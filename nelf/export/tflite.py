@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph
+from nelf.export.lite_structure import check_lite
 from nelf.export.quiet import quiet
 from nelf.export.session import Session
 
@@ -60,6 +61,7 @@ def load_content(content: bytes, name: str) -> Session:
     with quiet(f"loading {name} in LiteRT"):
         from ai_edge_litert.interpreter import Interpreter
 
+        check_lite(content, name)
         interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
         interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner(SIGNATURE)
