@@ -26,6 +26,7 @@ COMMANDS = [
     "train",
     "eval",
     "export",
+    "report",
     "verify",
     "bench",
     "demo",
