@@ -9,6 +9,24 @@ from typing import Any
 
 from nelf.errors import ExportError
 
+INPUTS = {
+    **dict.fromkeys(
+        "ABS CAST COS DEPTH_TO_SPACE DEQUANTIZE EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG QUANTIZE RELU "
+        "RELU6 RESHAPE RSQRT SIN SOFTMAX SPACE_TO_DEPTH SQRT SQUARE SQUEEZE TANH UNPACK CONCATENATION PACK".split(),
+        1,
+    ),
+    **dict.fromkeys(
+        "ADD SUB MUL DIV MINIMUM MAXIMUM POW SQUARED_DIFFERENCE PRELU EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER "
+        "GREATER_EQUAL CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED BATCH_MATMUL TRANSPOSE PAD GATHER GATHER_ND SUM MEAN "
+        "REDUCE_MAX REDUCE_MIN ARG_MAX ARG_MIN CUMSUM BROADCAST_TO EXPAND_DIMS RESIZE_BILINEAR "
+        "RESIZE_NEAREST_NEIGHBOR SPLIT TILE".split(),
+        2,
+    ),
+    **dict.fromkeys("SLICE PADV2 TRANSPOSE_CONV SELECT SELECT_V2".split(), 3),
+    **dict.fromkeys("STRIDED_SLICE".split(), 4),
+}
+"""Operation -> inputs that must be there. LiteRT's XNNPACK delegate reads them before anything counts them."""
+
 
 def check_lite(content: bytes, name: str) -> None:
     """Raise ExportError where `content`, of a file called `name`, contradicts itself."""
@@ -16,14 +34,15 @@ def check_lite(content: bytes, name: str) -> None:
 
     try:
         model = schema.Model.GetRootAs(content, 0)
-        reason = next(_contradictions(model, len(content)), None)
+        kinds = {value: key for key, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+        reason = next(_contradictions(model, len(content), kinds), None)
     except Exception as error:  # struct, numpy and the generated code each raise their own on a damaged table
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     if reason:
         raise ExportError(f"{name} is damaged ({reason}); export it again")
 
 
-def _contradictions(model: Any, size: int) -> Iterator[str]:
+def _contradictions(model: Any, size: int, kinds: dict[int, str]) -> Iterator[str]:
     yield from _missing(model, ("OperatorCodes", "Subgraphs", "Buffers"), size, "the model")
     buffers, codes = model.BuffersLength(), model.OperatorCodesLength()
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
@@ -42,7 +61,21 @@ def _contradictions(model: Any, size: int) -> Iterator[str]:
                 yield f"operation {i} is of kind {operator.OpcodeIndex()} of {codes}"
             yield from _missing(operator, ("Inputs", "Outputs"), size, f"operation {i}")
             yield from _outside(operator, ("Inputs", "Outputs", "Intermediates"), tensors, f"operation {i}")
+            code = model.OperatorCodes(operator.OpcodeIndex())
+            kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")
+            yield from _incomplete(operator, kind, f"operation {i} ({kind})")
     yield from _signatures(model, [graph.TensorsLength() for graph in graphs], size)
+
+
+def _incomplete(operator: Any, kind: str, what: str) -> Iterator[str]:
+    if operator.OutputsLength() < 1:
+        yield f"{what} has no output"
+    wanted = INPUTS.get(kind, 0)
+    if operator.InputsLength() < wanted:
+        yield f"{what} has {operator.InputsLength()} inputs, LiteRT reads {wanted}"
+    for i in range(wanted):
+        if operator.Inputs(i) < 0:
+            yield f"{what} lacks input {i}"
 
 
 def _signatures(model: Any, tensors: list[int], size: int) -> Iterator[str]:

@@ -49,6 +49,8 @@ def write_summary(folders: Sequence[Path], out: Path | None = None) -> Path:
 
     Raises ConfigError for a folder that is no run, and where none of them was measured.
     """
+    if strangers := [folder for folder in folders if not folder.is_dir()]:
+        raise ConfigError(f"{strangers[0]} is no run; give folders of runs, e.g. runs/NAME")
     out = out or Path(os.path.commonpath([folder.resolve().parent for folder in folders])) / evaluation.SUMMARY_FILE
     runs = [run_figures(folder, out.resolve().parent) for folder in folders]
     if all(run.missing for run in runs):
