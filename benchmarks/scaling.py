@@ -13,9 +13,9 @@ import dataclasses
 import functools
 import json
 import math
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -138,8 +138,8 @@ def workers(count: int) -> dict[str, float]:
     return {"cpu_s": used, "peak_mb": count * largest if count > 1 else peak_mb(), "of_one_mb": largest or peak_mb()}
 
 
-MANY = {"size": 128, "width": 16, "steps": (10, 210)}
-"""More than 400 readings of images of 66 kB: what is kept of them shows."""
+MANY = {"size": 128, "width": 16, "steps": (10, 110)}
+"""More than 200 readings of images of 66 kB: what is kept of them shows."""
 Case = tuple[Callable[..., dict[str, float]], str, Sequence[int], dict[str, Any]]
 AXES: dict[str, Case] = {
     "image": (training, "size", (64, 128, 256), {}),
@@ -153,28 +153,35 @@ AXES: dict[str, Case] = {
 
 
 def measure(axis: str, value: int) -> dict[str, float]:
-    """One case, in a process of its own."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    command = [sys.executable, __file__, "--case", axis, str(value)]
-    environment = {**os.environ, **threads, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    """One case, in a process of its own, forked so that importing PyTorch is done once; this one computes nothing."""
+    work, key, _, given = AXES[axis]
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(sender, work, {key: value, **given}))
+    process.start()
+    sender.close()
+    try:
+        found: dict[str, float] = receiver.recv()
+    except EOFError:
+        sys.exit(f"scaling: {axis} {value} failed; what it said stands above")
+    process.join()
     return found
+
+
+def _tell(sender: Any, work: Callable[..., dict[str, float]], given: dict[str, Any]) -> None:
+    sender.send(work(**given))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("axes", nargs="*", help=f"some of {', '.join(AXES)}; all otherwise")
     parser.add_argument("--out", type=Path, default=Path("runs/scaling"))
-    parser.add_argument("--case", nargs=2, metavar=("AXIS", "VALUE"), help=argparse.SUPPRESS)
-    options = parser.parse_intermixed_args()
-    if options.case:
-        axis, value = options.case
-        work, key, _, given = AXES[axis]
-        print(json.dumps(work(**{key: int(value)}, **given)))
-        return
+    options = parser.parse_args()
     if unknown := set(options.axes) - set(AXES):
         parser.error(f"unknown axes {sorted(unknown)}; use some of {', '.join(AXES)}")
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    import nelf.pipeline.stages  # noqa: F401 (before the first fork)
+
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "scaling.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
