@@ -107,12 +107,16 @@ def run(
 ) -> None:
     """Every stage, from photos to verified bundles and a report; a stage whose output is current is skipped.
 
+    Several scenes: nelf run --multirun scene.path=a,b,c, on a cluster with hydra/launcher=slurm.
+
     Example: nelf run my_photos student=s train.minutes=5
     """
     if multirun:
         from nelf.pipeline import quoted, sweep
 
-        sweep([f"scene.path={quoted(str(scene))}", *(overrides or [])], say)
+        # Several scenes are an override like any other, and then the first word is none of a folder.
+        first = str(scene) if str(scene).startswith("scene.path=") else f"scene.path={quoted(str(scene))}"
+        sweep([first, *(overrides or [])], say)
     else:
         _stage("run", scene, overrides, cfg)
 
@@ -151,6 +155,20 @@ def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
     Example: nelf eval runs/my_photos eval.video_seconds=8
     """
     _stage("eval", scene, overrides, cfg)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    out: Annotated[Path | None, typer.Option(help="The page; summary.html in the folder above the runs.")] = None,
+) -> None:
+    """One page over many runs: a table for each model, means, plots, and a link to the report of each.
+
+    Example: nelf report runs/lego runs/ship --out compared.html
+    """
+    from nelf.pipeline import write_summary
+
+    typer.echo(write_summary(runs, out))
 
 
 @app.command()

@@ -26,7 +26,7 @@ def names(group: str) -> list[str]:
     return sorted(p.relative_to(FOLDER / group).with_suffix("").as_posix() for p in (FOLDER / group).rglob("*.yaml"))
 
 
-GROUPS = {group: names(group) for group in ("student", "teacher", "train", "kind", "experiment")}
+GROUPS = {group: names(group) for group in ("student", "teacher", "train", "kind", "experiment", "hydra/launcher")}
 
 TINY_TEACHERS = {
     "hashgrid": ["levels=2", "log2_entries=10", "finest=32", "occupancy=16", "steps=32", "batch=1024", "max_rays=64"],
@@ -150,6 +150,8 @@ def test_paper_llff_is_the_published_network() -> None:
         ("train.batch=many", r"many.*[Ii]nteger"),
         ("train.batch=0", r"train\.batch=0 is too small"),
         ("student.width", r"student\.width"),
+        ("train.steps=\n", r"train\.steps="),
+        ("student=3.5", r"student=3\.5: not understood"),
     ],
 )
 def test_what_is_not_understood_is_refused_in_one_line(override: str, message: str) -> None:

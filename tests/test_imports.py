@@ -54,6 +54,7 @@ HOMES: Mapping[str, frozenset[str]] = {
         {
             "nelf.export.tflite_quantize",
             "nelf.export.fit.read_lite",
+            "nelf.runtimes.litert_structure",
             "nelf.runtimes.litert",
         }
     ),
@@ -67,7 +68,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.photos.sfm"}),
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),
-    "jinja2": frozenset({"nelf.evaluate.report"}),
+    "jinja2": frozenset({"nelf.evaluate.page"}),
     "numba": frozenset({"nelf.teacher"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),

@@ -59,6 +59,28 @@ def json_edits(draw: Any) -> Mutation:
     return mutate
 
 
+@st.composite
+def small_words(draw: Any) -> Mutation:
+    """One to four 16-bit words that hold small numbers: in a flatbuffer these are its offsets, indices and sizes."""
+    edits = draw(
+        st.lists(
+            st.tuples(st.integers(0, 10**9), st.sampled_from([0, 1, 2, 4, 5, 8, 63, 255, 2**15, 2**16 - 1])),
+            min_size=1,
+            max_size=4,
+        )
+    )
+
+    def mutate(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        small = [i for i in range(0, len(content) - 1, 2) if 0 < int.from_bytes(content[i : i + 2], "little") < 128]
+        for choice, value in edits:
+            place = small[choice % len(small)]
+            content[place : place + 2] = value.to_bytes(2, "little")
+        path.write_bytes(content)
+
+    return mutate
+
+
 def _edit(tree: Any, way: list[int], action: str, value: Any) -> Any:
     """The tree with the node at `way` (a choice at each level) changed."""
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []

@@ -234,7 +234,11 @@ READERS: dict[str, Reader] = {
         read_bundle,
     ),
     "onnx": Reader(functools.partial(seed_bundle, "onnx"), changing("model.onnx", after=rehash), read_bundle),
-    "tflite": Reader(functools.partial(seed_bundle, "android"), changing("model.tflite", after=rehash), read_bundle),
+    "tflite": Reader(
+        functools.partial(seed_bundle, "android"),
+        changing("model.tflite", mutate.small_words(), after=rehash),
+        read_bundle,
+    ),
     "mlpackage": Reader(
         functools.partial(seed_bundle, "ios"), changing("model.mlpackage/**/*", after=rehash), read_bundle
     ),

@@ -5,8 +5,10 @@ from nelf.evaluate.evaluation import GROUND_TRUTH, Progress, Renderer, evaluate,
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
 from nelf.evaluate.orbit import orbit_poses
+from nelf.evaluate.page import figure
 from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
 from nelf.evaluate.report import EVAL_FOLDER, ORBIT_FILE, REPORT_FILE, ModelInfo, RunInfo, render_report, write_report
+from nelf.evaluate.summary import SUMMARY_FILE, RunFigures, mean, means, write_summary_page
 from nelf.evaluate.video import write_video
 
 __all__ = [
@@ -16,15 +18,20 @@ __all__ = [
     "ORBIT_FILE",
     "PSNR_CAP",
     "REPORT_FILE",
+    "SUMMARY_FILE",
     "EvalConfig",
     "ModelInfo",
     "Progress",
     "Renderer",
+    "RunFigures",
     "RunInfo",
     "Unavailable",
     "evaluate",
+    "figure",
     "flip_map",
     "ground_truth",
+    "mean",
+    "means",
     "measure",
     "orbit_poses",
     "psnr",
@@ -34,5 +41,6 @@ __all__ = [
     "to_8bit",
     "write_picture",
     "write_report",
+    "write_summary_page",
     "write_video",
 ]

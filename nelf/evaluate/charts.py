@@ -1,10 +1,12 @@
-"""Numbers of the PSNR-per-view chart, drawn as SVG by the report's template."""
+"""Numbers of the charts, drawn as SVG by chart.html.j2."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 720, 260
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24  # margins; the axis labels stand in them
+FINEST_DB = 0.5  # distance of grid lines: what is closer together than that is not to look far apart
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines in a box, with (y, text) of the horizontal grid lines."""
+    """Lines in a box, with (y, text) of the horizontal grid lines and (x, text) of marks below."""
 
     width: int
     height: int
@@ -27,30 +29,61 @@ class Chart:
     baseline: int
     lines: list[Line]
     grid: list[tuple[float, str]]
+    columns: list[tuple[float, str]] = field(default_factory=list)
 
 
 def psnr_chart(values: dict[str, dict[str, float]], order: list[str]) -> Chart:
     """Chart of {model label: {view: PSNR}}, views from left to right in the given order."""
     shown = {label: [(view, of[view]) for view in order if view in of] for label, of in values.items()}
-    figures = [figure for pairs in shown.values() for _, figure in pairs]
-    step = _tidy_step(max(figures) - min(figures))
-    low, high = math.floor(min(figures) / step) * step, math.ceil(max(figures) / step) * step
-    if high == low:
-        high = low + step
+    axis = _Axis([figure for pairs in shown.values() for _, figure in pairs], finest=FINEST_DB)
     place = {view: LEFT + (WIDTH - LEFT - RIGHT) * (i + 0.5) / len(order) for i, view in enumerate(order)}
-
-    def level(figure: float) -> float:
-        return round(TOP + (HEIGHT - TOP - BOTTOM) * (high - figure) / (high - low), 1)
-
     lines = []
     for label, pairs in shown.items():
-        dots = [(round(place[view], 1), level(figure), f"{label}, {view}: {figure:.2f} dB") for view, figure in pairs]
+        dots = [
+            (round(place[view], 1), axis.level(figure), f"{label}, {view}: {figure:.2f} dB") for view, figure in pairs
+        ]
         lines.append(Line(label, " ".join(f"{x},{y}" for x, y, _ in dots), dots))
-    steps = round((high - low) / step)
-    grid = [(level(low + i * step), f"{low + i * step:g}") for i in range(steps + 1)]
-    return Chart(WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, lines, grid)
+    return Chart(WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, lines, axis.grid())
+
+
+def dot_chart(points: Sequence[tuple[float, float, str]]) -> Chart:
+    """Chart of (x, y in dB, what to say when the pointer rests there), without lines between them."""
+    across, up = _Axis([x for x, _, _ in points]), _Axis([y for _, y, _ in points], finest=FINEST_DB)
+    dots = [(across.place(x), up.level(y), says) for x, y, says in points]
+    columns = [(across.place(value), f"{value:g}") for value in across.values()]
+    return Chart(WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, [Line("", "", dots)], up.grid(), columns)
+
+
+class _Axis:
+    """Round numbers that hold all figures between them."""
+
+    def __init__(self, figures: Sequence[float], finest: float = 0.0) -> None:
+        self.step = max(finest, _tidy_step(max(figures) - min(figures)))
+        self.low, self.high = (round_(f(figures) / self.step) * self.step for round_, f in _ENDS)
+        if self.high == self.low:
+            self.high += self.step
+
+    def values(self) -> list[float]:
+        return [self.low + i * self.step for i in range(round((self.high - self.low) / self.step) + 1)]
+
+    def grid(self) -> list[tuple[float, str]]:
+        return [(self.level(value), f"{value:g}") for value in self.values()]
+
+    def level(self, figure: float) -> float:
+        """Upwards, in the units of the drawing."""
+        return round(TOP + (HEIGHT - TOP - BOTTOM) * (self.high - figure) / (self.high - self.low), 1)
+
+    def place(self, figure: float) -> float:
+        """To the right, likewise."""
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (figure - self.low) / (self.high - self.low), 1)
+
+
+_ENDS = ((math.floor, min), (math.ceil, max))
 
 
 def _tidy_step(span: float) -> float:
-    """Distance of grid lines that gives at most six: 0.5, 1, 2, 5, 10, ..."""
-    return next((step for step in (0.5, 1.0, 2.0, 5.0, 10.0) if span / step <= 5), 20.0)
+    """Distance of grid lines that gives at most six: 1, 2 or 5 times a power of ten."""
+    if span <= 0:
+        return 1.0
+    scale = 10.0 ** math.floor(math.log10(span / 5))
+    return next(step * scale for step in (1.0, 2.0, 5.0, 10.0, 20.0) if span / (step * scale) <= 5)

@@ -1,13 +1,11 @@
 """`report.html`: one self-contained page about a run, from `eval/` and plain data about the other stages."""
 
 import base64
-import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -15,6 +13,7 @@ from torch import Tensor
 from nelf.evaluate.charts import psnr_chart
 from nelf.evaluate.evaluation import GROUND_TRUTH, read_metrics
 from nelf.evaluate.metrics import METRICS, flip_map
+from nelf.evaluate.page import TITLES, render
 from nelf.evaluate.pictures import encode, read_picture
 from nelf.evaluate.selection import choose_views
 from nelf.storage import write_bytes
@@ -87,10 +86,8 @@ def render_report(run_folder: Path, info: RunInfo) -> str:
     judge = "student" if "student" in metrics else names[0]
     psnrs = {labels[name]: {v: m["psnr"] for v, m in metrics[name]["views"].items()} for name in names}
     by_psnr = sorted(psnrs[labels[judge]], key=lambda view: psnrs[labels[judge]][view])
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"size": _size, "count": _count, "duration": _duration}
-    template = environment.from_string(importlib.resources.files(__package__).joinpath("report.html.j2").read_text())
-    return template.render(
+    return render(
+        "report.html.j2",
         info=info,
         models=models,
         labels=labels,
@@ -104,15 +101,6 @@ def render_report(run_folder: Path, info: RunInfo) -> str:
         chart=psnr_chart(psnrs, by_psnr),
         video=_video(folder / ORBIT_FILE),
     )
-
-
-TITLES = {
-    "psnr": "PSNR (dB) ↑",
-    "ssim": "SSIM ↑",
-    "flip": "FLIP ↓",
-    "lpips_alex": "LPIPS (alex) ↓",
-    "lpips_vgg": "LPIPS (vgg) ↓",
-}
 
 
 def _views(
@@ -164,24 +152,3 @@ def _reasons(metrics: dict[str, Any], labels: dict[str, str]) -> list[tuple[str,
         (metric, reason, "all models" if len(who) == len(metrics) else ", ".join(who))
         for (metric, reason), who in found.items()
     ]
-
-
-def _size(count: int | None) -> str:
-    return "" if count is None else f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
-def _count(count: int | None) -> str:
-    if count is None:
-        return ""
-    scale, unit = next(((s, u) for s, u in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if count >= s), (1, ""))
-    return f"{count / scale:.3g}{unit}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

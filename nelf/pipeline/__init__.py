@@ -6,6 +6,7 @@ from nelf.pipeline.export_table import export_table
 from nelf.pipeline.raw_photos import tell
 from nelf.pipeline.run import Run, is_run, quoted
 from nelf.pipeline.stages import NEEDS, STAGES, new_student
+from nelf.pipeline.summary import run_figures, write_summary
 from nelf.pipeline.sweep import sweep
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "is_run",
     "new_student",
     "quoted",
+    "run_figures",
     "sweep",
     "tell",
     "typed",
+    "write_summary",
 ]

@@ -76,11 +76,20 @@ def config_folder() -> Path:
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration. Raises ConfigError, one line, for anything that Hydra refuses."""
     register()
-    with one_line_errors():
+    with _surprises_in_one_line(overrides), one_line_errors():
         if GlobalHydra.instance().is_initialized():  # inside a sweep, Hydra is already at work
             return compose(ROOT, overrides=list(overrides))
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose(ROOT, overrides=list(overrides))
+
+
+@contextlib.contextmanager
+def _surprises_in_one_line(overrides: Sequence[str]) -> Iterator[None]:
+    """Hydra takes some values for impossible and fails on them in its own midst: student=3.5, teacher=''."""
+    try:
+        yield
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"{' '.join(' '.join(overrides).split())}: not understood ({_one_line(error)})") from error
 
 
 @contextlib.contextmanager
@@ -114,7 +123,7 @@ def _explain(error: Exception) -> str:
     if text.startswith("Error merging override") and error.__cause__ is not None:
         text = f"{text.removeprefix('Error merging override ')}: {_one_line(error.__cause__)}"
     if isinstance(error, OverrideParseException) and error.override not in text:
-        text = f"{error.override}: {text}"
+        text = f"{' '.join(error.override.split())}: {text}"
     unknown = re.search(r"Could not find '(\w+)/([^']+)'", text)
     if unknown:
         folder = config_folder() / unknown[1]

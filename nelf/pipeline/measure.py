@@ -9,10 +9,10 @@ from torch import Tensor
 
 from nelf import evaluate as evaluation
 from nelf import export as exporting
-from nelf.pipeline.record import StageRecord
-from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, leave_if_asked
+from nelf.pipeline.figures import model_infos, stage_seconds
+from nelf.pipeline.run import STUDENT, TEACHER, Run, leave_if_asked
 from nelf.progress import ProgressLine, Stop
-from nelf.student import NeLF, count_macs, count_parameters, load_student
+from nelf.student import NeLF, load_student
 from nelf.teacher import load_teacher, render_image
 
 
@@ -71,30 +71,6 @@ def _bundle_renderer(bundle: exporting.Bundle) -> evaluation.Renderer:
 
 def write_run_report(run: Run, bundles: dict[str, Path]) -> None:
     """report.html of the run."""
-    student = load_student(run.folder / STUDENT)
-    models = {
-        "teacher": evaluation.ModelInfo(label="teacher", bytes=_size(run.folder / TEACHER)),
-        "student": evaluation.ModelInfo(
-            label=f"student {run.config.student.name}",
-            bytes=_size(run.folder / STUDENT),
-            precision="fp32",
-            parameters=count_parameters(student),
-            macs=count_macs(student),
-        ),
-    }
-    for name, folder in bundles.items():
-        manifest = exporting.read_manifest(folder)
-        parity = manifest.parity
-        models[name] = evaluation.ModelInfo(
-            label=name,
-            bytes=_size(folder / manifest.model.path),
-            precision=manifest.precision,
-            parity=f"{parity.psnr_min:.1f} dB to PyTorch" if parity.status == "passed" else f"not run: {parity.reason}",
-            parameters=manifest.student.parameters,
-            macs=manifest.student.macs,
-        )
-    folders = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent, "eval": Path("eval")}
-    seconds = {stage: StageRecord(run.folder / folder).seconds for stage, folder in folders.items()}
     height, width = run.scene.size
     scene = run.scene
     evaluation.write_report(
@@ -107,16 +83,10 @@ def write_run_report(run: Run, bundles: dict[str, Path]) -> None:
                 ("views", ", ".join(f"{len(views)} {split}" for split, views in scene.splits.items())),
                 ("image size", f"{width} x {height}, {'RGBA' if scene.channels == 4 else 'RGB'}"),
             ],
-            models=models,
-            stage_seconds={stage: value for stage, value in seconds.items() if value},
+            models=model_infos(run.folder, bundles),
+            stage_seconds=stage_seconds(run.folder),
             config_yaml=(run.folder / "config.yaml").read_text(),
             commands=[" ".join(["nelf run", scene.root.name, *run.overrides[1:]])],
             report_views=run.config.eval.report_views,
         ),
     )
-
-
-def _size(path: Path) -> int | None:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.is_file() else None

@@ -16,6 +16,7 @@ from nelf import __version__
 from nelf.storage import remove, sha256, write_json
 
 RECORD = "stage.json"
+MOST_SECONDS = 1e12  # a damaged record may claim anything
 
 
 def fingerprint(**inputs: Any) -> str:
@@ -41,7 +42,9 @@ class StageRecord:
     @property
     def seconds(self) -> float:
         """Time that went into the stage, interruptions not counted."""
-        return float(self.content.get("seconds", 0.0))
+        found = self.content.get("seconds")
+        # NaN is no time either: it would spoil the next record
+        return float(found) if isinstance(found, (int, float)) and 0 <= found < MOST_SECONDS else 0.0
 
     def is_current(self, print_: str) -> bool:
         """Whether the stage is finished, made from inputs of this fingerprint, and whole."""

@@ -5,6 +5,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -12,70 +13,130 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from nelf.errors import ConfigError, Interrupted
-from nelf.pipeline.config import ROOT, compose_config, config_folder, one_line_errors, register, typed
+from nelf.pipeline.config import ROOT, Config, compose_config, config_folder, one_line_errors, register, typed
+from nelf.pipeline.launchers import LAUNCHERS, check_launcher, launcher_of, lost_jobs_in_one_line
 from nelf.pipeline.run import Run, Say
 from nelf.pipeline.stages import NEEDS, STAGES
+from nelf.pipeline.summary import is_measured, write_summary
 from nelf.processes import is_first_process
 from nelf.progress import stoppable
+
+SHARED = {"scene.path", "runs", "name"}
+"""What is in the name of a run's folder anyway, or above it."""
 
 
 def sweep(overrides: Sequence[str], say: Say) -> None:
     """Hand over to Hydra, which calls back once for each combination. Raises NelfErrors, as a single run does.
 
-    A combination that fails does not keep the others from being tried; the first failure is raised after the last.
+    A combination that fails does not keep the others from being tried; the first failure is raised after the last. A
+    page over all runs is written in any case.
     """
-    check_combinations(overrides, say)
-
-    def job(config: DictConfig) -> None:
-        context = HydraConfig.get()
-        run = Run.compose(list(context.overrides.task), NEEDS["run"], say)
-        swept = context.job.override_dirname
-        run.folder = Path(run.config.runs) / f"{run.config.name or run.scene.name}-{swept.replace('/', '_')}"
-        try:
-            with run.locked(), stoppable() as stop:
-                run.prepare()
-                STAGES["run"](run, stop, say)
-        except Interrupted as error:
-            raise KeyboardInterrupt from error  # Hydra would go on with the next combination
+    launcher = launcher_of(overrides)
+    check_launcher(launcher)
+    folders = check_combinations(overrides, say)
+    varied = swept_keys(overrides)
 
     register()
     sys.argv = ["nelf run", "--multirun", *overrides]
     try:
-        with one_line_errors(), _errors_as_they_are():
-            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=ROOT)(job)()
+        with one_line_errors(), _errors_as_they_are(), lost_jobs_in_one_line():
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=ROOT)(
+                _Job(launcher, varied, say)
+            )()
     except KeyboardInterrupt as stopped:
         raise Interrupted("sweep: stopped; the same command goes on from there") from stopped
+    finally:
+        if any(is_measured(folder) for folder in folders):
+            say(f"sweep: summary of all runs in {write_summary(folders)}")
 
 
-def check_combinations(overrides: Sequence[str], say: Say) -> None:
-    """Compose every combination, and look at every scene, so that a mistake shows before hours of work."""
-    scenes: dict[str, list[str]] = {}
+@dataclass(frozen=True)
+class _Job:
+    """What Hydra calls for each combination; another process may have to unpickle it."""
+
+    launcher: str
+    varied: set[str]
+    say: Say
+
+    def __call__(self, config: DictConfig) -> None:
+        run = Run.compose(list(HydraConfig.get().overrides.task), NEEDS["run"], self.say)
+        run.folder = folder_of(run.config, run.scene.name, run.overrides, self.varied)
+        try:
+            with run.locked(), stoppable() as stop:
+                run.prepare()
+                STAGES["run"](run, stop, self.say)
+        except Interrupted as error:
+            if self.launcher in LAUNCHERS:
+                raise  # the process that waits for this one is told
+            raise KeyboardInterrupt from error  # Hydra would go on with the next combination
+
+
+def check_combinations(overrides: Sequence[str], say: Say) -> list[Path]:
+    """Compose every combination, and look at every scene, so that a mistake shows before hours of work.
+
+    Returns the folders that the runs will have; none where they cannot be known yet.
+    """
+    scenes: dict[str, str] = {}
+    folders: dict[Path, list[str]] = {}
+    varied = swept_keys(overrides)
     for combination in combinations(overrides):
         config = typed(compose_config(combination))
         if config.device.devices * config.device.num_nodes > 1 or not is_first_process():
             raise ConfigError("a sweep gives each of its runs one process; leave device.devices and torchrun out")
-        scenes.setdefault(repr(config.scene), combination)
-    for combination in scenes.values():
-        Run.compose(combination, NEEDS["run"], say)
+        scene = repr(config.scene)
+        if scene not in scenes:
+            scenes[scene] = Run.compose(combination, NEEDS["run"], say).scene.name
+        folder = folder_of(config, scenes[scene], combination, varied)
+        if folder in folders:
+            first, second = (" ".join(one) or "(nothing)" for one in (folders[folder], combination))
+            raise ConfigError(
+                f"sweep: {first} and {second} would both be {folder}; give the scenes' folders other names"
+            )
+        folders[folder] = combination
+    return list(folders)
+
+
+def folder_of(config: Config, scene: str, overrides: Sequence[str], varied: set[str]) -> Path:
+    """The folder of one run of a sweep: named as a single run, and after the values that vary."""
+    values = sorted(one.lstrip("+") for one in overrides if key_of(one) in varied - SHARED)
+    name = config.name or scene
+    return Path(config.runs) / (f"{name}-{','.join(values).replace('/', '_')}" if values else name)
+
+
+def swept_keys(overrides: Sequence[str]) -> set[str]:
+    """Keys with several values."""
+    return {key_of(str(one.input_line)) for one in _parsed(overrides) if one.is_sweep_override()}
+
+
+def key_of(override: str) -> str:
+    """`student` of `student=s` and of `+student=s`."""
+    return override.partition("=")[0].lstrip("+")
 
 
 def combinations(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of each run; none where a sweeper plugin is to choose values out of an interval."""
+    # How the runs are launched is no part of what they are.
+    parsed = [one for one in _parsed(overrides) if not key_of(str(one.input_line)).startswith(("hydra.", "hydra/"))]
+    if any(one.is_sweep_override() and not one.is_discrete_sweep() for one in parsed):
+        return []
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [str(one.input_line)]
+        for one in parsed
+    ]
+    return [list(combination) for combination in itertools.product(*choices)]
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
     register()
     with one_line_errors(), initialize_config_dir(str(config_folder()), version_base="1.3"):
-        parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
-        if any(one.is_sweep_override() and not one.is_discrete_sweep() for one in parsed):
-            return []
-        choices = [
-            [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
-            if one.is_sweep_override()
-            else [str(one.input_line)]
-            for one in parsed
-        ]
-    return [list(combination) for combination in itertools.product(*choices)]
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        return list(parser.parse_overrides(list(overrides)))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nelf.runtimes.litert_profiler import profile_file
+from nelf.runtimes.litert_structure import check_lite
 from nelf.runtimes.model import Arrays, OperationTime, medians
 
 
@@ -17,6 +18,7 @@ class LiteRtModel:
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        check_lite(path.read_bytes(), path.name)
         self._path, self._threads = path, threads
         self._interpreter = Interpreter(str(path), num_threads=threads)
         self._interpreter.allocate_tensors()
@@ -51,5 +53,5 @@ def _by_name(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def open_model(path: Path, threads: int) -> LiteRtModel:
-    """The file in LiteRT on `threads` threads."""
+    """The file in LiteRT on `threads` threads. Raises ExportError if it is none, or contradicts itself."""
     return LiteRtModel(path, threads)

@@ -14,6 +14,7 @@ COMMANDS = [
     "train",
     "eval",
     "export",
+    "report",
     "verify",
     "bench",
     "demo",

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from nelf.errors import BundleError
+from nelf.errors import BundleError, ExportError
 from nelf.export import open_bundle, verify_bundle
 from nelf.export.contract import schema
+from nelf.runtimes.litert_structure import check_lite
 from tests.export.conftest import Exported
 
 
@@ -150,7 +151,7 @@ def test_a_model_that_cannot_be_loaded(bundles: Exported, tmp_path: Path) -> Non
         shutil.copytree(bundles[target, "fp32"][0], folder)
         path = next(p for p in folder.rglob("model.*") if p.is_file())
         path.write_bytes(b"x" * path.stat().st_size)
-        with pytest.raises(BundleError, match=rf"{target}: (loading|reading) model\.\w+ .*failed"):
+        with pytest.raises(BundleError, match=rf"{target}: .*model\.\w+ (.*failed|is damaged)"):
             open_bundle(folder, check_hashes=False).session  # noqa: B018 (loads it)
 
 
@@ -158,3 +159,35 @@ def test_a_target_of_another_version(bundle: Path) -> None:
     edit(bundle, lambda m: m.update(target="tv"))
     with pytest.raises(BundleError, match="for the target tv, this nelf can execute ios, android, onnx, web, coreai"):
         open_bundle(bundle).session  # noqa: B018 (loads it)
+
+
+DAMAGES: dict[str, Callable[[Any], object]] = {
+    "the model has no list of subgraphs": lambda model: setattr(model, "subgraphs", None),
+    "graph 0 has no list of operators": lambda model: setattr(model.subgraphs[0], "operators", None),
+    r"operation 0 is of kind 999 of \d+": lambda model: setattr(model.subgraphs[0].operators[0], "opcodeIndex", 999),
+    r"operation 1 uses tensor 9999 of \d+": lambda model: setattr(model.subgraphs[0].operators[1], "outputs", [9999]),
+    r"operation 0 \(SLICE\) has 1 inputs, LiteRT reads 3": lambda model: setattr(
+        model.subgraphs[0].operators[0], "inputs", model.subgraphs[0].operators[0].inputs[:1]
+    ),
+    r"operation 0 \(SLICE\) lacks input 1": lambda model: model.subgraphs[0].operators[0].inputs.__setitem__(1, -1),
+    r"tensor 2 is in buffer 9999 of \d+": lambda model: setattr(model.subgraphs[0].tensors[2], "buffer", 9999),
+    r"signature 0 names tensor 9999 of \d+": lambda model: setattr(
+        model.signatureDefs[0].inputs[0], "tensorIndex", 9999
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", DAMAGES)
+def test_a_lite_file_that_would_end_its_runtime(bundles: Exported, reason: str) -> None:
+    """Some of these are segmentation faults in LiteRT: found by benchmarks/fuzz.py."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = (bundles["android", "fp32"][0] / "model.tflite").read_bytes()
+    check_lite(content, "model.tflite")
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    DAMAGES[reason](model)
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(ExportError, match=rf"model\.tflite is damaged \({reason}\); export it again"):
+        check_lite(bytes(builder.Output()), "model.tflite")

@@ -120,3 +120,12 @@ def test_the_record_is_readable(tmp_path: Path) -> None:
     content = json.loads((tmp_path / RECORD).read_text())
     assert content["fingerprint"] == PRINT
     assert sorted(content["outputs"]) == ["images", "out.bin"]
+
+
+@pytest.mark.parametrize("seconds", ["null", "[]", '"\\n"', "NaN", "-1", "1" + 400 * "0"])
+def test_a_record_without_a_time_is_a_record(tmp_path: Path, seconds: str) -> None:
+    make(tmp_path)
+    (tmp_path / RECORD).write_text(f'{{"seconds": {seconds}}}')
+    assert StageRecord(tmp_path).seconds == 0.0
+    make(tmp_path)
+    assert current(tmp_path)

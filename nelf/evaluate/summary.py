@@ -1,0 +1,100 @@
+"""Many runs on one self-contained page: a table for each model, the means, and how they compare."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nelf.evaluate.charts import Chart, dot_chart, psnr_chart
+from nelf.evaluate.metrics import METRICS
+from nelf.evaluate.page import TITLES, render
+from nelf.evaluate.report import ModelInfo
+from nelf.storage import write_bytes
+
+SUMMARY_FILE = "summary.html"
+Figures = dict[str, int | float | None]
+"""Metric to value; None where it could not be measured."""
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What one run came to.
+
+    metrics: model to its figures, means over `views` test views. models: what else is known of each. report: address
+    of the run's own page, seen from the summary. asked: overrides. missing: why nothing else is known.
+    """
+
+    name: str
+    metrics: dict[str, Figures] = field(default_factory=dict)
+    models: dict[str, ModelInfo] = field(default_factory=dict)
+    views: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    report: str = ""
+    asked: list[str] = field(default_factory=list)
+    missing: str = ""
+
+    @property
+    def total_seconds(self) -> float:
+        return sum(self.seconds.values())
+
+
+def means(runs: Sequence[RunFigures], model: str) -> Figures:
+    """Mean over runs of each metric, of `bytes` and of `macs`; None where a run lacks it: half a mean would mislead."""
+    found: dict[str, list[int | float | None]] = {metric: [] for metric in (*METRICS, "bytes", "macs")}
+    for run in runs:
+        info, measured = run.models.get(model, ModelInfo()), run.metrics.get(model, {})
+        for key, values in found.items():
+            values.append(measured.get(key) if key in METRICS else getattr(info, key))
+    return {key: mean(values) for key, values in found.items()}
+
+
+def mean(values: Sequence[int | float | None]) -> float | None:
+    """None where there are none, or one of them is None."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def write_summary_page(path: Path, title: str, runs: Sequence[RunFigures]) -> None:
+    """Write the page of these runs, of which at least one was measured."""
+    measured = [run for run in runs if not run.missing]
+    models = list(dict.fromkeys(model for run in measured for model in run.metrics))
+    judge = "student" if "student" in models else models[0]
+    ranked = sorted(measured, key=lambda run: _psnr(run, judge) or 0.0)
+    by_model = {
+        model: {run.name: psnr for run in measured if (psnr := _psnr(run, model)) is not None} for model in models
+    }
+    page = render(
+        "summary.html.j2",
+        title=title,
+        runs=list(runs),
+        measured=measured,
+        models=models,
+        judge=judge,
+        metric_names=list(METRICS),
+        titles=TITLES,
+        means={model: means(measured, model) for model in models},
+        total_seconds=sum(run.total_seconds for run in measured),
+        by_run=psnr_chart(by_model, [run.name for run in ranked]),
+        against_teacher=_dots([(_psnr(run, "teacher"), _psnr(run, "student"), run.name) for run in measured], "dB"),
+        against_macs=_against_macs(measured),
+    )
+    write_bytes(path, page.encode())
+
+
+def _psnr(run: RunFigures, model: str) -> float | None:
+    return run.metrics.get(model, {}).get("psnr")
+
+
+def _against_macs(runs: Sequence[RunFigures]) -> Chart | None:
+    macs = {run.name: run.models["student"].macs for run in runs if "student" in run.models}
+    if len(set(macs.values())) < 2:
+        return None
+    giga = {name: None if count is None else count / 1e9 for name, count in macs.items()}
+    return _dots([(giga.get(run.name), _psnr(run, "student"), run.name) for run in runs], "GMAC")
+
+
+def _dots(points: Sequence[tuple[float | None, float | None, str]], unit: str) -> Chart | None:
+    known = [
+        (x, y, f"{name}: {y:.2f} dB at {x:.4g} {unit}") for x, y, name in points if x is not None and y is not None
+    ]
+    return dot_chart(known) if known else None

@@ -1,0 +1,98 @@
+"""The page over many runs, and the benchmark's table: means that do not mislead, classes as they are defined."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.suite import difficulty, scenes_in, table
+from nelf.errors import ConfigError
+from nelf.evaluate import METRICS, ModelInfo, RunFigures, mean, means, write_summary_page
+from nelf.evaluate.charts import dot_chart
+from tests.scenes import make_blender_scene, make_llff_scene
+
+from .test_report import Page
+
+
+def run(name: str, teacher: float, student: float, macs: int = 2_000_000_000, lpips: float | None = 0.1) -> RunFigures:
+    figures = {"teacher": teacher, "student": student}
+    metrics = {m: {**dict.fromkeys(METRICS, 0.5), "psnr": psnr, "lpips_vgg": lpips} for m, psnr in figures.items()}
+    infos = {"teacher": ModelInfo(), "student": ModelInfo(bytes=4_000_000, macs=macs, parameters=7)}
+    return RunFigures(name, metrics, infos, 3, {"teach": 60.0}, f"{name}/report.html", ["student=s"])
+
+
+RUNS = [run("<lego>", 33.0, 31.0), run("drums", 25.0, 24.0, lpips=None), run("ship", 31.0, 29.0, 4_000_000_000)]
+
+
+def test_a_mean_over_less_than_all_is_none() -> None:
+    assert mean([1.0, 2.0]) == 1.5
+    assert mean([1.0, None]) is None
+    assert mean([]) is None
+    found = means(RUNS, "student")
+    assert found["psnr"] == 28.0
+    assert found["lpips_vgg"] is None
+    assert found["bytes"] == 4_000_000
+    assert means(RUNS, "ios")["psnr"] is None
+
+
+def test_the_page_has_every_run_and_loads_nothing(tmp_path: Path) -> None:
+    missing = RunFigures("mic", missing="not measured yet")
+    write_summary_page(tmp_path / "summary.html", "4 runs", [*RUNS, missing])
+    html = (tmp_path / "summary.html").read_text()
+    page = Page(html.replace("<!doctype html>", ""))
+    text = " ".join(" ".join(page.text).split())
+    assert "<lego>" in text  # escaped in the source
+    assert "28.00 dB mean PSNR" in text
+    assert "4 3 of them measured" in text
+    assert "mic not measured yet" in text
+    assert "What arithmetic buys" in text  # the runs differ in it
+    links = [value for _, key, value in page.attributes if key in ("href", "src")]
+    assert {"drums/report.html", "ship/report.html"} <= set(links)
+    assert not [link for link in links if ":" in link or link.startswith("/")]
+
+
+def test_arithmetic_is_not_drawn_where_it_is_the_same(tmp_path: Path) -> None:
+    write_summary_page(tmp_path / "summary.html", "2 runs", RUNS[:2])
+    assert "What arithmetic buys" not in (tmp_path / "summary.html").read_text()
+
+
+def test_dots_lie_within_round_numbers() -> None:
+    chart = dot_chart([(0.012, 20.0, "a"), (0.031, 23.1, "b")])
+    assert [text for _, text in chart.columns] == ["0.01", "0.015", "0.02", "0.025", "0.03", "0.035"]
+    (first, second) = chart.lines[0].dots
+    assert chart.left <= first[0] < second[0] <= chart.right
+    assert second[1] < first[1] <= chart.baseline  # better is higher
+
+
+# The benchmark
+
+
+@pytest.mark.parametrize(
+    ("psnr", "name"), [(40.0, "easy"), (32.0, "easy"), (31.99, "medium"), (27.0, "medium"), (26.9, "hard")]
+)
+def test_difficulty_is_the_teachers_psnr(psnr: float, name: str) -> None:
+    assert difficulty(run("x", psnr, 20.0)) == name
+
+
+def test_the_table_has_each_class_and_its_mean() -> None:
+    lines = table(RUNS, "student").splitlines()
+    assert [line for line in lines if line.startswith("###")] == [
+        "### easy (teacher at 32 dB or more): 1",
+        "### medium (teacher at 27 dB or more): 1",
+        "### hard (the others): 1",
+        "### all: 3",
+    ]
+    assert "| drums | 25.00 | 24.00 | 0.5000 | 0.5000 | n/a | 4.00 | 2.00 |" in lines
+    assert lines[-1] == "| **mean** | 29.67 | 28.00 | 0.5000 | 0.5000 | n/a | 4.00 | 2.67 |"
+    with pytest.raises(ConfigError, match="--model ios was not measured in <lego>; use one of teacher, student"):
+        table(RUNS, "ios")
+
+
+def test_scenes_of_any_format_are_found(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no folder with a scene in it"):
+        scenes_in(tmp_path)
+    make_blender_scene(tmp_path / "lego")
+    make_llff_scene(tmp_path / "fern", views=4)
+    (tmp_path / "papers").mkdir()
+    assert [path.name for path in scenes_in(tmp_path)] == ["fern", "lego"]
+    with pytest.raises(ConfigError, match="nowhere is no folder"):
+        scenes_in(tmp_path / "nowhere")
