@@ -175,7 +175,7 @@ def report(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with a trained student.")],
     overrides: Overrides = None,
-    target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx, web or coreai; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="ios, android, onnx, web, coreai; may be repeated.")] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="fp32 or fp16; android: int8, int8-dynamic; ios: w8, w6, w4; auto: what suits each target."),

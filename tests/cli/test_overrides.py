@@ -72,9 +72,7 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> None:
     line = refused_at_once("run", tmp_path / "nowhere", "--multirun", "student=s,m")
     assert "nowhere does not exist; give the folder" in line
-    assert refused_scene(room, "student=s,xxl", "-m") == (
-        "student=xxl is not known; use one of l, m, mobiler2l, s"
-    )
+    assert refused_scene(room, "student=s,xxl", "-m") == ("student=xxl is not known; use one of l, m, mobiler2l, s")
     assert "distill.views=0 is too small" in refused_scene(room, "distill.views=5,0", "-m")
     assert "scene.downscale=99 leaves no pixel" in refused_scene(room, "scene.downscale=1,99", "-m")
     assert "train.steps=[" in refused_scene(room, "train.steps=[", "-m")
