@@ -2,18 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nelf import __version__
+from nelf.cli_data import Overrides, data
+from nelf.console import console, say
 from nelf.errors import ConfigError, Interrupted, NelfError
 from nelf.processes import is_first_process
 from nelf.storage import refused_by_the_system
-
-if TYPE_CHECKING:
-    from nelf.photos.sources import Source
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,79 +21,12 @@ app = typer.Typer(
     help="Posed photos in, a neural light field that runs on a phone out.\n\n"
     "Example: nelf run my_photos --> runs/my_photos/report.html and runs/my_photos/export/",
 )
-data = typer.Typer(no_args_is_help=True, help="Look at scenes.\n\nExample: nelf data check my_photos")
 app.add_typer(data, name="data")
-importing = typer.Typer(no_args_is_help=True, help="Make a scene.\n\nExample: nelf data import photos my_photos")
-data.add_typer(importing, name="import")
-console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides: student=s train.minutes=5 experiment=demo ...")
-]
 ShowConfig = Annotated[
     str | None, typer.Option("--cfg", metavar="job", help="Print the configuration and stop.", show_default=False)
 ]
 Target = Annotated[Path, typer.Argument(metavar="SCENE|RUN", help="Folder of a scene, or of a run that nelf made.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for the scene; scenes/NAME otherwise.")]
-
-
-def say(text: str) -> None:
-    """A line for the user; results of commands go to stdout, everything else to stderr."""
-    console.print(text, markup=False)
-
-
-@data.command("check")
-def data_check(
-    scene: Annotated[Path, typer.Argument(help="Folder of the scene.")], overrides: Overrides = None
-) -> None:
-    """What is in a scene, what is wrong with it, and what to do about it. Exit code 2 if `nelf run` would refuse it.
-
-    Example: nelf data check photos/fox scene.downscale=8
-    """
-    from nelf.data import report
-    from nelf.pipeline import compose_config, quoted, typed
-
-    config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
-    found = report(config.scene)
-    for label, value in found.rows:
-        typer.echo(f"{label:14s} {value}")
-    for problem in found.problems:
-        typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
-    fatal = sum(problem.fatal for problem in found.problems)
-    refused = f", {fatal} of them fatal: nelf run refuses the scene until they are mended" if fatal else ""
-    typer.echo(f"{len(found.problems)} problems{refused}" if found.problems else "no problems")
-    if fatal:
-        raise typer.Exit(2)
-
-
-@importing.command("photos")
-def import_photos(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with photos, and masks/ if you like.")],
-    overrides: Overrides = None,
-    out: Out = None,
-) -> None:
-    """A scene from photos without poses, by structure from motion; says what to shoot better.
-
-    Example: nelf data import photos my_photos --out scenes/my_photos
-    """
-    from nelf.photos import PhotoFolder
-
-    _import(PhotoFolder(folder, folder.resolve().name), overrides, out)
-
-
-@importing.command("video")
-def import_video(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Video of a walk around the scene.")],
-    overrides: Overrides = None,
-    out: Out = None,
-) -> None:
-    """A scene from a video: sharp frames, evenly apart in what they show, then as for photos.
-
-    Example: nelf data import video walk.mp4 photos.frames=80
-    """
-    from nelf.photos import Video
-
-    _import(Video(file, file.stem), overrides, out)
 
 
 @app.command()
@@ -378,19 +309,6 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> None:
-    from nelf.locking import locked
-    from nelf.photos import import_scene
-    from nelf.pipeline import compose_config, tell, typed
-    from nelf.progress import stoppable
-
-    config = typed(compose_config(["scene.path=photos", *(overrides or [])]))
-    out = out or Path("scenes") / source.name
-    with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
-        tell(import_scene(source, out, config.photos, stop, say), say)
-    typer.echo(out)
 
 
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> None:

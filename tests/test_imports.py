@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = frozenset(
     {
         "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
-        "processes", "draws", "guard",
+        "processes", "draws", "guard", "console",
     }
 )  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
@@ -41,8 +41,22 @@ STAGES: Mapping[str, frozenset[str]] = {
     "view": frozenset(),
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
     "__main__": frozenset({"cli"}),
+    "cli_data": frozenset({"data", "photos", "pipeline"}),
     "cli": frozenset(
-        {"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export", "pipeline", "view", "bench"}
+        {
+            "data",
+            "photos",
+            "teacher",
+            "distill",
+            "student",
+            "train",
+            "evaluate",
+            "export",
+            "pipeline",
+            "view",
+            "bench",
+            "cli_data",
+        }
     ),
 }
 """stage -> what it may import beside the foundation: a whole stage, or one module of it (its names only)."""
@@ -72,8 +86,8 @@ HOMES: Mapping[str, frozenset[str]] = {
     "numba": frozenset({"nelf.teacher"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
-    "typer": frozenset({"nelf.cli"}),
-    "rich": frozenset({"nelf.cli", "nelf.bench.table", "nelf.bench.phone.table", "nelf.pipeline.export_table"}),
+    "typer": frozenset({"nelf.cli", "nelf.cli_data"}),
+    "rich": frozenset({"nelf.console", "nelf.bench.table", "nelf.bench.phone.table", "nelf.pipeline.export_table"}),
 }
 """Third party -> the only modules (or packages) that import it."""
 

@@ -30,7 +30,7 @@ FROM = {"teacher": "ball"}
 def run(folder: Path, scene: Scene | None = None, teacher: BallTeacher | None = None, **settings: Any) -> Distilled:
     rank, world = settings.pop("rank", 0), settings.pop("world", 1)
     provenance, stop = settings.pop("provenance", FROM), settings.pop("stop", Stop())
-    config = DistillConfig(**{"views": 6, **settings})
+    config = DistillConfig(**{"views": 6, "depth": False, **settings})
     return distill(teacher or BallTeacher(), scene or make_scene(), config, folder, provenance, stop, rank, world)
 
 
@@ -179,7 +179,8 @@ def test_two_processes_give_what_one_gives(whole: Path, tmp_path: Path) -> None:
 
 
 def test_workers_give_what_one_process_gives(whole: Path, tmp_path: Path) -> None:
-    done = distill_in_workers(make_ball, make_scene(), DistillConfig(views=6, workers=2), tmp_path, FROM, Stop())
+    config = DistillConfig(views=6, workers=2, depth=False)
+    done = distill_in_workers(make_ball, make_scene(), config, tmp_path, FROM, Stop())
     assert (done.complete, done.views) == (True, 6)
     assert content(tmp_path) == content(whole)
 

@@ -17,7 +17,7 @@ from tests.scenes import CAMERA_DISTANCE, FIELD_OF_VIEW, hemisphere_poses, rende
 
 SIZE = 16
 FOCAL = 0.5 * SIZE / math.tan(0.5 * FIELD_OF_VIEW)
-STUDENT = {"points": 4, "octaves": 3, "width": 32, "blocks": 1, "factor": 4}
+STUDENT = {"points": 4, "octaves": 3, "width": 32, "blocks": 1, "upsampler": "shuffle", "factor": 4}
 
 
 @functools.cache

@@ -1,0 +1,10 @@
+"""Lines for the user."""
+
+from rich.console import Console
+
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def say(text: str) -> None:
+    """A line for the user; results of commands go to stdout, everything else to stderr."""
+    console.print(text, markup=False)
