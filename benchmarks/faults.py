@@ -65,7 +65,7 @@ class Live:
     @property
     def reached(self) -> tuple[str | None, float, float]:
         stage, seconds, longest = struct.unpack("ddd", self._memory[:24])
-        return ((None, "teach", "train")[int(stage)], seconds, longest)
+        return ((None, *STAGES)[int(stage)], seconds, longest)
 
 
 LIVE = Live()
@@ -73,7 +73,9 @@ LIVE = Live()
 
 @contextlib.contextmanager
 def reporting() -> Iterator[None]:
-    """Training reports how far it is to LIVE."""
+    """What is at work, and how long it has trained, is reported to LIVE."""
+    import nelf.distill.render  # noqa: F401
+    from nelf.pipeline import bundles
     from nelf.teacher.training import Trainer
     from nelf.train.stage import StageRunner
 
@@ -84,10 +86,25 @@ def reporting() -> Iterator[None]:
         LIVE.report(1, trainer.seconds)
 
     def stepped(runner: StageRunner, *arguments: Any) -> None:
-        LIVE.report(2, runner.course.seconds_before + runner.course.seconds)
+        LIVE.report(3, runner.course.seconds_before + runner.course.seconds)
         step(runner, *arguments)
 
-    with mock.patch.object(Trainer, "advance", advanced), mock.patch.object(StageRunner, "_step", stepped):
+    render_view, export_bundle = sys.modules["nelf.distill.render"].render_view, bundles.exporting.export_bundle
+
+    def rendered(*arguments: Any) -> Any:
+        LIVE.report(2, 0.0)
+        return render_view(*arguments)
+
+    def exported(*arguments: Any) -> Any:
+        LIVE.report(4, 0.0)
+        return export_bundle(*arguments)
+
+    with (
+        mock.patch.object(Trainer, "advance", advanced),
+        mock.patch.object(StageRunner, "_step", stepped),
+        mock.patch.object(sys.modules["nelf.distill.render"], "render_view", rendered),
+        mock.patch.object(bundles.exporting, "export_bundle", exported),
+    ):
         yield
 
 
@@ -219,7 +236,7 @@ class Kills:
         self.files = self.rounds = self.again = 0
         self.lost = {"teach": 0.0, "train": 0.0}
         self.over = 0.0
-        self.temporaries = 0
+        self.temporaries = self.measured = 0
 
     def target(self) -> str | None:
         return next((stage for stage in STAGES if self.kills[stage] < self.wanted), None)
@@ -253,14 +270,7 @@ class Kills:
         stage = before if before and self.kills[before] < self.wanted else self.next_after(before)
         if stage is None:
             return wait(pid)
-        while stage_of(run) != stage or (stage in self.lost and LIVE.reached[0] != stage):
-            # Anywhere between the stage's first file and its first step counts, too.
-            if (
-                stage_of(run) == stage
-                and (run / FOLDERS.get(stage, "export")).exists()
-                and self.random.random() < 0.002
-            ):
-                break
+        while LIVE.reached[0] != stage:  # at work, not only on the way there
             if (status := ended(pid)) is not None:
                 return status
             time.sleep(0.002)
@@ -278,10 +288,14 @@ class Kills:
         return next((one for one in later if self.kills[one] < self.wanted), None)
 
     def note(self, run: Path) -> None:
-        stage = stage_of(run) or "eval"
+        stage, seconds, longest = LIVE.reached
+        assert stage is not None
+        if stage_of(run) != stage:  # between this stage's last file and the next one's first step
+            self.kills["between stages"] += 1
+            return
         self.kills[stage] += 1
-        training, seconds, longest = LIVE.reached
-        if training == stage:
+        if stage in self.lost:
+            self.measured += 1
             lost = seconds - saved_seconds(run, stage)
             self.lost[stage] = max(self.lost[stage], lost)
             self.over = max(self.over, lost - EVERY - longest)
@@ -292,7 +306,8 @@ class Kills:
         return {
             "kills": sum(self.kills.values()), "by_stage": dict(self.kills), "finished_runs": self.rounds,
             "bit_identical_runs": self.rounds, "whole_files_read": self.files, "temporaries_met": self.temporaries,
-            "checkpoint_every_s": EVERY, "lost_s_at_most": {k: round(v, 3) for k, v in self.lost.items()},
+            "checkpoint_every_s": EVERY, "kills_measured": self.measured,
+            "lost_s_at_most": {k: round(v, 3) for k, v in self.lost.items()},
             "lost_beyond_checkpoint_every_and_one_step_s": round(max(self.over, 0.0), 3),
             "views_or_bundles_made_again": self.again,
         }  # fmt: skip

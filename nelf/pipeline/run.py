@@ -125,7 +125,7 @@ class Run:
             self._end_others(GRACE)  # they have agreed to stop
             raise
         except BaseException:
-            self._end_others(0)  # they wait for one that does not come
+            self._end_others(0.0)  # they wait for one that does not come
             raise
         self._end_others(GRACE)
 

@@ -1,0 +1,151 @@
+"""What machines do: kill, fill up, refuse, jump in time. The whole way with real kills: benchmarks/faults.py."""
+
+import ast
+import errno
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from nelf.distill.workers import _problem
+from nelf.errors import NelfError
+from nelf.storage import refused_by_the_system, remove_leftovers
+from tests.pipeline.commands import refused
+from tests.scenes import make_blender_scene
+from tests.teacher import tiny
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(-signal.SIGKILL, "killed, most likely by the system"), (-signal.SIGSEGV, "died of SIGSEGV")]
+)
+def test_a_worker_that_is_killed(status: int, words: str) -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    sender.close()
+    found = _problem(receiver, status)
+    assert isinstance(found, NelfError)
+    assert words in str(found)
+    assert "the same command goes on from there" in str(found)
+    assert "\n" not in str(found)
+
+
+def test_workers_end_with_their_parent() -> None:
+    """`kill -9` of the one in the middle: the last one follows by itself."""
+    child = "import time; from nelf.processes import *; end_with_parent(); print(1, flush=True); time.sleep(60)"
+    middle = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    started = subprocess.Popen([sys.executable, "-c", middle], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert started.stdout is not None
+    assert started.stdout.readline() == "1\n"
+    started.kill()
+    began = time.monotonic()
+    assert started.stdout.read() == ""  # its end is open for as long as the last one lives
+    assert time.monotonic() - began < 30
+    started.stdout.close()
+    started.wait()
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / "teacher" / "teacher.safetensors", tmp_path / ".lock", tmp_path / "export" / "a.partial"]
+    gone = [tmp_path / "teacher" / ".teacher.partial-7.safetensors", tmp_path / "export" / ".ios.partial-7" / "model"]
+    gone += [tmp_path / "export" / ".ios.old-7" / "model", tmp_path / "export" / ".elsewhere" / ".stage.partial-7.json"]
+    for path in (*kept, *gone):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    remove_leftovers(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you\nasked for 9 bytes"),
+            "9 bytes",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "2 GiB"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.bin"),
+            "refuses a.bin: No space left on device; free some",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "a.bin"), "refuses a.bin: Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error: Exception, words: str) -> None:
+    found = refused_by_the_system(error)
+    assert found is not None
+    assert words in str(found)
+    assert "\n" not in str(found)
+    assert found.exit_code == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "no"), ValueError()])
+def test_our_own_mistakes_keep_their_traceback(error: Exception) -> None:
+    assert refused_by_the_system(error) is None
+
+
+@pytest.mark.parametrize("error", [MemoryError("9 bytes"), PermissionError(errno.EACCES, "Permission denied", "x")])
+def test_a_command_says_so(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf.pipeline import stages
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stages, "teach", fail)
+    line = refused("teach", make_blender_scene(tmp_path / "ball", size=16), f"runs={tmp_path / 'runs'}")
+    assert "out of memory (9 bytes)" in line or "the system refuses x: Permission denied" in line
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A folder in its place: rights do not keep root, which tests may run as, from reading."""
+    scene = make_blender_scene(tmp_path / "ball", size=16)
+    (scene / "train" / "r_1.png").unlink()
+    (scene / "train" / "r_1.png").mkdir()
+    assert "r_1.png" in refused("teach", scene, "experiment=smoke", f"runs={tmp_path / 'runs'}")
+
+
+def test_time_is_measured_by_clocks_that_do_not_jump() -> None:
+    """Clocks on the wall may: they only name and stamp TensorBoard's files."""
+    jumping = ("time.time", "time.time_ns", "datetime.now", "datetime.datetime.now")
+    found = set()
+    for path in (ROOT / "nelf").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in jumping:
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found == {"nelf/train/journal.py"}
+
+
+def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN losses: skipped, then back to the last good weights with half the rate."""
+    from nelf.guard import BAD_STEPS
+    from nelf.teacher import training
+
+    loss, calls = training._loss, []
+
+    def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(0)
+        return loss(*arguments) * (float("nan") if 5 <= len(calls) < 5 + BAD_STEPS else 1.0)
+
+    said: list[str] = []
+    monkeypatch.setattr(training, "_loss", spoilt)
+    monkeypatch.setattr("lightning_fabric.Fabric.print", lambda self, *text: said.append(str(text[0])))
+    field = tiny.train("object", tiny.hashgrid(iterations=30), tmp_path)
+    assert all(bool(value.isfinite().all()) for value in field.state_dict().values())
+    assert len(said) == 1
+    assert said[0].startswith(f"no finite gradient in the last {BAD_STEPS} steps: back to the last good weights")
+    assert said[0].endswith("learning rate x 0.5")
+
+
+def test_a_teacher_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf.teacher import training
+
+    monkeypatch.setattr(training, "_loss", lambda out, *others: out.sum() * float("nan"))
+    with pytest.raises(NelfError, match=r"training diverges.*teacher\.lr=0\.01 may be too high"):
+        tiny.train("object", tiny.hashgrid(iterations=200, max_rays=32), tmp_path)
