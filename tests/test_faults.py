@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from nelf.distill.workers import _problem
 from nelf.errors import NelfError
@@ -103,12 +104,18 @@ def test_a_command_says_so(error: Exception, tmp_path: Path, monkeypatch: pytest
     assert "out of memory (9 bytes)" in line or "the system refuses x: Permission denied" in line
 
 
-def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A folder in its place: rights do not keep root, which tests may run as, from reading."""
-    scene = make_blender_scene(tmp_path / "ball", size=16)
-    (scene / "train" / "r_1.png").unlink()
-    (scene / "train" / "r_1.png").mkdir()
-    assert "r_1.png" in refused("teach", scene, "experiment=smoke", f"runs={tmp_path / 'runs'}")
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised here: rights do not keep root, which tests may run as, from reading."""
+    scene, opened = make_blender_scene(tmp_path / "ball", size=16), Image.open
+
+    def refusing(file: object, *options: object) -> Image.Image:
+        if Path(getattr(file, "name", str(file))).name == "r_1.png":
+            raise PermissionError(errno.EACCES, "Permission denied", "r_1.png")
+        return opened(file, *options)
+
+    monkeypatch.setattr(Image, "open", refusing)
+    line = refused("teach", scene, "experiment=smoke", f"runs={tmp_path / 'runs'}")
+    assert "r_1.png: permission denied" in line
 
 
 def test_time_is_measured_by_clocks_that_do_not_jump() -> None:
