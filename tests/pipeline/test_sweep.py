@@ -1,6 +1,6 @@
 """Many scenes: one run each, here, in processes through submitit, or as jobs of SLURM; one page over all of them."""
 
-import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from nelf import pipeline
 from nelf.errors import NelfError
 from nelf.pipeline import compose_config, config_folder, typed
 from nelf.pipeline.config import ROOT, register
+from nelf.pipeline.raw_photos import lock_run
 from nelf.pipeline.sweep import folder_of
 from tests.pipeline.commands import copy_of_finished_run, finished_run, nelf, refused, refused_at_once, works
 from tests.scenes import make_blender_scene
@@ -115,16 +116,13 @@ def test_a_launcher_that_is_not_installed_is_named(scenes: str, monkeypatch: pyt
 
 
 def test_jobs_of_submitit_make_the_runs(scenes: str) -> None:
-    """Really started processes: one has the evaluation left to do, the other finds a photo that is cut short."""
-    cup = Path(scenes.rpartition(",")[2])
+    """Really started processes: one has the report left to write, the other finds its run in use."""
     shutil.copytree(finished_run(), "runs/ball")
-    shutil.rmtree("runs/ball/eval")
-    photo = cup / "train/r_0.png"
-    photo.write_bytes(photo.read_bytes()[:60])
-    line = refused("run", "--multirun", scenes, "experiment=smoke", "hydra/launcher=processes")
-    assert line.startswith("scene 'cup': cannot read the image")
-    metrics = json.loads(Path("runs/ball/eval/metrics.json").read_text())
-    assert {"teacher", "student", "onnx"} <= set(metrics)
+    Path("runs/ball/report.html").unlink()
+    with lock_run(Path("runs/cup")):
+        line = refused("run", "--multirun", scenes, "experiment=smoke", "hydra/launcher=processes")
+    assert line.startswith(f"the run runs/cup is in use by process {os.getpid()}")
+    assert Path("runs/ball/report.html").is_file()
     page = Path("runs/summary.html").read_text()
     assert '<a href="ball/report.html">ball</a>' in page
     assert "cup</td><td>not measured yet" in page
