@@ -17,7 +17,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -31,7 +31,8 @@ from nelf.export.quiet import quiet
 from nelf.export.tflite_quantize import quantize
 from nelf.pipeline import Run, compose_config, typed
 from nelf.pipeline.bundles import bundle_context
-from nelf.student import NeLF, load_student
+from nelf.runtimes import open_model
+from nelf.student import Encoded, NeLF, load_student
 
 EXPERIMENT = "paper/synthetic"  # 800x800, RGBA
 NETWORKS = {"MobileR2L": ["student=mobiler2l"], "default preset m": ["student=m"]}
@@ -98,7 +99,8 @@ def report(name: str, model: NeLF, folder: Path, repeats: int) -> None:
         repeats,
     )
     sizes = ", ".join(f"{part} {path.stat().st_size / 1e6:.2f} MB" for part, path in paths.items())
-    print(f"## {name}, 800x800, LiteRT, {torch.get_num_threads()} threads, median of {repeats} runs in turns\n")
+    size, threads = f"{model.frame.width}x{model.frame.height}", torch.get_num_threads()
+    print(f"## {name}, {size}, LiteRT, {threads} threads, median of {repeats} runs in turns\n")
     print("\n".join(f"- {part}: {value:.1f} ms" for part, value in ms.items()))
     print(f"- ours / straight (which has no encoding): {ms['ours'] / ms['straight']:.3f}")
     print(f"- fp32 / int8: {ms['ours'] / ms['int8']:.2f} (untrained: no layer kept back; {found.rungs()})")
@@ -106,35 +108,37 @@ def report(name: str, model: NeLF, folder: Path, repeats: int) -> None:
     print(f"- {sizes}\n", flush=True)
 
 
+class Decoder(nn.Module):
+    """The network without the encoding of its rays."""
+
+    def __init__(self, model: NeLF) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *encoded: Tensor) -> Tensor:
+        rays, lines = (*encoded, None)[:2]
+        assert rays is not None
+        return self.model.decode(Encoded(rays, lines))[0]
+
+
 @torch.no_grad()
-def straight(model: NeLF, pose: Tensor, path: Path) -> Tensor:
+def straight(model: NeLF, pose: Tensor, path: Path) -> list[Tensor]:
     """What a user of litert-torch would do, at its best: the network as it is, channels last at both ends."""
-    network = nn.Sequential(model.body, model.upsampler).eval()
-    encoded = ExportGraph(model).encoding(pose)
+    encoded = model.encode(pose, torch.tensor(model.frame.intrinsics)[None], None)
+    last = [part.permute(0, 2, 3, 1).contiguous() for part in encoded if part is not None]
     with quiet("the straight conversion"):
         import litert_torch
 
-        wrapped = litert_torch.to_channel_last_io(network, args=[0], outputs=[0]).eval()
-        last = encoded.permute(0, 2, 3, 1).contiguous()
-        litert_torch.convert(wrapped, (last,)).export(str(path))
+        wrapped = litert_torch.to_channel_last_io(Decoder(model), args=list(range(len(last))), outputs=[0]).eval()
+        litert_torch.convert(wrapped, tuple(last)).export(str(path))
     return last
 
 
-def runner(path: Path, value: Tensor) -> Callable[[], object]:
-    """The file, to be run on one input of any kind."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet("loading"):
-        interpreter = Interpreter(str(path), num_threads=torch.get_num_threads())
-        interpreter.allocate_tensors()
-    (slot,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
-
-    def run() -> object:
-        interpreter.set_tensor(slot["index"], value.numpy())
-        interpreter.invoke()
-        return interpreter.get_tensor(output["index"])
-
-    return run
+def runner(path: Path, values: Sequence[Tensor]) -> Callable[[], object]:
+    """The file, to be run on inputs of any kind."""
+    model = open_model(path, torch.get_num_threads())
+    inputs = dict(zip(sorted(model.inputs), (value.numpy() for value in values), strict=True))  # args_0, args_1
+    return functools.partial(model.run, inputs)
 
 
 def some_photos(model: NeLF, path: Path, count: int = 2, noise: float = 0.03) -> Photos:
