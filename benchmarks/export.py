@@ -47,6 +47,8 @@ def quality(folder: Path) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         for name, target in TARGETS.items():
+            if target.beside:  # another target's file with a viewer around it
+                continue
             made: dict[str, Manifest] = {}
             for precision in target.forms:
                 try:
