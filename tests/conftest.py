@@ -2,14 +2,26 @@
 
 import os
 import sys
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import absl.logging
 import jaxtyping
+import pytest
+import torch
 
 jaxtyping.install_import_hook("nelf", "beartype.beartype")  # before anything imports nelf
 
 # absl, which LiteRT imports, closes the stream of its log handler when logging is configured anew, as Hydra does for a
 # sweep; only the process's own streams are spared. Made while pytest captures, it would close the capture.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The order of a sum over threads is not fixed, and with it the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

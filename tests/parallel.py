@@ -17,7 +17,6 @@ from lightning_fabric import Fabric
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
 from nelf.teacher import teach
-from nelf.teacher.training import Trainer
 from nelf.train import train
 from nelf.train.journal import Journal
 from tests.teacher import tiny as tiny_teacher
@@ -37,15 +36,7 @@ def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
 
 
 def _teacher(fabric: Fabric, config: Any, folder: Path) -> list[float]:
-    losses: list[float] = []
-    advance = Trainer.advance
-
-    def noting(trainer: Trainer) -> None:
-        trainer.error = float("nan")  # so that it is this step's alone, not an average
-        advance(trainer)
-        losses.append(trainer.error)
-
-    with mock.patch.object(Trainer, "advance", noting):
+    with tiny_teacher.noted_errors() as losses:
         teach(tiny_teacher.scene("object"), config, folder, fabric, Stop())
     return losses
 

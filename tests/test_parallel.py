@@ -24,15 +24,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 
-@pytest.fixture
-def one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def test_two_processes_see_what_one_with_twice_the_batch_sees(tmp_path: Path, one_thread: object) -> None:
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_see_what_one_with_twice_the_batch_sees(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     two = subprocess.run(
         [sys.executable, "-m", "tests.parallel", tmp_path / "two", "2", "1"],
@@ -143,7 +136,7 @@ def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Pa
     from nelf.progress import Stop
     from tests.distill.fakes import make_ball, make_scene
 
-    config, met = DistillConfig(views=5), list[bool]()
+    config, met = DistillConfig(views=5, depth=False), list[bool]()
 
     def meet(said: bool) -> bool:
         met.append(said)
@@ -158,7 +151,7 @@ def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Pa
         with pytest.raises(StorageError, match="is not the same folder for all processes"):
             distill_in_workers(*arguments, Stop(), Ranks(1, 2, meet))
     assert sorted(content(tmp_path)) == [f"images/{i:06d}.png" for i in range(rank, 5, 2)]
-    more = DistillConfig(views=9)
+    more = DistillConfig(views=9, depth=False)
     with pytest.raises(Interrupted, match="stopped; the same command"):
         distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), Ranks(rank, 2, meet))
     assert met[-1]

@@ -22,10 +22,7 @@ DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
 
 FP32_OPS = frozenset({"sin", "cos"})
 NETWORK_OPS = frozenset({"conv", "conv_transpose"})
-"""Where what leads to the trigonometry begins: the network that says where a surface is may run in half precision."""
-
-JOINING_OPS = NETWORK_OPS | {"concat"}
-"""Where what follows the trigonometry ends."""
+"""Where the network begins."""
 
 PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
@@ -99,35 +96,33 @@ def _compressed(model: Any, precision: str) -> Any:
 
 
 def _half(ct: Any) -> Any:
-    """Half precision for all operations but the trigonometry, what leads to it, and what follows up to a concatenation.
-
-    Half a phase is no phase; and octaves made from one another (SurfaceGraph) double their errors.
-    """
+    """Half precision for all but the encoding of the rays: half a phase is no phase."""
     exact: dict[int, set[str]] = {}  # by program, filled before the pass changes its first operation
 
     def selected(op: Any) -> bool:
         block = op.enclosing_block
         if id(block) not in exact:
-            exact[id(block)] = _leading_to_trigonometry(block) | _following_trigonometry(block)
+            exact[id(block)] = _encoding(block)
         return op.name not in exact[id(block)]
 
     return ct.transform.FP16ComputePrecision(op_selector=selected)
 
 
-def _leading_to_trigonometry(block: Any) -> set[str]:
+def _encoding(block: Any) -> set[str]:
+    """The trigonometry before the network, and what leads to it.
+
+    That of a surface comes after the network and stays in half precision: it would leave the Neural Engine in the midst
+    of the image, and a depth that comes out of it has no more digits.
+    """
+    after: set[str] = set()
+    for op in block.operations:
+        follows = any(value.op is not None and value.op.name in after for value in op.get_flattened_inputs())
+        if follows or op.op_type in NETWORK_OPS:
+            after.add(op.name)
     names: set[str] = set()
     for op in reversed(list(block.operations)):
         leads = any(user.name in names for out in op.outputs for user in out.child_ops)
-        if op.op_type in FP32_OPS or (leads and op.op_type not in NETWORK_OPS):
-            names.add(op.name)
-    return names
-
-
-def _following_trigonometry(block: Any) -> set[str]:
-    names: set[str] = set()
-    for op in block.operations:
-        follows = any(value.op is not None and value.op.name in names for value in op.get_flattened_inputs())
-        if op.op_type in FP32_OPS or (follows and op.op_type not in JOINING_OPS):
+        if op.name not in after and (leads or op.op_type in FP32_OPS):
             names.add(op.name)
     return names
 

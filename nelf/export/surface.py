@@ -13,7 +13,8 @@ from nelf.student.surface import SurfaceUpsampler
 class SurfaceGraph(Encoding):
     """Features of the coarse rays and the pose to an image.
 
-    Where the surface is, and its encoding, stay in float32 whatever the rest runs in.
+    Where the surface is, and its encoding, are float32 in the graph whatever the rest runs in; a target may choose half
+    precision for them (nelf/export/coreml.py).
     """
 
     def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
@@ -50,7 +51,7 @@ class SurfaceGraph(Encoding):
     def _doubled(self, sine: Tensor, cosine: Tensor) -> list[Tensor]:
         """Sines of all octaves, then cosines, from those of the first: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x.
 
-        A device's sine costs more than all these products, and its argument is small. The error of float32 doubles
+        A device's sine costs more than all these products, and its argument is small. Its error doubles
         with each octave, as that of a rounded argument would.
         """
         sines, cosines = [sine], [cosine]

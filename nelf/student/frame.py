@@ -118,12 +118,12 @@ class Frame:
     ) -> Float[Tensor, "*#batch"]:
         """Normalised points at `depth_at(fraction)` on rays from `origins`, which are positions - center; not NDC.
 
-        With disparity, depth t = n f / w for w = f + fraction (n - f), so that (o + t d) E / (unit + t) takes a single
-        division: of a reciprocal Core ML knows an approximation only.
+        With disparity s, depth t = 1 / s, and (o + t d) E / (unit + t) = (o s + d) E / (unit s + 1): a single division
+        (of a reciprocal Core ML knows an approximation only), and no number that half precision could not hold.
         """
         if self.mapping == Mapping.DISPARITY:
-            weight, product = self.far + fraction * (self.near - self.far), self.near * self.far
-            return EXTENT * (origins * weight + directions * product) / (self.unit * weight + product)
+            disparity = 1 / self.near + fraction * (1 / self.far - 1 / self.near)
+            return EXTENT * (origins * disparity + directions) / (self.unit * disparity + 1)
         return (origins + self.depth_at(fraction) * directions) * (EXTENT / self.unit)
 
     def factors(self, depths: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

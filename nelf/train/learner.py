@@ -46,10 +46,8 @@ class Learner:
         decoder: Any = _Decoder(self.model)
         self.apart: list[Tensor] = []
         if fabric.world_size > 1:
-            if self.device.type == "cuda":
-                decoder = nn.SyncBatchNorm.convert_sync_batchnorm(
-                    decoder
-                )  # students without BatchNorm stay as they are
+            if self.device.type == "cuda":  # students without BatchNorm stay as they are
+                decoder = nn.SyncBatchNorm.convert_sync_batchnorm(decoder)
             else:  # it exists for CUDA only: each process normalises by its own views, and statistics are averaged
                 self.apart = _statistics(self.model)
         self.encode = self.model.encode

@@ -34,6 +34,7 @@ def student(
     factor: int = 8,
     width: int = 8,
     upsampler: str = "shuffle",
+    tail_octaves: int = 8,
 ) -> NeLF:
     """A student in eval mode; `pointwise` gets MobileR2L's upsampler, the others `upsampler`. BatchNorm is not idle."""
     torch.manual_seed(0)
@@ -48,6 +49,7 @@ def student(
         factor=factor,
         tail_width=8,
         tail_blocks=1,
+        tail_octaves=tail_octaves,
     )
     poses = around(16) if mapping == "linear" else ahead(16)
     height, columns = size

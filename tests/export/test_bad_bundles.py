@@ -170,7 +170,7 @@ DAMAGES: dict[str, Callable[[Any], object]] = {
         model.subgraphs[0].operators[0], "inputs", model.subgraphs[0].operators[0].inputs[:1]
     ),
     r"operation 0 \(SLICE\) lacks input 1": lambda model: setattr(
-        model.subgraphs[0].operators[0], "inputs", [*model.subgraphs[0].operators[0].inputs[:1], -1]
+        model.subgraphs[0].operators[0], "inputs", [model.subgraphs[0].operators[0].inputs[0], -1, -1]
     ),
     r"tensor 2 is in buffer 9999 of \d+": lambda model: setattr(model.subgraphs[0].tensors[2], "buffer", 9999),
     r"signature 0 names tensor 9999 of \d+": lambda model: setattr(

@@ -27,14 +27,7 @@ from tests.scenes import make_blender_scene
 from tests.teacher import tiny
 from tests.teacher.spaces import SPACES
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> object:
-    """The order of a sum over threads is not fixed, and with it the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def same(a: RayField, b: RayField) -> bool:
@@ -52,17 +45,9 @@ def test_hash_grid_learns_the_ball(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["teacher.safetensors"]
 
 
-def test_vanilla_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    errors: list[float] = []
-    advance = Trainer.advance
-
-    def noting(trainer: Trainer) -> None:
-        trainer.error = float("nan")  # so that it is this step's alone, not an average
-        advance(trainer)
-        errors.append(trainer.error)
-
-    monkeypatch.setattr(Trainer, "advance", noting)
-    tiny.train("object", tiny.vanilla(iterations=80, max_rays=256), tmp_path)
+def test_vanilla_learns(tmp_path: Path) -> None:
+    with tiny.noted_errors() as errors:
+        tiny.train("object", tiny.vanilla(iterations=80, max_rays=256), tmp_path)
     assert sum(errors[-20:]) < 0.6 * sum(errors[:20])
 
 

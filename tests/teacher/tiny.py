@@ -1,10 +1,13 @@
 """Tiny scenes and teachers that learn them in seconds."""
 
+import contextlib
 import functools
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -13,6 +16,7 @@ from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image, teach
 from nelf.teacher.protocol import RayField
+from nelf.teacher.training import Trainer
 from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_plain_scene
 
 BACKDROP = (255, 250, 230)
@@ -67,3 +71,18 @@ def mean_psnr(field: RayField, views: Views) -> tuple[float, float]:
         alpha = truth[..., 3] if truth.shape[-1] == 4 else torch.ones(seen.alpha.shape)
         alpha_error.append((seen.alpha - alpha).abs().mean())
     return -10 * math.log10(float(torch.stack(squared).mean())), float(torch.stack(alpha_error).mean())
+
+
+@contextlib.contextmanager
+def noted_errors() -> Iterator[list[float]]:
+    """The error of every step that a teacher is trained for during the block."""
+    errors: list[float] = []
+    advance = Trainer.advance
+
+    def noting(trainer: Trainer) -> None:
+        trainer.error = float("nan")  # so that it is this step's alone, not an average
+        advance(trainer)
+        errors.append(trainer.error)
+
+    with mock.patch.object(Trainer, "advance", noting):
+        yield errors
