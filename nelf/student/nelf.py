@@ -76,18 +76,25 @@ class NeLF(nn.Module):
         self,
         c2w: Float[Tensor, "batch 3 4"],
         intrinsics: Float[Tensor, "batch 4"] | None = None,
-        jitter: Draws | None = None,
+        jitter: Float[Tensor, "batch rows columns points"] | None = None,
     ) -> Float[Tensor, "batch channels height width"]:
         """Images of the given cameras (`intrinsics` defaults to the frame's).
 
-        jitter: where given, each point moves uniformly inside its bin, drawn anew for each ray (MobileR2L's training).
+        jitter: where given, how far in [0, 1) each point lies inside its bin (MobileR2L's training; see `draw_jitter`).
         """
         if intrinsics is None:
             intrinsics = c2w.new_tensor(self.frame.intrinsics).expand(c2w.shape[0], 4)
         return self.decode(self.encode(c2w, intrinsics, jitter))[0]
 
+    def draw_jitter(self, draws: Draws, batch: int) -> Float[Tensor, "batch rows columns points"]:
+        """Uniform for each point of each ray, for `batch` views."""
+        return draws.uniform(batch, len(self.rows), len(self.columns), len(self.depths))
+
     def encode(
-        self, c2w: Float[Tensor, "batch 3 4"], intrinsics: Float[Tensor, "batch 4"], jitter: Draws | None
+        self,
+        c2w: Float[Tensor, "batch 3 4"],
+        intrinsics: Float[Tensor, "batch 4"],
+        jitter: Float[Tensor, "batch rows columns points"] | None,
     ) -> Encoded:
         """The frame's rays; in float32 whatever autocast says."""
         with exact(c2w.device):
@@ -118,7 +125,7 @@ class NeLF(nn.Module):
         self,
         c2w: Float[Tensor, "batch 3 4"],
         intrinsics: Float[Tensor, "batch 4"],
-        jitter: Draws | None = None,
+        jitter: Float[Tensor, "batch rows columns points"] | None = None,
     ) -> Float[Tensor, "batch channels rows columns"]:
         """The readable form of `encode`, and the only one for NDC and for jittered points."""
         pixels = torch.stack(torch.meshgrid(self.columns, self.rows, indexing="xy"), dim=-1)
@@ -128,13 +135,12 @@ class NeLF(nn.Module):
             depths = self._jittered(depths, jitter)
         return encode_points(ray_points(rays, depths, self.frame), self.config.octaves)
 
-    def _jittered(self, depths: Tensor, draws: Draws) -> Tensor:
+    def _jittered(self, depths: Tensor, jitter: Tensor) -> Tensor:
         # Bins reach to the midpoints between neighbouring depths; the first and the last end at near and far.
         middle = (depths[..., 1:] + depths[..., :-1]) / 2
         lower = torch.cat([depths[..., :1], middle], dim=-1)
         upper = torch.cat([middle, depths[..., -1:]], dim=-1)
-        uniform = draws.uniform(*depths.shape).to(depths)
-        return lower + (upper - lower) * uniform
+        return lower + (upper - lower) * jitter.to(depths)
 
     def decode(
         self, encoded: Encoded

@@ -53,8 +53,7 @@ class Learner:
         self.encode = self.model.encode
         if compiled:
             decoder = torch.compile(decoder)
-            # The generator of the jitter cannot be captured.
-            self.encode = self.model.encode if config.jitter else torch.compile(self.model.encode)
+            self.encode = torch.compile(self.model.encode)
         self.parameters = list(self.model.parameters())
         fused = self.device.type in ("cpu", "cuda")
         optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
@@ -77,19 +76,18 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.guard.rate_factor
         truth = premultiplied(batch.images.to(self.device, non_blocking=True))
-        draws = None
+        c2w = batch.c2w.to(self.device, non_blocking=True)
+        intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
+        jitter = None
         if self.config.jitter:
             rank, ranks = self.fabric.global_rank, self.fabric.world_size
             draws = Draws(*key, rank=rank, ranks=ranks, device=self.device)
-        with torch.no_grad():
-            c2w = batch.c2w.to(self.device, non_blocking=True)
-            intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
-            encoded = self.encode(c2w, intrinsics, draws)
-            surface = self._true_surface(batch)
+            jitter = self.model.draw_jitter(draws, len(c2w))
+        known = c2w, intrinsics, jitter, truth, self._true_surface(batch)
         if self.shards is not None:
-            loss, predicted = self.shards.backward(*encoded, truth, surface)
+            loss, predicted = self.shards.backward(*known)
         else:
-            loss, predicted = self._share(*encoded, truth, surface)
+            loss, predicted = self._share(*known)
             self.optimizer.zero_grad()
             self.fabric.backward(loss)
         for buffer in self.apart:
@@ -103,10 +101,12 @@ class Learner:
         return loss.detach(), predicted.detach(), truth
 
     def _share(
-        self, rays: Tensor, lines: Tensor | None, truth: Tensor, surface: Tensor | None
+        self, c2w: Tensor, intrinsics: Tensor, jitter: Tensor | None, truth: Tensor, surface: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Loss and predicted images of some views."""
-        predicted, found = self.decoder(rays, lines)
+        with torch.no_grad():
+            encoded = self.encode(c2w, intrinsics, jitter)
+        predicted, found = self.decoder(*encoded)
         loss = image_loss(self.config.loss, predicted, truth)
         if found is not None and surface is not None:
             loss = loss + self.config.surface_weight * surface_loss(found, surface)

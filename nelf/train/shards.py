@@ -25,9 +25,7 @@ class Shards:
         self.parameters = list(parameters)
         self.share = share
         self.threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(
-            self.threads, thread_name_prefix="shard", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="shard", initializer=_use_one_thread)
         together = threading.Barrier(self.threads)  # so that no thread takes a second task before all have started
         for future in [self._pool.submit(together.wait) for _ in range(self.threads)]:
             future.result()
@@ -58,3 +56,10 @@ class Shards:
         loss, predicted = self.share(*part)
         loss = loss * weight
         return loss.detach(), predicted.detach(), list(torch.autograd.grad(loss, self.parameters))
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+    # A thread takes the number that holds for the process when it first asks, and keeps it: ask before that changes.
+    if torch.get_num_threads() != 1:
+        raise RuntimeError("PyTorch does not let this thread use one thread only")

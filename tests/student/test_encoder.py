@@ -146,8 +146,9 @@ def test_jitter_stays_inside_the_bins() -> None:
     network = model(Mapping.LINEAR, points=4)
     c2w = look_at(torch.tensor([[0.0, 0, 4]]), torch.zeros(1, 3), torch.tensor([0.0, 1, 0]))
     intrinsics = torch.tensor([network.frame.intrinsics])
-    jitter = Draws(0)
-    drawn = torch.stack([network.encode(c2w, intrinsics, jitter).rays[0, 2:12:3] for _ in range(50)])
+    draws = Draws(0)
+    jitters = [network.draw_jitter(draws, 1) for _ in range(50)]
+    drawn = torch.stack([network.encode(c2w, intrinsics, jitter).rays[0, 2:12:3] for jitter in jitters])
     depth = 4 - drawn * network.frame.unit / EXTENT  # the camera looks along -z from z = 4
     edges = [2, 2 + 2 / 3, 4, 6 - 2 / 3, 6]
     for k in range(4):

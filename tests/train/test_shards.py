@@ -10,6 +10,7 @@ import torch
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.train.feed import CachedViews, Cells, MemoryBudget
 from nelf.train.learner import Learner
+from nelf.train.shards import Shards
 from tests.train import tiny
 
 
@@ -46,6 +47,23 @@ def test_gradients_are_those_of_the_whole_batch(batch: int, upsampler: str) -> N
     torch.testing.assert_close(losses[0], losses[1])
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-7)  # sums in another order
+
+
+def test_each_thread_works_alone() -> None:
+    """Operations that divide themselves further would make more threads than there are cores."""
+
+    def share(numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        threads = torch.full((len(numbers),), torch.get_num_threads())
+        return (numbers * weight).sum(), threads
+
+    weight = torch.nn.Parameter(torch.ones(()))
+    for others in (2, 3):  # a change after the threads have started must not reach them
+        torch.set_num_threads(2)
+        shards = Shards([weight], share)
+        torch.set_num_threads(others)
+        _, threads = shards.backward(torch.ones(4))
+        assert threads.tolist() == [1, 1, 1, 1]
+        assert torch.get_num_threads() == others
 
 
 def test_networks_with_batchnorm_are_not_divided() -> None:
