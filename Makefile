@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Arguments for the target's program: make unit ARGS="tests/data -k fox"
 ARGS ?=
+# Processes of `make unit`, of one thread and up to 2 GB each.
+JOBS ?= 2
 
 # Whatever a recipe or a test starts by name comes from .venv.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -36,7 +38,7 @@ android: venv  ## Check android_app/: compiled, linted, tested, packed (fetches 
 	$(BIN)/python -m tools.android.check
 
 unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 web: venv  ## Build the web viewer into nelf/view/assets (needs Node.js 20 or later with npm)
 	$(BIN)/python -m tools.web build
