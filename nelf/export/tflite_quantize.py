@@ -4,8 +4,8 @@ A layer is a convolution with all that follows it up to the next one, or to an e
 rungs. static: weights and activations are integers, the ranges of the latter found on training views. dynamic: weights
 are integers, activations float, and the runtime quantises them for each convolution anew, in the range that they have.
 float: as it was. int8 starts at static, int8-dynamic at dynamic. An encoding, of the rays or of a surface, is never
-touched, nor is what leads to it from the last convolution (where the surface is) or from it to the next: high octaves
-need the phase, and all this takes a few per cent of the time.
+touched up to the next convolution, nor is what the pose alone decides: high octaves need the phase, and all this takes
+a few per cent of the time. That of a surface begins at the softmax of its likelihoods.
 
 Each layer is quantised alone and the picture compared with that of the float model. A layer is in float only where all
 in dynamic would lose more than is allowed on the training views against their photos, and then the one that costs
@@ -16,7 +16,7 @@ and transposed ones), so that it costs little time and no size.
 import itertools
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,9 @@ from nelf.export.request import Photos, Request
 from nelf.export.tflite import SIGNATURE, convert, load
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
-PHASES = ("SIN", "COS")
+ENCODING = ("SIN", "COS", "SOFTMAX")
+"""Where an encoding begins, of rays or of a surface."""
+
 MOST_GROUPS = 24
 """More layers than this are tried a few neighbours at a time: each try renders every calibration view."""
 BITS = 8
@@ -168,28 +170,20 @@ def _layers(path: Path) -> list[Group]:
         tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
         operations = interpreter._get_ops_details()
     layers: list[tuple[str, list[str]]] = []
-    encodings = _encodings(operations)
-    for index, operation in enumerate(operations):
-        output = tensors[operation["outputs"][0]]
-        if operation["op_name"] in CONVOLUTIONS:
-            size = "x".join(str(int(n)) for n in output["shape"][1:])
-            layers.append((f"{len(layers) + 1}: {operation['op_name']} to {size}", []))
-        if layers and index not in encodings:
-            layers[-1][1].append(output["name"])
+    network, encodings = set[int](), set[int]()  # tensors that come of a convolution, or of an encoding since the last
+    for operation in operations:
+        kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
+        if kind in CONVOLUTIONS:
+            size = "x".join(str(int(n)) for n in tensors[outputs[0]]["shape"][1:])
+            layers.append((f"{len(layers) + 1}: {kind} to {size}", []))
+        elif kind in ENCODING or inputs & encodings:
+            encodings.update(outputs)
+            continue
+        elif not inputs & network:
+            continue
+        network.update(outputs)
+        layers[-1][1].append(tensors[outputs[0]]["name"])
     return [Group(name, tuple(outputs)) for name, outputs in layers]
-
-
-def _encodings(operations: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Which operations are a sine or cosine, or lie between one and the convolutions before and after it."""
-    found: set[int] = set()
-    for order, origin, goal in ((1, "inputs", "outputs"), (-1, "outputs", "inputs")):
-        reached: set[int] = set()
-        for index, operation in list(enumerate(operations))[::order]:
-            kind = operation["op_name"]
-            if kind in PHASES or (kind not in CONVOLUTIONS and reached.intersection(operation[origin])):
-                found.add(index)
-                reached.update(operation[goal])
-    return found
 
 
 def _groups(layers: list[Group]) -> list[Group]:
