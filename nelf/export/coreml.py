@@ -21,9 +21,6 @@ DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
 """Lowest iOS version that the package runs on -> name of coremltools' target."""
 
 FP32_OPS = frozenset({"sin", "cos"})
-NETWORK_OPS = frozenset({"conv", "conv_transpose"})
-"""Where the network begins."""
-
 PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
 
@@ -96,7 +93,7 @@ def _compressed(model: Any, precision: str) -> Any:
 
 
 def _half(ct: Any) -> Any:
-    """Half precision for all but the encoding of the rays: half a phase is no phase."""
+    """Half precision for all but the phases of the rays: half a phase is no phase."""
     exact: dict[int, set[str]] = {}  # by program, filled before the pass changes its first operation
 
     def selected(op: Any) -> bool:
@@ -109,20 +106,10 @@ def _half(ct: Any) -> Any:
 
 
 def _encoding(block: Any) -> set[str]:
-    """The trigonometry before the network, and what leads to it.
-
-    That of a surface comes after the network and stays in half precision: it would leave the Neural Engine in the midst
-    of the image, and a depth that comes out of it has no more digits.
-    """
-    after: set[str] = set()
-    for op in block.operations:
-        follows = any(value.op is not None and value.op.name in after for value in op.get_flattened_inputs())
-        if follows or op.op_type in NETWORK_OPS:
-            after.add(op.name)
+    """The trigonometry, and what leads to it."""
     names: set[str] = set()
     for op in reversed(list(block.operations)):
-        leads = any(user.name in names for out in op.outputs for user in out.child_ops)
-        if op.name not in after and (leads or op.op_type in FP32_OPS):
+        if op.op_type in FP32_OPS or any(user.name in names for out in op.outputs for user in out.child_ops):
             names.add(op.name)
     return names
 

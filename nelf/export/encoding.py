@@ -64,12 +64,20 @@ class SeparatedEncoding(Encoding):
     so that two products and a sum are all that runs at the size of the grid, with nothing concatenated there.
     """
 
-    def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
-        super().__init__(layout, dtype, octaves=model.config.octaves, points=model.config.points)
-        frame = model.frame
-        depths = frame.depths(model.config.points)
+    def __init__(
+        self,
+        frame: Frame,
+        columns: Float[Tensor, "width"],
+        rows: Float[Tensor, "height"],
+        depths: Float[Tensor, "points"],
+        octaves: int,
+        layout: Layout,
+        dtype: torch.dtype,
+    ) -> None:
+        """columns, rows: the grid's pixel positions. depths: of the points of every ray, float64."""
+        super().__init__(layout, dtype, octaves=octaves, points=len(depths))
         factors = frame.factors(depths)
-        u, v = plane_of(model.columns, model.rows, model.frame)
+        u, v = plane_of(columns, rows, frame)
         self.constant("u", self.columns(u))
         self.constant("v", self.rows(v))
         self.constant("factors", _at(factors, 2))
@@ -77,7 +85,18 @@ class SeparatedEncoding(Encoding):
         self.constant("center", _at(torch.tensor(frame.center, dtype=torch.float64), 3))
         self.constant("one", self.channels(torch.ones(self.coordinates)))
 
+    @classmethod
+    def of(cls, model: NeLF, layout: Layout, dtype: torch.dtype) -> "SeparatedEncoding":
+        """That of a student's rays."""
+        depths = model.frame.depths(model.config.points)
+        return cls(model.frame, model.columns, model.rows, depths, model.config.octaves, layout, dtype)
+
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        p, c, q, s = self.factors_of(pose)
+        return p * c + q * s
+
+    def factors_of(self, pose: Float[Tensor, "1 3 4"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """P, C, Q and S."""
         right, up, back, eye = (pose[:, :, i].reshape(1, 1, 1, 3) for i in range(4))
         start = (eye - self.center) * self.factors - back * self.scaled_depths  # [1, 1, points, 3]
         across, upwards = (self.all_octaves(x * self.scaled_depths) for x in (right, up))
@@ -89,7 +108,7 @@ class SeparatedEncoding(Encoding):
         c = self.concatenate(one_b, cos_b, cos_b)
         q = self.concatenate(one_a, cos_a, -sin_a)
         s = self.concatenate(self.first_octave(b), sin_b, sin_b)
-        return p * c + q * s
+        return p, c, q, s
 
 
 class NdcEncoding(Encoding):

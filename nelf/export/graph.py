@@ -22,7 +22,7 @@ class ExportGraph(nn.Module):
     def __init__(self, model: NeLF, layout: Layout = Layout.CHANNELS_FIRST, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.layout = layout
-        encoding = SeparatedEncoding if model.separable else NdcEncoding
+        encoding = SeparatedEncoding.of if model.separable else NdcEncoding
         self.encoding = encoding(model, layout, dtype)
         self.body = rebuild(model.body, layout).to(dtype)
         self.surface = SurfaceGraph(model, layout, dtype) if model.has_surface else None
@@ -33,8 +33,11 @@ class ExportGraph(nn.Module):
 
     def network(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
         """The image of the whole grid of rays, in the graph's layout."""
-        features = self.body(self.encoding(pose))
-        return self.upsampler(features) if self.surface is None else self.surface(features, pose)
+        encoded = self.encoding(pose)
+        if self.surface is None:
+            return self.upsampler(self.body(encoded))
+        lines = self.surface.lines(pose)  # before the network, beside the other phases
+        return self.surface(self.body(encoded), lines)
 
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 height width channels"]:
         image = self.network(pose)

@@ -1,27 +1,53 @@
-"""A surface upsampler rebuilt for inference: nelf/student/surface.py with the rays of one image size as constants."""
+"""A surface upsampler rebuilt for inference: nelf/student/surface.py with the rays of one image size as constants.
+
+Nothing in it needs more than half precision, nor a sine or cosine of a large tensor, which the Neural Engine has not
+(nelf/export/fit/rules.py). A surface lies at c + x on its ray, where c is the point half way from near to far. c is
+affine in the pixel and known before the network runs, so that its encoding is separated as that of the coarse rays is.
+With k, the mean of the depths counted from the middle, |k| < 1,
+
+    x = k / (1 + q k) (a d + b o)
+
+where d is the direction and o the origin less the frame's center: affine in the pixel, too. The octaves of x follow
+from those of a fraction of it, |y| <= 1, for which short polynomials do, by doubling; by the addition theorems they
+turn the octaves of c.
+"""
+
+import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.export.encoding import Encoding, plane_of
+from nelf.export.encoding import Encoding, SeparatedEncoding, plane_of
 from nelf.export.network import Layout, rebuild
-from nelf.student import NeLF
-from nelf.student.surface import SurfaceUpsampler
+from nelf.student import Frame, Mapping, NeLF
+from nelf.student.frame import EXTENT
+from nelf.student.surface import DEPTHS, SurfaceUpsampler
+
+SINE = (-0.166666582, 0.00833180344, -0.000194321101)
+COSINE = (-0.499999238, 0.0416529378, -0.00135214797)
+"""(sin y - y) / y^3 and (cos y - 1) / y^2 in powers of y^2, for |y| <= 1: interpolated in Chebyshev's nodes of y^2."""
+
+
+class Lines(NamedTuple):
+    """What the pose alone says of the finer rays.
+
+    middle: P, C, Q and S of the point half way. columns, rows: their sum is (a d + b o) / 2^halvings.
+    """
+
+    middle: tuple[Tensor, Tensor, Tensor, Tensor]
+    columns: Float[Tensor, "1 a b c"]
+    rows: Float[Tensor, "1 d e f"]
 
 
 class SurfaceGraph(Encoding):
-    """Features of the coarse rays and the pose to an image.
-
-    Where the surface is, and its encoding, are float32 in the graph whatever the rest runs in; a target may choose half
-    precision for them (nelf/export/coreml.py).
-    """
+    """Features of the coarse rays and `lines` of the pose to an image."""
 
     def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
         super().__init__(layout, dtype, octaves=model.config.tail_octaves, points=1)
-        upsampler = model.upsampler
+        upsampler, frame = model.upsampler, model.frame
         assert isinstance(upsampler, SurfaceUpsampler)
-        self.frame = model.frame
         self.finer, self.likelihood, self.mix, self.paint = (
             rebuild(part, layout).to(dtype)
             for part in (
@@ -31,32 +57,73 @@ class SurfaceGraph(Encoding):
                 upsampler.paint,
             )
         )
-        u, v = plane_of(model.finer_columns, model.finer_rows, model.frame)
+        half_way = frame.depth_at(torch.tensor([0.5], dtype=torch.float64))
+        grid = model.finer_columns, model.finer_rows
+        self.middle = SeparatedEncoding(frame, *grid, half_way, self.octaves, layout, dtype)
+        u, v = plane_of(*grid, frame)
+        self.bend, along, across = _offset(frame, float(half_way))
+        longest = along * float((1 + u.square().max() + v.square().max()).sqrt()) + across * frame.unit
+        self.halvings = max(0, math.ceil(math.log2(longest / (1 - abs(self.bend)))))
         self.constant("u", self.columns(u))
         self.constant("v", self.rows(v))
-        self.constant("center", self.channels(torch.tensor(model.frame.center, dtype=torch.float64)))
-        self.constant("fractions", self.channels(upsampler.fractions.double().cpu()))
+        self.constant("center", self.channels(torch.tensor(frame.center, dtype=torch.float64)))
+        self.along, self.across = along / 2**self.halvings, -across / 2**self.halvings
+        numbers = torch.arange(DEPTHS, dtype=torch.float64)
+        self.constant("numbers", self.channels((2 * numbers - (DEPTHS - 1)) / DEPTHS))  # exact in half precision
 
-    def forward(self, features: Float[Tensor, "1 a b c"], pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 d e f"]:
+    def lines(self, pose: Float[Tensor, "1 3 4"]) -> Lines:
+        right, up, back, eye = (self.channels(pose[:, :, i]) for i in range(4))
+        columns = right * self.along * self.u - back * self.along
+        if self.across:
+            columns = columns + (eye - self.center) * self.across
+        return Lines(self.middle.factors_of(pose), columns, up * self.along * self.v)
+
+    def forward(self, features: Float[Tensor, "1 a b c"], lines: Lines) -> Float[Tensor, "1 d e f"]:
         features = self.finer(features)
         axis = self.layout.value
         likelihood = self.likelihood(features).float().softmax(dim=axis)
-        fraction = (likelihood * self.fractions).sum(dim=axis, keepdim=True)
-        right, up, back, eye = (self.channels(pose[:, :, i]) for i in range(4))
-        directions = right * self.u + up * self.v - back
-        points = self.frame.points_at(eye - self.center, directions, fraction)
-        encoded = self.concatenate(points, *self._doubled(points.sin(), points.cos()))
+        k = (likelihood * self.numbers).sum(dim=axis, keepdim=True)
+        if self.bend:
+            k = k / (1 + self.bend * k)
+        y = k * (lines.columns + lines.rows)
+        p, c, q, s = lines.middle
+        middle = p * c + q * s
+        coordinates, sine, cosine = middle.split([3, 3 * self.octaves, 3 * self.octaves], dim=axis)
+        sines, cosines = self._octaves(y)
+        encoded = self.concatenate(
+            coordinates + y * 2**self.halvings, sine * cosines + cosine * sines, cosine * cosines - sine * sines
+        )
         return self.paint(self.mix(torch.cat([features, encoded], dim=axis)))
 
-    def _doubled(self, sine: Tensor, cosine: Tensor) -> list[Tensor]:
-        """Sines of all octaves, then cosines, from those of the first: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x.
-
-        A device's sine costs more than all these products, and its argument is small. Its error doubles
-        with each octave, as that of a rounded argument would.
-        """
-        sines, cosines = [sine], [cosine]
-        for _ in range(self.octaves - 1):
+    def _octaves(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Sines and cosines of all octaves of x = 2^halvings y: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x."""
+        square = y * y
+        sine, cosine = y + y * (square * _polynomial(SINE, square)), 1 + square * _polynomial(COSINE, square)
+        octaves = [(sine, cosine)]
+        for _ in range(self.halvings + self.octaves - 1):
             sine, cosine = 2 * (sine * cosine), 1 - 2 * (sine * sine)
-            sines.append(sine)
-            cosines.append(cosine)
-        return sines + cosines
+            octaves.append((sine, cosine))
+        sines, cosines = zip(*octaves[self.halvings :], strict=True)
+        return self.concatenate(*sines), self.concatenate(*cosines)
+
+
+def _offset(frame: Frame, half_way: float) -> tuple[float, float, float]:
+    """q, a and -b of this module's formula, the latter two positive.
+
+    With linear mapping x = E/U (t - t') d, t' being half way. With disparity, s = 1/t, the two points' difference is
+    x = E (s - s') (o - U d) / ((U s + 1) (U s' + 1)), from nelf/student/frame.py. k is 2 (DEPTHS - 1) / DEPTHS times as
+    far from 0 as the fraction of the way is from 1/2.
+    """
+    reach = DEPTHS / (2 * (DEPTHS - 1))
+    if frame.mapping == Mapping.LINEAR:
+        return 0.0, EXTENT / frame.unit * (frame.far - frame.near) * reach, 0.0
+    shrink = frame.unit / half_way + 1
+    bend = frame.unit * (1 / frame.far - 1 / frame.near) * reach / shrink
+    return bend, -EXTENT * bend / shrink, -EXTENT * bend / (shrink * frame.unit)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    constant, linear, *higher = coefficients
+    if not higher:
+        return x * linear + constant
+    return x * _polynomial((linear, *higher), x) + constant

@@ -1,10 +1,11 @@
 """A float32 LiteRT file in 8 bits: which layers, and how far each, because 8 bits would show.
 
-A layer is a convolution with all that follows it up to the next one. It stands on one of three rungs. static: weights
-and activations are integers, the ranges of the latter found on training views. dynamic: weights are integers,
-activations float, and the runtime quantises them for each convolution anew, in the range that they have. float: as it
-was. int8 starts at static, int8-dynamic at dynamic. The encoding before the first layer is never touched: its high
-octaves need the phase, and it takes a few per cent of the time.
+A layer is a convolution with all that follows it up to the next one, or to an encoding. It stands on one of three
+rungs. static: weights and activations are integers, the ranges of the latter found on training views. dynamic: weights
+are integers, activations float, and the runtime quantises them for each convolution anew, in the range that they have.
+float: as it was. int8 starts at static, int8-dynamic at dynamic. An encoding, of the rays or of a surface, is never
+touched up to the next convolution, nor is what the pose alone decides: high octaves need the phase, and all this takes
+a few per cent of the time. That of a surface begins at the softmax of its likelihoods.
 
 Each layer is quantised alone and the picture compared with that of the float model. A layer is in float only where all
 in dynamic would lose more than is allowed on the training views against their photos, and then the one that costs
@@ -34,6 +35,9 @@ from nelf.export.request import Photos, Request
 from nelf.export.tflite import SIGNATURE, convert, load
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+ENCODING = ("SIN", "COS", "SOFTMAX")
+"""Where an encoding begins, of rays or of a surface."""
+
 MOST_GROUPS = 24
 """More layers than this are tried a few neighbours at a time: each try renders every calibration view."""
 BITS = 8
@@ -166,13 +170,19 @@ def _layers(path: Path) -> list[Group]:
         tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
         operations = interpreter._get_ops_details()
     layers: list[tuple[str, list[str]]] = []
+    network, encodings = set[int](), set[int]()  # tensors that come of a convolution, or of an encoding since the last
     for operation in operations:
-        output = tensors[operation["outputs"][0]]
-        if operation["op_name"] in CONVOLUTIONS:
-            size = "x".join(str(int(n)) for n in output["shape"][1:])
-            layers.append((f"{len(layers) + 1}: {operation['op_name']} to {size}", []))
-        if layers:
-            layers[-1][1].append(output["name"])
+        kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
+        if kind in CONVOLUTIONS:
+            size = "x".join(str(int(n)) for n in tensors[outputs[0]]["shape"][1:])
+            layers.append((f"{len(layers) + 1}: {kind} to {size}", []))
+        elif kind in ENCODING or inputs & encodings:
+            encodings.update(outputs)
+            continue
+        elif not inputs & network:
+            continue
+        network.update(outputs)
+        layers[-1][1].append(tensors[outputs[0]]["name"])
     return [Group(name, tuple(outputs)) for name, outputs in layers]
 
 

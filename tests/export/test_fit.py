@@ -108,6 +108,8 @@ def five_axes(x: Tensor) -> Tensor:
 CORE_ML_CASES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "five axes": (five_axes, "rank above 4"),
     "gather": (lambda x: x[:, torch.tensor([3, 0, 1, 2, 7, 6, 5, 4])], "unfit operation"),
+    "sine": (torch.sin, "sine or cosine"),
+    "cosine": (torch.cos, "sine or cosine"),
     "dilation": (lambda x: functional.conv2d(x, torch.ones(8, 8, 3, 3), padding=2, dilation=2), "dilated convolution"),
     "norm": (Normalised(), "unfolded BatchNorm"),
     "transposition": (turned, "layout copy"),

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nelf.export import Photos
+from nelf.export import TARGETS, ExportGraph, Photos
 from nelf.export.contract import Quantization
 from nelf.export.quiet import quiet
+from nelf.export.tflite import convert
 from nelf.export.tflite_quantize import CONVOLUTIONS, quantize
 from nelf.student import NeLF
 from tests.export.conftest import Exported
-from tests.export.networks import around, photos
+from tests.export.networks import around, photos, student
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +32,27 @@ def quantized(bundles: Exported, folder: Path, precision: str, seen: Photos, all
 
 def rungs_in(path: Path) -> list[str]:
     """By the types of each convolution's input and weights."""
+    names = {("int8", "int8"): "static", ("float32", "int8"): "dynamic", ("float32", "float32"): "float"}
+    found = []
+    for kind, inputs, _ in operations_in(path):
+        if kind in CONVOLUTIONS:
+            image, weights = (inputs[2], inputs[1]) if kind == "TRANSPOSE_CONV" else inputs[:2]
+            found.append(names[image, weights])
+    return found
+
+
+def operations_in(path: Path) -> list[tuple[str, list[str], list[str]]]:
+    """Kind, types of inputs, types of outputs, in order."""
     with quiet("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
     types = {tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
-    names = {("int8", "int8"): "static", ("float32", "int8"): "dynamic", ("float32", "float32"): "float"}
-    found = []
-    for operation in interpreter._get_ops_details():
-        if operation["op_name"] in CONVOLUTIONS:
-            inputs = [types[index] for index in operation["inputs"]]
-            image, weights = (inputs[2], inputs[1]) if operation["op_name"] == "TRANSPOSE_CONV" else inputs[:2]
-            found.append(names[image, weights])
-    return found
+    return [
+        (op["op_name"], [types[i] for i in op["inputs"]], [types[i] for i in op["outputs"]])
+        for op in interpreter._get_ops_details()
+    ]
 
 
 def test_all_are_integers_where_any_drop_is_allowed(bundles: Exported, tmp_path: Path, calibration: Photos) -> None:
@@ -64,6 +72,24 @@ def test_the_costliest_get_float_activations_first(bundles: Exported, tmp_path: 
     assert {group.rung for group in found.groups} == {"static", "dynamic"}, "none in float: dynamic would do for all"
     kept = [group.psnr for group in found.groups if group.rung == "static"]
     assert max(group.psnr for group in found.groups if group.rung == "dynamic") <= min(kept)
+
+
+def test_where_the_surface_is_stays_in_float(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is allowed: from the likelihoods of depths to the encoding of the surface nothing is an integer."""
+    monkeypatch.setattr("nelf.export.tflite_quantize.MOST_GROUPS", 3)  # fewer tries take less time
+    model, path = student("pyramid", channels=4, upsampler="surface"), tmp_path / "model.tflite"
+    convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
+    found = quantize(path, "int8", photos(model, around(1, seed=5)), math.inf)
+    assert found.rungs() == f"{len(found.groups)} static"
+    operations = operations_in(path)
+    kinds = [kind for kind, _, _ in operations]
+    convolutions = [i for i, kind in enumerate(kinds) if kind in CONVOLUTIONS]
+    likelihood = max(i for i in convolutions if i < kinds.index("SOFTMAX"))
+    mix = next(i for i in convolutions if i > likelihood)
+    between = [op for op in operations[likelihood + 1 : mix] if op[0] not in ("QUANTIZE", "DEQUANTIZE")]
+    assert {"SOFTMAX", "SUM", "MUL", "CONCATENATION"} <= {kind for kind, _, _ in between}
+    assert "int8" not in {dtype for _, inputs, outputs in between for dtype in (*inputs, *outputs)}
+    assert operations[mix][1][0] == "int8", "the network goes on in integers"
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])

@@ -11,7 +11,7 @@ from nelf.export.fit.rules import ACCELERATORS, RULES
 SMALL_PRELUDE = 0.25
 """Share of the first multiplying operation's input that a tensor before it may have and still count as small."""
 
-EXCUSED = frozenset({"full precision"})
+EXCUSED = frozenset({"full precision", "sine or cosine"})
 """Rules that small operations before the network, and moves after it, may break."""
 
 

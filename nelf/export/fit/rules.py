@@ -12,6 +12,12 @@ from nelf.export.fit.graph import WORK, Format, Graph, Operation, Work
 UNFIT_FOR_NEURAL_ENGINE = frozenset(
     {"lstm", "gru", "rnn", "gather", "gather_nd", "gather_along_axis", "scatter", "scatter_nd", "scatter_along_axis"}
 )
+WAVES = {
+    "sin": "Core ML's compiler has none there (seen on an M2 with macOS 26)",
+    "cos": "no source says that it has one there, of sin one says that it has not",
+}
+"""Kind -> what is known. The same source has softmax and matmul run there."""
+
 MOST_AXES = 4
 LARGE = 0.1
 """Share of the largest tensor's elements from which on a copy counts."""
@@ -46,6 +52,10 @@ def _dilated(graph: Graph, index: int) -> str | None:
     op = graph.operations[index]
     dilations = op.attributes.get("dilations")
     return f"dilations {dilations}" if op.kind == "conv" and any(n > 1 for n in dilations or ()) else None
+
+
+def _wave(graph: Graph, index: int) -> str | None:
+    return WAVES.get(graph.operations[index].kind)
 
 
 def _full_precision(graph: Graph, index: int) -> str | None:
@@ -105,6 +115,7 @@ SHAPES = "https://apple.github.io/coremltools/docs-guides/source/flexible-inputs
 TYPES = "https://apple.github.io/coremltools/docs-guides/source/typed-execution-example.html"
 TRANSFORMERS = "https://machinelearning.apple.com/research/neural-engine-transformers"
 LAYERS = "https://github.com/hollance/neural-engine/blob/master/docs/unsupported-layers.md"
+COMPILER = "https://github.com/FluidInference/mobius: models/tts/magpie/coreml/nanocodec_experiments/results/PHASE_A.md"
 DELEGATE = "https://github.com/google-ai-edge/LiteRT: tflite/tools/versioning/gpu_compatibility.cc"
 BUILDER = "https://github.com/google-ai-edge/LiteRT: tflite/delegates/gpu/common/model_builder.cc"
 FOLDING = "Jacob et al., CVPR 2018, section 3.2: inference needs no normalisation of its own"
@@ -119,6 +130,7 @@ RULES: Mapping[Format, tuple[Rule, ...]] = {
         Rule("dynamic shape", True, "the Neural Engine wants shapes that the file fixes", SHAPES, _dynamic),
         Rule("rank above 4", True, "the Neural Engine computes on four axes", TRANSFORMERS, _rank),
         Rule("unfit operation", True, "it runs on the CPU or the GPU", LAYERS, _unfit_kind),
+        Rule("sine or cosine", True, "it takes what is around it along to the CPU", COMPILER, _wave),
         Rule("dilated convolution", True, "it runs on the CPU or the GPU", LAYERS, _dilated),
         Rule("full precision", True, "the Neural Engine computes in float16", TYPES, _full_precision),
         *WASTE,
