@@ -42,11 +42,15 @@ class SurfaceGraph(Encoding):
         axis = self.layout.value
         likelihood = self.likelihood(features).float().softmax(dim=axis)
         fraction = (likelihood * self.fractions).sum(dim=axis, keepdim=True)
+        encoded = self.encode(fraction, pose)
+        return self.paint(self.mix(torch.cat([features, encoded], dim=axis)))
+
+    def encode(self, fraction: Float[Tensor, "1 a b c"], pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 d e f"]:
+        """The points at a fraction of the way from near to far, one a finer ray: as themselves, sines, cosines."""
         right, up, back, eye = (self.channels(pose[:, :, i]) for i in range(4))
         directions = right * self.u + up * self.v - back
         points = self.frame.points_at(eye - self.center, directions, fraction)
-        encoded = self.concatenate(points, *self._doubled(points.sin(), points.cos()))
-        return self.paint(self.mix(torch.cat([features, encoded], dim=axis)))
+        return self.concatenate(points, *self._doubled(points.sin(), points.cos()))
 
     def _doubled(self, sine: Tensor, cosine: Tensor) -> list[Tensor]:
         """Sines of all octaves, then cosines, from those of the first: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x.
