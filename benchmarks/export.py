@@ -6,24 +6,24 @@
 `quality` exports the run's student in every form that there is (what loses too much is forced) and prints size and PSNR
 on all test views. `speed` times untrained networks, MobileR2L and our default preset, in turns: the straight conversion
 of the same network that gets encoded rays, our file that takes a pose, its int8 form with every layer in integers
-(random weights say nothing of what 8 bits cost, so no layer is kept back), and the encoding alone. Times
-want a quiet machine; `--threads` is the number of torch's and LiteRT's threads.
+(random weights say nothing of what 8 bits cost, so no layer is kept back), and each encoding alone, that of the coarse
+rays and that of the surface. Times want a quiet machine; `--threads` is the number of torch's and LiteRT's threads.
 """
 
 import argparse
 import dataclasses
 import functools
 import math
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from full_size import cameras, untrained
 from torch import Tensor, nn
 
+from benchmarks.encoding import encodings
+from benchmarks.full_size import cameras, untrained
+from benchmarks.turns import in_turns
 from nelf.errors import ExportError
 from nelf.evaluate import to_8bit
 from nelf.export import TARGETS, ExportGraph, Manifest, Photos, export_bundle, tflite
@@ -36,7 +36,6 @@ from nelf.student import Encoded, NeLF, load_student
 
 EXPERIMENT = "paper/synthetic"  # 800x800, RGBA
 NETWORKS = {"MobileR2L": ["student=mobiler2l"], "default preset m": ["student=m"]}
-WARM_UP = 3
 
 
 def quality(folder: Path) -> None:
@@ -86,17 +85,19 @@ def speed(repeats: int) -> None:
 def report(name: str, model: NeLF, folder: Path, repeats: int) -> None:
     graph = ExportGraph(model, TARGETS["android"].layout)
     pose = cameras(EXPERIMENT, 1)
-    paths = {part: folder / f"{part}.tflite" for part in ("straight", "ours", "int8", "encoding")}
+    parts = encodings(model, graph)
+    paths = {part: folder / f"{part}.tflite" for part in ("straight", "ours", "int8", *parts)}
     encoded = straight(model, pose, paths["straight"])
     tflite.convert(graph, "fp32", paths["ours"])
-    tflite.convert(graph.encoding, "fp32", paths["encoding"])  # type: ignore[arg-type]  # any module of a pose
+    for part, module in parts.items():
+        tflite.convert(module, "fp32", paths[part])
     paths["int8"].write_bytes(paths["ours"].read_bytes())
     # What random weights lose in 8 bits says nothing of trained ones: no layer is to go down the ladder for it.
     found = quantize(paths["int8"], "int8", some_photos(model, paths["ours"]), allowed_drop=math.inf)
     ms = in_turns(
         {
             "straight": runner(paths["straight"], encoded),
-            **{part: functools.partial(tflite.load(paths[part]).render, pose) for part in ("ours", "int8", "encoding")},
+            **{part: functools.partial(tflite.load(paths[part]).render, pose) for part in ("ours", "int8", *parts)},
         },
         repeats,
     )
@@ -106,7 +107,8 @@ def report(name: str, model: NeLF, folder: Path, repeats: int) -> None:
     print("\n".join(f"- {part}: {value:.1f} ms" for part, value in ms.items()))
     print(f"- ours / straight (which has no encoding): {ms['ours'] / ms['straight']:.3f}")
     print(f"- fp32 / int8: {ms['ours'] / ms['int8']:.2f} (untrained: no layer kept back; {found.rungs()})")
-    print(f"- encoding: {100 * ms['encoding'] / ms['ours']:.2f} % of the fp32 file's time")
+    for part in parts:
+        print(f"- {part}: {100 * ms[part] / ms['ours']:.2f} % of the fp32 file's time")
     print(f"- {sizes}\n", flush=True)
 
 
@@ -149,18 +151,6 @@ def some_photos(model: NeLF, path: Path, count: int = 2, noise: float = 0.03) ->
     generator = torch.Generator().manual_seed(0)
     images = [session.render(pose[None])[0] for pose in poses]
     return Photos(poses, tuple(to_8bit(i + noise * torch.randn(i.shape, generator=generator)) for i in images))
-
-
-def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each, one run of all after the other."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(WARM_UP + repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if number >= WARM_UP:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:

@@ -72,15 +72,18 @@ def _pool(inputs: Inputs, maximum: bool) -> Tensor:
     if len(kernel) != 2:
         raise ExportError(f"pooling over {len(kernel)} axes is not known to our interpreter")
     pad = _padding(inputs, list(x.shape[2:]), kernel, stride)
-    if flag(inputs, "ceil_mode", False):  # windows that hang over the end are cut there
-        sides = zip(x.shape[2:], pad, kernel, stride, strict=True)
-        pad = [(before, after + (k - n - before - after) % s) for n, (before, after), k, s in sides]
+    over = [0, 0]
+    if flag(inputs, "ceil_mode", False):  # as torch: windows may hang over the end, but none begins beyond the input
+        for axis, (n, (before, after), k, s) in enumerate(zip(x.shape[2:], pad, kernel, stride, strict=True)):
+            over[axis] = (k - n - before - after) % s
+            if after + over[axis] >= k:
+                over[axis] = 0
+    whole = [(before, after + more) for (before, after), more in zip(pad, over, strict=True)]
     if maximum:
-        return functional.max_pool2d(_padded(x, pad, -torch.inf), kernel, stride)
-    total = functional.avg_pool2d(_padded(x, pad), kernel, stride)
-    if not flag(inputs, "exclude_padding_from_average", False):
-        return total
-    return total / functional.avg_pool2d(_padded(torch.ones_like(x[:1, :1]), pad), kernel, stride)
+        return functional.max_pool2d(_padded(x, whole, -torch.inf), kernel, stride)
+    counted = 0.0 if flag(inputs, "exclude_padding_from_average", False) else 1.0  # what hangs over never is
+    inside = _padded(_padded(torch.ones_like(x[:1, :1]), pad, counted), [(0, more) for more in over])
+    return functional.avg_pool2d(_padded(x, whole), kernel, stride) / functional.avg_pool2d(inside, kernel, stride)
 
 
 def _per_channel(value: Tensor, rank: int) -> Tensor:
@@ -129,10 +132,10 @@ def _matmul(inputs: Inputs) -> Tensor:
 def _upsample(inputs: Inputs, mode: str) -> Tensor:
     factors = [number(inputs, f"scale_factor_{axis}", 1.0) for axis in ("height", "width")]
     x = tensor(inputs, "x")
-    size = [int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
-    if mode == "nearest":
-        return functional.interpolate(x, size=size, mode=mode)
-    return functional.interpolate(x, size=size, mode=mode, align_corners=flag(inputs, "align_corners", True))
+    size = [int(n * f) for n, f in zip(x.shape[-2:], factors, strict=True)]
+    corners = flag(inputs, "align_corners", True) if mode == "bilinear" else None
+    larger = functional.interpolate(x.reshape(1, -1, *x.shape[-2:]), size=size, mode=mode, align_corners=corners)
+    return larger.reshape(*x.shape[:-2], *size)
 
 
 LAYERS: Mapping[str, Callable[[Inputs], Tensor]] = {

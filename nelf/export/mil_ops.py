@@ -107,13 +107,17 @@ def _slice_by_size(inputs: Inputs) -> Tensor:
 
 def _pad(inputs: Inputs) -> Tensor:
     x, pad, mode = tensor(inputs, "x"), integers(inputs, "pad"), text(inputs, "mode", "constant")
-    pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]
-    amounts = [n for pair in reversed(pairs) for n in pair]  # torch counts from the last axis
+    pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)]  # of the last axes
     if mode == "constant":
+        amounts = [n for pair in reversed(pairs) for n in pair]  # torch counts from the last axis
         return functional.pad(x, amounts, value=number(inputs, "constant_val", 0.0))
-    while len(amounts) > 4 and amounts[-2:] == [0, 0]:  # torch wants these modes without the batch and channel axes
-        amounts = amounts[:-2]
-    return functional.pad(x, amounts, mode=mode)
+    for axis, (before, after) in enumerate(pairs, x.dim() - len(pairs)):
+        last = x.shape[axis] - 1
+        indices = torch.arange(-before, last + 1 + after)
+        if mode == "reflect":
+            indices = last - (last - indices.abs()).abs()
+        x = x.index_select(axis, indices.clamp(0, last))
+    return x
 
 
 def _crop(inputs: Inputs) -> Tensor:
@@ -152,11 +156,12 @@ OPS: Mapping[str, Operation] = {
     "floor": _unary(torch.floor),
     "identity": _unary(lambda x: x),
     "cast": _unary(lambda x: x),  # the declared dtype of the result is the cast
-    "log": lambda i: torch.log(tensor(i, "x") + number(i, "epsilon", 0.0)),
+    "inverse": lambda i: torch.reciprocal(tensor(i, "x") + number(i, "epsilon", 1e-4)),
+    "log": lambda i: torch.log(tensor(i, "x") + number(i, "epsilon", 1e-45)),
     "relu": _unary(torch.relu),
     "relu6": _unary(functional.relu6),
     "round": _unary(torch.round),
-    "rsqrt": lambda i: torch.rsqrt(tensor(i, "x") + number(i, "epsilon", 0.0)),
+    "rsqrt": lambda i: torch.rsqrt(tensor(i, "x") + number(i, "epsilon", 1e-12)),
     "sigmoid": _unary(torch.sigmoid),
     "sign": _unary(torch.sign),
     "silu": _unary(functional.silu),
@@ -169,7 +174,7 @@ OPS: Mapping[str, Operation] = {
     "elu": lambda i: functional.elu(tensor(i, "x"), number(i, "alpha")),
     "leaky_relu": lambda i: functional.leaky_relu(tensor(i, "x"), number(i, "alpha")),
     "sigmoid_hard": lambda i: (number(i, "alpha", 0.2) * tensor(i, "x") + number(i, "beta", 0.5)).clamp(0, 1),
-    "thresholded_relu": lambda i: functional.threshold(tensor(i, "x"), number(i, "alpha"), 0.0),
+    "thresholded_relu": lambda i: torch.where((x := tensor(i, "x")) >= number(i, "alpha"), x, 0.0),
     "gelu": _gelu,
     "softmax": lambda i: torch.softmax(tensor(i, "x"), dim=integer(i, "axis", -1)),
     "add": _binary(torch.add),

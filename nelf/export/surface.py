@@ -83,17 +83,21 @@ class SurfaceGraph(Encoding):
         axis = self.layout.value
         likelihood = self.likelihood(features).float().softmax(dim=axis)
         k = (likelihood * self.numbers).sum(dim=axis, keepdim=True)
+        return self.paint(self.mix(torch.cat([features, self.encode(k, lines)], dim=axis)))
+
+    def encode(self, k: Float[Tensor, "1 a b c"], lines: Lines) -> Float[Tensor, "1 d e f"]:
+        """The points at `k`, one a finer ray: as themselves, sines, cosines."""
         if self.bend:
             k = k / (1 + self.bend * k)
         y = k * (lines.columns + lines.rows)
         p, c, q, s = lines.middle
         middle = p * c + q * s
-        coordinates, sine, cosine = middle.split([3, 3 * self.octaves, 3 * self.octaves], dim=axis)
+        octaves = 3 * self.octaves
+        coordinates, sine, cosine = middle.split([3, octaves, octaves], dim=self.layout.value)
         sines, cosines = self._octaves(y)
-        encoded = self.concatenate(
+        return self.concatenate(
             coordinates + y * 2**self.halvings, sine * cosines + cosine * sines, cosine * cosines - sine * sines
         )
-        return self.paint(self.mix(torch.cat([features, encoded], dim=axis)))
 
     def _octaves(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Sines and cosines of all octaves of x = 2^halvings y: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x."""

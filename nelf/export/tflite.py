@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nelf.export.graph import INPUT, OUTPUT, ExportGraph
+from nelf.export.graph import INPUT, OUTPUT
 from nelf.export.quiet import quiet
 from nelf.export.session import Session, in_runtime
 from nelf.runtimes import RUNTIMES
@@ -16,7 +16,7 @@ SIGNATURE = "serving_default"
 class _Named(nn.Module):
     """Gives the output its name: LiteRT takes names from a dictionary."""
 
-    def __init__(self, graph: ExportGraph) -> None:
+    def __init__(self, graph: nn.Module) -> None:
         super().__init__()
         self.wrapped = graph
 
@@ -24,9 +24,10 @@ class _Named(nn.Module):
         return {OUTPUT: self.wrapped(pose)}
 
 
-def convert(graph: ExportGraph, precision: str, path: Path) -> None:
-    """Write `graph` as `path`. fp16 keeps the weights as float16; the arithmetic is the delegate's choice.
+def convert(graph: nn.Module, precision: str, path: Path) -> None:
+    """Write `graph`, or a part of one that takes the pose too, as `path`.
 
+    fp16 keeps the weights as float16; the arithmetic is the delegate's choice.
     What is to be quantised afterwards is written in float32: `tflite_quantize.answer`.
     """
     with quiet("the LiteRT conversion"):

@@ -6,7 +6,7 @@ import pytest
 
 from nelf.export import TARGETS, ExportConfig, Manifest, export_bundle
 from nelf.student import NeLF
-from tests.export.networks import context, student
+from tests.export.networks import context, usual
 
 ALL = [(name, precision) for name, target in TARGETS.items() if not target.beside for precision in target.forms]
 Exported = dict[tuple[str, str], tuple[Path, Manifest]]
@@ -14,7 +14,7 @@ Exported = dict[tuple[str, str], tuple[Path, Manifest]]
 
 @pytest.fixture(scope="session")
 def model() -> NeLF:
-    return student(channels=4)
+    return usual()
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,11 @@ def student(
     return model.eval()
 
 
+def usual() -> NeLF:
+    """As the default preset is built, RGBA; with fewer octaves at the surface, of which no training made sense."""
+    return student("pyramid", channels=4, upsampler="surface", tail_octaves=3)
+
+
 @torch.no_grad()
 def photos(model: NeLF, poses: Tensor, noise: float = 0.05) -> Photos:
     """What a camera saw: the student's pictures on white, but for an error as a student has one."""

@@ -1,0 +1,19 @@
+"""Times of several things that take turns, so that whatever slows the machine slows all of them."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+WARM_UP = 3
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each, one run of all after the other."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(WARM_UP + repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if number >= WARM_UP:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
