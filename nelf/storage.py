@@ -14,6 +14,7 @@ from nelf.errors import NelfError, StorageError
 
 TEMPORARY_SUFFIX = ".partial"
 OLD_SUFFIX = ".old"  # a folder that is being replaced
+LONGEST_NAME = 200  # bytes; file systems hold 255, of which suffixes take some
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 OF_THE_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -108,6 +109,24 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON with a final newline, atomically. NaN and infinity are refused."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises OSError where it cannot be read, ValueError where it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("lists or objects in it are too deep") from error
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name` names one thing directly in a folder, wherever the name comes from."""
+    try:
+        fits = len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    plain = name not in ("", ".", "..") and not any(character in "/\\" or character < " " for character in name)
+    return fits and plain
 
 
 def sha256(path: Path) -> str:

@@ -1,11 +1,11 @@
 """The wall time that rendering may take, over interruptions."""
 
-import json
 import time
 from types import TracebackType
 
 from nelf.distill.plan import Plan
-from nelf.storage import write_json
+from nelf.progress import seconds_of
+from nelf.storage import read_json, write_json
 
 
 class Budget:
@@ -39,7 +39,7 @@ class Budget:
 
     def _read(self) -> float:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            return float(content["seconds"]) if content["fingerprint"] == self.plan.fingerprint else 0.0
+            content = read_json(self.path)
+            return seconds_of(content["seconds"]) if content["fingerprint"] == self.plan.fingerprint else 0.0
         except (OSError, ValueError, KeyError, TypeError):
             return 0.0

@@ -18,7 +18,7 @@ from nelf.photos.sharpness import BLURRED
 from nelf.photos.sources import Source
 from nelf.photos.write import write_imported
 from nelf.progress import ProgressLine, Stop
-from nelf.storage import atomic_path, remove, write_json
+from nelf.storage import atomic_path, read_json, remove, write_json
 
 FILE = "transforms.json"
 METHOD = 1  # counts up when the same photos give another scene
@@ -97,7 +97,7 @@ def _ask(stop: Stop) -> None:
 def _start_or_go_on(folder: Path, made_from: str) -> None:
     """Keep what was done for these photos; remove what was done for others."""
     try:
-        same = json.loads((folder / MADE_FROM).read_text()) == made_from
+        same = read_json(folder / MADE_FROM) == made_from
     except (OSError, ValueError):
         same = False
     if not same:
@@ -115,7 +115,7 @@ def _digest(source: Source, config: PhotosConfig) -> str:
 def read_imported(out: Path) -> dict[str, Any] | None:
     """What an imported scene says about its making; None where `out` is none, or not whole any more."""
     try:
-        content = json.loads((out / FILE).read_text())
+        content = read_json(out / FILE)
         whole = all((out / frame["file_path"]).is_file() for frame in content["frames"])
         made = content["nelf"]["photos"]
         return made if whole and isinstance(made["made_from"], str) else None

@@ -39,7 +39,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         )
         bundle = folder / name
         made.append(bundle)
-        if record.is_current(print_) and record.content.get("bundle") == digest(bundle):
+        if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
             say(f"export: {name} is up to date")
             continue
         if bundle.exists() and not (bundle / "manifest.json").is_file():

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.processes import end_with_others, end_with_parent, is_first_process
 from nelf.progress import Stop
-from nelf.storage import sha256, write_bytes, write_json
+from nelf.storage import read_json, sha256, write_bytes, write_json
 
 SETTINGS = "run.json"
 TEACHER = Path("teacher/teacher.safetensors")
@@ -151,9 +150,9 @@ class Run:
             return said
         return bool(self.fabric.all_reduce(torch.tensor(float(said)), reduce_op="sum"))
 
-    def is_current(self, record: StageRecord, print_: Callable[[], str]) -> bool:
+    def is_current(self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str]) -> bool:
         """Whether a stage is done, as the first process finds. print_: fingerprint of its inputs, asked for there."""
-        return self.meet(is_first_process() and record.is_current(print_()))
+        return self.meet(is_first_process() and record.is_current(print_(), outputs))
 
     @contextlib.contextmanager
     def making(
@@ -220,7 +219,7 @@ def _absolute(folder: str) -> str:
 def read_overrides(folder: Path) -> list[str]:
     """What the user asked for when the run was made."""
     try:
-        content: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+        content: dict[str, Any] = read_json(folder / SETTINGS)
         return [str(override) for override in content["overrides"]]
     except (ValueError, KeyError, TypeError) as error:
         message = f"{folder / SETTINGS} is damaged ({error}); give the scene's folder instead of the run's"
