@@ -10,7 +10,7 @@ from nelf import __version__
 from nelf.cli_data import Overrides, data
 from nelf.console import console, say
 from nelf.errors import ConfigError, Interrupted, NelfError
-from nelf.processes import is_first_process
+from nelf.processes import is_first_process, later_rank
 from nelf.storage import refused_by_the_system
 
 app = typer.Typer(
@@ -127,6 +127,8 @@ def export(
     from nelf.pipeline import Run, export_table, export_to, is_run
     from nelf.progress import stoppable
 
+    if (rank := later_rank()) is not None:
+        raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
     if not is_run(run):
         raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
     for app in into or []:

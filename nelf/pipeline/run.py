@@ -14,12 +14,12 @@ from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
 from nelf.data import Kind, Scene, load_scene
-from nelf.devices import make_fabric, processes
+from nelf.devices import check_rank, make_fabric, processes
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.processes import end_with_others, end_with_parent, is_first_process
+from nelf.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
 from nelf.progress import Stop
 from nelf.storage import read_json, sha256, write_bytes, write_json
 
@@ -75,6 +75,7 @@ class Run:
         are known from before. folder: of the run, where it is not to follow from its name.
         """
         config = typed(compose_config(overrides))
+        check_rank(config.device)
         overrides = with_absolute_paths(overrides, config)
         config.scene.path = _absolute(config.scene.path)
         scene = load_scene(with_poses(config, folder, say), need, want=("val",))
@@ -178,10 +179,10 @@ class Run:
         if self.config.device.threads is not None:
             torch.set_num_threads(self.config.device.threads)  # launching divides the cores among the processes
         if not torch.distributed.is_torchelastic_launched():  # torchrun looks after its processes itself
-            if is_first_process():
-                end_with_others(self._others(fabric))
-            else:
+            if is_started_by_nelf():
                 end_with_parent()
+            else:
+                end_with_others(self._others(fabric))
         return fabric
 
     @functools.cached_property
