@@ -183,19 +183,25 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 def view(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for web or android.")],
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 shows the bundle to all who can reach this machine.")
+    ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
 ) -> None:
-    """Show a bundle in the browser, from this machine alone, until Ctrl-C.
+    """Show a bundle in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
 
     Example: nelf view runs/my_photos/export/web
     """
+    from nelf.view.serve import ADDRESS
     from nelf.view.serve import view as serve
 
     def ready(url: str) -> None:
         typer.echo(url)
+        if host != ADDRESS:
+            say(f"WARNING: --host {host} shows this bundle to everybody who can reach that address, without a password")
         say("Ctrl-C ends it")
 
-    serve(bundle, port, ready, open_browser=not no_open)
+    serve(bundle, port, host, ready, open_browser=not no_open)
 
 
 @app.command()
