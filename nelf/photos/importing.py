@@ -18,7 +18,7 @@ from nelf.photos.sharpness import BLURRED
 from nelf.photos.sources import Source
 from nelf.photos.write import write_imported
 from nelf.progress import ProgressLine, Stop
-from nelf.storage import atomic_path, read_json, remove, write_json
+from nelf.storage import atomic_path, read_json, remove, remove_leftovers_of, write_json
 
 FILE = "transforms.json"
 METHOD = 1  # counts up when the same photos give another scene
@@ -37,10 +37,12 @@ class Imported:
 def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, say: Callable[[str], None]) -> Imported:
     """Make the scene `out`, unless it is there and of the same photos.
 
-    It appears whole or not at all. Interrupted work stays in a folder beside it, and the same call goes on from there.
+    It appears whole or not at all; nobody else may be at work on it. Interrupted work stays in a folder beside it, and
+    the same call goes on from there.
     Raises SceneError, ConfigError, Interrupted.
     """
     ask = functools.partial(_ask, stop)
+    remove_leftovers_of(out)
     made_from = _digest(source, config)
     found = read_imported(out)
     if found is not None and found["made_from"] == made_from:
@@ -78,11 +80,12 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
 def _solve(
     source: Source, prepared: Prepared, folder: Path, config: PhotosConfig, ask: Callable[[], None]
 ) -> tuple[sfm.Solution, sfm.Evidence]:
-    sfm.find_features(prepared, folder, config, source.name, ask)
-    pairs = choose_pairs(len(prepared.photos), config.matching, source.ordered)
-    sfm.match(pairs, prepared, folder, config.seed, source.name, ask)
-    evidence = sfm.read_evidence(prepared, folder, source.name)
-    solution = sfm.find_poses(prepared, folder, config.seed, source.name, ask)
+    with sfm.errors_in_one_line(folder, source.name):
+        sfm.find_features(prepared, folder, config, source.name, ask)
+        pairs = choose_pairs(len(prepared.photos), config.matching, source.ordered)
+        sfm.match(pairs, prepared, folder, config.seed, source.name, ask)
+        evidence = sfm.read_evidence(prepared, folder, source.name)
+        solution = sfm.find_poses(prepared, folder, config.seed, source.name, ask)
     if solution is None:
         reason = advice.why_nothing(prepared, evidence)
         raise SceneError(f"photos '{source.name}': no camera poses were found: {reason}")
