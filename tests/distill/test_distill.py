@@ -35,7 +35,7 @@ from nelf.errors import ConfigError, Interrupted, NelfError, SceneError, Storage
 from nelf.progress import Stop
 from nelf.rays import image_rays
 from nelf.teacher.protocol import Rendered, render_image
-from tests.distill.fakes import BallTeacher, make_ball, make_nothing, make_scene
+from tests.distill.fakes import BallTeacher, DyingTeacher, make_ball, make_nothing, make_scene
 
 FROM = {"teacher": "ball"}
 
@@ -295,6 +295,32 @@ def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pyt
     assert len(load_scene(SceneConfig(path=str(tmp_path))).train) == 7
     assert run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=2).views == 7
     assert run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=9).views == 9
+
+
+def test_a_worker_that_is_killed_is_made_good(tmp_path: Path, whole: Path) -> None:
+    """A real one, by SIGKILL: one line, the views that are there stay, and the same command does the others."""
+    folder, config = tmp_path / "pseudo", DistillConfig(views=6, depth=False, workers=2)
+    load = functools.partial(DyingTeacher, tmp_path)
+    with pytest.raises(NelfError, match="a worker process was killed, most likely by the system"):
+        distill_in_workers(load, make_scene(), config, folder, FROM, Stop())
+    there = {path: path.stat().st_mtime_ns for path in folder.glob("images/[!.]*")}
+    assert 2 <= len(there) < 6
+    alone = dataclasses.replace(config, workers=1)
+    assert distill_in_workers(load, make_scene(), alone, folder, FROM, Stop()).complete
+    assert content(folder) == content(whole)
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+
+
+def test_a_killed_process_has_spent_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of distill.minutes does not grow with every `kill -9`, after which nothing is written."""
+    now, config = [0.0], DistillConfig(views=50, depth=False, minutes=1.0, min_views=2)
+    monkeypatch.setattr("nelf.distill.budget.time.monotonic", lambda: now[0])
+    plan = make_plan(make_scene(), config, FROM, tmp_path)
+    budget = Budget(plan, 0, 2)
+    for _ in range(7):
+        assert not budget.spent(9)
+        now[0] += 4.0
+    assert Budget(plan, 0, 2).seconds == pytest.approx(24.0)  # and the last view
 
 
 @pytest.mark.parametrize("seconds", ["NaN", "-1e9", "1e999", "[]", "null", "1" + 400 * "0", "[" * 100_000])
