@@ -47,7 +47,7 @@ def make_ball() -> BallTeacher:
 
 
 class DyingTeacher(BallTeacher):
-    """Kills its process, as a system without memory does, at its third view; not if `folder` shows that one has died."""
+    """Kills its process, as a system without memory does, at its third view; not where `folder` says that one died."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(stop_after=3)
