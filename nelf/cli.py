@@ -10,7 +10,7 @@ from nelf import __version__
 from nelf.cli_data import Overrides, data
 from nelf.console import console, say
 from nelf.errors import ConfigError, Interrupted, NelfError
-from nelf.processes import is_first_process
+from nelf.processes import is_first_process, later_rank
 from nelf.storage import refused_by_the_system
 
 app = typer.Typer(
@@ -127,6 +127,8 @@ def export(
     from nelf.pipeline import Run, export_table, export_to, is_run
     from nelf.progress import stoppable
 
+    if (rank := later_rank()) is not None:
+        raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
     if not is_run(run):
         raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
     for app in into or []:
@@ -181,19 +183,25 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 def view(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for web or android.")],
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 shows the bundle to all who can reach this machine.")
+    ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
 ) -> None:
-    """Show a bundle in the browser, from this machine alone, until Ctrl-C.
+    """Show a bundle in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
 
     Example: nelf view runs/my_photos/export/web
     """
+    from nelf.view.serve import ADDRESS
     from nelf.view.serve import view as serve
 
     def ready(url: str) -> None:
         typer.echo(url)
+        if host != ADDRESS:
+            say(f"WARNING: --host {host} shows this bundle to everybody who can reach that address, without a password")
         say("Ctrl-C ends it")
 
-    serve(bundle, port, ready, open_browser=not no_open)
+    serve(bundle, port, host, ready, open_browser=not no_open)
 
 
 @app.command()

@@ -75,13 +75,19 @@ def import_video(
 
 
 def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> None:
+    from nelf.errors import ConfigError
     from nelf.locking import locked
     from nelf.photos import import_scene
     from nelf.pipeline import compose_config, tell, typed
+    from nelf.processes import later_rank
     from nelf.progress import stoppable
 
+    if (rank := later_rank()) is not None:
+        raise ConfigError(f"{rank} in the environment: one process alone imports a scene; unset that variable")
     config = typed(compose_config(["scene.path=photos", *(overrides or [])]))
     out = out or Path("scenes") / source.name
+    if out.name in ("", ".."):
+        raise ConfigError(f"--out {out} has no name of its own; give the folder that is to be made, e.g. scenes/fox")
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
         tell(import_scene(source, out, config.photos, stop, say), say)
     typer.echo(out)

@@ -11,6 +11,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from nelf.errors import ConfigError
+from nelf.processes import later_rank
 from nelf.progress import Stop
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
@@ -68,14 +69,26 @@ def make_fabric(config: DeviceConfig) -> Fabric:
         raise ConfigError("device.precision=16-mixed needs a GPU, and none was found; use 32-true or bf16-mixed")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    return Fabric(
-        accelerator=accelerator,
-        # Buffers need no broadcast: all processes compute the same ones, or average them (BatchNorm on the CPU).
-        strategy=DDPStrategy(timeout=PATIENCE, **{BUFFERS: False}) if devices * num_nodes > 1 else "auto",
-        devices=devices,
-        num_nodes=num_nodes,
-        precision=config.precision,
-    )
+    several = devices * num_nodes > 1
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            # Buffers need no broadcast: all processes compute the same ones, or average them (BatchNorm on the CPU).
+            strategy=DDPStrategy(timeout=PATIENCE, **{BUFFERS: False}) if several else "auto",
+            devices=devices,
+            num_nodes=num_nodes,
+            precision=config.precision,
+        )
+        if several:
+            fabric.strategy.cluster_environment.validate_settings(num_devices=devices, num_nodes=num_nodes)
+    except (RuntimeError, ValueError) as error:
+        if "SLURM" not in str(error):
+            raise
+        said = " ".join(str(error).split())
+        raise ConfigError(
+            f"device.devices={devices} device.num_nodes={num_nodes} is not what SLURM does: {said}"
+        ) from error
+    return fabric
 
 
 def processes(config: DeviceConfig) -> tuple[int, int]:
@@ -96,6 +109,18 @@ def processes(config: DeviceConfig) -> tuple[int, int]:
                 f"leave device.{key} out, or start with that many"
             )
     return found["devices"], found["num_nodes"]
+
+
+def check_rank(config: DeviceConfig) -> None:
+    """Raise ConfigError where this process is one of several to its environment, and the only one to `config`.
+
+    Each of them would train by itself, write the same files, and all but one without the lock.
+    """
+    if (rank := later_rank()) is not None and processes(config) == (1, 1):
+        raise ConfigError(
+            f"{rank} in the environment says that other processes work on this run, and device.devices=1 says that "
+            "none do; unset that variable, or say how many there are with device.devices and device.num_nodes"
+        )
 
 
 def best_accelerator() -> str:

@@ -32,6 +32,11 @@ class Guard:
         self._bad = self._since = 0
         self._snapshot = self._copy()
 
+    @property
+    def steady(self) -> bool:
+        """Whether the last step was good: what is saved within a bad spell would be gone on from as if it were."""
+        return self._bad == 0
+
     def good(self) -> None:
         """To be called before a step changes anything: the loss has shown that the present state is good."""
         self._bad = 0

@@ -15,7 +15,17 @@ LOOK_EVERY = 0.5  # seconds between looks at the parent
 
 def is_first_process() -> bool:
     """Whether this process is the only one of its run, or the first of several: the one that writes files."""
-    return all(os.environ.get(rank, "0") in ("0", "") for rank in RANKS)
+    return later_rank() is None
+
+
+def later_rank() -> str | None:
+    """NAME=VALUE of the variable that says that this is not the first process of its run; None in the first one."""
+    return next((f"{name}={rank}" for name in RANKS if (rank := os.environ.get(name, "0")) not in ("0", "")), None)
+
+
+def is_started_by_nelf() -> bool:
+    """Whether another process of the run started this one; the first of each machine is a user's or a launcher's."""
+    return os.environ.get("LOCAL_RANK", "0") not in ("0", "")
 
 
 def end_with_parent() -> None:

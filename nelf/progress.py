@@ -13,6 +13,7 @@ from typing import TextIO
 
 TERMINAL_INTERVAL = 0.25  # seconds between rewrites of the line on a terminal
 LOG_INTERVAL = 30.0  # seconds between lines in a log file
+MOST_SECONDS = 1e12  # a damaged file may claim anything
 
 
 @dataclass
@@ -129,6 +130,12 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def seconds_of(found: object) -> float:
+    """A time that a file holds; 0 where it is none."""
+    # NaN is no time either: it would spoil every sum that it is part of.
+    return float(found) if isinstance(found, (int, float)) and 0 <= found < MOST_SECONDS else 0.0
 
 
 def _number(value: int | float) -> str:

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from nelf.errors import NelfError, StorageError
 
 TEMPORARY_SUFFIX = ".partial"
 OLD_SUFFIX = ".old"  # a folder that is being replaced
+_TEMPORARY = re.compile(rf"\..*{re.escape(TEMPORARY_SUFFIX)}-\d+(\..*)?", re.DOTALL)
+_OLD = re.compile(rf"\.(.+){re.escape(OLD_SUFFIX)}-\d+", re.DOTALL)
+LONGEST_NAME = 200  # bytes; file systems hold 255, of which suffixes take some
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 OF_THE_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -57,11 +61,29 @@ def refused_by_the_system(error: BaseException) -> NelfError | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written anywhere in `folder`, in which nobody else is at work."""
+    """Remove what killed processes left half written anywhere in `folder`, in which nobody else is at work.
+
+    A folder that was about to be replaced, and has not been, is put back.
+    """
     for root, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            if name.startswith(".") and (f"{TEMPORARY_SUFFIX}-" in name or f"{OLD_SUFFIX}-" in name):
-                remove(Path(root) / name)
+            _clear(Path(root) / name)
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """`remove_leftovers` for one file or folder, on which nobody else is at work."""
+    temporary = rf"{re.escape(path.stem + TEMPORARY_SUFFIX)}-\d+{re.escape(path.suffix)}"
+    names = rf"\.({temporary}|{re.escape(path.name + OLD_SUFFIX)}-\d+)"
+    for beside in path.parent.iterdir() if path.parent.is_dir() else ():
+        if re.fullmatch(names, beside.name):
+            _clear(beside)
+
+
+def _clear(path: Path) -> None:
+    if (old := _OLD.fullmatch(path.name)) and not path.with_name(old[1]).exists():
+        path.rename(path.with_name(old[1]))
+    elif old or _TEMPORARY.fullmatch(path.name):
+        remove(path)
 
 
 @contextlib.contextmanager
@@ -72,6 +94,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     raises, the temporary is removed and what stood at `path` before is untouched.
     """
     path = Path(path)
+    if path.name in ("", ".."):
+        raise StorageError(f"cannot write {path}: it has no name of its own; give one that is to be made")
     temporary = path.with_name(f".{path.stem}{TEMPORARY_SUFFIX}-{os.getpid()}{path.suffix}")
     try:
         with writing_errors(path):
@@ -82,11 +106,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 _flush_to_disk(temporary)
             elif path.is_dir():  # os.replace cannot put a folder over a folder that has content
                 old = path.with_name(f".{path.name}{OLD_SUFFIX}-{os.getpid()}")
+                _flush_folder_to_disk(temporary)
                 path.rename(old)
-                temporary.rename(path)
-                shutil.rmtree(old)
+                try:
+                    temporary.rename(path)
+                except BaseException:
+                    old.rename(path)
+                    raise
+                _flush_to_disk(path.parent)
+                remove(old)
                 return
+            else:
+                _flush_folder_to_disk(temporary)
             temporary.replace(path)
+            _flush_to_disk(path.parent)
     finally:
         remove(temporary)
 
@@ -110,6 +143,24 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises OSError where it cannot be read, ValueError where it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("lists or objects in it are too deep") from error
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name` names one thing directly in a folder, wherever the name comes from."""
+    try:
+        fits = len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    plain = name not in ("", ".", "..") and not any(character in "/\\" or character < " " for character in name)
+    return fits and plain
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, or of a folder's: over (relative name, file digest) in name order."""
     digest = hashlib.sha256()
@@ -124,5 +175,20 @@ def sha256(path: Path) -> str:
 
 
 def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    """A file's bytes, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # file systems that do so of themselves refuse it
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder_to_disk(folder: Path) -> None:
+    for root, _, files in os.walk(folder):
+        for name in files:
+            if not (Path(root) / name).is_symlink():
+                _flush_to_disk(Path(root) / name)
+        _flush_to_disk(Path(root))

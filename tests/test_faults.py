@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from PIL import Image
 
 from nelf.distill.workers import _problem
@@ -54,11 +56,17 @@ def test_workers_end_with_their_parent() -> None:
 def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     kept = [tmp_path / "teacher" / "teacher.safetensors", tmp_path / ".lock", tmp_path / "export" / "a.partial"]
     gone = [tmp_path / "teacher" / ".teacher.partial-7.safetensors", tmp_path / "export" / ".ios.partial-7" / "model"]
-    gone += [tmp_path / "export" / ".ios.old-7" / "model", tmp_path / "export" / ".elsewhere" / ".stage.partial-7.json"]
-    for path in (*kept, *gone):
+    gone += [
+        tmp_path / "export" / ".onnx.old-7" / "model",
+        tmp_path / "export" / ".elsewhere" / ".stage.partial-7.json",
+    ]
+    kept += [tmp_path / "export" / "onnx" / "model"]
+    put_back = tmp_path / "export" / ".ios.old-7" / "model"  # killed between two renames
+    for path in (*kept, *gone, put_back):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     remove_leftovers(tmp_path)
+    kept += [tmp_path / "export" / "ios" / "model"]
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 
 
@@ -148,6 +156,70 @@ def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(said) == 1
     assert said[0].startswith(f"no finite gradient in the last {BAD_STEPS} steps: back to the last good weights")
     assert said[0].endswith("learning rate x 0.5")
+
+
+def test_infinite_gradients_of_a_finite_loss_spoil_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for the moment until the next loss shows them: a checkpoint may be written then."""
+    from nelf.teacher import training
+
+    advance, spoilt = training.Trainer.advance, []
+
+    def advanced(trainer: training.Trainer) -> None:
+        weights = next(trainer.field.parameters())
+        handle = weights.register_hook(lambda grad: grad * (float("inf") if trainer.step in (7, 8) else 1.0))
+        advance(trainer)
+        handle.remove()
+        spoilt.append(not all(bool(p.isfinite().all()) for p in trainer.field.parameters()))
+
+    monkeypatch.setattr(training.Trainer, "advance", advanced)
+    tiny.train("object", tiny.hashgrid(iterations=12), tmp_path)
+    assert spoilt == 12 * [False]
+
+
+def test_nothing_is_saved_within_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf.checkpoint import CheckpointFolder
+    from nelf.teacher import training
+
+    loss, save, calls, saved = training._loss, CheckpointFolder.save, [], []
+
+    def spoilt(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(0)
+        return loss(*arguments) * (float("nan") if len(calls) in (5, 6) else 1.0)
+
+    def noted(folder: CheckpointFolder, step: int, state: object) -> None:
+        saved.append(step)
+        save(folder, step, state)
+
+    monkeypatch.setattr(training, "_loss", spoilt)
+    monkeypatch.setattr(CheckpointFolder, "save", noted)
+    tiny.train("object", tiny.hashgrid(iterations=9, checkpoint_seconds=1e-9), tmp_path)
+    assert saved == [1, 2, 3, 4, 7, 8, 9]
+
+
+def test_a_teachers_checkpoint_has_the_scale_of_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nelf.teacher import training
+    from nelf.teacher.files import build_field
+    from nelf.teacher.teach import space_of
+
+    class Scaled(MixedPrecision):
+        def __init__(self) -> None:
+            super().__init__("bf16-mixed", "cpu")
+            self.scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+
+    scene, config = tiny.scene("object"), tiny.hashgrid(iterations=4)
+
+    def trainer() -> training.Trainer:
+        field = build_field(config, space_of(scene), opaque=False)
+        return training.Trainer(field, scene.train, config, Fabric(accelerator="cpu", plugins=Scaled()))
+
+    first, second = trainer(), trainer()
+    first.advance()
+    monkeypatch.setattr(training, "_loss", lambda out, *others: out.sum() * float("nan"))
+    first.advance()
+    assert first.state()["scaler"]["scale"] == 32.0  # halved by a step that it skipped
+    assert all(bool(p.isfinite().all()) for p in first.field.parameters())
+    second.restore(2, first.state())
+    assert second.state()["scaler"] == first.state()["scaler"]
 
 
 def test_a_teacher_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

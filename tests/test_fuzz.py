@@ -1,6 +1,7 @@
 """A small sample of `benchmarks/fuzz.py`: every reader, seeded, in this process."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,11 +42,19 @@ def look_outside(folder: Path) -> None:
     (folder.parents[1] / "secret").read_text()
 
 
-@pytest.mark.parametrize(("read", "kind"), [(no_key, "traceback"), (two_lines, "lines"), (look_outside, "outside")])
+def clear_outside(folder: Path) -> None:
+    shutil.rmtree(folder.parents[1] / "drawer", ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [(no_key, "traceback"), (two_lines, "lines"), (look_outside, "outside"), (clear_outside, "outside")],
+)
 def test_a_fault_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], None], kind: str
 ) -> None:
     (tmp_path / "secret").write_text("x")
+    (tmp_path / "drawer").mkdir()
     seed_read = readers.Reader(readers.seed_run, readers.changing("*.json"), lambda folder: None)
     monkeypatch.setitem(readers.READERS, "faulty", seed_read)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "own"))

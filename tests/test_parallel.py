@@ -21,6 +21,7 @@ from tests.scenes import make_blender_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+SRUN = dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), "0")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 
@@ -124,9 +125,64 @@ def test_what_is_refused_to_several_processes(rank: str, tmp_path: Path, monkeyp
         Image.new("RGB", (32, 32)).save(raw / f"{i}.jpg")
     assert "leave device.devices and torchrun out" in refused("run", raw, "--multirun", "device.devices=2,3")
     monkeypatch.setenv(rank, "1")
-    line = refused("run", raw, f"runs={tmp_path / 'runs'}")
+    line = refused("run", raw, f"runs={tmp_path / 'runs'}", "device.devices=2")
     assert "make a scene of them first: nelf data import photos" in line
+    assert f"{rank}=1 in the environment: one process alone" in refused("data", "import", "photos", raw)
+    assert f"{rank}=1 in the environment: one process alone" in refused("export", tmp_path)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("rank", RANKS)
+def test_a_process_that_is_one_of_none_is_refused(rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would train beside the first one without the lock, and write the same files."""
+    from tests.pipeline.commands import refused_at_once
+
+    scene = make_blender_scene(tmp_path / "ball", size=16)
+    monkeypatch.setenv(rank, "1")
+    line = refused_at_once("run", scene, f"runs={tmp_path / 'runs'}")
+    assert line.startswith(f"{rank}=1 in the environment says that other processes work on this run")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "watched"),
+    [({}, "others"), ({"NODE_RANK": "1"}, "others"), ({"NODE_RANK": "1", "LOCAL_RANK": "1"}, "parent")],
+)
+def test_who_ends_with_whom(
+    variables: dict[str, str], watched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process of each machine is started by a shell, which may end before it."""
+    from nelf.pipeline import run as module
+
+    settings = ["device.accelerator=cpu", "device.devices=2", "device.num_nodes=2"]
+    run = module.Run.open(make_blender_scene(tmp_path / "ball", size=16), settings)
+    found: list[str] = []
+    fabric = make_fabric(DeviceConfig(accelerator="cpu"))  # alone: nothing is started
+    monkeypatch.setattr(module, "make_fabric", lambda config: fabric)
+    monkeypatch.setattr(module, "end_with_parent", lambda: found.append("parent"))
+    monkeypatch.setattr(module, "end_with_others", lambda others: found.append("others"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    _ = run.fabric
+    assert found == [watched]
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"SLURM_NTASKS_PER_NODE": "4"}, "`--ntasks-per-node=4` does not match"),
+        ({"SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "3"}, "`--nodes=3` does not match"),
+        ({}, "HINT: Use `--ntasks-per-node=4` instead"),
+    ],
+)
+def test_slurm_that_started_others_than_asked_for(
+    variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "nelf", **SRUN, **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"device\.devices=2 device\.num_nodes=1 is not what SLURM does") as caught:
+        make_fabric(DeviceConfig(accelerator="cpu", devices=2))
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -2,12 +2,27 @@
 
 import errno
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nelf.errors import StorageError
-from nelf.storage import atomic_path, remove, sha256, write_bytes, write_json, writing_errors
+from nelf.storage import (
+    atomic_path,
+    remove,
+    remove_leftovers,
+    remove_leftovers_of,
+    sha256,
+    write_bytes,
+    write_json,
+    writing_errors,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -44,6 +59,86 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
             (temporary / content).write_text(content)
     assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["two"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from nelf.storage import atomic_path
+rename = Path.rename
+def renamed(path, target):
+    if os.environ["AT"] == "before": os.kill(os.getpid(), 9)
+    rename(path, target)
+    if os.environ["AT"] == "between": os.kill(os.getpid(), 9)
+Path.rename = renamed
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.mkdir()
+    (temporary / "a").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+@pytest.mark.parametrize("clear", [lambda path: remove_leftovers(path.parent), remove_leftovers_of])
+def test_a_kill_while_a_folder_is_replaced_leaves_the_old_one(
+    tmp_path: Path, moment: str, clear: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "scene.v2"
+    path.mkdir()
+    (path / "a").write_text("old")
+    kept = tmp_path / ".other.partial-7.v2"
+    environment = {**os.environ, "AT": moment}
+    killed = subprocess.run([sys.executable, "-c", KILLED, path], env=environment, cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    assert path.exists() == (moment == "before")
+    if clear is remove_leftovers_of:
+        kept.write_text("x")  # of somebody else
+    clear(path)
+    assert (path / "a").read_text() == "old"
+    assert {one.name for one in tmp_path.iterdir()} - {kept.name} == {"scene.v2"}
+    assert kept.exists() == (clear is remove_leftovers_of)
+
+
+def test_the_old_folder_is_put_back_where_the_new_one_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+    rename = Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        if ".partial-" in path.name:
+            raise OSError(errno.ENOSPC, "full")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    with pytest.raises(StorageError, match="disk full"), atomic_path(tmp_path / "a") as temporary:
+        temporary.mkdir()
+    assert (tmp_path / "a" / "old").exists()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    temporary = f".bundle.partial-{os.getpid()}"
+    for _ in range(2):
+        flushed.clear()
+        with atomic_path(tmp_path / "bundle") as folder:
+            (folder / "in").mkdir(parents=True)
+            (folder / "in" / "model").touch()
+        assert flushed == [temporary, "model", "in", tmp_path.name]
+
+
+@pytest.mark.parametrize("path", [Path(), Path(".."), Path("/")])
+def test_a_path_without_a_name_is_refused(path: Path) -> None:
+    with pytest.raises(StorageError, match="has no name of its own"):
+        write_bytes(path, b"")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ TOUCHING = (
     "os.link",
     "os.chmod",
     "os.truncate",
+    "shutil.rmtree",
 )
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "pickle.find_class")
 READABLE = [
@@ -85,14 +86,25 @@ class Watch:
             return
         if event in FORBIDDEN:
             self.seen.append(f"{event}{arguments[:2]!r}"[:300])
-        elif event in TOUCHING and isinstance(arguments[0], (str, bytes, os.PathLike)):
-            path = Path(os.path.realpath(os.fsdecode(arguments[0])))
+        elif event in TOUCHING and not _within_rmtree(event):
+            for argument in arguments[: 2 if event == "os.rename" else 1]:
+                self._look(event, argument, arguments)
+
+    def _look(self, event: str, argument: Any, arguments: tuple[Any, ...]) -> None:
+        if isinstance(argument, (str, bytes, os.PathLike)):
+            path = Path(os.path.realpath(os.fsdecode(argument)))
             if "__pycache__" in path.parts:  # of Python and of numba, which compile what is imported first
                 return
             writes = event != "open" or (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
             roots = self.allowed if writes and path != Path("/dev/null") else [*self.allowed, *READABLE]
             if not any(path.is_relative_to(root) for root in roots):
                 self.seen.append(f"{event} {path}"[:300])
+
+
+def _within_rmtree(event: str) -> bool:
+    """Whether `shutil.rmtree`, whose own event has the folder, goes on inside: by names that say nothing of where."""
+    caller = sys._getframe(2).f_code
+    return event != "shutil.rmtree" and caller.co_filename == shutil.__file__ and "rmtree" in caller.co_name
 
 
 @dataclass

@@ -37,13 +37,14 @@ values = st.recursive(
 
 @st.composite
 def json_edits(draw: Any) -> Mutation:
-    """One to four edits of a JSON tree: a value replaced, removed, repeated, or put deep into lists."""
+    """One to four edits of a JSON tree: a value replaced, removed, repeated, put deep, or under another key."""
     edits = draw(
         st.lists(
             st.tuples(
                 st.lists(st.integers(0, 10**6), min_size=1, max_size=8),
-                st.sampled_from(["replace", "replace", "replace", "remove", "repeat", "deepen", "scale"]),
+                st.sampled_from(["replace", "replace", "replace", "remove", "repeat", "deepen", "scale", "rename"]),
                 values,
+                st.sampled_from(HOSTILE_TEXTS),
             ),
             min_size=1,
             max_size=4,
@@ -52,8 +53,8 @@ def json_edits(draw: Any) -> Mutation:
 
     def mutate(path: Path) -> None:
         content = json.loads(path.read_text())
-        for way, action, value in edits:
-            content = _edit(content, way, action, value)
+        for way, action, value, key in edits:
+            content = _edit(content, way, action, key if action == "rename" else value)
         path.write_text(json.dumps(content), errors="surrogatepass")
 
     return mutate
@@ -91,6 +92,8 @@ def _edit(tree: Any, way: list[int], action: str, value: Any) -> Any:
     key = keys[way[0] % len(keys)]
     if action == "remove" and len(way) == 1:
         del tree[key]
+    elif action == "rename" and isinstance(tree, dict) and len(way) == 1:
+        tree[value] = tree.pop(key)
     elif action == "repeat" and isinstance(tree, list) and len(way) == 1:
         tree *= 2
     else:

@@ -155,9 +155,70 @@ def read_run(folder: Path) -> None:
     from nelf.pipeline.run import read_overrides
 
     record = StageRecord(folder)
-    record.is_current("0")
+    record.is_current("0", ["run.json"])
     _ = record.seconds
     typed(compose_config(read_overrides(folder)))
+
+
+QUICK = {"metrics": ["psnr"], "lpips": False}
+
+
+def seed_metrics(folder: Path) -> None:
+    """A run with an evaluation, and a file in it that is none of an evaluation's business."""
+    from nelf.evaluate import EvalConfig, evaluate
+    from tests.evaluate.views import make_views, noisy_model
+
+    views = make_views(2, 16, 20)
+    models = {name: noisy_model(views, 0.1) for name in ("teacher", "student", "ios")}
+    evaluate(models, views, folder / "run" / "eval", EvalConfig(**QUICK))
+    (folder / "run" / "student").mkdir()
+    seed_student(folder / "run" / "student")
+
+
+def read_metrics(folder: Path) -> None:
+    """The pages about the run, and another evaluation, which clears away what is not measured any more."""
+    from nelf.evaluate import EvalConfig, RunInfo, evaluate, render_report, write_summary_page
+    from nelf.pipeline.summary import run_figures
+    from tests.evaluate.views import make_views, noisy_model
+
+    run, views = folder / "run", make_views(2, 16, 20)
+    try:
+        figures = run_figures(run, folder)
+        if not figures.missing:
+            write_summary_page(folder / "summary.html", "one run", [figures])
+        render_report(run, RunInfo("fuzz"))
+    finally:
+        evaluate({"student": noisy_model(views, 0.1)}, views, run / "eval", EvalConfig(**QUICK))
+        assert (run / "student" / "student.safetensors").is_file()
+
+
+def _pseudo_plan(folder: Path) -> Any:
+    from nelf.distill import DistillConfig
+    from nelf.distill.plan import make_plan
+    from tests.distill.fakes import make_scene
+
+    return make_plan(make_scene(), DistillConfig(views=4, depth=False, minutes=1.0), {"teacher": "ball"}, folder)
+
+
+def seed_pseudo(folder: Path) -> None:
+    from nelf.distill import distill
+    from nelf.progress import Stop
+    from tests.distill.fakes import BallTeacher
+
+    plan = _pseudo_plan(folder)
+    distill(BallTeacher(), plan.scene, plan.config, folder, plan.provenance, Stop(), quiet=True)
+
+
+def read_pseudo(folder: Path) -> None:
+    """What the next command makes of views that are there."""
+    from nelf.distill.budget import Budget
+    from nelf.distill.pseudo_scene import find_written, finish
+
+    plan = _pseudo_plan(folder)
+    assert 0 <= Budget(plan, 0, 2).before < float("inf")
+    if find_written(plan) is None:
+        finish(plan, partly=True)
+    read_scene(folder)
 
 
 def seed_overrides(folder: Path) -> None:
@@ -242,6 +303,8 @@ READERS: dict[str, Reader] = {
     "mlpackage": Reader(
         functools.partial(seed_bundle, "ios"), changing("model.mlpackage/**/*", after=rehash), read_bundle
     ),
+    "metrics": Reader(seed_metrics, changing("run/eval/metrics.json", JSON), read_metrics),
+    "pseudo": Reader(seed_pseudo, changing(["transforms.json", "progress-0.json"], JSON), read_pseudo),
     "run": Reader(seed_run, changing(["run.json", "stage.json"], JSON), read_run),
     "overrides": Reader(seed_overrides, write_overrides, read_config),
 }

@@ -11,7 +11,7 @@ from nelf.data.capture import Capture, Frame, Problem
 from nelf.data.config import SceneConfig
 from nelf.data.faults import Faults
 from nelf.data.images import DepthFile
-from nelf.data.json_fields import Fields, read_json
+from nelf.data.json_fields import Fields, read_json, shorten
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import find_image
 from nelf.data.scene import Kind
@@ -55,7 +55,7 @@ def load_transforms(root: Path, config: SceneConfig, name: str, faults: Faults) 
     kind = shared.text("kind")
     if kind is not None:
         if kind not in list(Kind):
-            raise shared.error(f"has kind = {kind}; it must be one of {', '.join(Kind)}")
+            raise shared.error(f"has kind = {shorten(kind)}; it must be one of {', '.join(Kind)}")
         capture.kind = Kind(kind)
     return capture
 
@@ -98,7 +98,7 @@ def _lens(shared: Fields, own: Fields) -> Lens:
     """Each of the frame's own numbers before the shared one."""
     model = own.text("camera_model") or shared.text("camera_model") or "OPENCV"
     if model not in CAMERA_MODELS or shared.content.get("is_fisheye") or own.content.get("is_fisheye"):
-        fisheye = model if model not in CAMERA_MODELS else "fisheye"
+        fisheye = shorten(model) if model not in CAMERA_MODELS else "fisheye"
         raise own.error(f"has camera model {fisheye}; use one of {', '.join(CAMERA_MODELS)}, or undistort the photos")
 
     def number(key: str) -> float | None:

@@ -1,6 +1,5 @@
 """The pseudo scene on disk: what makes the rendered images an ordinary NeRF dataset."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from nelf.data import depth_name, image_name, write_scene
 from nelf.distill.plan import Plan
 from nelf.distill.quality import summarise
 from nelf.distill.views import read_note
-from nelf.storage import TEMPORARY_SUFFIX, remove
+from nelf.storage import TEMPORARY_SUFFIX, read_json, remove
 
 TRANSFORMS = "transforms.json"
 
@@ -38,22 +37,23 @@ def find_written(plan: Plan) -> Distilled | None:
 
     A transforms.json of another plan is removed: from here on the folder is no scene until all its images are new.
     """
+    wanted, quality, warnings = plan.config.views, dict[str, Any](), tuple[str, ...]()
     try:
-        content = json.loads((plan.folder / TRANSFORMS).read_text(encoding="utf-8"))
+        content = read_json(plan.folder / TRANSFORMS)
         about = content["nelf"]
         same = about["fingerprint"] == plan.fingerprint
-        whole = same and about["wanted"] == len(content["frames"]) == plan.config.views
+        listed = [frame["file_path"] for frame in content["frames"]]
+        whole = same and about["wanted"] == wanted and listed == [image_name(i) for i in range(wanted)]
+        quality, warnings = dict(about["quality"]), tuple(str(warning) for warning in about["warnings"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         same = whole = False
     if not same:
         remove(plan.folder / TRANSFORMS)
-    if not whole or any(read_note(plan.folder / f["file_path"], plan.fingerprint) is None for f in content["frames"]):
+    if not whole or any(read_note(plan.path(i), plan.fingerprint) is None for i in range(wanted)):
         return None
-    return Distilled(
-        plan.folder, len(content["frames"]), plan.config.views, True, about["quality"], tuple(about["warnings"])
-    )
+    return Distilled(plan.folder, wanted, wanted, True, quality, warnings)
 
 
 def finish(plan: Plan, partly: bool) -> Distilled:

@@ -63,6 +63,6 @@ def read_note(path: Path, fingerprint: str) -> dict[str, Any] | None:
             stream.seek(0)
             with Image.open(stream) as image:
                 note = json.loads(image.info.get(NOTE, "{}"))
-    except (OSError, ValueError, SyntaxError):  # absent, cut short, or not a PNG
+    except (OSError, ValueError, SyntaxError, RecursionError):  # absent, cut short, or not a PNG
         return None
     return note if isinstance(note, dict) and note.get("fingerprint") == fingerprint else None

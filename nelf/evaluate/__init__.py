@@ -1,9 +1,10 @@
 """Measures how good a model's images are, and shows it: metrics, pictures, report, orbit video."""
 
 from nelf.evaluate.config import EvalConfig
-from nelf.evaluate.evaluation import GROUND_TRUTH, Progress, Renderer, evaluate, measure, read_metrics
+from nelf.evaluate.evaluation import Progress, Renderer, evaluate, measure
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
+from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
 from nelf.evaluate.orbit import orbit_poses
 from nelf.evaluate.page import figure
 from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
@@ -15,6 +16,7 @@ __all__ = [
     "EVAL_FOLDER",
     "GROUND_TRUTH",
     "METRICS",
+    "METRICS_FILE",
     "ORBIT_FILE",
     "PSNR_CAP",
     "REPORT_FILE",

@@ -1,6 +1,5 @@
 """Render every view with every model, measure, and write `metrics.json` and the pictures."""
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from nelf.errors import NelfError, SceneError
 from nelf.evaluate.config import EvalConfig
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS
+from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
 from nelf.evaluate.pictures import ground_truth, to_8bit, write_picture
 from nelf.storage import atomic_path, remove, write_json
 
@@ -23,9 +23,6 @@ Renderer = Callable[[Tensor, Tensor], Tensor]
 
 Progress = Callable[[str, int, int], None]
 """Told (model, views done, views in all) after each view."""
-
-GROUND_TRUTH = "ground_truth"
-METRICS_FILE = "metrics.json"
 
 
 def evaluate(
@@ -57,20 +54,9 @@ def evaluate(
             result[model] = _evaluate_model(model, renderer, views, pictures, config, progress)
     write_json(folder / METRICS_FILE, result)
     for model in before.keys() - result.keys():
-        remove(folder / model)
+        if (folder / model).is_dir():  # its pictures; a file of that name is something else
+            remove(folder / model)
     return result
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """What `evaluate` wrote to `folder/metrics.json`."""
-    file = folder / METRICS_FILE
-    try:
-        content: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise NelfError(f"{file} does not exist; run `nelf eval` on this run first") from None
-    except ValueError as error:
-        raise NelfError(f"{file} is damaged ({error}); run `nelf eval` again") from error
-    return content
 
 
 def measure(

@@ -24,7 +24,8 @@ def render(template: str, **content: Any) -> str:
         loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text()),
     )
     environment.filters |= {"size": _size, "count": _count, "duration": _duration, "figure": figure}
-    return environment.get_template(template).render(**content)
+    page = environment.get_template(template).render(**content)
+    return page.encode(errors="replace").decode()  # names of files may be no Unicode
 
 
 def figure(value: float | None, metric: str) -> str:

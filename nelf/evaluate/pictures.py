@@ -1,6 +1,8 @@
 """8-bit pictures on white: what is measured, written to `eval/MODEL/VIEW.png` and shown in the report."""
 
 import io
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,10 @@ from torch import Tensor
 from nelf.data.scene import Views, over_background
 from nelf.errors import NelfError
 from nelf.storage import write_bytes
+
+MOST_PIXELS = 1 << 26  # of a picture that may be read: 8192 x 8192
+# What Pillow raises on damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, Image.DecompressionBombError)
 
 
 def to_8bit(image: Float[Tensor, "height width channels"]) -> UInt8[Tensor, "height width 3"]:
@@ -32,13 +38,18 @@ def write_picture(path: Path, picture: UInt8[Tensor, "height width 3"]) -> None:
     write_bytes(path, encode(picture, "png"))
 
 
-def read_picture(path: Path) -> UInt8[Tensor, "height width 3"]:
-    """Read a picture that an evaluation wrote."""
+def read_picture(path: Path, like: UInt8[Tensor, "height width 3"] | None = None) -> UInt8[Tensor, "height width 3"]:
+    """Read a picture that an evaluation wrote. like: another one, whose size it has to have."""
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
+            if like is not None and (image.height, image.width) != like.shape[:2]:
+                raise ValueError(f"it is {image.width}x{image.height}, not {like.shape[1]}x{like.shape[0]}")
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it claims {image.width}x{image.height} pixels")
             return torch.from_numpy(np.array(image.convert("RGB")))
-    except OSError as error:
-        raise NelfError(f"cannot read the picture {path}: {error}; run `nelf eval` again") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NelfError(f"cannot read the picture {path}: {reason}; run `nelf eval` again") from error
 
 
 def encode(picture: UInt8[Tensor, "height width 3"], format: str) -> bytes:

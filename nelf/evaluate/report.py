@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from nelf.evaluate.charts import psnr_chart
-from nelf.evaluate.evaluation import GROUND_TRUTH, read_metrics
 from nelf.evaluate.metrics import METRICS, flip_map
+from nelf.evaluate.metrics_file import GROUND_TRUTH, read_metrics
 from nelf.evaluate.page import TITLES, render
 from nelf.evaluate.pictures import encode, read_picture
 from nelf.evaluate.selection import choose_views
@@ -115,7 +115,7 @@ def _views(
         cells = [_Cell("ground truth", _data_uri(truth), "", None)]
         for name in names:
             if view in psnrs[labels[name]]:
-                picture = read_picture(folder / name / f"{view}.png")
+                picture = read_picture(folder / name / f"{view}.png", like=truth)
                 error = _data_uri(flip_map(picture, truth))
                 cells.append(_Cell(labels[name], _data_uri(picture), error, psnrs[labels[name]][view]))
         spent += sum(len(cell.picture) + len(cell.error) for cell in cells) * 3 // 4

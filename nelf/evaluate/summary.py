@@ -1,5 +1,6 @@
 """Many runs on one self-contained page: a table for each model, the means, and how they compare."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class RunFigures:
 
     @property
     def total_seconds(self) -> float:
-        return sum(self.seconds.values())
+        return math.fsum(self.seconds.values())
 
 
 def means(runs: Sequence[RunFigures], model: str) -> Figures:

@@ -18,7 +18,7 @@ from nelf.photos.sharpness import BLURRED
 from nelf.photos.sources import Source
 from nelf.photos.write import write_imported
 from nelf.progress import ProgressLine, Stop
-from nelf.storage import atomic_path, remove, write_json
+from nelf.storage import atomic_path, read_json, remove, remove_leftovers_of, write_json
 
 FILE = "transforms.json"
 METHOD = 1  # counts up when the same photos give another scene
@@ -37,10 +37,12 @@ class Imported:
 def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, say: Callable[[str], None]) -> Imported:
     """Make the scene `out`, unless it is there and of the same photos.
 
-    It appears whole or not at all. Interrupted work stays in a folder beside it, and the same call goes on from there.
+    It appears whole or not at all; nobody else may be at work on it. Interrupted work stays in a folder beside it, and
+    the same call goes on from there.
     Raises SceneError, ConfigError, Interrupted.
     """
     ask = functools.partial(_ask, stop)
+    remove_leftovers_of(out)
     made_from = _digest(source, config)
     found = read_imported(out)
     if found is not None and found["made_from"] == made_from:
@@ -78,11 +80,12 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
 def _solve(
     source: Source, prepared: Prepared, folder: Path, config: PhotosConfig, ask: Callable[[], None]
 ) -> tuple[sfm.Solution, sfm.Evidence]:
-    sfm.find_features(prepared, folder, config, source.name, ask)
-    pairs = choose_pairs(len(prepared.photos), config.matching, source.ordered)
-    sfm.match(pairs, prepared, folder, config.seed, source.name, ask)
-    evidence = sfm.read_evidence(prepared, folder, source.name)
-    solution = sfm.find_poses(prepared, folder, config.seed, source.name, ask)
+    with sfm.errors_in_one_line(folder, source.name):
+        sfm.find_features(prepared, folder, config, source.name, ask)
+        pairs = choose_pairs(len(prepared.photos), config.matching, source.ordered)
+        sfm.match(pairs, prepared, folder, config.seed, source.name, ask)
+        evidence = sfm.read_evidence(prepared, folder, source.name)
+        solution = sfm.find_poses(prepared, folder, config.seed, source.name, ask)
     if solution is None:
         reason = advice.why_nothing(prepared, evidence)
         raise SceneError(f"photos '{source.name}': no camera poses were found: {reason}")
@@ -97,7 +100,7 @@ def _ask(stop: Stop) -> None:
 def _start_or_go_on(folder: Path, made_from: str) -> None:
     """Keep what was done for these photos; remove what was done for others."""
     try:
-        same = json.loads((folder / MADE_FROM).read_text()) == made_from
+        same = read_json(folder / MADE_FROM) == made_from
     except (OSError, ValueError):
         same = False
     if not same:
@@ -115,7 +118,7 @@ def _digest(source: Source, config: PhotosConfig) -> str:
 def read_imported(out: Path) -> dict[str, Any] | None:
     """What an imported scene says about its making; None where `out` is none, or not whole any more."""
     try:
-        content = json.loads((out / FILE).read_text())
+        content = read_json(out / FILE)
         whole = all((out / frame["file_path"]).is_file() for frame in content["frames"])
         made = content["nelf"]["photos"]
         return made if whole and isinstance(made["made_from"], str) else None

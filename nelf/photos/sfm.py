@@ -4,8 +4,10 @@ Features and matches are kept in a database, so that interrupted work goes on. W
 photos give the same poses; with more threads sums are taken in another order, and poses differ in their last digits.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from nelf.photos.config import PhotosConfig
 from nelf.photos.prepare import Prepared
 from nelf.photos.working import masks_folder, pictures_folder
 from nelf.progress import ProgressLine
+from nelf.storage import refused_by_the_system, remove
 
 DATABASE = "features.db"
 PHOTOS_AT_ONCE = 4  # between looks at whether to stop
@@ -72,6 +75,21 @@ def import_pycolmap(name: str) -> Any:
     return pycolmap
 
 
+@contextlib.contextmanager
+def errors_in_one_line(folder: Path, name: str) -> Iterator[None]:
+    """COLMAP's own errors in the block: working files in `folder` that it can neither read nor write."""
+    try:
+        yield
+    except RuntimeError as error:
+        if refused_by_the_system(error) is not None:
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise SceneError(
+            f"photos '{name}': COLMAP gave up ({said}); most likely the disk is full: make room, and give the same "
+            f"command again. If that does not help, remove its working files first: {folder}"
+        ) from error
+
+
 def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: str, ask: Ask) -> None:
     """SIFT of every working picture in `folder`, into its database; what is there is kept."""
     pycolmap = import_pycolmap(name)
@@ -89,6 +107,7 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
     options.use_gpu, options.num_threads = False, _threads()
     options.max_image_size = config.feature_size
     options.sift.max_num_features = config.features
+    _remove_if_damaged(database)
     there, camera = _with_features(database, pycolmap)
     files = [photo.file for photo in prepared.photos if photo.file not in there]
     with ProgressLine("photos: features", len(files), "photos") as line:
@@ -108,6 +127,20 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
             )
             _, camera = _with_features(database, pycolmap)
             line.update(first + len(some))
+
+
+def _remove_if_damaged(database: Path) -> None:
+    """What a machine left that died: COLMAP's threads would end the process over it. Features are found again."""
+    if not database.is_file():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as opened:
+            whole = opened.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+    except sqlite3.DatabaseError:
+        whole = False
+    if not whole:
+        for path in database.parent.glob(f"{database.name}*"):  # SQLite's own files beside it, too
+            remove(path)
 
 
 def _with_features(database: Path, pycolmap: Any) -> tuple[set[str], int | None]:

@@ -1,7 +1,9 @@
 """The export stage: a run's student as bundles."""
 
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ from nelf import export as exporting
 from nelf.distill import pseudo_poses
 from nelf.errors import ConfigError
 from nelf.evaluate import ground_truth
+from nelf.locking import locked
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
 from nelf.progress import Stop
-from nelf.storage import sha256
+from nelf.storage import remove_leftovers_of, sha256
 from nelf.student import load_student
 
+LOCK = ".nelf.lock"
 WHITE = (1.0, 1.0, 1.0)
 
 
@@ -27,28 +31,30 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     config, context = run.config.export, bundle_context(run)
     made = []
     ask = functools.partial(leave_if_asked, stop, "export")
-    for target, precision, name in exporting.plan(config.targets, config.precision, config.image_output):
-        ask()
-        record = StageRecord(_record_folder(run, folder) / f".{name}")
-        print_ = fingerprint(
-            stage="export",
-            context=_plain(context),
-            scene=run.scene_digest,
-            config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
-            **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
-        )
-        bundle = folder / name
-        made.append(bundle)
-        if record.is_current(print_) and record.content.get("bundle") == digest(bundle):
-            say(f"export: {name} is up to date")
-            continue
-        if bundle.exists() and not (bundle / "manifest.json").is_file():
-            raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
-        with record.making(print_, []):
-            manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
-            record.content["bundle"] = sha256(bundle)
-        parity = manifest.parity
-        say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
+    with _alone_in(run, folder):
+        for target, precision, name in exporting.plan(config.targets, config.precision, config.image_output):
+            ask()
+            record = StageRecord(_record_folder(run, folder) / f".{name}")
+            print_ = fingerprint(
+                stage="export",
+                context=_plain(context),
+                scene=run.scene_digest,
+                config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
+                **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
+            )
+            bundle = folder / name
+            remove_leftovers_of(bundle)
+            made.append(bundle)
+            if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
+                say(f"export: {name} is up to date")
+                continue
+            if bundle.exists() and not (bundle / "manifest.json").is_file():
+                raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
+            with record.making(print_, []):
+                manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
+                record.content["bundle"] = sha256(bundle)
+            parity = manifest.parity
+            say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
     return made
 
 
@@ -57,6 +63,16 @@ def bundles_of(run: Run, folder: Path) -> dict[str, exporting.Manifest]:
     student = sha256(run.folder / STUDENT)
     manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
     return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
+
+
+@contextlib.contextmanager
+def _alone_in(run: Run, folder: Path) -> Iterator[None]:
+    """Nobody else exports to `folder` during the block; inside the run, who holds its lock is alone."""
+    if folder.resolve() == (run.folder / EXPORT).resolve():
+        yield
+        return
+    with locked(folder / LOCK, f"the folder {folder}"):
+        yield
 
 
 def _record_folder(run: Run, folder: Path) -> Path:

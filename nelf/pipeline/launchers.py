@@ -12,6 +12,7 @@ from nelf.errors import ConfigError, NelfError
 
 LAUNCHERS = ("processes", "slurm")
 CHOICE = "hydra/launcher="
+ONE_PROCESS = ("hydra.launcher.tasks_per_node", "hydra.launcher.nodes")
 
 
 def launcher_of(overrides: Sequence[str]) -> str:
@@ -19,8 +20,13 @@ def launcher_of(overrides: Sequence[str]) -> str:
     return next((one.removeprefix(CHOICE) for one in reversed(overrides) if one.startswith(CHOICE)), "basic")
 
 
-def check_launcher(name: str) -> None:
-    """Raise ConfigError where this machine cannot launch so."""
+def check_launcher(overrides: Sequence[str]) -> None:
+    """Raise ConfigError where this machine cannot launch so, or several processes would be started for each run."""
+    name = launcher_of(overrides)
+    for one in overrides:
+        key, _, value = one.lstrip("+").partition("=")
+        if key in ONE_PROCESS and value != "1":
+            raise ConfigError(f"{one}: a sweep gives each of its runs one process; leave it out")
     if name in LAUNCHERS:
         try:
             importlib.metadata.distribution("hydra-submitit-launcher")

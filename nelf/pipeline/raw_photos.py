@@ -13,7 +13,7 @@ from nelf.photos.importing import Imported, read_imported
 from nelf.pipeline.config import Config
 from nelf.processes import is_first_process
 from nelf.progress import stoppable
-from nelf.storage import remove_leftovers
+from nelf.storage import remove, remove_leftovers
 
 PHOTOS = "photos"
 LOCK = ".lock"
@@ -53,6 +53,9 @@ def with_poses(config: Config, folder: Path | None, say: Callable[[str], None] |
             )
         return dataclasses.replace(scene, path=str(out), name=name)
     with lock_run(folder), stoppable() as stop:
+        if out.exists() and read_imported(out) is None:
+            say(f"photos: {out} is not whole any more: the poses are found again")
+            remove(out)
         tell(import_scene(PhotoFolder(root, name), out, config.photos, stop, say), say)
     return dataclasses.replace(scene, path=str(out), name=name)
 

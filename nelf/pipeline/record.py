@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nelf import __version__
-from nelf.storage import remove, sha256, write_json
+from nelf.progress import seconds_of
+from nelf.storage import read_json, remove, sha256, write_json
 
 RECORD = "stage.json"
-MOST_SECONDS = 1e12  # a damaged record may claim anything
 
 
 def fingerprint(**inputs: Any) -> str:
@@ -27,7 +27,7 @@ def fingerprint(**inputs: Any) -> str:
 
 def digest(path: Path) -> str | None:
     """SHA-256 of a file or folder, None where there is none."""
-    return sha256(path) if path.exists() else None
+    return sha256(path) if path.is_file() or path.is_dir() else None
 
 
 class StageRecord:
@@ -37,21 +37,22 @@ class StageRecord:
         self.folder = folder
         self.content: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError, AttributeError):  # absent or damaged: the stage is done again
-            self.content = dict(json.loads((folder / RECORD).read_text()).items())
+            self.content = dict(read_json(folder / RECORD).items())
 
     @property
     def seconds(self) -> float:
         """Time that went into the stage, interruptions not counted."""
-        found = self.content.get("seconds")
-        # NaN is no time either: it would spoil the next record
-        return float(found) if isinstance(found, (int, float)) and 0 <= found < MOST_SECONDS else 0.0
+        return seconds_of(self.content.get("seconds"))
 
-    def is_current(self, print_: str) -> bool:
-        """Whether the stage is finished, made from inputs of this fingerprint, and whole."""
-        outputs = self.content.get("outputs")
-        if self.content.get("fingerprint") != print_ or not isinstance(outputs, dict):
+    def is_current(self, print_: str, outputs: Sequence[str]) -> bool:
+        """Whether the stage is finished, made from inputs of this fingerprint, and whole.
+
+        outputs: what it makes. Names in the record are those of whoever made the run; none is looked for on the disk.
+        """
+        found = self.content.get("outputs")
+        if self.content.get("fingerprint") != print_ or not isinstance(found, dict) or found.keys() != set(outputs):
             return False
-        return all(digest(self.folder / name) == found for name, found in outputs.items())
+        return all(digest(self.folder / name) == found[name] for name in outputs)
 
     @contextlib.contextmanager
     def making(self, print_: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +14,14 @@ from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
 from nelf.data import Kind, Scene, load_scene
-from nelf.devices import make_fabric, processes
+from nelf.devices import check_rank, make_fabric, processes
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.processes import end_with_others, end_with_parent, is_first_process
+from nelf.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
 from nelf.progress import Stop
-from nelf.storage import sha256, write_bytes, write_json
+from nelf.storage import read_json, sha256, write_bytes, write_json
 
 SETTINGS = "run.json"
 TEACHER = Path("teacher/teacher.safetensors")
@@ -76,6 +75,7 @@ class Run:
         are known from before. folder: of the run, where it is not to follow from its name.
         """
         config = typed(compose_config(overrides))
+        check_rank(config.device)
         overrides = with_absolute_paths(overrides, config)
         config.scene.path = _absolute(config.scene.path)
         scene = load_scene(with_poses(config, folder, say), need, want=("val",))
@@ -151,9 +151,9 @@ class Run:
             return said
         return bool(self.fabric.all_reduce(torch.tensor(float(said)), reduce_op="sum"))
 
-    def is_current(self, record: StageRecord, print_: Callable[[], str]) -> bool:
+    def is_current(self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str]) -> bool:
         """Whether a stage is done, as the first process finds. print_: fingerprint of its inputs, asked for there."""
-        return self.meet(is_first_process() and record.is_current(print_()))
+        return self.meet(is_first_process() and record.is_current(print_(), outputs))
 
     @contextlib.contextmanager
     def making(
@@ -179,10 +179,10 @@ class Run:
         if self.config.device.threads is not None:
             torch.set_num_threads(self.config.device.threads)  # launching divides the cores among the processes
         if not torch.distributed.is_torchelastic_launched():  # torchrun looks after its processes itself
-            if is_first_process():
-                end_with_others(self._others(fabric))
-            else:
+            if is_started_by_nelf():
                 end_with_parent()
+            else:
+                end_with_others(self._others(fabric))
         return fabric
 
     @functools.cached_property
@@ -220,7 +220,7 @@ def _absolute(folder: str) -> str:
 def read_overrides(folder: Path) -> list[str]:
     """What the user asked for when the run was made."""
     try:
-        content: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+        content: dict[str, Any] = read_json(folder / SETTINGS)
         return [str(override) for override in content["overrides"]]
     except (ValueError, KeyError, TypeError) as error:
         message = f"{folder / SETTINGS} is damaged ({error}); give the scene's folder instead of the run's"

@@ -32,10 +32,11 @@ def run_teach(run: Run, stop: Stop, say: Say) -> None:
     def print_() -> str:
         return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
 
-    if run.is_current(record, print_):
+    outputs = [TEACHER.name]
+    if run.is_current(record, print_, outputs):
         say("teach: up to date")
         return
-    with run.making(record, print_, [TEACHER.name]):
+    with run.making(record, print_, outputs):
         teach(run.scene, run.config.teacher, record.folder, run.fabric, stop)
 
 
@@ -53,10 +54,11 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
     def print_() -> str:
         return fingerprint(stage="distill", config=dataclasses.asdict(config), **provenance)
 
-    if run.is_current(record, print_):
+    outputs = ["transforms.json", "images"]
+    if run.is_current(record, print_, outputs):
         say("distill: up to date")
         return
-    with run.making(record, print_, ["transforms.json", "images"], reuse=True):
+    with run.making(record, print_, outputs, reuse=True):
         load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER)
         ranks = Ranks(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
@@ -106,10 +108,11 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
             config=dataclasses.asdict(run.config.train),
         )
 
-    if run.is_current(record, print_):
+    outputs = [STUDENT.name]
+    if run.is_current(record, print_, outputs):
         say("train: up to date")
         return
-    with run.making(record, print_, [STUDENT.name]):
+    with run.making(record, print_, outputs):
         student = new_student(run)
         scene, pseudo = run.scene, external or rendered_scene(run)
         student = train(
@@ -154,10 +157,10 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
         bundles={name: sha256(folder) for name, folder in bundles.items()},
         config=dataclasses.asdict(run.config.eval),
     )
-    if record.is_current(print_):
+    if record.is_current(print_, outputs := [evaluation.METRICS_FILE]):
         say("eval: up to date")
     else:
-        with record.making(print_, ["metrics.json"]):
+        with record.making(print_, outputs):
             measure(run, bundles, stop)
     write_run_report(run, bundles)
     metrics = evaluation.read_metrics(record.folder)

@@ -9,12 +9,10 @@ from nelf.errors import ConfigError, NelfError
 from nelf.pipeline.figures import model_infos, stage_seconds
 from nelf.pipeline.run import EXPORT, is_run, read_overrides
 
-METRICS_FILE = "metrics.json"
-
 
 def is_measured(folder: Path) -> bool:
     """Whether the run in `folder` has come to its end once."""
-    return (folder / evaluation.EVAL_FOLDER / METRICS_FILE).is_file()
+    return (folder / evaluation.EVAL_FOLDER / evaluation.METRICS_FILE).is_file()
 
 
 def run_figures(folder: Path, seen_from: Path) -> evaluation.RunFigures:

@@ -36,7 +36,7 @@ def sweep(overrides: Sequence[str], say: Say) -> None:
     page over all runs is written in any case.
     """
     launcher = launcher_of(overrides)
-    check_launcher(launcher)
+    check_launcher(overrides)
     folders = check_combinations(overrides, say)
     varied = swept_keys(overrides)
 

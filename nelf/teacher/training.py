@@ -51,6 +51,7 @@ class Trainer:
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
         self.model.mark_forward_method("accumulate")
+        self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.step = 0
         self.seconds = 0.0
         self.rays = min(config.max_rays, max(256, config.batch // 16))
@@ -67,6 +68,7 @@ class Trainer:
         return {
             "field": self.field.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
             "rate_factor": self.guard.rate_factor,
             "seconds": self.seconds,
             "rays": self.rays,
@@ -76,6 +78,7 @@ class Trainer:
     def restore(self, step: int, state: dict[str, Any]) -> None:
         """Go on from `state`. Raises KeyError, ValueError or RuntimeError for that of another teacher."""
         self._load([state["field"], state["optimizer"]])
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
         self.step, self.seconds = step, state["seconds"]
         self.rays, self.error = state["rays"], state["error"]
         self.guard.begin_from_here(state["rate_factor"])
@@ -112,16 +115,25 @@ class Trainer:
         loss = _loss(out, truth, background)
         self.fabric.backward(loss)
         value, mean_samples = self._mean(float(loss.detach()), float(samples))
-        if math.isfinite(value):
+        if math.isfinite(value) and self._gradients_are_finite():
             self.guard.good()
             self.optimizer.step()
             self.error = value if math.isnan(self.error) else 0.98 * self.error + 0.02 * value
-        else:  # infinite gradients of a finite loss show here one step later, and are undone by going back
+        else:
+            if self.scaler is not None:
+                self.optimizer.step()  # skips by itself, and lowers its scale
             self.guard.bad()
         self.optimizer.zero_grad()
         self._fit_rays(mean_samples)
         self.step += 1
         self.seconds += time.perf_counter() - began
+
+    def _gradients_are_finite(self) -> bool:
+        """They are the same in all processes, so that all decide the same."""
+        if self.scaler is not None:  # looks for infinite ones itself, and meets some while it looks for its scale
+            return True
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.field.parameters() if p.grad is not None])
+        return math.isfinite(float(norm))
 
     def _set_rate(self) -> None:
         rate = RATE_FLOOR + (1 - RATE_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(self.progress(), 1)))
@@ -192,7 +204,8 @@ def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
             trainer.seconds, stopping = agree(fabric, trainer.seconds, stop)
             psnr = -10 * math.log10(max(trainer.error, 1e-10))
             line.update(trainer.progress(), step=f"{trainer.step}", psnr=psnr, rays=f"{trainer.rays}")
-            if stopping or trainer.seconds - saved > trainer.config.checkpoint_seconds:
+            due = trainer.seconds - saved > trainer.config.checkpoint_seconds
+            if stopping or (due and trainer.guard.steady):
                 if first:
                     checkpoints.save(trainer.step, trainer.state())
                 saved = trainer.seconds

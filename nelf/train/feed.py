@@ -85,6 +85,7 @@ class CachedViews:
         self.cells = cells
         self._images: dict[int, np.ndarray] = {}
         self._depths: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.views)
@@ -100,10 +101,7 @@ class CachedViews:
                 f"view '{self.views.names[index]}' is {_shape(image.shape)}, but the student is made for "
                 f"{_shape(expected)} (height x width x channels); give all views the same size and channels"
             )
-        image = np.ascontiguousarray(image.transpose(2, 0, 1))
-        if self.budget.take(image.nbytes):
-            self._images[index] = image
-        return image
+        return self._kept(self._images, index, np.ascontiguousarray(image.transpose(2, 0, 1)))
 
     def depth(self, index: int, cells: Cells) -> np.ndarray:
         """float32 [finer_rows, finer_columns]; 0, for unknown, where the views have no depth."""
@@ -112,9 +110,15 @@ class CachedViews:
         if self.views.read_depth is None:
             return np.zeros((len(cells.rows), len(cells.columns)), np.float32)
         depth = self.views.read_depth(index)[np.ix_(cells.rows, cells.columns)]
-        if self.budget.take(depth.nbytes):
-            self._depths[index] = depth
-        return depth
+        return self._kept(self._depths, index, depth)
+
+    def _kept(self, cache: dict[int, np.ndarray], index: int, value: np.ndarray) -> np.ndarray:
+        """What is in the cache, after `value` was put there as far as the budget goes: batches are made at once, and
+        several may have read the same view."""
+        with self._lock:
+            if index not in cache and self.budget.take(value.nbytes):
+                cache[index] = value
+            return cache.get(index, value)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The views at `indices`."""

@@ -1,10 +1,13 @@
-"""A server on this machine alone that shows one bundle in the browser."""
+"""A server that shows one bundle in the browser, to this machine alone unless told otherwise."""
 
 import contextlib
 import errno
 import http.server
+import ipaddress
 import os
 import shutil
+import socket
+import sys
 import webbrowser
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,6 +18,8 @@ from nelf.view.site import Site
 
 ADDRESS = "127.0.0.1"
 OTHER_NAME = "localhost"
+EVERYWHERE = {"0.0.0.0": ADDRESS, "::": "::1"}
+HTTP_PORT = 80
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -43,29 +48,63 @@ PATIENCE = 30.0  # seconds that a connection may be silent
 
 
 class ViewerServer(http.server.ThreadingHTTPServer):
-    """Serves a Site to this machine; a thread for each connection."""
+    """Serves a Site; a thread for each connection."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, site: Site, port: int) -> None:
-        """port: 0 takes a free one. Raises ConfigError where it cannot be had."""
-        self.site = site
+    def __init__(self, site: Site, port: int, host: str = ADDRESS) -> None:
+        """port: 0 takes a free one. host: an address of this machine. Raises ConfigError where it cannot be had."""
+        self.site, self.host = site, host
         try:
-            super().__init__((ADDRESS, port), Handler)
+            self.address_family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        except ValueError as error:
+            raise ConfigError(f"--host {host} is no address; use one of this machine, or 0.0.0.0 for all") from error
+        try:
+            super().__init__((host, port), Handler)
         except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+                raise ConfigError(f"--host {host} is no address of this machine; 0.0.0.0 stands for all") from error
             in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             why = "is in use" if in_use else f"cannot be opened ({error})"
             raise ConfigError(f"port {port} {why}; choose another with --port, or none for a free one") from error
 
     @property
     def url(self) -> str:
-        return f"http://{ADDRESS}:{self.server_port}/"
+        """As this machine itself may call it."""
+        return f"http://{_in_url(EVERYWHERE.get(self.host, self.host))}:{self.server_port}/"
 
-    @property
-    def hosts(self) -> set[str]:
-        """What a browser may call this server. Another name is a page elsewhere that had it point here."""
-        return {f"{name}:{self.server_port}" for name in (ADDRESS, OTHER_NAME)}
+    def may_be_called(self, host: str) -> bool:
+        """Whether a browser may call this server so. Another name is a page elsewhere that had it point here."""
+        return is_our_name(host, self.server_port, self.host)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Browsers end connections as they like; that is no mistake of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def is_our_name(asked: str, port: int, host: str = ADDRESS) -> bool:
+    """Whether `asked`, the Host of a request, is a name of the server that listens on `host` and `port`.
+
+    Names can be made to point anywhere by whoever owns them; addresses cannot.
+    """
+    name, separator, number = asked.rpartition(":")
+    if not separator or asked.endswith("]"):  # browsers leave HTTP's own port out
+        name, number = asked, str(HTTP_PORT)
+    if number != str(port):
+        return False
+    if host == ADDRESS or name.lower() == OTHER_NAME:
+        return name.lower() in (ADDRESS, OTHER_NAME)
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -84,7 +123,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, with_body: bool) -> None:
-        if self.headers.get_all("Host", []) not in [[host] for host in self.server.hosts]:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or not self.server.may_be_called(hosts[0]):
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "Another host is asked for")
         # BaseHTTPRequestHandler folds leading slashes in self.path; the line as it came has them.
         path = self.server.site.file(self.requestline.split()[1])
@@ -115,11 +155,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def view(
     bundle: Path,
     port: int = 0,
+    host: str = ADDRESS,
     ready: Callable[[str], None] = lambda url: None,
     open_browser: bool = True,
 ) -> None:
     """Show the bundle until Ctrl-C. `ready` gets the URL once it can be opened."""
-    with ViewerServer(Site(bundle), port) as server, contextlib.suppress(KeyboardInterrupt):  # the way to end it
+    with ViewerServer(Site(bundle), port, host) as server, contextlib.suppress(KeyboardInterrupt):  # the way to end it
         ready(server.url)
         if open_browser:
             webbrowser.open(server.url)

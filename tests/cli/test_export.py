@@ -1,11 +1,13 @@
 """nelf export of what is no run, to what is not known, over what is not its own."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from nelf.locking import locked
 from tests.pipeline.commands import (
     cut,
     finished_run,
@@ -37,6 +39,19 @@ def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
     line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
     assert "onnx exists and is no bundle; remove it, or choose another folder with --out" in line
     assert (elsewhere / "onnx" / "Main.swift").read_text() == "my work"
+
+
+def test_what_a_killed_export_left_is_cleared_away(elsewhere: Path) -> None:
+    """In a folder that is not the run's, one command at a time; what is another's stays."""
+    for name in (".onnx.partial-7", ".onnx.old-7", ".web.partial-7"):
+        (elsewhere / name).mkdir()
+    (elsewhere / ".onnx.old-7" / "diary.txt").write_text("mine")
+    with locked(elsewhere / ".nelf.lock", "the folder"):
+        line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
+    assert line.startswith(f"the folder {elsewhere} is in use by process {os.getpid()}")
+    refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)  # what stood there is back, and no bundle
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".web.partial-7", "onnx"]
+    assert (elsewhere / "onnx" / "diary.txt").read_text() == "mine"
 
 
 def test_export_that_disagrees_leaves_nothing(run: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

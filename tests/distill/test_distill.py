@@ -6,6 +6,8 @@ import functools
 import json
 import math
 import multiprocessing
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,25 @@ import torch
 from PIL import Image
 
 from nelf.data import Kind, Scene, SceneConfig, load_scene, over_background
-from nelf.distill import DistillConfig, Distilled, distill, distill_in_workers, external_scene, pseudo_poses, workers
-from nelf.distill.views import to_pixels
+from nelf.distill import (
+    DistillConfig,
+    Distilled,
+    distill,
+    distill_in_workers,
+    external_scene,
+    pseudo_poses,
+    pseudo_scene,
+    workers,
+)
+from nelf.distill.budget import Budget
+from nelf.distill.plan import make_plan
+from nelf.distill.views import read_note, to_pixels
 from nelf.distill.workers import _problem, _work
 from nelf.errors import ConfigError, Interrupted, NelfError, SceneError, StorageError
 from nelf.progress import Stop
 from nelf.rays import image_rays
 from nelf.teacher.protocol import Rendered, render_image
-from tests.distill.fakes import BallTeacher, make_ball, make_nothing, make_scene
+from tests.distill.fakes import BallTeacher, DyingTeacher, make_ball, make_nothing, make_scene
 
 FROM = {"teacher": "ball"}
 
@@ -282,6 +295,77 @@ def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pyt
     assert len(load_scene(SceneConfig(path=str(tmp_path))).train) == 7
     assert run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=2).views == 7
     assert run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=9).views == 9
+
+
+def test_a_worker_that_is_killed_is_made_good(tmp_path: Path, whole: Path) -> None:
+    """A real one, by SIGKILL: one line, the views that are there stay, and the same command does the others."""
+    folder, config = tmp_path / "pseudo", DistillConfig(views=6, depth=False, workers=2)
+    load = functools.partial(DyingTeacher, tmp_path)
+    with pytest.raises(NelfError, match="a worker process was killed, most likely by the system"):
+        distill_in_workers(load, make_scene(), config, folder, FROM, Stop())
+    there = {path: path.stat().st_mtime_ns for path in folder.glob("images/[!.]*")}
+    assert 2 <= len(there) < 6
+    alone = dataclasses.replace(config, workers=1)
+    assert distill_in_workers(load, make_scene(), alone, folder, FROM, Stop()).complete
+    assert content(folder) == content(whole)
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+
+
+def test_a_killed_process_has_spent_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of distill.minutes does not grow with every `kill -9`, after which nothing is written."""
+    now, config = [0.0], DistillConfig(views=50, depth=False, minutes=1.0, min_views=2)
+    monkeypatch.setattr("nelf.distill.budget.time.monotonic", lambda: now[0])
+    plan = make_plan(make_scene(), config, FROM, tmp_path)
+    budget = Budget(plan, 0, 2)
+    for _ in range(7):
+        assert not budget.spent(9)
+        now[0] += 4.0
+    assert Budget(plan, 0, 2).seconds == pytest.approx(24.0)  # and the last view
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "-1e9", "1e999", "[]", "null", "1" + 400 * "0", "[" * 100_000])
+def test_a_time_that_is_none_is_taken_for_none(tmp_path: Path, seconds: str) -> None:
+    scene, config = make_scene(), DistillConfig(views=6, depth=False, minutes=1.0)
+    plan = make_plan(scene, config, FROM, tmp_path)
+    (tmp_path / "progress-0.json").write_text(f'{{"fingerprint": "{plan.fingerprint}", "seconds": {seconds}}}')
+    assert Budget(plan, 0, 2).before == 0.0
+
+
+def edited(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        edited(lambda content: content["frames"][2].pop("file_path")),
+        edited(lambda content: content["frames"].__setitem__(2, 3)),
+        edited(lambda content: content["frames"][2].update(file_path="../../secret")),
+        edited(lambda content: content["nelf"].update(warnings=None)),
+        edited(lambda content: content["nelf"].update(quality=[1])),
+        lambda path: path.write_text("[" * 100_000),
+    ],
+)
+def test_a_damaged_list_of_views_is_written_again(
+    whole: Path, tmp_path: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pseudo"
+    shutil.copytree(whole, folder)
+    damage(folder / "transforms.json")
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        pseudo_scene, "read_note", lambda path, print_: (opened.append(path), read_note(path, print_))[1]
+    )
+    teacher = BallTeacher()
+    assert run(folder, teacher=teacher).complete
+    assert teacher.rendered == 0  # the views themselves are whole
+    assert content(folder) == content(whole)
+    assert {path.parent for path in opened} == {folder / "images"}
 
 
 def test_a_teacher_that_gives_nan_is_refused() -> None:

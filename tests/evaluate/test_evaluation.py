@@ -113,6 +113,52 @@ def test_metrics_that_are_missing_or_damaged(tmp_path: Path) -> None:
         read_metrics(tmp_path)
 
 
+def test_names_of_a_strangers_run_are_not_trusted(tmp_path: Path) -> None:
+    """What `metrics.json` calls a model is a folder to be removed where that model is not measured any more."""
+    views, folder = make_views(1), tmp_path / "run" / "eval"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("mine")
+    result = evaluate({"student": noisy_model(views, 0.1)}, views, folder, QUICK)
+    (folder / "stage.json").write_text("{}")
+    names = "../../mine", str(mine), "..", ".", "", "a/../../../mine", "stage.json", "metrics.json", "ground_truth"
+    for name in names:
+        (folder / "metrics.json").write_text(json.dumps(result | {name: result["student"]}))
+        assert list(evaluate({"student": noisy_model(views, 0.1)}, views, folder, QUICK)) == ["student"]
+        assert (mine / "diary.txt").read_text() == "mine", name
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "ground_truth", "metrics.json", "stage.json", "student"
+        ], name  # fmt: skip
+
+
+def damaged(key: str, value: object) -> str:
+    """`metrics.json` with one value of its model changed."""
+    model = {**dict.fromkeys(METRICS, 0.5), "views": {"r_0": {"psnr": 0.5}}, "unavailable": {}, "seconds_per_view": 1.0}
+    return json.dumps({"student": model | {key: value}})
+
+
+def test_an_undamaged_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(damaged("ssim", None))
+    assert list(read_metrics(tmp_path)) == ["student"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "{}", "null", '{"student": {}}', '{"student": []}', "[" * 100_000, damaged("views", {}),
+        damaged("views", {"../../x": {"psnr": 1}}), damaged("views", {"r_0": {}}), damaged("psnr", None),
+        damaged("views", {"r_0": {"psnr": float("nan")}}), damaged("psnr", 10**400), damaged("flip", "x"),
+        damaged("unavailable", []), damaged("seconds_per_view", None), damaged("seconds_per_view", -1),
+        damaged("views", {"\ud83e": {"psnr": 1}}), damaged("views", {"x" * 300: {"psnr": 1}}),
+    ],
+)  # fmt: skip
+def test_what_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(NelfError, match=r"metrics\.json is damaged .*; run `nelf eval` again") as caught:
+        read_metrics(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -148,6 +148,12 @@ def test_missing_picture(run: Path) -> None:
         render_report(run, INFO)
 
 
+def test_pictures_of_another_size(run: Path) -> None:
+    Image.new("RGB", (7, 9)).save(run / "eval" / "student" / "r_4.png")
+    with pytest.raises(NelfError, match=r"r_4\.png: it is 7x9, not 48x40; run `nelf eval` again"):
+        render_report(run, INFO)
+
+
 @pytest.mark.parametrize(
     ("views", "count", "chosen"),
     [

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nelf.photos import PhotoFolder, PhotosConfig, import_scene, sfm
 from nelf.photos.importing import read_imported
 from nelf.progress import Stop
 from tests.photos.room import FOCAL, HEIGHT, WIDTH, make_photos, render
-from tests.pipeline.commands import listing, works
+from tests.pipeline.commands import listing, refused, works
 
 FAST = PhotosConfig(features=1024)
 
@@ -121,6 +122,36 @@ def test_interrupted_work_goes_on_and_gives_the_same(
     assert np.allclose(first.c2w, again.c2w, atol=1e-3)
 
 
+def garbage(database: Path) -> None:
+    database.write_bytes(b"x" * 5000)
+
+
+def page_lost(database: Path) -> None:
+    content = bytearray(database.read_bytes())
+    content[4096:40000] = bytes(range(1, 253)) * 142 + bytes(120)  # COLMAP's threads would end the process
+    database.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [garbage, page_lost])
+def test_damaged_working_files(damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While COLMAP is at work: one line. Before it goes on: they are made again."""
+    photos, out = tmp_path / "photos", tmp_path / "scene"
+    make_photos(photos, 4)
+    read, config = sfm.read_evidence, PhotosConfig(features=512)
+
+    def damaged(prepared: Any, folder: Path, name: str) -> Any:
+        damage(folder / "features.db")
+        return read(prepared, folder, name)
+
+    monkeypatch.setattr(sfm, "read_evidence", damaged)
+    with pytest.raises(SceneError, match=r"photos 'room': COLMAP gave up .*; most likely the disk is full") as caught:
+        run(photos, out, config)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    run(photos, out, config)
+    assert read_imported(out) is not None
+
+
 def test_masks_become_alpha(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     make_photos(photos, 6)
@@ -135,6 +166,25 @@ def test_masks_become_alpha(tmp_path: Path) -> None:
     alpha = scene.train.image(0)[..., 3].float() / 255
     assert float(alpha.mean()) == pytest.approx(mask.mean() / 255, abs=0.05)
     assert float(alpha[0].max()) == 0
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_scene_has_a_name(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_photos(tmp_path / "photos", 3)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    line = refused("data", "import", "photos", tmp_path / "photos", "--out", out)
+    assert f"--out {out} has no name of its own" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "photos"]
+
+
+def test_what_a_killed_import_left_is_cleared_away(room: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    """Killed between two renames: the scene that was there is there again, and nothing has to be done."""
+    photos, folder, _ = room
+    shutil.copytree(folder, tmp_path / ".scene.old-7")
+    (tmp_path / ".scene.partial-7" / "images").mkdir(parents=True)
+    assert run(photos, tmp_path / "scene") == [f"photos: {tmp_path / 'scene'} is up to date"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
 
 
 def test_faults_that_refuse_photos(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from nelf.photos.importing import Imported
 from nelf.pipeline import Run, raw_photos
 from tests.pipeline.commands import copy_of_finished_run, nelf, refused
-from tests.scenes import make_nerfstudio_scene
+from tests.scenes import edit_json, make_nerfstudio_scene
 from tests.test_locking import HOLD
 
 
@@ -32,6 +33,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def import_scene(source: Any, out: Path, config: Any, stop: Any, say: Any) -> Imported:
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(posed, out)
+        edit_json(out / "transforms.json", nelf={"photos": {"made_from": "x"}})
         return Imported(out, f"12 photos at {config.size}", ("it was dark; wait for the sun",))
 
     monkeypatch.setattr(raw_photos, "import_scene", import_scene)
@@ -52,6 +54,28 @@ def test_a_run_of_raw_photos(raw: Path) -> None:
     assert again.scene_digest == run.scene_digest
     shutil.move("runs/walk", "moved")
     assert Run.open(Path("moved"), [], say=said.append).scene.root == Path("moved/photos")
+
+
+@pytest.mark.parametrize("lost", ["images/0003.png", "transforms.json"])
+def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
+    """It is the run's own: nobody else can mend it."""
+    said: list[str] = []
+    Run.open(raw, [], say=said.append)
+    out = Path("runs/walk/photos")
+    Run.open(raw, [], say=said.append)
+    assert [line for line in said if "found again" in line] == []
+    (out / lost).unlink()
+    (out / "stranger").touch()
+    refusing = raw_photos.import_scene
+
+    def import_scene(source: Any, out: Path, *rest: Any) -> Imported:
+        assert not out.exists()  # else it would be refused
+        return refusing(source, out, *rest)
+
+    with mock.patch.object(raw_photos, "import_scene", import_scene):
+        Run.open(raw, [], say=said.append)
+    assert f"photos: {out} is not whole any more: the poses are found again" in said
+    assert (out / lost).exists()
 
 
 def test_a_configuration_is_not_printed_before_the_poses_are_known(raw: Path) -> None:

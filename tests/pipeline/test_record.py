@@ -19,13 +19,14 @@ def make(folder: Path, print_: str = PRINT, content: bytes = b"result", reuse: b
 
 
 def current(folder: Path, print_: str = PRINT) -> bool:
-    return StageRecord(folder).is_current(print_)
+    return StageRecord(folder).is_current(print_, ["out.bin", "images"])
 
 
 def test_skipped_when_current(tmp_path: Path) -> None:
     assert not current(tmp_path / "stage")
     make(tmp_path / "stage")
     assert current(tmp_path / "stage")
+    assert not StageRecord(tmp_path / "stage").is_current(PRINT, ["out.bin"])
     (tmp_path / "stage" / "log.txt").write_text("not an output")
     assert current(tmp_path / "stage")
 
@@ -52,13 +53,25 @@ def test_done_again_when_inputs_change(tmp_path: Path) -> None:
     assert not current(tmp_path, "other inputs")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"fingerprint": "inputs"}', '{"outputs": {}}', "\x00\x01"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"fingerprint": "inputs"}', '{"outputs": {}}', "\x00\x01", "[" * 100_000]
+)
 def test_done_again_when_the_record_is_damaged(tmp_path: Path, content: str) -> None:
     make(tmp_path)
     (tmp_path / RECORD).write_text(content)
     assert not current(tmp_path)
     make(tmp_path)
     assert current(tmp_path)
+
+
+def test_files_that_only_a_record_names_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's run: the names could be those of devices, or of anything else on this machine."""
+    make(tmp_path)
+    content = json.loads((tmp_path / RECORD).read_text())
+    content["outputs"]["../../../dev/zero"] = "0"
+    (tmp_path / RECORD).write_text(json.dumps(content))
+    monkeypatch.setattr(record_module, "digest", lambda path: pytest.fail(f"{path} was looked at"))
+    assert not current(tmp_path)
 
 
 def test_fingerprint_tells_inputs_and_versions_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +105,7 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
     with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
         assert (tmp_path / "checkpoint").read_text() == "half"
         (tmp_path / "out.bin").write_text("whole")
-    assert current(tmp_path)
+    assert StageRecord(tmp_path).is_current(PRINT, ["out.bin"])
     assert StageRecord(tmp_path).seconds == 10
 
 

@@ -74,7 +74,7 @@ def test_bundles_carry_no_folders_of_the_machine(ball: Path, runs: str) -> None:
 def test_damaged_settings(ball: Path, runs: str) -> None:
     run = Run.open(ball, [runs])
     run.prepare()
-    for content in ("{", "[]", "{}", '{"overrides": 3}'):
+    for content in ("{", "[]", "{}", '{"overrides": 3}', "[" * 100_000):
         (run.folder / "run.json").write_text(content)
         with pytest.raises(ConfigError, match=r"run\.json is damaged .*give the scene's folder"):
             Run.open(run.folder, [])

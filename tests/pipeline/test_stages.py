@@ -73,7 +73,7 @@ def test_bundles_of_an_earlier_student_are_not_measured(run: Run, monkeypatch: p
 
     def note(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         measured.append(list(bundles))
-        (run.folder / "eval" / "metrics.json").write_text("{}")
+        shutil.copy(finished_run() / "eval" / "metrics.json", run.folder / "eval")
 
     monkeypatch.setattr(stages, "measure", note)
     monkeypatch.setattr(stages, "write_run_report", lambda run, bundles: measured.append(list(bundles)))

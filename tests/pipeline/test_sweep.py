@@ -109,6 +109,14 @@ def test_slurm_is_refused_where_there_is_none(scenes: str, monkeypatch: pytest.M
     assert line.startswith("hydra/launcher=slurm: there is no srun on this machine")
 
 
+@pytest.mark.parametrize("key", ["tasks_per_node", "nodes"])
+def test_a_job_has_one_process(scenes: str, key: str) -> None:
+    """The others would find the run in use, or train beside it."""
+    override = f"hydra.launcher.{key}=4"
+    line = refused_at_once("run", "--multirun", scenes, "hydra/launcher=processes", override)
+    assert line == f"{override}: a sweep gives each of its runs one process; leave it out"
+
+
 def test_a_launcher_that_is_not_installed_is_named(scenes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])  # nor any distribution
     line = refused_at_once("run", "--multirun", scenes, "hydra/launcher=processes")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -61,6 +62,21 @@ def test_memory_stays_within_the_budget() -> None:
         views.batch(range(10))
     assert reads == [1] * 4 + [3] * 6
     assert views.budget.left < IMAGE_BYTES
+
+
+def test_a_view_that_is_read_twice_at_once_is_kept_once() -> None:
+    """Threads make several batches, and at the turn from one pass to the next the same view may be in two of them."""
+    together, original = threading.Barrier(2), tiny.views(1)
+
+    def read(index: int) -> np.ndarray:
+        together.wait(10)
+        return original.read(index)
+
+    views = cached(dataclasses.replace(original, read=read), 2 * IMAGE_BYTES / 1e9)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(views.image, [0, 0])
+    assert np.array_equal(first, second)
+    assert views.budget.left == IMAGE_BYTES
 
 
 def test_two_caches_share_one_budget() -> None:

@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from nelf.errors import BundleError, ConfigError
 from nelf.view import assets
-from nelf.view.serve import HEADERS, ViewerServer
+from nelf.view.serve import HEADERS, ViewerServer, is_our_name
 from nelf.view.site import Site
 
 SECRET = b"not for the browser"
@@ -144,6 +146,23 @@ def test_another_host_is_refused(server: ViewerServer, host: str | None) -> None
     assert b"asset" not in body
 
 
+@pytest.mark.parametrize(
+    ("asked", "port", "host", "ours"),
+    [
+        ("127.0.0.1", 80, "127.0.0.1", True), ("localhost", 80, "127.0.0.1", True),
+        ("localhost:80", 80, "127.0.0.1", True),
+        ("evil.example", 80, "127.0.0.1", False), ("10.0.0.7", 80, "127.0.0.1", False),
+        ("127.0.0.1", 81, "127.0.0.1", False), ("10.0.0.7:81", 81, "0.0.0.0", True),
+        ("LOCALHOST:81", 81, "0.0.0.0", True), ("evil.example:81", 81, "0.0.0.0", False),
+        ("[fe80::1]:81", 81, "::", True), ("[fe80::1]", 80, "::", True), ("[fe80::1]", 81, "::", False),
+        ("", 80, "::", False),
+    ],
+)  # fmt: skip
+def test_what_it_may_be_called(asked: str, port: int, host: str, ours: bool) -> None:
+    """Browsers leave ":80" out. Told to listen to others, it is called by its addresses: names can be pointed here."""
+    assert is_our_name(asked, port, host) == ours
+
+
 def test_its_other_name_is_not(server: ViewerServer) -> None:
     assert ask(server, "/", f"localhost:{server.server_port}")[0] == 200
 
@@ -183,6 +202,51 @@ def test_what_cannot_be_shown(built: Path, bundle: Path, tmp_path: Path, monkeyp
         Site(bundle)
 
 
+@pytest.mark.parametrize(("host", "address"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")])
+def test_told_to_listen_to_others(built: Path, bundle: Path, host: str, address: str) -> None:
+    with ViewerServer(Site(bundle), 0, host) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        assert running.url == f"http://{address}:{running.server_port}/"
+        with urllib.request.urlopen(f"http://127.0.0.2:{running.server_port}/", timeout=10) as answer:
+            assert answer.read() == b"asset index.html"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("host", "words"), [("here", "is no address; use one"), ("192.0.2.1", "is no address of this machine; 0.0.0.0")]
+)
+def test_a_host_that_is_none(built: Path, bundle: Path, host: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ViewerServer(Site(bundle), 0, host)
+
+
+def test_a_browser_that_leaves_in_the_middle(
+    server: ViewerServer, bundle: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (bundle / "model.tflite").write_bytes(bytes(1 << 24))  # more than the sockets hold
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+        connection.sendall(f"GET /model.tflite HTTP/1.1\r\nHost: localhost:{server.server_port}\r\n\r\n".encode())
+        connection.recv(100)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as if its tab crashed
+    for _ in range(100):
+        if threading.active_count() <= 2:
+            break
+        time.sleep(0.05)
+    assert ask(server, "/")[0] == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_mistake_of_ours_is_still_told(
+    server: ViewerServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Site, "file", lambda self, target: 1 / 0)
+    with pytest.raises(IndexError):  # there is no answer
+        ask(server, "/")
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
 def test_a_port_in_use(server: ViewerServer, bundle: Path) -> None:
     with pytest.raises(ConfigError, match=rf"port {server.server_port} is in use; choose another with --port"):
         ViewerServer(Site(bundle), server.server_port)
@@ -200,8 +264,9 @@ main()
 """
 
 
-def test_the_command_until_ctrl_c(built: Path, bundle: Path) -> None:
-    arguments = [sys.executable, "-c", COMMAND, "view", str(bundle), "--no-open", str(built)]
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_command_until_ctrl_c(built: Path, bundle: Path, host: str) -> None:
+    arguments = [sys.executable, "-c", COMMAND, "view", str(bundle), "--no-open", "--host", host, str(built)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -214,4 +279,8 @@ def test_the_command_until_ctrl_c(built: Path, bundle: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 0
-    assert errors.splitlines() == ["Ctrl-C ends it"]
+    warned, *rest = errors.splitlines() if host != "127.0.0.1" else ["", *errors.splitlines()]
+    assert rest == ["Ctrl-C ends it"]
+    assert host == "127.0.0.1" or warned.startswith(
+        "WARNING: --host 0.0.0.0 shows this bundle to everybody who can reach"
+    )
