@@ -53,10 +53,7 @@ final class NelfModel {
     /// Loads the model of a bundle whose files were checked. What Core ML compiled is kept for the next time.
     static func load(_ bundle: SceneBundle, units: ComputeUnits) async throws -> NelfModel {
         let start = ContinuousClock.now
-        guard bundle.manifest.target == "ios" else {
-            throw ModelError(
-                "The bundle is for \(bundle.manifest.target). Export the scene with: nelf export RUN --target ios")
-        }
+        if let reason = bundle.manifest.unsupported { throw reason }
         let configuration = MLModelConfiguration()
         configuration.computeUnits = units.coreML
         let compiled = try await CompiledModels.url(of: bundle)
