@@ -17,6 +17,7 @@ final class FrameRenderer {
 
     private let commands: any MTLCommandQueue
     private let image: any MTLRenderPipelineState
+    private let pixels: any MTLRenderPipelineState
     private let camera: any MTLRenderPipelineState
 
     init(_ format: MTLPixelFormat) throws {
@@ -25,16 +26,17 @@ final class FrameRenderer {
         else { throw ModelError("This device has no Metal, which the viewer draws with") }
         self.device = device
         self.commands = commands
-        image = try Self.pipeline(library, format, "image", blended: true)
-        camera = try Self.pipeline(library, format, "camera", blended: false)
+        image = try Self.pipeline(library, format, "image", "image", blended: true)
+        pixels = try Self.pipeline(library, format, "image", "picture", blended: false)
+        camera = try Self.pipeline(library, format, "camera", "camera", blended: false)
     }
 
     private static func pipeline(
-        _ library: any MTLLibrary, _ format: MTLPixelFormat, _ name: String, blended: Bool
+        _ library: any MTLLibrary, _ format: MTLPixelFormat, _ vertex: String, _ fragment: String, blended: Bool
     ) throws -> any MTLRenderPipelineState {
         let descriptor = MTLRenderPipelineDescriptor()
-        descriptor.vertexFunction = library.makeFunction(name: "\(name)Vertex")
-        descriptor.fragmentFunction = library.makeFunction(name: "\(name)Fragment")
+        descriptor.vertexFunction = library.makeFunction(name: "\(vertex)Vertex")
+        descriptor.fragmentFunction = library.makeFunction(name: "\(fragment)Fragment")
         guard let target = descriptor.colorAttachments[0] else { throw ModelError("Metal has no colour attachment") }
         target.pixelFormat = format
         target.isBlendingEnabled = blended  // colour comes premultiplied
@@ -61,10 +63,16 @@ final class FrameRenderer {
             var uniforms = Uniforms(
                 width: UInt32(info.width), height: UInt32(info.height), channels: UInt32(info.channels),
                 corners: corners)
-            encoder.setRenderPipelineState(image)
             encoder.setVertexBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
-            encoder.setFragmentBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
-            encoder.setFragmentBuffer(buffers[slot].metal, offset: 0, index: 1)
+            switch buffers[slot].memory {
+            case .tensor(_, let metal):
+                encoder.setRenderPipelineState(image)
+                encoder.setFragmentBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
+                encoder.setFragmentBuffer(metal, offset: 0, index: 1)
+            case .picture(_, let texture, _):
+                encoder.setRenderPipelineState(pixels)
+                encoder.setFragmentTexture(texture, index: 0)
+            }
             encoder.drawPrimitives(type: .triangleStrip, vertexStart: 0, vertexCount: 4)
         }
         encoder.endEncoding()

@@ -12,7 +12,7 @@ enum GoldenCheck {
             results.append(
                 try await loop.run { model, image in
                     _ = try model.render(view.c2w, into: image)
-                    return Difference(image.values, pixels)
+                    return try image.difference(from: pixels)
                 })
         }
         return results

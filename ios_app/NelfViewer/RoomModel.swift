@@ -18,7 +18,7 @@ final class RoomModel: NSObject, ObservableObject {
     private let model: ViewerModel
     private let session = ARSession()
     private var placement: ARPlacement?
-    private var textures: CVMetalTextureCache?
+    private var textures: PixelTextures?
 
     init(_ model: ViewerModel) { self.model = model }
 
@@ -27,7 +27,7 @@ final class RoomModel: NSObject, ObservableObject {
         view.device = renderer.device
         view.colorPixelFormat = .bgra8Unorm
         view.delegate = self
-        CVMetalTextureCacheCreate(kCFAllocatorDefault, nil, renderer.device, nil, &textures)
+        textures = try? PixelTextures(renderer.device)
         session.delegate = self
         session.run(ARWorldTrackingConfiguration())
         hint = "Point the phone at a free place, then put the object there"
@@ -48,15 +48,12 @@ final class RoomModel: NSObject, ObservableObject {
         return scenes.first?.interfaceOrientation ?? .portrait
     }
 
+    /// A plane of the camera's image.
     private func texture(_ buffer: CVPixelBuffer, plane: Int, _ format: MTLPixelFormat) -> (any MTLTexture, AnyObject)?
     {
-        guard let textures else { return nil }
-        var made: CVMetalTexture?
-        CVMetalTextureCacheCreateTextureFromImage(
-            kCFAllocatorDefault, textures, buffer, nil, format, CVPixelBufferGetWidthOfPlane(buffer, plane),
-            CVPixelBufferGetHeightOfPlane(buffer, plane), plane, &made)
-        guard let made, let texture = CVMetalTextureGetTexture(made) else { return nil }
-        return (texture, made)
+        textures?.texture(
+            buffer, plane: plane, format, CVPixelBufferGetWidthOfPlane(buffer, plane),
+            CVPixelBufferGetHeightOfPlane(buffer, plane))
     }
 
     private func picture(_ frame: ARFrame, _ size: CGSize) -> CameraPicture? {

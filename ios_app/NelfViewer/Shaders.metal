@@ -1,5 +1,5 @@
 // Shows the model's output as it lies in memory: float32, height x width x channels, colour premultiplied by alpha.
-// Plain enough to be compiled as C++ too: tests/viewers/test_ios_shaders.py runs it on the CPU.
+// Plain enough to be compiled as C++ too: tests/viewers/test_ios.py runs it on the CPU.
 #include <metal_stdlib>
 using namespace metal;
 
@@ -47,6 +47,13 @@ fragment float4 imageFragment(
     float4 above = mix(pixel(uniforms, image, x, y), pixel(uniforms, image, x + 1, y), share.x);
     float4 below = mix(pixel(uniforms, image, x, y + 1), pixel(uniforms, image, x + 1, y + 1), share.x);
     return mix(above, below, share.y);
+}
+
+// A picture of the system's instead, whose alpha says nothing.
+fragment float4 pictureFragment(Corner in [[stage_in]], texture2d<float> picture [[texture(0)]]) {
+    constexpr sampler linear(filter::linear);
+    float4 shown = picture.sample(linear, in.place);
+    return float4(shown.x, shown.y, shown.z, 1.0f);
 }
 
 // The phone's camera behind it. `matrix` takes a place in the view to one in the camera's image.

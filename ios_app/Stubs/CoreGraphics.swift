@@ -1,6 +1,7 @@
 @_exported import Foundation
 
 public typealias CFURL = URL
+public typealias CFString = String
 public typealias CFData = Data
 public typealias CFDictionary = [String: Any]
 public typealias CFAllocator = AnyObject

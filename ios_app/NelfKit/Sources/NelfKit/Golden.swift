@@ -22,10 +22,26 @@ public struct Difference: Equatable, Sendable {
     /// `image` (height, width, channels; 0 to 1) against `golden` (the same in 8 bits). NaN counts as the worst.
     public init(_ image: UnsafeBufferPointer<Float>, _ golden: [UInt8]) {
         precondition(image.count == golden.count)
+        self.init(golden) { Double(image[$0]) }
+    }
+
+    /// A picture of the system's (blue, green, red, and alpha that says nothing; rows may be padded) against `golden`
+    /// (red, green, blue; rows are not).
+    public init(bgra: UnsafeRawBufferPointer, bytesPerRow: Int, width: Int, _ golden: [UInt8]) {
+        self.init(golden) { index in
+            let (pixel, channel) = index.quotientAndRemainder(dividingBy: 3)
+            let (y, x) = pixel.quotientAndRemainder(dividingBy: width)
+            return Double(bgra[y * bytesPerRow + 4 * x + 2 - channel]) / 255
+        }
+    }
+
+    @inline(__always)
+    private init(_ golden: [UInt8], _ value: (Int) -> Double) {
         var squares = 0.0
         var largest = 0.0
-        for (value, reference) in zip(image, golden) {
-            let error = value.isFinite ? abs(Double(value) - Double(reference) / 255) : 1
+        for (index, reference) in golden.enumerated() {
+            let value = value(index)
+            let error = value.isFinite ? abs(value - Double(reference) / 255) : 1
             squares += error * error
             largest = max(largest, error)
         }

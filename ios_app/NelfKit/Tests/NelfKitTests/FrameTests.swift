@@ -118,6 +118,14 @@ final class FrameTests: XCTestCase {
         XCTAssertEqual(difference.psnr, 10 * log10(4 / 0.01), accuracy: 1e-4)
         XCTAssertEqual(difference.largest, 0.1, accuracy: 1e-6)
         XCTAssertFalse(difference.passed)
+        // Two rows of one pixel, padded to 6 bytes: blue, green, red, alpha.
+        let picture: [UInt8] = [30, 20, 10, 99, 1, 1, 60, 50, 40, 99, 1, 1]
+        let right: [UInt8] = [10, 20, 30, 40, 50, 60]
+        let compare = { (golden: [UInt8]) in
+            picture.withUnsafeBytes { Difference(bgra: $0, bytesPerRow: 6, width: 1, golden) }
+        }
+        XCTAssertEqual(compare(right).psnr, 150)
+        XCTAssertEqual(compare([10, 20, 30, 40, 50, 111]).largest, 51.0 / 255, accuracy: 1e-12)
         off[1] = .nan
         XCTAssertEqual(off.withUnsafeBufferPointer { Difference($0, golden) }.largest, 1)
     }
