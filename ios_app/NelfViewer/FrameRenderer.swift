@@ -10,7 +10,7 @@ final class FrameRenderer {
     private struct Uniforms {
         var width, height, channels: UInt32
         var unused: UInt32 = 0
-        var corners: SIMD4<Float>
+        var corners: Quad
     }
 
     let device: any MTLDevice
@@ -47,19 +47,18 @@ final class FrameRenderer {
         return try library.device.makeRenderPipelineState(descriptor: descriptor)
     }
 
-    /// Draws the newest image of `buffers` at `corners` (left, bottom, right, top in clip space); returns whether there
-    /// was one. The buffer stays borrowed until the GPU is through with it.
-    @discardableResult
+    /// Draws the newest image of `buffers`, if there is one, at `corners`; nil: not at all. The buffer stays borrowed until
+    /// the GPU is through with it.
     func draw(
-        _ buffers: FrameBuffers<ImageBuffer>, _ info: ImageInfo, at corners: SIMD4<Float>, behind: CameraPicture? = nil,
+        _ buffers: FrameBuffers<ImageBuffer>, _ info: ImageInfo, at corners: Quad?, behind: CameraPicture? = nil,
         in view: MTKView
-    ) -> Bool {
+    ) {
         guard let pass = view.currentRenderPassDescriptor, let drawable = view.currentDrawable,
             let buffer = commands.makeCommandBuffer(), let encoder = buffer.makeRenderCommandEncoder(descriptor: pass)
-        else { return false }
+        else { return }
         if let behind { draw(behind, encoder) }
-        let slot = buffers.borrow()
-        if let slot {
+        let slot = corners == nil ? nil : buffers.borrow()
+        if let slot, let corners {
             var uniforms = Uniforms(
                 width: UInt32(info.width), height: UInt32(info.height), channels: UInt32(info.channels),
                 corners: corners)
@@ -82,7 +81,6 @@ final class FrameRenderer {
         }
         buffer.present(drawable)
         buffer.commit()
-        return slot != nil
     }
 
     private func draw(_ picture: CameraPicture, _ encoder: any MTLRenderCommandEncoder) {
@@ -95,12 +93,19 @@ final class FrameRenderer {
     }
 
     /// The largest rectangle of the image's proportions in the middle of a view.
-    static func fitted(_ info: ImageInfo, _ width: Double, _ height: Double) -> SIMD4<Float> {
+    static func fitted(_ info: ImageInfo, _ width: Double, _ height: Double) -> Quad {
         let scale = min(width / Double(info.width), height / Double(info.height))
         let x = Float(scale * Double(info.width) / width)
         let y = Float(scale * Double(info.height) / height)
-        return SIMD4(-x, -y, x, y)
+        return Quad(
+            bottomLeft: SIMD4(-x, -y, 0, 1), bottomRight: SIMD4(x, -y, 0, 1), topLeft: SIMD4(-x, y, 0, 1),
+            topRight: SIMD4(x, y, 0, 1))
     }
+}
+
+/// Where the image's corners are, in clip space. With different w it is seen in perspective.
+struct Quad {
+    var bottomLeft, bottomRight, topLeft, topRight: SIMD4<Float>
 }
 
 /// One frame of the phone's camera as textures, without a copy. The references keep it alive while it is drawn.

@@ -9,7 +9,7 @@ struct Uniforms {
     uint height;
     uint channels;
     uint unused;
-    float4 corners;  // left, bottom, right, top in clip space
+    float4 corners[4];  // bottom left, bottom right, top left, top right, in clip space
 };
 
 struct Corner {
@@ -17,14 +17,11 @@ struct Corner {
     float2 place;  // in the image: 0 to 1, y downwards
 };
 
-// Four corners of a rectangle, as a triangle strip.
+// The image's four corners, as a triangle strip. By their w the hardware interpolates in perspective.
 vertex Corner imageVertex(uint index [[vertex_id]], constant Uniforms &uniforms [[buffer(0)]]) {
-    float x = float(index & 1u);
-    float y = float(index >> 1u);
     Corner corner;
-    corner.position = float4(
-        mix(uniforms.corners.x, uniforms.corners.z, x), mix(uniforms.corners.y, uniforms.corners.w, y), 0.0f, 1.0f);
-    corner.place = float2(x, 1.0f - y);
+    corner.position = uniforms.corners[index];
+    corner.place = float2(float(index & 1u), 1.0f - float(index >> 1u));
     return corner;
 }
 

@@ -54,15 +54,16 @@ int main() {
     if (fread(head, 4, 6, stdin) != 6) return 1;
     auto [what, width, height, channels, places, unused] = head;
     if (what == 0) {  // corners
-        auto c = floats(4);
-        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, float4(c[0], c[1], c[2], c[3])};
+        auto c = floats(16);
+        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, {}};
+        for (int i = 0; i < 16; i++) uniforms.corners[i / 4][i % 4] = c[i];
         for (uint i = 0; i < 4; i++) {
             Corner corner = imageVertex(i, uniforms);
             put(&corner.position.x, 4), put(&corner.place.x, 2);
         }
     } else if (what == 1) {  // image
         auto image = floats(size_t(width) * height * channels), at = floats(2 * places);
-        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, float4(0)};
+        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, {}};
         for (int i = 0; i < places; i++) {
             float4 colour = imageFragment(Corner{float4(0), float2(at[2 * i], at[2 * i + 1])}, uniforms, image.data());
             put(&colour.x, 4);
@@ -117,9 +118,9 @@ class Shaders:
         self._run("./run < in > out")
         return np.frombuffer((self.folder / "out").read_bytes(), np.float32)
 
-    def corners(self, corners: list[float]) -> tuple[np.ndarray, np.ndarray]:
-        """Clip-space positions [4, 4] and places in the image [4, 2] of the image's rectangle."""
-        made = self._call(0, (1, 1, 3), 0, np.array(corners)).reshape(4, 6)
+    def corners(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Clip-space positions [4, 4] and places in the image [4, 2] of the image's corners."""
+        made = self._call(0, (1, 1, 3), 0, corners).reshape(4, 6)
         return made[:, :4], made[:, 4:]
 
     def image(self, image: np.ndarray, places: np.ndarray) -> np.ndarray:
