@@ -5,6 +5,16 @@ public struct GoldenView: Sendable {
     public let name: String
     public let c2w: Pose
     public let image: URL
+
+    /// Its image, of the size that the manifest says. Throws a `PNG.Fault`.
+    public func picture(_ info: ImageInfo) throws -> Picture {
+        let picture = try PNG.decode(Data(contentsOf: image))
+        guard picture.width == info.width, picture.height == info.height, picture.channels == info.channels else {
+            let size = "\(info.width) x \(info.height) with \(info.channels) channels"
+            throw PNG.Fault(what: "\(image.lastPathComponent) is not \(size)")
+        }
+        return picture
+    }
 }
 
 /// How far an image is from its golden one: PSNR in dB with peak 1, and the largest error of any value.
@@ -52,7 +62,7 @@ public struct Difference: Equatable, Sendable {
 }
 
 extension SceneBundle {
-    /// The golden views that the bundle carries; their images are for the app to decode. Throws a `Refusal`.
+    /// The golden views that the bundle carries; their images are read by `GoldenView.picture`. Throws a `Refusal`.
     public func goldenViews() throws -> [GoldenView] {
         do {
             let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"]

@@ -112,5 +112,7 @@ final class SceneBundleTests: XCTestCase {
         let view = try XCTUnwrap(try bundle.goldenViews().first)
         XCTAssertEqual(view.c2w.rows, [1, 0, 0, 5, 1, 0, 0, 5, 1, 0, 0, 5])
         XCTAssertEqual(view.image.lastPathComponent, "a.png")
+        try Data([1, 2, 3]).write(to: view.image)
+        XCTAssertThrowsError(try view.picture(bundle.manifest.image)) { XCTAssert($0 is PNG.Fault) }
     }
 }
