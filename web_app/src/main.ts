@@ -72,7 +72,7 @@ async function open(): Promise<void> {
   const events = { shown: () => page.showTimes(viewer), failed: page.fail };
   const viewer: Viewer = new Viewer(page.canvas, manifest, model, events, asked.get("present") === "webgl");
 
-  listen(page.canvas, viewer.camera, () => viewer.changed(), page.prefersCalm);
+  viewer.input = listen(page.canvas, viewer.camera, () => viewer.changed(), page.prefersCalm);
   page.layOut(manifest, (width, height, scale) => viewer.resize(width, height, scale));
   page.connect({
     manifest,
