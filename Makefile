@@ -51,7 +51,7 @@ webspeed: venv  ## Measure the web viewer, on a machine that does nothing else
 ios: venv  ## Check ios_app/: Swift built and tested, the app type-checked (sets its tools up once: 2.7 GB)
 	$(BIN)/python -m pytest tests/viewers/test_ios.py $(ARGS)
 
-wheel: venv  ## Build dist/nelf-VERSION-py3-none-any.whl
+wheel: web  ## Build dist/nelf-VERSION-py3-none-any.whl, with the web viewer
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove .venv, caches and built packages; runs/ stays

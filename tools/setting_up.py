@@ -1,9 +1,18 @@
 """What the set-ups of the viewers' checks share: where tools are kept, and how it is said that one cannot be had."""
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+NETWORK = re.compile(
+    r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|Could not resolve|Could not connect"
+    r"|Temporary failure|Connection (?:refused|timed out|failed)|NewConnectionError|Network is unreachable"
+    r"|Failed to establish|Max retries"
+)
+"""What npm, apt-get and pip say when a registry does not answer."""
 
 
 class SetupError(Exception):
@@ -12,6 +21,16 @@ class SetupError(Exception):
     def __init__(self, message: str, unreachable: bool = False) -> None:
         super().__init__(message)
         self.unreachable = unreachable
+
+
+def fetch(*command: str | Path, cwd: Path | None = None) -> None:
+    """Run a command that gets tools. Raises SetupError, with the line that says why."""
+    words = [str(word) for word in command]
+    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if result.returncode:
+        said = (result.stderr + result.stdout).strip()
+        line = next((line for line in said.splitlines() if re.match(r"(?i)(npm )?(e:|err|error)", line)), said[-200:])
+        raise SetupError(f"{' '.join(words[:2])} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
 
 
 def tools_folder(name: str) -> Path:

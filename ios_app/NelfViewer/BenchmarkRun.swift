@@ -37,20 +37,29 @@ enum BenchmarkRun {
         let model = try await NelfModel.load(bundle, units: launch.units)
         let image = try ImageBuffer(device: device, output: bundle.manifest.model.output)
         let seconds = launch.minutes * 60
-        let (benchmark, first) = try await Task.detached { () throws -> (Benchmark, Double) in
-            let first = try model.render(poses[0], into: image)
+        let (benchmark, first) = try await frames { () throws -> (Benchmark, Double) in
+            let first = try autoreleasepool { try model.render(poses[0], into: image) }
             var benchmark = Benchmark(seconds: seconds) { ProcessInfo.processInfo.thermalState.rawValue }
             var number = 0
             while true {
                 number += 1
-                let time = try model.render(poses[number % poses.count], into: image)
+                let time = try autoreleasepool { try model.render(poses[number % poses.count], into: image) }
                 if !benchmark.add(time, at: ProcessInfo.processInfo.systemUptime) { return (benchmark, first) }
             }
-        }.value
+        }
         return try benchmark.report(
             token: launch.token, manifest: bundle.manifest, device: Self.device, units: launch.units,
             loadMilliseconds: model.loadMilliseconds, firstMilliseconds: first,
             memoryMegabytes: MemoryUse.megabytes)
+    }
+
+    /// On a queue of the same kind as `FrameLoop`'s: a task of lower priority would be given slower cores.
+    private static func frames<Result>(_ work: @escaping () throws -> Result) async throws -> Result {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue(label: "org.nelf.benchmark", qos: .userInteractive).async {
+                continuation.resume(with: Swift.Result { try work() })
+            }
+        }
     }
 
     private static var device: Benchmark.Device {

@@ -10,7 +10,10 @@ struct BundleEntry: Identifiable {
 
     var id: URL { folder }
     /// What people call it: the folder's name, without .nelf.
-    var name: String { folder.deletingPathExtension().lastPathComponent }
+    var name: String {
+        folder.pathExtension == "nelf"
+            ? folder.deletingPathExtension().lastPathComponent : folder.lastPathComponent
+    }
 }
 
 /// The bundles shipped with the app (Bundles/) and those that were opened from Files or AirDrop (copied to Documents).

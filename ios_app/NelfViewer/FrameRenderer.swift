@@ -10,13 +10,14 @@ final class FrameRenderer {
     private struct Uniforms {
         var width, height, channels: UInt32
         var unused: UInt32 = 0
-        var corners: SIMD4<Float>
+        var corners: Quad
     }
 
     let device: any MTLDevice
 
     private let commands: any MTLCommandQueue
     private let image: any MTLRenderPipelineState
+    private let pixels: any MTLRenderPipelineState
     private let camera: any MTLRenderPipelineState
 
     init(_ format: MTLPixelFormat) throws {
@@ -25,16 +26,17 @@ final class FrameRenderer {
         else { throw ModelError("This device has no Metal, which the viewer draws with") }
         self.device = device
         self.commands = commands
-        image = try Self.pipeline(library, format, "image", blended: true)
-        camera = try Self.pipeline(library, format, "camera", blended: false)
+        image = try Self.pipeline(library, format, "image", "image", blended: true)
+        pixels = try Self.pipeline(library, format, "image", "picture", blended: false)
+        camera = try Self.pipeline(library, format, "camera", "camera", blended: false)
     }
 
     private static func pipeline(
-        _ library: any MTLLibrary, _ format: MTLPixelFormat, _ name: String, blended: Bool
+        _ library: any MTLLibrary, _ format: MTLPixelFormat, _ vertex: String, _ fragment: String, blended: Bool
     ) throws -> any MTLRenderPipelineState {
         let descriptor = MTLRenderPipelineDescriptor()
-        descriptor.vertexFunction = library.makeFunction(name: "\(name)Vertex")
-        descriptor.fragmentFunction = library.makeFunction(name: "\(name)Fragment")
+        descriptor.vertexFunction = library.makeFunction(name: "\(vertex)Vertex")
+        descriptor.fragmentFunction = library.makeFunction(name: "\(fragment)Fragment")
         guard let target = descriptor.colorAttachments[0] else { throw ModelError("Metal has no colour attachment") }
         target.pixelFormat = format
         target.isBlendingEnabled = blended  // colour comes premultiplied
@@ -45,26 +47,31 @@ final class FrameRenderer {
         return try library.device.makeRenderPipelineState(descriptor: descriptor)
     }
 
-    /// Draws the newest image of `buffers` at `corners` (left, bottom, right, top in clip space); returns whether there
-    /// was one. The buffer stays borrowed until the GPU is through with it.
-    @discardableResult
+    /// Draws the newest image of `buffers`, if there is one, at `corners`; nil: not at all. The buffer stays borrowed until
+    /// the GPU is through with it.
     func draw(
-        _ buffers: FrameBuffers<ImageBuffer>, _ info: ImageInfo, at corners: SIMD4<Float>, behind: CameraPicture? = nil,
+        _ buffers: FrameBuffers<ImageBuffer>, _ info: ImageInfo, at corners: Quad?, behind: CameraPicture? = nil,
         in view: MTKView
-    ) -> Bool {
+    ) {
         guard let pass = view.currentRenderPassDescriptor, let drawable = view.currentDrawable,
             let buffer = commands.makeCommandBuffer(), let encoder = buffer.makeRenderCommandEncoder(descriptor: pass)
-        else { return false }
+        else { return }
         if let behind { draw(behind, encoder) }
-        let slot = buffers.borrow()
-        if let slot {
+        let slot = corners == nil ? nil : buffers.borrow()
+        if let slot, let corners {
             var uniforms = Uniforms(
                 width: UInt32(info.width), height: UInt32(info.height), channels: UInt32(info.channels),
                 corners: corners)
-            encoder.setRenderPipelineState(image)
             encoder.setVertexBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
-            encoder.setFragmentBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
-            encoder.setFragmentBuffer(buffers[slot].metal, offset: 0, index: 1)
+            switch buffers[slot].memory {
+            case .tensor(_, let metal):
+                encoder.setRenderPipelineState(image)
+                encoder.setFragmentBytes(&uniforms, length: MemoryLayout<Uniforms>.stride, index: 0)
+                encoder.setFragmentBuffer(metal, offset: 0, index: 1)
+            case .picture(_, let texture, _):
+                encoder.setRenderPipelineState(pixels)
+                encoder.setFragmentTexture(texture, index: 0)
+            }
             encoder.drawPrimitives(type: .triangleStrip, vertexStart: 0, vertexCount: 4)
         }
         encoder.endEncoding()
@@ -74,7 +81,6 @@ final class FrameRenderer {
         }
         buffer.present(drawable)
         buffer.commit()
-        return slot != nil
     }
 
     private func draw(_ picture: CameraPicture, _ encoder: any MTLRenderCommandEncoder) {
@@ -87,12 +93,19 @@ final class FrameRenderer {
     }
 
     /// The largest rectangle of the image's proportions in the middle of a view.
-    static func fitted(_ info: ImageInfo, _ width: Double, _ height: Double) -> SIMD4<Float> {
+    static func fitted(_ info: ImageInfo, _ width: Double, _ height: Double) -> Quad {
         let scale = min(width / Double(info.width), height / Double(info.height))
         let x = Float(scale * Double(info.width) / width)
         let y = Float(scale * Double(info.height) / height)
-        return SIMD4(-x, -y, x, y)
+        return Quad(
+            bottomLeft: SIMD4(-x, -y, 0, 1), bottomRight: SIMD4(x, -y, 0, 1), topLeft: SIMD4(-x, y, 0, 1),
+            topRight: SIMD4(x, y, 0, 1))
     }
+}
+
+/// Where the image's corners are, in clip space. With different w it is seen in perspective.
+struct Quad {
+    var bottomLeft, bottomRight, topLeft, topRight: SIMD4<Float>
 }
 
 /// One frame of the phone's camera as textures, without a copy. The references keep it alive while it is drawn.

@@ -11,7 +11,7 @@ struct HudFigures {
 
     init() {}
 
-    init(_ statistics: FrameStatistics, copies: Int, at now: TimeInterval) {
+    init(_ statistics: inout FrameStatistics, copies: Int, at now: TimeInterval) {
         median = statistics.median
         p95 = statistics.p95
         framesPerSecond = statistics.framesPerSecond(at: now)

@@ -1,35 +1,6 @@
 import CoreML
 import Foundation
-import Metal
 import NelfKit
-
-/// One image of the model: memory that Core ML writes and Metal reads, so that nothing is copied in between.
-final class ImageBuffer {
-    let metal: any MTLBuffer
-    let array: MLMultiArray
-    /// Made once: it names this buffer as the place of the output.
-    fileprivate let options = MLPredictionOptions()
-
-    init(device: any MTLDevice, output: TensorInfo) throws {
-        let count = output.shape.reduce(1, *)
-        guard let metal = device.makeBuffer(length: count * MemoryLayout<Float>.stride, options: .storageModeShared)
-        else {
-            throw ModelError("There is no memory for an image of \(count) numbers")
-        }
-        self.metal = metal
-        let strides = output.shape.indices.map { NSNumber(value: output.shape[($0 + 1)...].reduce(1, *)) }
-        array = try MLMultiArray(
-            dataPointer: metal.contents(), shape: output.shape.map { NSNumber(value: $0) }, dataType: .float32,
-            strides: strides, deallocator: nil)
-        options.outputBackings = [output.name: array]
-    }
-
-    var values: UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(
-            start: metal.contents().assumingMemoryBound(to: Float.self),
-            count: metal.length / MemoryLayout<Float>.stride)
-    }
-}
 
 struct ModelError: LocalizedError {
     let errorDescription: String?
@@ -53,10 +24,7 @@ final class NelfModel {
     /// Loads the model of a bundle whose files were checked. What Core ML compiled is kept for the next time.
     static func load(_ bundle: SceneBundle, units: ComputeUnits) async throws -> NelfModel {
         let start = ContinuousClock.now
-        guard bundle.manifest.target == "ios" else {
-            throw ModelError(
-                "The bundle is for \(bundle.manifest.target). Export the scene with: nelf export RUN --target ios")
-        }
+        if let reason = bundle.manifest.unsupported { throw reason }
         let configuration = MLModelConfiguration()
         configuration.computeUnits = units.coreML
         let compiled = try await CompiledModels.url(of: bundle)
@@ -84,19 +52,11 @@ final class NelfModel {
         let start = ContinuousClock.now
         c2w.write(to: pose.dataPointer.assumingMemoryBound(to: Float.self))
         let result = try model.prediction(from: input, options: image.options)
-        guard let array = result.featureValue(for: output)?.multiArrayValue else {
+        guard let value = result.featureValue(for: output) else {
             throw ModelError("The model gave no image. Export the scene again.")
         }
-        if array !== image.array { try copy(array, into: image) }
+        if try image.take(value) { copies += 1 }
         return start.duration(to: .now).milliseconds
-    }
-
-    private func copy(_ array: MLMultiArray, into image: ImageBuffer) throws {
-        copies += 1
-        guard array.dataType == .float32, array.count == image.array.count, array.strides == image.array.strides else {
-            throw ModelError("The model's image has another layout than its manifest says. Export the scene again.")
-        }
-        image.metal.contents().copyMemory(from: array.dataPointer, byteCount: image.metal.length)
     }
 }
 

@@ -13,27 +13,35 @@ final class RoomModel: NSObject, ObservableObject {
     /// Degrees from the photographed directions beyond which the hint asks to move.
     private static let farOff = 15.0
 
-    @Published private(set) var hint: String?
+    @Published private(set) var hint: String? = "Point the phone at a free place, then put the object there"
 
     private let model: ViewerModel
     private let session = ARSession()
     private var placement: ARPlacement?
-    private var textures: CVMetalTextureCache?
+    private var textures: PixelTextures?
 
     init(_ model: ViewerModel) { self.model = model }
 
     func start(_ view: MTKView) {
         guard let renderer = model.renderer else { return }
+        model.suspend()
         view.device = renderer.device
         view.colorPixelFormat = .bgra8Unorm
         view.delegate = self
-        CVMetalTextureCacheCreate(kCFAllocatorDefault, nil, renderer.device, nil, &textures)
+        do {
+            textures = try PixelTextures(renderer.device)
+        } catch {
+            let text = error.localizedDescription
+            Task { hint = text }  // not while SwiftUI makes the view
+        }
         session.delegate = self
         session.run(ARWorldTrackingConfiguration())
-        hint = "Point the phone at a free place, then put the object there"
     }
 
-    func stop() { session.pause() }
+    func stop() {
+        session.pause()
+        model.resume()
+    }
 
     /// Puts the object before the phone.
     func place() {
@@ -48,15 +56,12 @@ final class RoomModel: NSObject, ObservableObject {
         return scenes.first?.interfaceOrientation ?? .portrait
     }
 
+    /// A plane of the camera's image.
     private func texture(_ buffer: CVPixelBuffer, plane: Int, _ format: MTLPixelFormat) -> (any MTLTexture, AnyObject)?
     {
-        guard let textures else { return nil }
-        var made: CVMetalTexture?
-        CVMetalTextureCacheCreateTextureFromImage(
-            kCFAllocatorDefault, textures, buffer, nil, format, CVPixelBufferGetWidthOfPlane(buffer, plane),
-            CVPixelBufferGetHeightOfPlane(buffer, plane), plane, &made)
-        guard let made, let texture = CVMetalTextureGetTexture(made) else { return nil }
-        return (texture, made)
+        textures?.texture(
+            buffer, plane: plane, format, CVPixelBufferGetWidthOfPlane(buffer, plane),
+            CVPixelBufferGetHeightOfPlane(buffer, plane))
     }
 
     private func picture(_ frame: ARFrame, _ size: CGSize) -> CameraPicture? {
@@ -75,26 +80,12 @@ final class RoomModel: NSObject, ObservableObject {
         let seen = placement?.view(from: Pose(frame.camera, orientation))
         if let seen { loop.request(seen.c2w) }
         let projection = frame.camera.projectionMatrix(for: orientation, viewportSize: size, zNear: 0.01, zFar: 100)
-        let corners = seen.map { Self.corners(of: model.manifest, $0, projection) }
-        renderer.draw(
-            loop.buffers, model.manifest.image, at: corners ?? SIMD4(repeating: 2), behind: behind, in: view)
+        let corners = seen.map { Quad($0.corners(of: model.manifest), projection) }
+        renderer.draw(loop.buffers, model.manifest.image, at: corners, behind: behind, in: view)
         guard placement != nil else { return }
         let far = (seen?.degreesOff ?? 90) > Self.farOff
-        hint = far ? "The scene was not photographed from here; go back towards where it was" : nil
-    }
-
-    /// The rectangle, in clip space, that the model's image covers: each of its pixels is a direction, which the phone's
-    /// projection takes to the screen.
-    static func corners(of manifest: Manifest, _ seen: ARPlacement.View, _ projection: simd_float4x4) -> SIMD4<Float> {
-        let lens = manifest.camera.intrinsics
-        let (width, height) = (Double(manifest.image.width), Double(manifest.image.height))
-        let horizontal = [-lens[2] / lens[0], (width - lens[2]) / lens[0]]
-        let vertical = [(lens[3] - height) / lens[1], lens[3] / lens[1]]
-        let x = horizontal.map { Float(seen.focus.x + seen.scale * ($0 - seen.focus.x)) }
-        let y = vertical.map { Float(seen.focus.y + seen.scale * ($0 - seen.focus.y)) }
-        let (sx, sy) = (projection.columns.0.x, projection.columns.1.y)
-        let (ox, oy) = (projection.columns.2.x, projection.columns.2.y)
-        return SIMD4(sx * x[0] - ox, sy * y[0] - oy, sx * x[1] - ox, sy * y[1] - oy)
+        let text = far ? "The scene was not photographed from here; go back towards where it was" : nil
+        if text != hint { hint = text }
     }
 }
 
@@ -110,6 +101,21 @@ extension RoomModel: ARSessionDelegate {
     nonisolated func session(_ session: ARSession, didFailWithError error: any Error) {
         let text = error.localizedDescription
         Task { @MainActor in hint = text }
+    }
+}
+
+extension Quad {
+    /// Four places before a camera, through its projection.
+    init(_ corners: (Vector, Vector, Vector, Vector), _ projection: simd_float4x4) {
+        let (sx, sy) = (projection.columns.0.x, projection.columns.1.y)
+        let (ox, oy) = (projection.columns.2.x, projection.columns.2.y)
+        let clip = { (place: Vector) in
+            let (x, y, z) = (Float(place.x), Float(place.y), Float(place.z))
+            return SIMD4(sx * x + ox * z, sy * y + oy * z, 0, -z)
+        }
+        self.init(
+            bottomLeft: clip(corners.0), bottomRight: clip(corners.1), topLeft: clip(corners.2),
+            topRight: clip(corners.3))
     }
 }
 

@@ -1,5 +1,5 @@
 // Shows the model's output as it lies in memory: float32, height x width x channels, colour premultiplied by alpha.
-// Plain enough to be compiled as C++ too: tests/viewers/test_ios_shaders.py runs it on the CPU.
+// Plain enough to be compiled as C++ too: tests/viewers/test_ios.py runs it on the CPU.
 #include <metal_stdlib>
 using namespace metal;
 
@@ -9,7 +9,7 @@ struct Uniforms {
     uint height;
     uint channels;
     uint unused;
-    float4 corners;  // left, bottom, right, top in clip space
+    float4 corners[4];  // bottom left, bottom right, top left, top right, in clip space
 };
 
 struct Corner {
@@ -17,14 +17,11 @@ struct Corner {
     float2 place;  // in the image: 0 to 1, y downwards
 };
 
-// Four corners of a rectangle, as a triangle strip.
+// The image's four corners, as a triangle strip. By their w the hardware interpolates in perspective.
 vertex Corner imageVertex(uint index [[vertex_id]], constant Uniforms &uniforms [[buffer(0)]]) {
-    float x = float(index & 1u);
-    float y = float(index >> 1u);
     Corner corner;
-    corner.position = float4(
-        mix(uniforms.corners.x, uniforms.corners.z, x), mix(uniforms.corners.y, uniforms.corners.w, y), 0.0f, 1.0f);
-    corner.place = float2(x, 1.0f - y);
+    corner.position = uniforms.corners[index];
+    corner.place = float2(float(index & 1u), 1.0f - float(index >> 1u));
     return corner;
 }
 
@@ -47,6 +44,13 @@ fragment float4 imageFragment(
     float4 above = mix(pixel(uniforms, image, x, y), pixel(uniforms, image, x + 1, y), share.x);
     float4 below = mix(pixel(uniforms, image, x, y + 1), pixel(uniforms, image, x + 1, y + 1), share.x);
     return mix(above, below, share.y);
+}
+
+// A picture of the system's instead, whose alpha says nothing.
+fragment float4 pictureFragment(Corner in [[stage_in]], texture2d<float> picture [[texture(0)]]) {
+    constexpr sampler linear(filter::linear);
+    float4 shown = picture.sample(linear, in.place);
+    return float4(shown.x, shown.y, shown.z, 1.0f);
 }
 
 // The phone's camera behind it. `matrix` takes a place in the view to one in the camera's image.

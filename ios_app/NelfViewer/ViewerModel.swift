@@ -24,9 +24,14 @@ final class ViewerModel: NSObject, ObservableObject {
     private(set) var loop: FrameLoop?
     private(set) var renderer: FrameRenderer?
     private weak var view: MTKView?
-    private var statistics = FrameStatistics()
+    private var generation = 0  // of the model: what an earlier one says counts no more
     private var requested: Pose?
     private var lastDraw: TimeInterval?
+    private var lastHud = 0.0
+    private var suspended = false
+
+    /// Seconds between changes of the figures: they are to be read.
+    private static let hudInterval = 0.25
 
     init(_ bundle: SceneBundle) {
         self.bundle = bundle
@@ -39,23 +44,42 @@ final class ViewerModel: NSObject, ObservableObject {
 
     /// Loads the model for `units`; what was loaded before is released.
     func load(_ units: ComputeUnits) async {
+        generation += 1
+        let mine = generation
         state = .loading
         self.units = units
-        loop = nil
-        requested = nil
-        statistics = FrameStatistics()
+        (loop, requested, golden) = (nil, nil, nil)
+        hud = HudFigures()
         do {
             let renderer = try renderer ?? FrameRenderer(.bgra8Unorm)
             self.renderer = renderer
-            loop = try await FrameLoop(
-                NelfModel.load(bundle, units: units), device: renderer.device, output: manifest.model.output,
-                onFrame: { [weak self] in self?.arrived($0) },
-                onFailure: { [weak self] in self?.state = .failed($0.localizedDescription) })
+            let model = try await NelfModel.load(bundle, units: units)
+            if mine != generation { return }  // other units were chosen meanwhile
+            loop = try FrameLoop(
+                model, device: renderer.device, output: manifest.model.output,
+                onFrame: { [weak self] in self?.arrived() },
+                onFailure: { [weak self] in self?.failed($0, mine) })
             state = .ready
             wake()
         } catch {
-            state = .failed(error.localizedDescription)
+            failed(error, mine)
         }
+    }
+
+    private func failed(_ error: any Error, _ mine: Int) {
+        if mine == generation { state = .failed(error.localizedDescription) }
+    }
+
+    /// Another screen draws with the model: this one does not until `resume`.
+    func suspend() {
+        suspended = true
+        view?.isPaused = true
+    }
+
+    func resume() {
+        suspended = false
+        requested = nil  // the newest image is the other screen's
+        wake()
     }
 
     func attach(_ view: MTKView) {
@@ -89,28 +113,35 @@ final class ViewerModel: NSObject, ObservableObject {
 
     /// Renders the golden views and says how near they come.
     func checkGolden() async {
+        guard let loop else { return }
         golden = "Checking…"
+        let said = await compare(loop)
+        if loop === self.loop { golden = said }  // else it is of units that are no longer used
+    }
+
+    private func compare(_ loop: FrameLoop) async -> String {
         do {
-            guard let loop else { return }
             let results = try await GoldenCheck.run(bundle, loop)
             let worst = results.map(\.psnr).min() ?? 0
             let passed = results.allSatisfy(\.passed)
             let figures = String(format: "%.1f dB (%.0f dB needed)", worst, Difference.required)
-            golden = "\(passed ? "Passed" : "FAILED"): \(results.count) views, at least \(figures)"
+            return "\(passed ? "Passed" : "FAILED"): \(results.count) views, at least \(figures)"
         } catch {
-            golden = error.localizedDescription
+            return error.localizedDescription
         }
     }
 
     /// Frames are drawn again until the camera stands and its image is there.
     private func wake() {
-        view?.isPaused = false
+        if !suspended { view?.isPaused = false }
     }
 
-    private func arrived(_ milliseconds: Double) {
+    private func arrived() {
         let now = ProcessInfo.processInfo.systemUptime
-        statistics.add(milliseconds, at: now)
-        hud = HudFigures(statistics, copies: loop?.model.copies ?? 0, at: now)
+        if now - lastHud >= Self.hudInterval, let loop {
+            lastHud = now
+            hud = loop.figures()
+        }
         wake()
     }
 }
@@ -122,7 +153,7 @@ extension ViewerModel: MTKViewDelegate {
     }
 
     func draw(in view: MTKView) {
-        guard let loop, let renderer else {
+        guard let loop, let renderer, !suspended else {
             view.isPaused = true
             return
         }

@@ -1,3 +1,4 @@
+import CoreVideo
 @_exported import Foundation
 
 public enum MLMultiArrayDataType: Int { case double, float32, float16, int32 }
@@ -19,6 +20,7 @@ open class MLMultiArray: NSObject {
 open class MLFeatureValue: NSObject {
     public convenience init(multiArray: MLMultiArray) { self.init() }
     public var multiArrayValue: MLMultiArray? { nil }
+    public var imageBufferValue: CVPixelBuffer? { nil }
 }
 
 public protocol MLFeatureProvider: AnyObject {

@@ -6,6 +6,8 @@ extension ProcessInfo {
     var thermalState: ThermalState { .nominal }
 }
 
+func autoreleasepool<Result>(invoking body: () throws -> Result) rethrows -> Result { try body() }
+
 extension URL {
     static var documentsDirectory: URL { URL(fileURLWithPath: "/") }
     func startAccessingSecurityScopedResource() -> Bool { true }

@@ -6,22 +6,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nelf.errors import ConfigError
-from nelf.export.contract import read_manifest
+from nelf.export.contract import Manifest, read_manifest
 from nelf.export.files import safe_name
+from nelf.export.refusal import Unsupported
 from nelf.storage import atomic_path
+
+TENSOR = ("float32", "NHWC")
+PICTURE = ("uint8", "CVPixelBuffer")
 
 
 @dataclass(frozen=True)
 class App:
-    """A kind of app. marker: what its folder must hold. bundles: where its bundles are, one folder each."""
+    """A kind of app. marker: what its folder must hold. bundles: where its bundles are, one folder each.
+
+    outputs: dtype and layout of the images that it can show.
+    """
 
     target: str
     marker: str
     bundles: str
+    outputs: tuple[tuple[str, str], ...] = (TENSOR,)
+
+    def unsupported(self, manifest: Manifest) -> Unsupported | None:
+        """Why it does not show such a bundle; None: it does."""
+        output = manifest.model.output
+        if manifest.target != self.target:
+            return Unsupported.TARGET
+        return None if (output.dtype, output.layout) in self.outputs else Unsupported.OUTPUT
 
 
 APPS: Mapping[str, App] = {
-    "ios_app": App("ios", "NelfViewer/NelfViewerApp.swift", "NelfViewer/Bundles"),
+    "ios_app": App("ios", "NelfViewer/NelfViewerApp.swift", "NelfViewer/Bundles", (TENSOR, PICTURE)),
     "android_app": App("android", "app/src/main/AndroidManifest.xml", "app/src/main/assets/bundles"),
 }
 """name -> App."""
@@ -44,7 +59,14 @@ def place(bundles: list[Path], folder: Path) -> list[Path]:
     placed = []
     for bundle in bundles:
         manifest = read_manifest(bundle)
-        if manifest.target == app.target:
+        reason = app.unsupported(manifest)
+        if reason is Unsupported.OUTPUT:
+            output = manifest.model.output
+            raise ConfigError(
+                f"{bundle}: the app in {folder} shows no image of {output.dtype} in the layout {output.layout} "
+                f"({reason}); export it again with: nelf export RUN --target {app.target}"
+            )
+        if reason is None:
             suffix = bundle.name.removeprefix(app.target) if bundle.name.startswith(f"{app.target}-") else ""
             to = folder / app.bundles / safe_name(f"{manifest.name}{suffix}")
             with atomic_path(to) as temporary:

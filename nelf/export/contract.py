@@ -6,8 +6,10 @@ manifest.schema.json beside this file is its public definition; the classes here
 import collections
 import dataclasses
 import functools
+import itertools
 import json
 import math
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ FORMAT = "nelf-bundle"
 VERSION = "1.1"
 MANIFEST = "manifest.json"
 MOST_BYTES = 4 << 20  # of a manifest: 200 times what one has
+MOST_LEVELS = 64  # of objects and lists inside each other: ten times what one has
 
 
 @dataclass(frozen=True)
@@ -208,12 +211,15 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{path} has more than {MOST_BYTES} bytes; give a bundle that nelf export wrote",
                 Refusal.MANIFEST_TOO_LARGE,
             )
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number, parse_float=_finite)
+        text = path.read_text(encoding="utf-8")
+        if _levels(text) > MOST_LEVELS:
+            raise ValueError(f"nested deeper than {MOST_LEVELS}")
+        content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except FileNotFoundError:
         what = "has no manifest.json, so it is no bundle" if folder.is_dir() else "does not exist"
         message = f"{folder} {what}; give the folder that nelf export wrote"
         raise BundleError(message, Refusal.MANIFEST_MISSING) from None
-    except (OSError, ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
+    except (OSError, ValueError) as error:  # bad UTF-8 and bad JSON are ValueErrors
         message = f"{path} cannot be read ({error}); export again with: nelf export RUN"
         raise BundleError(message, Refusal.MANIFEST_UNREADABLE) from error
     _check_version(path, content)
@@ -224,6 +230,13 @@ def read_manifest(folder: Path) -> Manifest:
     except OverflowError as error:  # a whole number that no float holds
         message = f"{path} cannot be read ({error}); export again with: nelf export RUN"
         raise BundleError(message, Refusal.MANIFEST_UNREADABLE) from error
+
+
+def _levels(text: str) -> int:
+    """How many objects and lists are open at once in a JSON text, at most."""
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", bare))
+    return max(itertools.accumulate(steps), default=0)
 
 
 def _no_number(text: str) -> float:

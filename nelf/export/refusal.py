@@ -28,3 +28,10 @@ class Refusal(enum.StrEnum):
     FILE_MISSING = "file_missing"
     FILE_SIZE = "file_size"
     FILE_CHANGED = "file_changed"
+
+
+class Unsupported(enum.StrEnum):
+    """Why an app does not show a bundle that is all right, in the order in which apps look."""
+
+    TARGET = "target_unsupported"
+    OUTPUT = "output_unsupported"

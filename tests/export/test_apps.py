@@ -1,5 +1,7 @@
 """Bundles placed into the apps' sources."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,21 @@ def test_the_usual_bundle_is_called_after_its_scene(bundles: Exported, tmp_path:
     usual = tmp_path / "ios"
     usual.symlink_to(bundle)
     assert [path.name for path in place([usual], app("ios_app", tmp_path / "app"))] == [manifest.name]
+
+
+def test_what_the_app_does_not_show_is_not_placed(bundles: Exported, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(bundles["ios", "fp16"][0], bundle)
+    manifest = bundle / "manifest.json"
+    for layout, error in (("CVPixelBuffer", None), ("planes", "layout planes .output_unsupported.; export it again")):
+        content = json.loads(manifest.read_text())
+        content["model"]["output"] |= {"dtype": "uint8", "layout": layout}
+        manifest.write_text(json.dumps(content))
+        if error is None:
+            assert place([bundle], app("ios_app", tmp_path / "app"))
+        else:
+            with pytest.raises(ConfigError, match=error):
+                place([bundle], tmp_path / "app")
 
 
 def test_refusals(bundles: Exported, tmp_path: Path) -> None:

@@ -2,16 +2,30 @@
 
 from typing import Any
 
-from nelf.export.refusal import Refusal
+from nelf.export.refusal import Refusal, Unsupported
 from tests.vectors.manifests import FILES, MANIFESTS
 
 MODEL = '"path": "model.bin",\n      "role"'
 SHA = MANIFESTS["around"]["files"][1]["sha256"]
 
 
+def output(dtype: str, layout: str) -> tuple[str, str]:
+    """Another output of the model, as text to replace and text instead."""
+    as_text = '"dtype": "{}",\n      "layout": "{}"'
+    return as_text.format("float32", "NHWC"), as_text.format(dtype, layout)
+
+
+PICTURE = output("uint8", "CVPixelBuffer")
+
+
 def bad(name: str, code: Refusal, *replace: tuple[str, str], manifest: str = "around", **change: Any) -> dict[str, Any]:
     case: dict[str, Any] = {"name": name, "manifest": manifest, "code": str(code)}
     return {**case, **({"replace": [list(pair) for pair in replace]} if replace else {}), **change}
+
+
+def nested(deep: int) -> tuple[str, str]:
+    """A manifest with a key of its own that makes it so many levels deep; the manifest itself is one."""
+    return '"version": "1.1"', f'"version": "1.1", "new": {"[" * (deep - 1)}{"]" * (deep - 1)}'
 
 
 def path(name: str, wrong: str) -> dict[str, Any]:
@@ -21,7 +35,7 @@ def path(name: str, wrong: str) -> dict[str, Any]:
 
 BAD = [
     bad("no manifest", Refusal.MANIFEST_MISSING, files={"manifest.json": None}),
-    bad("padded to more than 4 MiB", Refusal.MANIFEST_TOO_LARGE, pad=(4 << 20) + 1),
+    bad("one byte more than 4 MiB", Refusal.MANIFEST_TOO_LARGE, pad=(4 << 20) + 1),
     bad("empty", Refusal.MANIFEST_UNREADABLE, text=""),
     bad("not JSON", Refusal.MANIFEST_UNREADABLE, text="name: vectors\n"),
     bad("cut in half", Refusal.MANIFEST_UNREADABLE, keep=900),
@@ -32,6 +46,7 @@ BAD = [
     bad("infinity", Refusal.MANIFEST_UNREADABLE, ('"far": 6.0', '"far": Infinity')),
     bad("a number beyond double precision", Refusal.MANIFEST_UNREADABLE, ('"far": 6.0', '"far": 1e999')),
     bad("nested without end", Refusal.MANIFEST_UNREADABLE, text="[" * 2000),
+    bad("nested 65 deep", Refusal.MANIFEST_UNREADABLE, nested(65)),
     bad("a list", Refusal.NOT_A_BUNDLE, text="[1, 2]\n"),
     bad("null", Refusal.NOT_A_BUNDLE, text="null"),
     bad("another format", Refusal.NOT_A_BUNDLE, ("nelf-bundle", "gltf")),
@@ -71,6 +86,8 @@ BAD = [
     bad("a pose of eleven numbers", Refusal.MANIFEST_INVALID, (", 3.0],", "],"), manifest="window"),
     bad("cameras without reach", Refusal.MANIFEST_INVALID, ('"reach": 1.4,', ""), manifest="ring"),
     bad("half precision", Refusal.MANIFEST_INVALID, ('"float32"', '"float16"')),
+    bad("a pose of bytes", Refusal.MANIFEST_INVALID, ('"float32"', '"uint8"')),
+    bad("an image of half precision", Refusal.MANIFEST_INVALID, output("float16", "NHWC")),
     bad("a negative size", Refusal.MANIFEST_INVALID, ('"bytes": 23', '"bytes": -23')),
     bad("a hash that is too short", Refusal.MANIFEST_INVALID, (SHA, SHA[:-1])),
     bad("a hash in capitals", Refusal.MANIFEST_INVALID, (SHA, SHA.upper())),
@@ -140,8 +157,34 @@ GOOD = [
      "files": {"golden/r_0.png": None, "a b/..c/é/r_0.png": FILES["golden/r_0.png"]}},
     {"name": "a file that is not listed", "manifest": "around", "files": {"notes.txt": "ours\n"}},
     {"name": "as Windows writes text", "manifest": "around", "replace": [["{\n", "{\r\n\t "]]},
+    {"name": "exactly 4 MiB", "manifest": "around", "pad": 4 << 20},
+    {"name": "nested 64 deep", "manifest": "around", "replace": [list(nested(64))]},
+    {"name": "brackets in a string", "manifest": "around",
+     "replace": [['"version": "1.1"', f'"version": "1.1", "new": "\\\\\\"{"[" * 99}"']]},
+    {"name": "a picture of the system's", "manifest": "window", "replace": [list(PICTURE)]},
 ]  # fmt: skip
 
 
+def viewer(name: str, target: str, *replace: tuple[str, str], **codes: str) -> dict[str, Any]:
+    """A valid bundle for `target`, and of each app that does not show it the code."""
+    pairs = [('"target": "any"', f'"target": "{target}"'), *replace]
+    return {"name": name, "manifest": "window", "replace": [list(pair) for pair in pairs], "codes": codes}
+
+
+TARGET, OUTPUT = map(str, Unsupported)
+VIEWERS = [
+    viewer("for ios", "ios", android=TARGET, web=TARGET),
+    viewer("for android", "android", ios=TARGET),
+    viewer("for the web", "web", ios=TARGET, android=TARGET),
+    viewer("for none of them", "onnx", ios=TARGET, android=TARGET, web=TARGET),
+    viewer("a picture for ios", "ios", PICTURE, android=TARGET, web=TARGET),
+    viewer("a picture for android", "android", PICTURE, ios=TARGET, android=OUTPUT, web=OUTPUT),
+    viewer(
+        "bytes that are no picture, for ios", "ios", output("uint8", "NHWC"), ios=OUTPUT, android=TARGET, web=TARGET
+    ),
+    viewer("floats in another order", "android", output("float32", "NCHW"), ios=TARGET, android=OUTPUT, web=OUTPUT),
+]
+
+
 def bundle_cases() -> dict[str, Any]:
-    return {"made_by": "python -m tests.vectors.make", "files": FILES, "good": GOOD, "bad": BAD}
+    return {"made_by": "python -m tests.vectors.make", "files": FILES, "good": GOOD, "bad": BAD, "viewers": VIEWERS}

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from nelf.errors import BundleError
+from nelf.export.apps import APPS
 from nelf.export.contract import read_manifest
 from nelf.export.files import check_files
-from nelf.export.refusal import Refusal
+from nelf.export.refusal import Refusal, Unsupported
 from nelf.view.orbit_camera import OrbitCamera
 from tests.vectors.make import contents
 from tests.view.vectors import FOLDER, read, write_bundle
@@ -41,7 +42,8 @@ def test_there_are_enough() -> None:
     assert sum(len(case["steps"]) for case in POSES["cases"]) >= 200
     assert len(BUNDLES["bad"]) >= 30
     assert {case["code"] for case in BUNDLES["bad"]} == {str(code) for code in Refusal}
-    names = [case["name"] for case in BUNDLES["bad"] + BUNDLES["good"] + POSES["cases"]]
+    assert {code for case in BUNDLES["viewers"] for code in case["codes"].values()} == set(map(str, Unsupported))
+    names = [case["name"] for case in BUNDLES["bad"] + BUNDLES["good"] + BUNDLES["viewers"] + POSES["cases"]]
     assert len(set(names)) == len(names)
 
 
@@ -69,3 +71,10 @@ def test_bad_bundles(case: dict[str, Any], tmp_path: Path) -> None:
         check_files(folder, read_manifest(folder))
     assert error.value.code == case["code"]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("case", cases(BUNDLES["viewers"]))
+def test_what_each_app_shows(case: dict[str, Any], tmp_path: Path) -> None:
+    manifest = read_manifest(write_bundle(case, BUNDLES["files"], tmp_path))
+    for name, app in APPS.items():
+        assert app.unsupported(manifest) == case["codes"].get(name.removesuffix("_app"))

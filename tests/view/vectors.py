@@ -22,7 +22,7 @@ def manifest_bytes(case: dict[str, Any]) -> bytes:
         for old, new in case.get("replace", []):
             assert old in text, f"{case['name']}: {old}"
             text = text.replace(old, new, 1)
-    return (text[: case.get("keep")] + " " * case.get("pad", 0)).encode()
+    return text[: case.get("keep")].encode().ljust(case.get("pad", 0))
 
 
 def write_bundle(case: dict[str, Any], files: dict[str, str], folder: Path) -> Path:

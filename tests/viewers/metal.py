@@ -27,7 +27,9 @@ template <typename T> struct texture2d {
     const float* data; int width, height, channels;
     float4 at(int x, int y) const {
         const float* values = data + (clamp(y, 0, height - 1) * width + clamp(x, 0, width - 1)) * channels;
-        return float4(values[0], channels > 1 ? values[1] : 0.0f, 0.0f, 1.0f);
+        float4 pixel(0.0f, 0.0f, 0.0f, 1.0f);
+        for (int i = 0; i < channels; i++) pixel[i] = values[i];
+        return pixel;
     }
     float4 sample(sampler, float2 place) const {
         float2 p = place * float2(width, height) - 0.5f, low = floor(p), share = p - low;
@@ -52,17 +54,25 @@ int main() {
     if (fread(head, 4, 6, stdin) != 6) return 1;
     auto [what, width, height, channels, places, unused] = head;
     if (what == 0) {  // corners
-        auto c = floats(4);
-        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, float4(c[0], c[1], c[2], c[3])};
+        auto c = floats(16);
+        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, {}};
+        for (int i = 0; i < 16; i++) uniforms.corners[i / 4][i % 4] = c[i];
         for (uint i = 0; i < 4; i++) {
             Corner corner = imageVertex(i, uniforms);
             put(&corner.position.x, 4), put(&corner.place.x, 2);
         }
     } else if (what == 1) {  // image
         auto image = floats(size_t(width) * height * channels), at = floats(2 * places);
-        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, float4(0)};
+        Uniforms uniforms{uint(width), uint(height), uint(channels), 0, {}};
         for (int i = 0; i < places; i++) {
             float4 colour = imageFragment(Corner{float4(0), float2(at[2 * i], at[2 * i + 1])}, uniforms, image.data());
+            put(&colour.x, 4);
+        }
+    } else if (what == 4) {  // picture of the system's
+        auto image = floats(size_t(width) * height * channels), at = floats(2 * places);
+        texture2d<float> picture{image.data(), width, height, channels};
+        for (int i = 0; i < places; i++) {
+            float4 colour = pictureFragment(Corner{float4(0), float2(at[2 * i], at[2 * i + 1])}, picture);
             put(&colour.x, 4);
         }
     } else if (what == 2) {  // camera
@@ -108,15 +118,20 @@ class Shaders:
         self._run("./run < in > out")
         return np.frombuffer((self.folder / "out").read_bytes(), np.float32)
 
-    def corners(self, corners: list[float]) -> tuple[np.ndarray, np.ndarray]:
-        """Clip-space positions [4, 4] and places in the image [4, 2] of the image's rectangle."""
-        made = self._call(0, (1, 1, 3), 0, np.array(corners)).reshape(4, 6)
+    def corners(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Clip-space positions [4, 4] and places in the image [4, 2] of the image's corners."""
+        made = self._call(0, (1, 1, 3), 0, corners).reshape(4, 6)
         return made[:, :4], made[:, 4:]
 
     def image(self, image: np.ndarray, places: np.ndarray) -> np.ndarray:
         """RGBA [n, 4] at places [n, 2] of an image [height, width, channels]."""
         height, width, channels = image.shape
         return self._call(1, (width, height, channels), len(places), image, places).reshape(-1, 4)
+
+    def picture(self, image: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """RGBA [n, 4] at places [n, 2] of a picture of the system's [height, width, 4]."""
+        height, width, channels = image.shape
+        return self._call(4, (width, height, channels), len(places), image, places).reshape(-1, 4)
 
     def camera(self, luma: np.ndarray, chroma: np.ndarray, places: np.ndarray) -> np.ndarray:
         """RGBA [n, 4] of a camera's picture: luma [2h, 2w], chroma [h, w, 2]."""

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.viewers.glsl import Shaders
-from tools.android import check, setup
+from tools.android import check
 from tools.android.api import Api, ApiClass, Availability, faults, read_api
 from tools.android.classfile import ClassFile, Reference
 from tools.android.project import APP, CheckError, Project
 from tools.android.setup import Tools, set_up
-from tools.setting_up import SetupError
+from tools.setting_up import SetupError, fetch
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,11 @@ def test_the_fragment_shader_composites(shaders: Shaders, channels: int, backgro
     shown = shaders.colours(image, background, centres(7, 5)).reshape(5, 7, 4)
     np.testing.assert_allclose(shown[..., :3], expected, atol=1e-6)  # rounding of float32
     np.testing.assert_array_equal(shown[..., 3], 1.0)
+
+
+def test_values_out_of_range_are_clamped(shaders: Shaders) -> None:
+    image = np.array([[[-1.0, 0.5, 2.0, 3.0]]], np.float32)
+    np.testing.assert_array_equal(shaders.colours(image, [1.0, 1.0, 1.0], centres(1, 1)), [[0, 0.5, 1, 1]])
 
 
 def test_the_vertex_shader_keeps_the_image_upright_and_whole(shaders: Shaders) -> None:
@@ -200,6 +205,6 @@ def test_a_registry_out_of_reach_is_told_from_other_failures(tmp_path: Path, sai
     program.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
     program.chmod(0o755)
     with pytest.raises(SetupError) as error:
-        setup._run(program, "install")
+        fetch(program, "install")
     assert error.value.unreachable is unreachable
     assert "\n" not in str(error.value)

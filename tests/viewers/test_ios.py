@@ -112,14 +112,22 @@ def test_between_pixels_it_is_bilinear(shaders: Shaders, channels: int) -> None:
     np.testing.assert_allclose(shaders.image(image, places)[:, :channels], expected, atol=2e-6)
 
 
+def test_a_picture_is_opaque_whatever_its_alpha(shaders: Shaders) -> None:
+    image, places = noise(7, 9, 4), noise(200, 2)
+    shown = shaders.picture(image, places)
+    np.testing.assert_allclose(shown[:, :3], bilinear(image, places)[:, :3], atol=2e-6)
+    np.testing.assert_array_equal(shown[:, 3], 1)
+
+
 def test_values_out_of_range_are_clamped(shaders: Shaders) -> None:
     shown = shaders.image(np.array([[[-1.0, 0.5, 2.0, 3.0]]]), centres(1, 1))
     np.testing.assert_array_equal(shown, [[0, 0.5, 1, 1]])
 
 
 def test_the_image_is_upright(shaders: Shaders) -> None:
-    positions, places = shaders.corners([-0.5, -0.8, 0.25, 1.0])
-    np.testing.assert_allclose(positions, [[-0.5, -0.8, 0, 1], [0.25, -0.8, 0, 1], [-0.5, 1, 0, 1], [0.25, 1, 0, 1]])
+    corners = noise(4, 4)
+    positions, places = shaders.corners(corners)
+    np.testing.assert_array_equal(positions, corners)
     np.testing.assert_array_equal(places, [[0, 1], [1, 1], [0, 0], [1, 0]])  # row 0 is at the top
 
 

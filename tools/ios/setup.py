@@ -17,18 +17,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.setting_up import ROOT, SetupError, tools_folder
+from tools.setting_up import ROOT, SetupError, fetch, tools_folder
 
 SUITE = "trixie"
 PACKAGES = ("swiftlang", "libc6-dev", "libstdc++-14-dev", "libglm-dev")
 PROGRAMS = ("apt-get", "chroot", "unshare", "mount")
 REPOSITORY = "/repository"
 """Where the chroot sees ROOT."""
-
-NETWORK = re.compile(
-    r"Could not resolve|Could not connect|Temporary failure|Connection (?:refused|timed out|failed)"
-    r"|Network is unreachable"
-)
 
 
 @dataclass(frozen=True)
@@ -61,14 +56,14 @@ def set_up() -> Tools:
             f"the check wants Debian's apt-get, chroot and unshare, and root; missing: {missing or 'root'}"
         )
     if shutil.which("mmdebstrap") is None:
-        _run("apt-get", "update")
-        _run("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
+        fetch("apt-get", "update")
+        fetch("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="ios-") as temporary:
         new = Path(temporary) / "ios"
         new.mkdir()
         options = ("--variant=apt", "--mode=root", f"--include={','.join(PACKAGES)}")
-        _run("mmdebstrap", *options, SUITE, str(new / "root"), _mirror())
+        fetch("mmdebstrap", *options, SUITE, str(new / "root"), _mirror())
         (new / "root" / REPOSITORY.lstrip("/")).mkdir()
         (new / mark.name).write_text(json.dumps(wanted) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,14 +78,6 @@ def _mirror() -> str:
         if found := re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(\S+/debian)/?(?=\s|$)", path.read_text(), re.MULTILINE):
             return found[1]
     raise SetupError("no Debian mirror in /etc/apt; the check's packages come from Debian")
-
-
-def _run(*command: str) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        said = (result.stderr + result.stdout).strip()
-        line = next((line for line in said.splitlines() if re.match(r"(?i)e:|err|error", line)), said[-200:])
-        raise SetupError(f"{' '.join(command[:2])} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ python -m tools.web build      npm packages, then nelf/view/assets
 python -m tools.web check      lint, types, vectors, and Chromium; what it needs beyond Node.js comes by apt-get
 python -m tools.web speed      pictures a second and the time to the first, on a machine that does nothing else
 
-Exit code 1 where something is wrong. Where the registry cannot be reached there is nothing to check with: said loudly,
+Exit code 1 where something is wrong. Where a registry cannot be reached there is nothing to check with: said loudly,
 and an error too where the variable CI is true.
 """
 
@@ -16,7 +16,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.setting_up import ROOT, SetupError, fetch
+
 APP = ROOT / "web_app"
 ASSETS = ROOT / "nelf" / "view" / "assets"
 ARTEFACTS = ROOT / "runs" / "web"
@@ -37,10 +38,6 @@ CHECKED = (
     "tests/vectors",
     "tools/web",
 )
-
-
-class Unavailable(Exception):
-    """Something that this machine lacks and cannot get."""
 
 
 def digest(patterns: Iterable[str]) -> str:
@@ -75,14 +72,11 @@ def install() -> None:
     if is_done("packages", state):
         return
     if not shutil.which("npm") or not shutil.which("node"):
-        raise Unavailable(f"Node.js {NODE} or later with npm is not installed")
+        raise SetupError(f"Node.js {NODE} or later with npm is not installed")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.lstrip("v").split(".")[0]) < NODE:
-        raise Unavailable(f"Node.js {version} is too old; {NODE} or later is needed")
-    try:
-        call("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-    except subprocess.CalledProcessError as error:
-        raise Unavailable("npm cannot install the packages of web_app/package-lock.json") from error
+        raise SetupError(f"Node.js {version} is too old; {NODE} or later is needed")
+    fetch("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=APP)
     done("packages", state)
 
 
@@ -101,12 +95,12 @@ def chromium() -> str:
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return path
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
-            subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SetupError("there is no Chromium, and installing one takes apt-get and root")
+    fetch("apt-get", "update", "-qq")
+    fetch("apt-get", "install", "-y", "-qq", "chromium")
     path = shutil.which("chromium")
-    if not path:
-        raise Unavailable("there is no Chromium, and apt-get cannot install it")
+    assert path, "Debian's package has this program"
     return path
 
 
@@ -155,8 +149,8 @@ def main() -> int:
         return 2
     try:
         STEPS[sys.argv[1]]()
-    except Unavailable as error:
-        needed = sys.argv[1] != "check" or os.environ.get("CI") == "true"
+    except SetupError as error:
+        needed = sys.argv[1] != "check" or not error.unreachable or os.environ.get("CI") == "true"
         print(f"*** web: {'FAILED' if needed else 'NOT CHECKED'}: {error} ***", file=sys.stderr, flush=True)
         return int(needed)
     except subprocess.CalledProcessError as error:

@@ -115,7 +115,7 @@ const TYPES: Record<string, string> = {
   ".svg": "image/svg+xml",
 };
 
-/** Any host of files, below a path: no header that helps, no type for what it does not know. */
+/** Any host of files, below a path (as people write it): no header that helps, no type for what it does not know. */
 export async function plainHost(folder: string, prefix = "/"): Promise<Served> {
   const server: Server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url!, "http://host").pathname);
@@ -130,7 +130,7 @@ export async function plainHost(folder: string, prefix = "/"): Promise<Served> {
     }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`;
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${encodeURI(prefix)}`;
   return {
     url,
     close: () => {
@@ -194,6 +194,15 @@ export class Visit {
       const [shown, c2w] = [[...(pose ?? [])], [...camera.c2w]];
       return { pose: shown, camera: c2w, total: times.total, backend: model.backend, threads: model.threads };
     });
+  }
+
+  /** Until the camera is at `pose`. */
+  async reaches(pose: readonly number[]): Promise<void> {
+    await this.page.waitForFunction(
+      (wanted) => window.nelf!.viewer.camera.c2w.every((value, i) => Math.abs(value - wanted[i]!) < 1e-6),
+      [...pose],
+      { timeout: 10_000 },
+    );
   }
 
   /** Until the camera stands still and its picture is shown. */

@@ -1,6 +1,6 @@
 /**
- * Presents pictures: smoothly enlarged, over whatever the page has behind the canvas. On a GPU with WebGL 2, bicubic at
- * the screen's resolution and turned where the viewer asks for it; where a CPU would play the GPU, on a 2D canvas.
+ * Presents pictures: bilinear, over the background that the page has behind the canvas. On a GPU with WebGL 2, at the
+ * screen's resolution and turned where the viewer asks for it; where a CPU would play the GPU, on a 2D canvas.
  *
  * Colour is premultiplied in pictures and on the page, so a transparent canvas is the composition.
  */
@@ -56,40 +56,20 @@ void main() {
   gl_Position = vec4(corner, 0.0, 1.0);
 }`;
 
-// Catmull-Rom from 16 texels: sharper than bilinear, and without blocks.
 const FRAGMENTS = `#version 300 es
 precision highp float;
-uniform sampler2D picture;
+uniform highp sampler2D picture;
 uniform vec2 canvas;
 uniform mat3 warp;
 out vec4 color;
-
-vec4 weights(float t) {
-  return vec4(((-0.5 * t + 1.0) * t - 0.5) * t, (1.5 * t - 2.5) * t * t + 1.0,
-              ((-1.5 * t + 2.0) * t + 0.5) * t, (0.5 * t - 0.5) * t * t);
-}
 
 void main() {
   vec2 size = vec2(textureSize(picture, 0));
   vec2 shown = vec2(gl_FragCoord.x, canvas.y - gl_FragCoord.y) / canvas * size;
   vec3 source = warp * vec3(shown, 1.0);
   vec2 place = source.xy / source.z;
-  if (source.z <= 0.0 || any(lessThan(place, vec2(0.0))) || any(greaterThan(place, size))) {
-    place = clamp(shown, vec2(0.0), size);
-  }
-  vec2 first = floor(place - 0.5);
-  vec2 t = place - 0.5 - first;
-  vec4 wx = weights(t.x), wy = weights(t.y);
-  ivec2 last = ivec2(size) - 1;
-  vec4 sum = vec4(0.0);
-  for (int j = 0; j < 4; j++) {
-    for (int i = 0; i < 4; i++) {
-      ivec2 texel = clamp(ivec2(first) + ivec2(i - 1, j - 1), ivec2(0), last);
-      sum += wx[i] * wy[j] * texelFetch(picture, texel, 0);
-    }
-  }
-  float alpha = clamp(sum.a, 0.0, 1.0);
-  color = vec4(clamp(sum.rgb, 0.0, alpha), alpha);
+  if (source.z <= 0.0 || any(lessThan(place, vec2(0.0))) || any(greaterThan(place, size))) place = shown;
+  color = texture(picture, place / size);
 }`;
 
 class WebGlRenderer implements FrameRenderer {
@@ -163,7 +143,10 @@ class WebGlRenderer implements FrameRenderer {
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, this.size.width, this.size.height);
     for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
-      gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
+      gl.texParameteri(gl.TEXTURE_2D, filter, gl.LINEAR);
+    }
+    for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) {
+      gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
     }
     this.uniforms = {
       canvas: gl.getUniformLocation(program, "canvas"),
@@ -204,7 +187,7 @@ class PlainRenderer implements FrameRenderer {
     }
     this.small.getContext("2d", ON_CPU)!.putImageData(this.image, 0, 0);
     const context = this.canvas.getContext("2d", ON_CPU)!;
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = "low"; // bilinear
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     context.drawImage(this.small, 0, 0, this.canvas.width, this.canvas.height);
   }

@@ -10,6 +10,9 @@ const MANIFEST = "manifest.json";
 const FORMAT = "nelf-bundle";
 const MAJOR = "1";
 const MOST_BYTES = 4 << 20; // of a manifest: 200 times what one has
+const MOST_LEVELS = 64; // of objects and lists inside each other: ten times what one has
+/** Targets whose model a browser runs. */
+const VIEWABLE = ["web", "android"];
 const FORBIDDEN = /[\\:%\p{Cc}]/u;
 
 type Four = readonly [number, number, number, number];
@@ -40,6 +43,8 @@ export interface Box {
 export interface Tensor {
   name: string;
   shape: readonly number[];
+  dtype: string;
+  layout: string;
 }
 
 export interface FileInfo {
@@ -126,6 +131,7 @@ export async function readFile(
 function parse(bytes: Uint8Array): Json {
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (levels(text) > MOST_LEVELS) throw new RangeError(`nested deeper than ${MOST_LEVELS}`);
     return JSON.parse(text, (key, value) => {
       if (typeof value === "number" && !Number.isFinite(value)) throw new RangeError(`${key} is not finite`);
       return value;
@@ -133,6 +139,23 @@ function parse(bytes: Uint8Array): Json {
   } catch (error) {
     throw new Refusal("manifest_unreadable", `manifest.json cannot be read (${(error as Error).message}).`);
   }
+}
+
+/** How many objects and lists are open at once in a JSON text, at most. */
+function levels(text: string): number {
+  let [open, most] = [0, 0];
+  for (const [found] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (found === "[" || found === "{") most = Math.max(most, ++open);
+    else if (found === "]" || found === "}") open--;
+  }
+  return most;
+}
+
+/** Why this viewer does not show a bundle that is all right. */
+export function unsupported({ target, model: { output } }: Manifest): Refusal | undefined {
+  if (!VIEWABLE.includes(target)) return new Refusal("target_unsupported", `This bundle is for ${target}.`);
+  if (output.dtype === "float32" && output.layout === "NHWC") return undefined;
+  return new Refusal("output_unsupported", `The model gives ${output.dtype} in the layout ${output.layout}.`);
 }
 
 function checkNames(manifest: Manifest): void {

@@ -26,6 +26,8 @@ export class Viewer {
   quality: Quality = "direct";
   /** Pose of the picture on the screen. */
   pose: Pose | undefined;
+  /** Called before the camera of a frame is used: applies what fingers did. */
+  input: () => void = () => undefined;
 
   readonly renderer: FrameRenderer;
   private picture: Picture | undefined;
@@ -88,6 +90,7 @@ export class Viewer {
     this.scheduled = 0;
     const step = Math.min(Math.max(now - this.before, 0) / 1000, LONGEST_STEP);
     this.before = now;
+    this.input();
     if (this.camera.moving) {
       this.camera.step(step);
       this.wanted = true; // the last step, after which it stands, moved it too
@@ -119,6 +122,7 @@ export class Viewer {
       this.paint(this.quality === "warped" ? this.camera.c2w : pose);
       this.events.shown();
     } catch (error) {
+      this.release();
       this.events.failed(error);
       return;
     }

@@ -31,60 +31,89 @@ const KEYS: Keys = {
 };
 
 /**
- * Let `surface` steer `camera`. `changed` is called after each call that may have moved it. `calm`: whether the person
- * asked for no movement that goes on by itself.
+ * Let `surface` steer `camera`. `changed` is called when it may have moved, or will when the returned function is called:
+ * once a frame, before the camera is used. Each finger sends its moves by itself, several at the same time; only
+ * together they are a gesture. `calm`: whether the person asked for no movement that goes on by itself.
  */
 export function listen(
   surface: HTMLElement,
   camera: OrbitCamera,
   changed: () => void,
   calm: () => boolean,
-): void {
+): () => void {
   const fingers = new Map<number, Point>();
   let shifting = false; // the mouse: right or middle button, or with Shift
-  let last = 0; // seconds
+  let last = 0; // seconds, of what the camera knows
+  let moved: number | undefined; // seconds, of a move that it does not
+  let fewer: number | undefined; // seconds, at which a finger left others behind
+  let before = { x: 0, y: 0, spread: 0 };
 
-  const elapsed = (event: Event): number => {
-    const now = event.timeStamp / 1000;
+  const elapsed = (now: number): number => {
     const passed = now - last;
     last = now;
     return passed;
   };
-  const center = (): Point => {
+  const hand = (): Point & { spread: number } => {
     const all = [...fingers.values()];
-    return { x: mean(all.map((one) => one.x)), y: mean(all.map((one) => one.y)) };
+    const [a, b] = all;
+    return {
+      x: mean(all.map((one) => one.x)),
+      y: mean(all.map((one) => one.y)),
+      spread: a && b ? Math.hypot(a.x - b.x, a.y - b.y) : 0,
+    };
   };
-  const spread = (): number => {
-    const [a, b] = [...fingers.values()];
-    return a && b ? Math.hypot(a.x - b.x, a.y - b.y) : 0;
+  /** With a finger less the rest of the hand begins anew; not where all of it leaves in one frame. */
+  const stay = (): void => {
+    if (fewer === undefined) return;
+    camera.begin();
+    last = fewer;
+    fewer = undefined;
+  };
+  const move = (): void => {
+    if (moved === undefined) return;
+    const after = hand();
+    const [dx, dy, dt] = [after.x - before.x, after.y - before.y, elapsed(moved)];
+    if (fingers.size === 1 && !shifting) camera.drag(dx, dy, dt);
+    else camera.pan(dx, dy, dt);
+    if (before.spread > 0 && after.spread > 0) camera.pinch(after.spread / before.spread, dt);
+    before = after;
+    moved = undefined;
+  };
+  const apply = (): void => {
+    stay();
+    move();
   };
 
   surface.addEventListener("pointerdown", (event) => {
+    apply();
     surface.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    before = hand();
     shifting = event.button > 0 || event.shiftKey;
-    elapsed(event);
+    elapsed(event.timeStamp / 1000);
     camera.begin();
     changed();
   });
 
   surface.addEventListener("pointermove", (event) => {
     if (!fingers.has(event.pointerId)) return;
-    const [before, apart] = [center(), spread()];
+    stay();
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    const after = center();
-    const dt = elapsed(event);
-    if (fingers.size === 1 && !shifting) camera.drag(after.x - before.x, after.y - before.y, dt);
-    else camera.pan(after.x - before.x, after.y - before.y, dt);
-    if (apart > 0 && spread() > 0) camera.pinch(spread() / apart, dt);
+    moved = event.timeStamp / 1000;
     changed();
   });
 
   const lift = (event: PointerEvent): void => {
-    if (!fingers.delete(event.pointerId)) return;
-    const dt = elapsed(event);
-    if (fingers.size > 0 || calm()) camera.begin();
-    if (fingers.size === 0) camera.end(dt);
+    if (!fingers.has(event.pointerId)) return;
+    move();
+    fingers.delete(event.pointerId);
+    before = hand();
+    if (fingers.size > 0) fewer = event.timeStamp / 1000;
+    else {
+      fewer = undefined;
+      if (calm()) camera.begin();
+      camera.end(elapsed(event.timeStamp / 1000));
+    }
     changed();
   };
   surface.addEventListener("pointerup", lift);
@@ -117,6 +146,7 @@ export function listen(
     move(camera, Math.min(surface.clientWidth, surface.clientHeight) * KEY_STEP);
     changed();
   });
+  return apply;
 }
 
 function mean(values: number[]): number {

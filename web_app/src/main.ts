@@ -3,7 +3,7 @@
 import { candidates, hasThreads } from "./backends";
 import { listen } from "./gestures";
 import { compareView, type GoldenView, REQUIRED_PSNR, readGolden } from "./golden";
-import { type Manifest, type Read, readFile, readManifest } from "./Manifest";
+import { type Manifest, type Read, readFile, readManifest, unsupported } from "./Manifest";
 import { BACKENDS, type Backend } from "./messages";
 import { NelfModel } from "./NelfModel";
 import * as page from "./page";
@@ -64,16 +64,15 @@ async function open(): Promise<void> {
   const start = performance.now();
   const manifest = await readManifest(read);
   page.describe(manifest);
-  if (!["web", "android"].includes(manifest.target)) {
-    throw new Refusal("target_unsupported", `This bundle is for ${manifest.target}.`);
-  }
+  const refused = unsupported(manifest);
+  if (refused) throw refused;
   const views = await readGolden(manifest, read);
   const asked = new URLSearchParams(location.search);
   const { model, fallbacks } = await openModel(manifest, views[0], asked.get("backend"));
   const events = { shown: () => page.showTimes(viewer), failed: page.fail };
   const viewer: Viewer = new Viewer(page.canvas, manifest, model, events, asked.get("present") === "webgl");
 
-  listen(page.canvas, viewer.camera, () => viewer.changed(), page.prefersCalm);
+  viewer.input = listen(page.canvas, viewer.camera, () => viewer.changed(), page.prefersCalm);
   page.layOut(manifest, (width, height, scale) => viewer.resize(width, height, scale));
   page.connect({
     manifest,

@@ -114,10 +114,19 @@ async function run(request: Run): Promise<void> {
   answer({ type: "picture", pixels: request.pixels, milliseconds }, [request.pixels.buffer]);
 }
 
-/** Values of 0 to 1, three or four a pixel, as RGBA of 8 bits. */
+/**
+ * Values of 0 to 1, three or four a pixel, as RGBA of 8 bits. Colour that is multiplied by alpha is at most alpha, and
+ * canvases hold no other; networks overshoot.
+ */
 function toPixels(values: Float32Array, pixels: Uint8ClampedArray): void {
   if (values.length === pixels.length) {
-    for (let i = 0; i < values.length; i++) pixels[i] = values[i]! * 255;
+    for (let i = 0; i < values.length; i += 4) {
+      const alpha = Math.min(values[i + 3]!, 1);
+      pixels[i] = Math.min(values[i]!, alpha) * 255;
+      pixels[i + 1] = Math.min(values[i + 1]!, alpha) * 255;
+      pixels[i + 2] = Math.min(values[i + 2]!, alpha) * 255;
+      pixels[i + 3] = alpha * 255;
+    }
     return;
   }
   for (let from = 0, to = 0; from < values.length; from += 3, to += 4) {

@@ -100,11 +100,13 @@ export function connect(controls: Controls): void {
   on("backend-choice", "change", () =>
     controls.choose(find<HTMLSelectElement>("backend-choice").value as Backend),
   );
-  on("backdrop", "change", () => {
+  const showBackdrop = () => {
     const [r, g, b] = manifest.image.background.map((value) => Math.round(value * 255));
     const page = find<HTMLSelectElement>("backdrop").value === "page";
     canvas.style.setProperty("--backdrop", page ? "transparent" : `rgb(${r} ${g} ${b})`);
-  });
+  };
+  showBackdrop();
+  on("backdrop", "change", showBackdrop);
   on("details", "click", () => find<HTMLDialogElement>("details-dialog").showModal());
   on("check", "click", () => void runCheck(controls.check()));
   for (const id of ["reset", "check", "details"]) find<HTMLButtonElement>(id).disabled = false;

@@ -19,6 +19,7 @@ export const REMEDIES = {
   file_changed: "The bundle is damaged. Copy it again, or export it again.",
   golden_unreadable: "Export the bundle again: nelf export RUN --target web",
   target_unsupported: "Browsers run LiteRT bundles. Make one with: nelf export RUN --target web",
+  output_unsupported: "Export the bundle again: nelf export RUN --target web",
   unreachable: "Is “nelf view” still running? Start it again and reload this page.",
   runtime_failed:
     "Reload the page. If that does not help, try another browser (Chrome, Edge, Firefox, Safari).",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Read, readFile, readManifest } from "../src/Manifest";
+import { type Read, readFile, readManifest, unsupported } from "../src/Manifest";
 import { Refusal } from "../src/refusal";
 import { type Schema, violation } from "../src/schema";
 import { vectors, vectorText } from "./vectors";
@@ -14,11 +14,17 @@ interface Case {
   pad?: number;
   base64?: string;
   files?: Record<string, string | null>;
+  codes?: { web?: string };
 }
 
-const { files, good, bad } = vectors<{ files: Record<string, string>; good: Case[]; bad: Case[] }>(
-  "bundles.json",
-);
+interface Cases {
+  files: Record<string, string>;
+  good: Case[];
+  bad: Case[];
+  viewers: Case[];
+}
+
+const { files, good, bad, viewers } = vectors<Cases>("bundles.json");
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 
 function manifestOf(one: Case): Uint8Array<ArrayBuffer> {
@@ -28,7 +34,7 @@ function manifestOf(one: Case): Uint8Array<ArrayBuffer> {
     expect(text).toContain(from);
     text = text.replace(from, () => to);
   }
-  return encode(text.slice(0, one.keep) + " ".repeat(one.pad ?? 0));
+  return encode(text.slice(0, one.keep).padEnd(one.pad ?? 0)); // a padded one is all ASCII
 }
 
 function reader(one: Case): Read {
@@ -64,6 +70,10 @@ describe.each(bad)("bad: $name", (one) => {
     expect((error as Refusal).code).toBe(one.code);
     expect((error as Refusal).remedy).toMatch(/\.$|web$/);
   });
+});
+
+test.each(viewers)("what this viewer shows: $name", async (one) => {
+  expect(unsupported(await readManifest(reader(one)))?.code).toBe(one.codes!.web);
 });
 
 test.each<[Schema, unknown, string | undefined]>([

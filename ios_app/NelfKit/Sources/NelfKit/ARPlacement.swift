@@ -4,17 +4,34 @@ import Foundation
 ///
 /// Room space is ARKit's: metres, y upwards; its cameras have the same axes as ours.
 public struct ARPlacement {
-    /// What to draw: the image of a covered pose, and how much larger it appears than there, about the focus.
-    public struct View: Equatable {
+    /// What to draw: the image of a covered pose, as a rectangle that stands in the room.
+    public struct View {
+        /// Aimed at the object's centre and upright, as training saw it, wherever the room's camera looks.
         public let c2w: Pose
-        public let scale: Double
-        /// Where the focus is in the camera's image plane at distance 1: x to the right, y upwards.
-        public let focus: (x: Double, y: Double)
         /// Degrees between the direction from which one looks and the nearest that was photographed.
         public let degreesOff: Double
 
-        public static func == (a: View, b: View) -> Bool {
-            a.c2w == b.c2w && a.scale == b.scale && a.focus == b.focus && a.degreesOff == b.degreesOff
+        /// Axes of the room's camera, in the scene, turned with the way to the centre.
+        fileprivate let right, up, back: Vector
+        /// From the centre to the room's camera, and to the covered pose.
+        fileprivate let distance, covered: Double
+
+        /// What `c2w` sees at (x, y) of its image plane (at distance 1; x to the right, y upwards), in the room's camera
+        /// (x right, y up, z back), up to a positive factor.
+        ///
+        /// As if all of it stood on the plane through the centre that faces the camera. At the distance that was
+        /// photographed it is exact for every point: there only the aim differs, and that is a homography.
+        public func position(_ x: Double, _ y: Double) -> Vector {
+            let seen = c2w.right * (x * covered) + c2w.up * (y * covered) - c2w.back * distance
+            return Vector(seen.dot(right), seen.dot(up), seen.dot(back))
+        }
+
+        /// Corners of the image in the room's camera: bottom left, bottom right, top left, top right.
+        public func corners(of manifest: Manifest) -> (Vector, Vector, Vector, Vector) {
+            let (image, lens) = (manifest.image, manifest.camera.intrinsics)
+            let (left, right) = (-lens[2] / lens[0], (Double(image.width) - lens[2]) / lens[0])
+            let (bottom, top) = ((lens[3] - Double(image.height)) / lens[1], lens[3] / lens[1])
+            return (position(left, bottom), position(right, bottom), position(left, top), position(right, top))
         }
     }
 
@@ -52,16 +69,27 @@ public struct ARPlacement {
         let depth = offset.dot(back)
         if away == .zero || depth <= 0 { return nil }
         let covered = nearest(to: offset)
-        // Turn the camera with the way to the centre, so that the object stays where it is in the image.
+        // The camera turns with the way to the centre, so that the object stays where it is in the room.
         let nearestAway = covered.unit(otherwise: away)
         let axis = away.cross(nearestAway)
         let angle = atan2(axis.length, away.dot(nearestAway))
         let unitAxis = axis.unit(otherwise: shell.up)
-        let turn = { (v: Vector) in v.turned(about: unitAxis, by: angle) }
         return View(
-            c2w: Pose(right: turn(right), up: turn(up), back: turn(back), eye: shell.center + covered),
-            scale: covered.length / offset.length, focus: (-offset.dot(right) / depth, -offset.dot(up) / depth),
-            degreesOff: angle * 180 / .pi)
+            c2w: Pose(eye: shell.center + covered, back: nearestAway, above: above(covered)),
+            degreesOff: angle * 180 / .pi, right: right.turned(about: unitAxis, by: angle),
+            up: up.turned(about: unitAxis, by: angle), back: back.turned(about: unitAxis, by: angle),
+            distance: offset.length, covered: covered.length)
+    }
+
+    /// Upwards in the image of a camera at `offset` from the centre that looks at it; at a pole too.
+    private func above(_ offset: Vector) -> Vector {
+        let azimuth = azimuth(of: offset)
+        let right = shell.up.cross(shell.azimuthZero) * cos(azimuth) - shell.azimuthZero * sin(azimuth)
+        return offset.unit(otherwise: shell.up).cross(right)
+    }
+
+    private func azimuth(of offset: Vector) -> Double {
+        atan2(offset.dot(shell.up.cross(shell.azimuthZero)), offset.dot(shell.azimuthZero))
     }
 
     /// The covered place (relative to the centre) for one anywhere: each coordinate held to its range.
@@ -71,8 +99,7 @@ public struct ARPlacement {
         let elevation = asin(clamp(offset.dot(shell.up) / distance, -1, 1))
         let half = radians(shell.azimuthWidth) / 2
         let middle = radians(shell.azimuthStart) + half
-        let azimuth = atan2(offset.dot(side), offset.dot(shell.azimuthZero))
-        let fromMiddle = (azimuth - middle).remainder(dividingBy: 2 * .pi)
+        let fromMiddle = (azimuth(of: offset) - middle).remainder(dividingBy: 2 * .pi)
         let held = middle + clamp(fromMiddle, -half, half)
         let height = clamp(elevation, radians(shell.elevation.low), radians(shell.elevation.high))
         let level = shell.azimuthZero * cos(held) + side * sin(held)

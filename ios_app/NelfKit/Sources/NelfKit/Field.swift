@@ -43,7 +43,7 @@ struct Field {
         return value
     }
 
-    func one(of allowed: String...) throws -> String {
+    func one(of allowed: [String]) throws -> String {
         let value = try text()
         guard allowed.contains(value) else { throw fault("\(value) is none of \(allowed.joined(separator: ", "))") }
         return value

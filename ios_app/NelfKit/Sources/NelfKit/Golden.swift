@@ -5,6 +5,16 @@ public struct GoldenView: Sendable {
     public let name: String
     public let c2w: Pose
     public let image: URL
+
+    /// Its image, of the size that the manifest says. Throws a `PNG.Fault`.
+    public func picture(_ info: ImageInfo) throws -> Picture {
+        let picture = try PNG.decode(Data(contentsOf: image))
+        guard picture.width == info.width, picture.height == info.height, picture.channels == info.channels else {
+            let size = "\(info.width) x \(info.height) with \(info.channels) channels"
+            throw PNG.Fault(what: "\(image.lastPathComponent) is not \(size)")
+        }
+        return picture
+    }
 }
 
 /// How far an image is from its golden one: PSNR in dB with peak 1, and the largest error of any value.
@@ -22,10 +32,26 @@ public struct Difference: Equatable, Sendable {
     /// `image` (height, width, channels; 0 to 1) against `golden` (the same in 8 bits). NaN counts as the worst.
     public init(_ image: UnsafeBufferPointer<Float>, _ golden: [UInt8]) {
         precondition(image.count == golden.count)
+        self.init(golden) { Double(image[$0]) }
+    }
+
+    /// A picture of the system's (blue, green, red, and alpha that says nothing; rows may be padded) against `golden`
+    /// (red, green, blue; rows are not).
+    public init(bgra: UnsafeRawBufferPointer, bytesPerRow: Int, width: Int, _ golden: [UInt8]) {
+        self.init(golden) { index in
+            let (pixel, channel) = index.quotientAndRemainder(dividingBy: 3)
+            let (y, x) = pixel.quotientAndRemainder(dividingBy: width)
+            return Double(bgra[y * bytesPerRow + 4 * x + 2 - channel]) / 255
+        }
+    }
+
+    @inline(__always)
+    private init(_ golden: [UInt8], _ value: (Int) -> Double) {
         var squares = 0.0
         var largest = 0.0
-        for (value, reference) in zip(image, golden) {
-            let error = value.isFinite ? abs(Double(value) - Double(reference) / 255) : 1
+        for (index, reference) in golden.enumerated() {
+            let value = value(index)
+            let error = value.isFinite ? abs(value - Double(reference) / 255) : 1
             squares += error * error
             largest = max(largest, error)
         }
@@ -36,7 +62,7 @@ public struct Difference: Equatable, Sendable {
 }
 
 extension SceneBundle {
-    /// The golden views that the bundle carries; their images are for the app to decode. Throws a `Refusal`.
+    /// The golden views that the bundle carries; their images are read by `GoldenView.picture`. Throws a `Refusal`.
     public func goldenViews() throws -> [GoldenView] {
         do {
             let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"]

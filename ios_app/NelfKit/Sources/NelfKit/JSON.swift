@@ -24,7 +24,8 @@ enum JSON: Equatable {
 }
 
 private struct Parser {
-    private static let deepest = 256
+    /// Objects and lists inside each other, at most; docs/viewers.md.
+    private static let deepest = 64
 
     let bytes: [UInt8]
     private var at = 0

@@ -27,4 +27,12 @@ public final class LatestPose: @unchecked Sendable {
         busy = pose != nil
         return pose
     }
+
+    /// `pose`, which `next` gave, cannot be rendered yet: it waits on, unless a newer one does. The caller calls `next`
+    /// again, later.
+    public func postpone(_ pose: Pose) {
+        lock.lock()
+        defer { lock.unlock() }
+        self.pose = self.pose ?? pose
+    }
 }

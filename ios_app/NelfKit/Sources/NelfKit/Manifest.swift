@@ -70,6 +70,11 @@ public struct CoveredCameras: Sendable {
 public struct TensorInfo: Sendable {
     public let name: String
     public let shape: [Int]
+    public let dtype, layout: String
+
+    /// Whether it is a picture of the system's (32BGRA in a pixel buffer), not an array of floats.
+    public var isPicture: Bool { dtype == "uint8" && layout == "CVPixelBuffer" }
+    var isTensor: Bool { dtype == "float32" && layout == "NHWC" }
 }
 
 public struct ModelInfo: Sendable {
@@ -97,6 +102,16 @@ public struct StudentInfo: Sendable {
 }
 
 extension Manifest {
+    /// The target of `nelf export` whose bundles this app shows.
+    static let appTarget = "ios"
+
+    /// Why this app does not show the bundle, which is all right; nil: it does.
+    public var unsupported: Unsupported? {
+        if target != Self.appTarget { return Unsupported(.target, "The bundle is for \(target)") }
+        if model.output.isTensor || model.output.isPicture { return nil }
+        return Unsupported(.output, "The model gives \(model.output.dtype) in the layout \(model.output.layout)")
+    }
+
     static let format = "nelf-bundle"
     static let major = "1"
     static let file = "manifest.json"

@@ -9,7 +9,7 @@ extension Manifest {
             throw Field.Fault(path: "version", what: "not of the form 1.N")
         }
         name = try top["name"].name()
-        kind = try top["kind"].one(of: "object", "forward-facing", "unbounded")
+        kind = try top["kind"].one(of: ["object", "forward-facing", "unbounded"])
         target = try top["target"].name()
         precision = try top["precision"].name()
         image = try ImageInfo(top["image"])
@@ -33,14 +33,14 @@ extension ImageInfo {
         width = try field["width"].integer(in: 1...Self.largest)
         height = try field["height"].integer(in: 1...Self.largest)
         channels = try field["channels"].integer(in: 3...4)
-        alpha = try field["alpha"].one(of: "premultiplied", "none")
+        alpha = try field["alpha"].one(of: ["premultiplied", "none"])
         background = try field["background"].numbers(3, in: 0...1)
     }
 }
 
 extension CameraInfo {
     init(_ field: Field) throws {
-        _ = try field["axes"].one(of: "opengl")
+        _ = try field["axes"].one(of: ["opengl"])
         intrinsics = try field["intrinsics"].numbers(4)
         for focal in try field["intrinsics"].items().prefix(2) { _ = try focal.positive() }
         near = try field["near"].positive()
@@ -52,7 +52,7 @@ extension CameraInfo {
 
 extension Region {
     init(_ field: Field) throws {
-        switch try field["type"].one(of: "shell", "box") {
+        switch try field["type"].one(of: ["shell", "box"]) {
         case "shell": self = .shell(try Shell(field))
         default: self = .box(try Box(field))
         }
@@ -93,24 +93,24 @@ extension Box {
 extension ModelInfo {
     init(_ field: Field) throws {
         path = try field["path"].name()
-        input = try TensorInfo(field["input"])
-        output = try TensorInfo(field["output"])
+        input = try TensorInfo(field["input"], "float32")
+        output = try TensorInfo(field["output"], "float32", "uint8")
     }
 }
 
 extension TensorInfo {
-    init(_ field: Field) throws {
+    init(_ field: Field, _ dtypes: String...) throws {
         name = try field["name"].name()
         shape = try field["shape"].items().map { try $0.integer() }
-        _ = try field["dtype"].one(of: "float32")
-        _ = try field["layout"].text()
+        dtype = try field["dtype"].one(of: dtypes)
+        layout = try field["layout"].text()
     }
 }
 
 extension FileInfo {
     init(_ field: Field) throws {
         path = try field["path"].name()
-        role = try field["role"].one(of: "model", "golden")
+        role = try field["role"].one(of: ["model", "golden"])
         bytes = try field["bytes"].integer(in: 0...(1 << 53 - 1))
         sha256 = try field["sha256"].text()
         let hexadecimal = sha256.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
@@ -122,13 +122,13 @@ extension FileInfo {
 
 extension Parity {
     init(_ field: Field) throws {
-        status = try field["status"].one(of: "passed", "not_run")
+        status = try field["status"].one(of: ["passed", "not_run"])
         guard status == "passed" else {
             _ = try field["reason"].name()
             (psnrMin, requiredPSNR) = (nil, nil)
             return
         }
-        _ = try field["compared_with"].one(of: "pytorch")
+        _ = try field["compared_with"].one(of: ["pytorch"])
         _ = try field["runtime"].name()
         _ = try field["views"].integer(in: 8...(1 << 53 - 1))
         psnrMin = try field["psnr_min"].number()

@@ -44,3 +44,23 @@ extension Refusal: LocalizedError {
         }
     }
 }
+
+/// Why an app does not show a bundle that is all right. The codes are those of docs/viewers.md.
+public struct Unsupported: LocalizedError, Equatable, Sendable {
+    public enum Code: String, CaseIterable, Sendable {
+        case target = "target_unsupported"
+        case output = "output_unsupported"
+    }
+
+    public let code: Code
+    public let what: String
+
+    init(_ code: Code, _ what: String) {
+        self.code = code
+        self.what = what
+    }
+
+    public var errorDescription: String? {
+        "\(what). Make one with: nelf export RUN --target \(Manifest.appTarget) (\(code.rawValue))"
+    }
+}

@@ -3,9 +3,9 @@ import XCTest
 @testable import NelfKit
 
 final class ARPlacementTests: XCTestCase {
-    private func roomCamera(_ eye: Vector, at target: Vector) -> Pose {
+    private func roomCamera(_ eye: Vector, at target: Vector, roll: Double = 0) -> Pose {
         let back = (eye - target).unit(otherwise: Vector(0, 0, 1))
-        return Pose(eye: eye, back: back, above: Vector(0, 1, 0))
+        return Pose(eye: eye, back: back, above: Vector(0, 1, 0).turned(about: back, by: roll))
     }
 
     private func near(_ a: Vector, _ b: Vector, _ message: String = "") {
@@ -23,34 +23,79 @@ final class ARPlacementTests: XCTestCase {
         near(view.c2w.eye, start.eye)
         near(view.c2w.back, start.back)
         near(view.c2w.up, start.up)
-        XCTAssertEqual(view.scale, 1, accuracy: 1e-9)
-        XCTAssertEqual(view.focus.x, 0, accuracy: 1e-9)
         XCTAssertEqual(view.degreesOff, 0, accuracy: 1e-6)
+        near(view.position(0.2, -0.1) * (1 / 4), Vector(0.2, -0.1, -1))  // the image is the view
     }
 
-    /// A point of the room near the object is drawn where the camera sees it, when the pose is covered.
-    func testPointsLandWhereTheyAre() throws {
-        let manifest = try Vectors.manifest("around")
-        guard case .shell(let shell) = manifest.region else { return XCTFail("no shell") }
-        let camera = roomCamera(Vector(0, 0.8, 2), at: .zero)
-        let placement = try XCTUnwrap(
-            ARPlacement(manifest, start: OrbitCamera(manifest).c2w, before: camera, distance: camera.eye.length))
+    /// The pose is one that the viewer could have: aimed at the centre, upright, inside the region; wherever one looks.
+    func testThePoseIsCovered() throws {
+        let (_, shell, placement) = try placed()
         for eye in [Vector(1.9, 0.5, 0.4), Vector(-1, 1, -1.6), Vector(0.3, 4, 0.2), Vector(0, 0.2, 9)] {
-            let moved = roomCamera(eye, at: Vector(0.1, 0.1, 0))
-            let view = try XCTUnwrap(placement.view(from: moved))
-            XCTAssertTrue(view.c2w.isRigid(within: 1e-9))
-            let offset = view.c2w.eye - shell.center
-            XCTAssertGreaterThanOrEqual(offset.length, shell.radius.low - 1e-9)
-            XCTAssertLessThanOrEqual(offset.length, shell.radius.high + 1e-9)
-            // The scene's centre: where the room's camera sees the anchor, and where the covered pose sees it.
-            let seen = Vector(0, 0, 0) - moved.eye
-            XCTAssertEqual(view.focus.x, -seen.dot(moved.right) / seen.dot(moved.back), accuracy: 1e-9)
-            XCTAssertEqual(view.focus.y, -seen.dot(moved.up) / seen.dot(moved.back), accuracy: 1e-9)
-            let drawn = shell.center - view.c2w.eye
-            XCTAssertEqual(view.focus.x, -drawn.dot(view.c2w.right) / drawn.dot(view.c2w.back), accuracy: 1e-9)
-            XCTAssertEqual(view.focus.y, -drawn.dot(view.c2w.up) / drawn.dot(view.c2w.back), accuracy: 1e-9)
-            XCTAssertEqual(view.scale, offset.length / (seen.length * 4 / camera.eye.length), accuracy: 1e-9)
+            for target in [Vector(0, 0, 0), Vector(0.3, 0.2, 0.1), Vector(-0.2, 0.1, 0.3)] {
+                let pose = try XCTUnwrap(placement.view(from: roomCamera(eye, at: target, roll: 0.4))).c2w
+                XCTAssertTrue(pose.isRigid(within: 1e-9))
+                let offset = pose.eye - shell.center
+                XCTAssertGreaterThanOrEqual(offset.length, shell.radius.low - 1e-9)
+                XCTAssertLessThanOrEqual(offset.length, shell.radius.high + 1e-9)
+                near(pose.back, offset * (1 / offset.length))
+                XCTAssertEqual(pose.right.dot(shell.up), 0, accuracy: 1e-9)
+                XCTAssertGreaterThan(pose.up.dot(shell.up), 0)
+            }
         }
+    }
+
+    /// A point of the scene, drawn where the image has it, is where the room's camera sees it: for all points at a
+    /// distance that was photographed, elsewhere for those on the plane through the centre that faces the camera.
+    func testPointsLandWhereTheyAre() throws {
+        let (manifest, shell, placement) = try placed()
+        let (metres, start) = (2.0 / 4, OrbitCamera(manifest).c2w)
+        for (distance, roll) in [(1.8, 0.0), (2.2, 1.1), (1.0, -0.7), (5.0, 0.3)] {
+            // At the start's azimuth and elevation, so that the scene's axes in the room are those of the two cameras.
+            let eye = Vector(0, distance * sin(radians(20)), distance * cos(radians(20)))
+            let aimed = roomCamera(eye, at: .zero)
+            let camera = roomCamera(eye, at: Vector(0.12, -0.07, 0.1), roll: roll)
+            let view = try XCTUnwrap(placement.view(from: camera))
+            let photographed = shell.radius.low...shell.radius.high ~= distance / metres
+            for offset in [Vector(0, 0, 0), Vector(0.3, -0.2, 0), Vector(-0.4, 0.5, 0.6), Vector(0.1, 0.2, -0.8)] {
+                let away = photographed ? offset.z : 0
+                // The same point in both worlds, by its place in the frame of the camera that is aimed at the centre.
+                let scene = shell.center + start.right * offset.x + start.up * offset.y + start.back * away
+                let room = aimed.right * offset.x + aimed.up * offset.y + aimed.back * away
+                let ray = scene - view.c2w.eye
+                let depth = -ray.dot(view.c2w.back)
+                let drawn = view.position(ray.dot(view.c2w.right) / depth, ray.dot(view.c2w.up) / depth)
+                let seen = room * metres - camera.eye
+                XCTAssertLessThan(drawn.z, 0)
+                XCTAssertEqual(drawn.x / drawn.z, seen.dot(camera.right) / seen.dot(camera.back), accuracy: 1e-9)
+                XCTAssertEqual(drawn.y / drawn.z, seen.dot(camera.up) / seen.dot(camera.back), accuracy: 1e-9)
+            }
+        }
+    }
+
+    func testTheImagesCorners() throws {
+        let (manifest, _, placement) = try placed()
+        let camera = roomCamera(Vector(0, 2 * sin(radians(20)), 2 * cos(radians(20))), at: .zero)
+        let corners = try XCTUnwrap(placement.view(from: camera)).corners(of: manifest)
+        let (lens, image) = (manifest.camera.intrinsics, manifest.image)
+        let pixels = [corners.0, corners.1, corners.2, corners.3].map { corner in
+            (lens[2] - lens[0] * corner.x / corner.z, lens[3] + lens[1] * corner.y / corner.z)
+        }
+        let (width, height) = (Double(image.width), Double(image.height))
+        let expected: [(Double, Double)] = [(0, height), (width, height), (0, 0), (width, 0)]
+        for (found, right) in zip(pixels, expected) {
+            XCTAssertEqual(found.0, right.0, accuracy: 1e-9)
+            XCTAssertEqual(found.1, right.1, accuracy: 1e-9)
+        }
+    }
+
+    /// The scene "around" with its centre at the room's origin, 2 metres from a camera that sees it from the start's side.
+    private func placed() throws -> (Manifest, Shell, ARPlacement) {
+        let manifest = try Vectors.manifest("around")
+        guard case .shell(let shell) = manifest.region else { throw Refusal(.manifestInvalid, "no shell") }
+        let camera = roomCamera(Vector(0, 2 * sin(radians(20)), 2 * cos(radians(20))), at: .zero)
+        let start = OrbitCamera(manifest).c2w
+        let placement = ARPlacement(manifest, start: start, before: camera, distance: 2)
+        return (manifest, shell, try XCTUnwrap(placement))
     }
 
     func testWhatCannotBeShown() throws {

@@ -66,14 +66,36 @@ final class FrameTests: XCTestCase {
         XCTAssertTrue(poses.request(pose(4)))
     }
 
-    /// What the core does for a frame: move the camera, hand its pose over, fill and show a buffer, note the time.
+    func testAPoseThatCannotBeRenderedYetIsNotLost() {
+        let poses = LatestPose()
+        let pose = { (x: Double) in
+            Pose(right: Vector(1, 0, 0), up: Vector(0, 1, 0), back: Vector(0, 0, 1), eye: Vector(x, 0, 0))
+        }
+        XCTAssertTrue(poses.request(pose(1)))
+        for _ in 0..<2 {
+            XCTAssertEqual(poses.next(), pose(1))
+            poses.postpone(pose(1))
+        }
+        XCTAssertFalse(poses.request(pose(2)))  // the worker comes back for it
+        XCTAssertEqual(poses.next(), pose(2))
+        XCTAssertFalse(poses.request(pose(3)))
+        poses.postpone(pose(2))
+        XCTAssertEqual(poses.next(), pose(3))  // the newer one stays
+        XCTAssertNil(poses.next())
+    }
+
+    /// What the core does for a frame: move the camera, hand its pose over, fill and show a buffer, note the time, and
+    /// say how long frames take. In AR also: where the object is.
     func testAFrameAllocatesNothing() throws {
         try XCTSkipUnless(allocations_are_counted() == 1, "allocations are counted on Linux only")
         let before = allocation_count()
         withExtendedLifetime([Int](repeating: 0, count: Int.random(in: 100...101))) {}
         XCTAssertGreaterThan(allocation_count(), before, "the counter does not count")
         for name in ["around", "window", "ring"] {
-            let camera = OrbitCamera(try Vectors.manifest(name))
+            let manifest = try Vectors.manifest(name)
+            let camera = OrbitCamera(manifest)
+            let room = Pose(eye: Vector(0.3, 0.2, 2), back: Vector(0, 0, 1), above: Vector(0, 1, 0))
+            let placement = ARPlacement(manifest, start: camera.c2w, before: room, distance: 1)
             let poses = LatestPose()
             let buffers = FrameBuffers { _ in UnsafeMutablePointer<Float>.allocate(capacity: 12) }
             defer { for slot in 0..<5 { buffers[slot].deallocate() } }
@@ -89,7 +111,10 @@ final class FrameTests: XCTestCase {
                 buffers.publish(slot)
                 guard let shown = buffers.borrow() else { return XCTFail("no image") }
                 buffers.release(shown)
-                statistics.add(1, at: Double(number))
+                statistics.add(Double(number % 11), at: Double(number))
+                let shownTimes = statistics.median + statistics.p95
+                XCTAssertTrue(shownTimes >= 0 && statistics.framesPerSecond(at: Double(number)) > 0)
+                if let placement, placement.view(from: room) == nil { XCTFail("nothing to see") }
             }
             frame(0)  // warm-up
             let start = allocation_count()
@@ -118,6 +143,14 @@ final class FrameTests: XCTestCase {
         XCTAssertEqual(difference.psnr, 10 * log10(4 / 0.01), accuracy: 1e-4)
         XCTAssertEqual(difference.largest, 0.1, accuracy: 1e-6)
         XCTAssertFalse(difference.passed)
+        // Two rows of one pixel, padded to 6 bytes: blue, green, red, alpha.
+        let picture: [UInt8] = [30, 20, 10, 99, 1, 1, 60, 50, 40, 99, 1, 1]
+        let right: [UInt8] = [10, 20, 30, 40, 50, 60]
+        let compare = { (golden: [UInt8]) in
+            picture.withUnsafeBytes { Difference(bgra: $0, bytesPerRow: 6, width: 1, golden) }
+        }
+        XCTAssertEqual(compare(right).psnr, 150)
+        XCTAssertEqual(compare([10, 20, 30, 40, 50, 111]).largest, 51.0 / 255, accuracy: 1e-12)
         off[1] = .nan
         XCTAssertEqual(off.withUnsafeBufferPointer { Difference($0, golden) }.largest, 1)
     }

@@ -40,8 +40,9 @@ final class SceneBundleTests: XCTestCase {
             text.replaceSubrange(found, with: new)
         }
         if let keep = try item.optional("keep")?.integer() { text = String(text.prefix(keep)) }
-        if let pad = try item.optional("pad")?.integer() { text += String(repeating: " ", count: pad) }
-        return Data(text.utf8)
+        let bytes = Data(text.utf8)
+        let size = try item.optional("pad")?.integer() ?? bytes.count
+        return bytes + Data(repeating: UInt8(ascii: " "), count: size - bytes.count)
     }
 
     func testGoodBundles() throws {
@@ -66,6 +67,18 @@ final class SceneBundleTests: XCTestCase {
             }
         }
         XCTAssertEqual(Set(try items.map { try $0["code"].text() }), Set(Refusal.Code.allCases.map(\.rawValue)))
+    }
+
+    func testWhatThisAppShows() throws {
+        let bundles = try Vectors.read("bundles.json")
+        let items = try bundles["viewers"].items()
+        for item in items {
+            let (name, code) = (try item["name"].text(), try item["codes"].optional("ios")?.text())
+            XCTAssertEqual(try Manifest(manifest(of: item)).unsupported?.code.rawValue, code, name)
+        }
+        XCTAssertEqual(
+            Set(try items.compactMap { try $0["codes"].optional("ios")?.text() }),
+            Set(Unsupported.Code.allCases.map(\.rawValue)))
     }
 
     func testALinkThatLeavesTheFolder() throws {
@@ -99,5 +112,7 @@ final class SceneBundleTests: XCTestCase {
         let view = try XCTUnwrap(try bundle.goldenViews().first)
         XCTAssertEqual(view.c2w.rows, [1, 0, 0, 5, 1, 0, 0, 5, 1, 0, 0, 5])
         XCTAssertEqual(view.image.lastPathComponent, "a.png")
+        try Data([1, 2, 3]).write(to: view.image)
+        XCTAssertThrowsError(try view.picture(bundle.manifest.image)) { XCTAssert($0 is PNG.Fault) }
     }
 }

@@ -10,6 +10,6 @@ in highp vec2 position;
 out vec4 colour;
 
 void main() {
-    vec4 shown = texture(image, position);
+    vec4 shown = clamp(texture(image, position), 0.0, 1.0); // networks overshoot
     colour = vec4(shown.rgb + (1.0 - shown.a) * background, 1.0);
 }

@@ -84,8 +84,12 @@ class BundleLibrary(
         location: ShownBundle.Location,
     ): ShownBundle {
         val manifest = readManifest(source)
-        if (manifest.target != TARGET) {
-            throw IOException("the bundle is for ${manifest.target}, not for $TARGET: nelf export RUN --target $TARGET")
+        manifest.unsupported?.let {
+            val output = manifest.model.output
+            throw IOException(
+                "the app does not show bundles for ${manifest.target} with ${output.dtype} in ${output.layout}; " +
+                    "make one with: nelf export RUN --target ${Manifest.TARGET} (${it.code})",
+            )
         }
         checkFiles(source, manifest)
         return ShownBundle(manifest, source, location)
@@ -96,6 +100,5 @@ class BundleLibrary(
 
     private companion object {
         const val FOLDER = "bundles"
-        const val TARGET = "android"
     }
 }

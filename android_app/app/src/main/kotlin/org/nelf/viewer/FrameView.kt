@@ -31,6 +31,7 @@ class FrameView(
     private val gestures = Gestures(camera)
     private val tilt = Tilt(camera)
     private val pose = FloatArray(POSE_SIZE)
+    private val asked = FloatArray(POSE_SIZE)
     private var coasting = false
     private var lastFrame = 0L
 
@@ -75,8 +76,11 @@ class FrameView(
         }
     }
 
+    /** A touch that does not move the camera needs no new image. */
     private fun requestPose() {
         camera.copyPose(pose)
+        if (pose.contentEquals(asked)) return
+        pose.copyInto(asked)
         loop.request(pose)
     }
 

@@ -45,7 +45,7 @@ object BundleArchive {
         var left = MOST_BYTES
         ZipInputStream(zip).use { entries ->
             while (true) {
-                val entry = entries.nextEntry ?: break
+                val entry = nextOf(entries) ?: break
                 if (entry.isDirectory) continue
                 if (++files > MOST_FILES) throw IOException("the zip has more than $MOST_FILES files")
                 left -= unpackOne(entries, entry, into, left)
@@ -53,6 +53,14 @@ object BundleArchive {
         }
         if (files == 0) throw IOException("this is no zip file, or an empty one; give a zip of what nelf export wrote")
     }
+
+    /** A name that is no UTF-8 is an [IllegalArgumentException] to the library. */
+    private fun nextOf(entries: ZipInputStream): ZipEntry? =
+        try {
+            entries.nextEntry
+        } catch (error: IllegalArgumentException) {
+            throw IOException("the zip has a file name that cannot be read; zip the bundle again", error)
+        }
 
     private fun unpackOne(
         entries: ZipInputStream,

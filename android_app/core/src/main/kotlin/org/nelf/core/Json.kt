@@ -11,7 +11,7 @@ class JsonException(
  * The platform's own reader takes comments, single quotes and NaN; a manifest with these is refused everywhere else.
  */
 object Json {
-    /** Nesting beyond this is refused instead of overflowing the stack. */
+    /** Objects and lists inside each other, at most; docs/viewers.md. */
     private const val DEEPEST = 64
 
     /** The value that [text] holds. Throws [JsonException]. */
@@ -108,11 +108,10 @@ object Json {
         }
 
         private fun value(depth: Int): Any? {
-            if (depth > DEEPEST) fail("nested deeper than $DEEPEST")
             skipSpace()
             return when (peek()) {
-                '{' -> members(depth)
-                '[' -> items(depth)
+                '{' -> members(inside(depth))
+                '[' -> items(inside(depth))
                 '"' -> string()
                 't' -> word("true", true)
                 'f' -> word("false", false)
@@ -120,6 +119,9 @@ object Json {
                 else -> number()
             }
         }
+
+        /** How many are open in an object or list at [depth]. */
+        private fun inside(depth: Int): Int = if (depth < DEEPEST) depth + 1 else fail("nested deeper than $DEEPEST")
 
         private fun members(depth: Int): Map<String, Any?> {
             val found = LinkedHashMap<String, Any?>()
@@ -129,14 +131,14 @@ object Json {
                 val name = string()
                 skipSpace()
                 expect(':')
-                found[name] = value(depth + 1)
+                found[name] = value(depth)
             }
             return found
         }
 
         private fun items(depth: Int): List<Any?> {
             val found = ArrayList<Any?>()
-            list(']') { found.add(value(depth + 1)) }
+            list(']') { found.add(value(depth)) }
             return found
         }
 

@@ -15,7 +15,21 @@ class Manifest(
     val golden: String,
     val parity: Parity,
     val student: StudentInfo,
-)
+) {
+    /** Why this app does not show the bundle; null: it does. */
+    val unsupported: Unsupported?
+        get() =
+            when {
+                target != TARGET -> Unsupported.TARGET
+                model.output.dtype != "float32" || model.output.layout != "NHWC" -> Unsupported.OUTPUT
+                else -> null
+            }
+
+    companion object {
+        /** The target of `nelf export` whose bundles this app shows. */
+        const val TARGET = "android"
+    }
+}
 
 class ImageInfo(
     val width: Int,
@@ -70,6 +84,8 @@ class Covered(
 class TensorInfo(
     val name: String,
     val shape: List<Int>,
+    val dtype: String,
+    val layout: String,
 )
 
 class ModelInfo(

@@ -172,13 +172,19 @@ private fun coveredOf(fields: JsonFields): Covered? {
 }
 
 private fun modelOf(fields: JsonFields) =
-    ModelInfo(fields.text("path"), tensorOf(fields.fields("input")), tensorOf(fields.fields("output")))
+    ModelInfo(fields.text("path"), tensorOf(fields.fields("input"), "float32"), outputOf(fields))
 
-private fun tensorOf(fields: JsonFields): TensorInfo {
-    fields.oneOf("dtype", "float32")
-    fields.string("layout")
-    return TensorInfo(fields.text("name"), fields.shape("shape"))
-}
+private fun outputOf(fields: JsonFields) = tensorOf(fields.fields("output"), "float32", "uint8")
+
+private fun tensorOf(
+    fields: JsonFields,
+    vararg dtypes: String,
+) = TensorInfo(
+    fields.text("name"),
+    fields.shape("shape"),
+    fields.oneOf("dtype", *dtypes),
+    fields.string("layout"),
+)
 
 private fun fileOf(fields: JsonFields): FileInfo {
     val sha256 = fields.string("sha256")

@@ -35,6 +35,15 @@ enum class Refusal {
     val code: String get() = name.lowercase()
 }
 
+/** Why an app does not show a bundle that is all right, in the order in which apps look. */
+enum class Unsupported {
+    TARGET,
+    OUTPUT,
+    ;
+
+    val code: String get() = "${name.lowercase()}_unsupported"
+}
+
 /** A bundle that must not be shown; the message is one line for the user. */
 class BundleException(
     val refusal: Refusal,

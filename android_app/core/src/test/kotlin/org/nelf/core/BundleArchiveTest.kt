@@ -79,6 +79,15 @@ class BundleArchiveTest {
     }
 
     @Test
+    fun `a file name that is no UTF-8 is refused`() {
+        val latin = zip(bundle() + ("notes" to "x")).toString(Charsets.ISO_8859_1).replace("notes", "n\u00ffhne")
+        val zip = latin.toByteArray(Charsets.ISO_8859_1)
+        val error = assertFailsWith<IOException> { BundleArchive.unpack(zip.inputStream(), library) }
+        assertTrue("file name" in error.message.orEmpty(), error.message)
+        assertEquals(emptySet(), namesIn(library))
+    }
+
+    @Test
     fun `what is no bundle is refused`() {
         assertFailsWith<IOException> { BundleArchive.unpack("no zip".byteInputStream(), library) }
         val error = assertFailsWith<BundleException> { unpack(mapOf("readme.txt" to "x")) }

@@ -17,6 +17,7 @@ class BundleTest {
     private val vectors = Vectors.read("bundles.json")
     private val good = vectors.list("good").map { it as Map<*, *> }
     private val bad = vectors.list("bad").map { it as Map<*, *> }
+    private val viewers = vectors.list("viewers").map { it as Map<*, *> }
 
     @Test
     fun `good bundles are read`() {
@@ -45,7 +46,15 @@ class BundleTest {
     @Test
     fun `every code is met`() {
         assertEquals(Refusal.entries.map { it.code }.toSet(), bad.map { it["code"] }.toSet())
+        assertEquals(Unsupported.entries.map { it.code }.toSet(), viewers.mapNotNull(::codeHere).toSet())
     }
+
+    @Test
+    fun `what this app shows`() {
+        for (case in viewers) assertEquals(codeHere(case), open(case).unsupported?.code, case.text("name"))
+    }
+
+    private fun codeHere(case: Map<*, *>) = (case["codes"] as Map<*, *>)["android"] as String?
 
     @Test
     fun `a link out of the bundle is refused`() {
@@ -80,17 +89,16 @@ class BundleTest {
     }
 
     private fun manifestOf(case: Map<*, *>): ByteArray {
-        (case["text"] as String?)?.let { return it.toByteArray() }
         (case["base64"] as String?)?.let { return Base64.getDecoder().decode(it) }
-        var text = Vectors.manifestBytes(case.text("manifest")).decodeToString()
+        var text = case["text"] as String? ?: Vectors.manifestBytes(case.text("manifest")).decodeToString()
         for (pair in case["replace"] as List<*>? ?: emptyList<Any>()) {
             val (old, new) = (pair as List<*>).map { it as String }
             assertTrue(old in text, "${case["name"]}: '$old' is not in the manifest")
             text = text.replaceFirst(old, new)
         }
+        (case["keep"] as Double?)?.let { text = text.take(it.toInt()) }
         val bytes = text.toByteArray()
-        (case["keep"] as Double?)?.let { return bytes.copyOf(it.toInt()) }
-        (case["pad"] as Double?)?.let { return bytes + ByteArray(it.toInt() - bytes.size) { ' '.code.toByte() } }
-        return bytes
+        val size = (case["pad"] as Double?)?.toInt() ?: bytes.size
+        return bytes + ByteArray(size - bytes.size) { ' '.code.toByte() }
     }
 }
