@@ -14,7 +14,7 @@ from nelf.data import Scene, depth_name, depth_scale, image_name
 from nelf.distill.config import DistillConfig
 from nelf.distill.poses import generator, pose_sampler
 
-FORMAT = "nelf-pseudo-2"
+FORMAT = "nelf-pseudo-3"
 NOTABLE = 0.01  # of the image's longer side: training intrinsics that differ by less count as one camera
 INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those for poses
 

@@ -56,7 +56,8 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
     if run.is_current(record, print_):
         say("distill: up to date")
         return
-    with run.making(record, print_, ["transforms.json", "images"], reuse=True):
+    outputs = ["transforms.json", "images", *(["depths"] if config.depth else [])]
+    with run.making(record, print_, outputs, reuse=True):
         load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER)
         ranks = Ranks(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)

@@ -119,6 +119,22 @@ def test_interrupted_work_goes_on_and_gives_the_same_bytes(whole: Path, tmp_path
     assert content(tmp_path) == content(whole)
 
 
+@pytest.mark.parametrize("name", ["images/000001.png", "depths/000001.png"])
+@pytest.mark.parametrize("damage", ["changed", "cut", "removed"])
+def test_a_damaged_view_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
+    run(tmp_path, views=3, depth=True)
+    done, path = content(tmp_path), tmp_path / name
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(whole[:middle] + (bytes([whole[middle] ^ 1]) + whole[middle + 1 :]) * (damage == "changed"))
+    teacher = BallTeacher()
+    assert run(tmp_path, teacher=teacher, views=3, depth=True).complete
+    assert teacher.rendered == 1
+    assert content(tmp_path) == done
+
+
 def test_finished_work_is_not_done_again_and_more_views_extend_it(whole: Path, tmp_path: Path) -> None:
     run(tmp_path, views=4)
     done = content(tmp_path)
