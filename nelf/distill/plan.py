@@ -78,6 +78,7 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         "train": train.c2w.tolist(),
         "cameras": cameras.tolist(),
         "center": scene.center.tolist(),
+        "radius": scene.radius,
         "up": scene.up.tolist(),
     }
     return Plan(
@@ -88,6 +89,6 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         height=height,
         width=width,
         cameras=cameras,
-        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.up, config),
+        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.radius, scene.up, config),
         fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
     )
