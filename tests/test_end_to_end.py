@@ -114,9 +114,10 @@ def test_other_settings_redo_only_their_stage(run: Path) -> None:
 @pytest.mark.parametrize("damage", ["changed", "removed"])
 def test_damaged_outputs_are_made_again(run: Path, damage: str) -> None:
     outputs = [
-        "teacher/teacher.safetensors", "pseudo/images/000003.png", "student/student.safetensors",
-        "export/onnx/model.onnx", "eval/metrics.json",
+        "teacher/teacher.safetensors", "pseudo/images/000003.png", "pseudo/depths/000004.png",
+        "student/student.safetensors", "export/onnx/model.onnx", "eval/metrics.json",
     ]  # fmt: skip
+    pseudo = contents(run / "pseudo" / "images") | contents(run / "pseudo" / "depths")
     for name in outputs:
         content = bytearray((run / name).read_bytes())
         content[len(content) // 2] ^= 1
@@ -128,6 +129,7 @@ def test_damaged_outputs_are_made_again(run: Path, damage: str) -> None:
         assert f"{stage}: up to date" not in outcome.err
     assert "export: onnx is up to date" not in outcome.err
     assert all((run / name).is_file() for name in outputs)
+    assert contents(run / "pseudo" / "images") | contents(run / "pseudo" / "depths") == pseudo
     works("verify", run / "export" / "onnx")
     again = works("run", run).err
     assert sum("up to date" in line for line in again.splitlines()) == 4 + len(BUNDLES)

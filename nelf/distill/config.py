@@ -35,6 +35,12 @@ class DistillConfig:
     """Random displacement and rotation of a pose, as a share of the difference between the cameras it lies between."""
     radius_jitter: float = 0.02
     """Object scenes: random change of the distance from the object, as a share of it."""
+    aim_jitter: float = 0.03
+    """Object scenes: random displacement of the point looked at, as a share of the scene's radius (standard deviation
+    along each axis), besides what the training cameras differ in."""
+    roll_degrees: float = 2.0
+    """Object scenes: random turn about the view axis (standard deviation), besides what the training cameras differ
+    in."""
     reach_degrees: float = 60.0
     """Object scenes: a direction counts as covered when training cameras closer than this surround it."""
     margin_degrees: float = 5.0
@@ -60,6 +66,8 @@ class DistillConfig:
             "extrapolate": (0.0, 1.0),
             "jitter": (0.0, 1.0),
             "radius_jitter": (0.0, 0.5),
+            "aim_jitter": (0.0, 0.5),
+            "roll_degrees": (0.0, 45.0),
             "reach_degrees": (1.0, 90.0),
             "margin_degrees": (0.1, 90.0),
             "hull_margin": (0.0, 1.0),
@@ -70,5 +78,5 @@ class DistillConfig:
 
     def pose_settings(self) -> dict[str, int | float]:
         """The values that decide what pseudo view i shows. How many there are is not among them."""
-        keys = ("seed", "extrapolate", "jitter", "radius_jitter")
+        keys = ("seed", "extrapolate", "jitter", "radius_jitter", "aim_jitter", "roll_degrees")
         return {key: getattr(self, key) for key in (*keys, "reach_degrees", "margin_degrees", "hull_margin")}

@@ -14,7 +14,7 @@ from nelf.data import Scene, depth_name, depth_scale, image_name
 from nelf.distill.config import DistillConfig
 from nelf.distill.poses import generator, pose_sampler
 
-FORMAT = "nelf-pseudo-2"
+FORMAT = "nelf-pseudo-3"
 NOTABLE = 0.01  # of the image's longer side: training intrinsics that differ by less count as one camera
 INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those for poses
 
@@ -78,6 +78,7 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         "train": train.c2w.tolist(),
         "cameras": cameras.tolist(),
         "center": scene.center.tolist(),
+        "radius": scene.radius,
         "up": scene.up.tolist(),
     }
     return Plan(
@@ -88,6 +89,6 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         height=height,
         width=width,
         cameras=cameras,
-        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.up, config),
+        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.radius, scene.up, config),
         fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
     )

@@ -27,12 +27,13 @@ def pseudo_poses(
     kind: Kind,
     train: Float[Tensor, "n 3 4"],
     center: Float[Tensor, "3"],
+    radius: float,
     up: Float[Tensor, "3"],
     config: DistillConfig,
     indices: Iterable[int],
 ) -> Float[Tensor, "m 3 4"]:
     """The pseudo poses of the given indices (c2w), see `pose_sampler`."""
-    sample = pose_sampler(kind, train, center, up, config)
+    sample = pose_sampler(kind, train, center, radius, up, config)
     poses = [sample(index) for index in indices]
     return torch.stack(poses) if poses else torch.zeros(0, 3, 4)
 
@@ -41,6 +42,7 @@ def pose_sampler(
     kind: Kind,
     train: Float[Tensor, "n 3 4"],
     center: Float[Tensor, "3"],
+    radius: float,
     up: Float[Tensor, "3"],
     config: DistillConfig,
 ) -> Callable[[int], Tensor]:
@@ -49,11 +51,11 @@ def pose_sampler(
     It depends on the seed, i and the training cameras only, so that any number of processes may share the work and a
     longer run begins with the same views.
 
-    center: world point of interest. up: world direction, unit length.
+    center, radius: a ball (world space) around what is of interest. up: world direction, unit length.
     """
     if len(train) < 2:
         raise SceneError(f"distill: {len(train)} training view; at least 2 are needed to place cameras between them")
-    region = Region(orthonormalize(train.double().cpu()), center.double().cpu(), up.double().cpu())
+    region = Region(orthonormalize(train.double().cpu()), center.double().cpu(), radius, up.double().cpu())
     sample = SAMPLERS[kind](region, config)
     return lambda index: sample(generator(config.seed, index)).float()
 

@@ -21,11 +21,13 @@ NEAREST = 4  # training cameras that a place takes its distance, aim and roll fr
 class Region:
     """Training cameras, double precision.
 
-    c2w: world space, true rotations. center: world point of interest. up: world direction, unit length.
+    c2w: world space, true rotations. center, radius: a ball (world space) around what is of interest. up: world
+    direction, unit length.
     """
 
     c2w: Float[Tensor, "n 3 4"]
     center: Float[Tensor, "3"]
+    radius: float
     up: Float[Tensor, "3"]
 
     @property
@@ -50,7 +52,7 @@ def turn_between(
 ) -> Float[Tensor, "3 3"]:
     """Rotation at share t of the way from a to b, off by about `jitter` times the angle between them.
 
-    Where training cameras agree there is nothing to vary: equal rotations give exactly that rotation.
+    Equal rotations give exactly that rotation.
     """
     off = torch.from_numpy(random.normal(size=3)) * (jitter * angle_between(a, b))
     return slerp(a, b, t) @ from_vector(off)

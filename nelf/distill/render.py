@@ -19,6 +19,7 @@ from nelf.distill.quality import measure
 from nelf.distill.views import read_note, to_depth, to_pixels, write_view
 from nelf.errors import Interrupted, StorageError
 from nelf.progress import ProgressLine, Stop
+from nelf.storage import sha256
 from nelf.teacher.protocol import Teacher, render_image
 
 ESTIMATE_SLACK = 1.2  # images differ in how well they compress
@@ -90,10 +91,11 @@ def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int
                 return
             pixels, depth = render_view(teacher, plan, index)
             depth_path = plan.depth_path(index)
+            note: dict[str, Any] = {"fingerprint": plan.fingerprint, "figures": measure(pixels)}
             if depth_path is not None:
                 write_depth(depth_path, depth, plan.depth_scale)
+                note["depth"] = sha256(depth_path)
             # The image comes last: with its note it says that the view is whole.
-            note = {"fingerprint": plan.fingerprint, "figures": measure(pixels)}
             write_view(plan.path(index), pixels, note)
             if number == 0:
                 space.check(sum(path.stat().st_size for path in (plan.path(index), depth_path) if path is not None))

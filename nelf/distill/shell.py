@@ -10,6 +10,7 @@ from torch import Tensor
 from nelf.cameras import focus_point, look_at, orthonormalize
 from nelf.distill.config import DistillConfig
 from nelf.distill.region import Region, Sampler, share_of_way, turn_between, two_of_nearest
+from nelf.distill.rotations import from_vector
 
 CANDIDATES = 64  # directions tried at once
 ATTEMPTS = 64
@@ -19,8 +20,9 @@ SLACK_DEGREES = 30.0  # cameras surround a direction when no gap between them, s
 def shell_sampler(region: Region, config: DistillConfig) -> Sampler:
     """Uniform in solid angle over the covered directions, seen from the point that the training cameras look at.
 
-    Distance, aim and roll come from two of the training cameras nearest in direction. Aim and roll are kept as the
-    rotation from an upright camera that looks straight at that point to the real one.
+    Distance, aim and roll come from two of the training cameras nearest in direction, and vary a little more, or else a
+    student of cameras that all look at one point, upright, would know no other. Aim and roll of a training camera are
+    the rotation from an upright camera that looks straight at that point to the real one.
     """
     center = looked_at(region)
     offsets = region.eyes - center
@@ -39,7 +41,10 @@ def shell_sampler(region: Region, config: DistillConfig) -> Sampler:
         distance = min(max(distance, nearest), farthest)
         distance *= 1 + config.radius_jitter * random.uniform(-1, 1)
         eye = center + distance * direction
-        rotation = upright(eye, center, region.up) @ turn_between(turns[a], turns[b], t, config.jitter, random)
+        turn = turn_between(turns[a], turns[b], t, config.jitter, random)
+        aim = center + torch.from_numpy(random.normal(size=3)) * (config.aim_jitter * region.radius)
+        roll = math.radians(config.roll_degrees) * random.normal()
+        rotation = upright(eye, aim, region.up) @ turn @ from_vector(torch.tensor([0.0, 0.0, roll], dtype=eye.dtype))
         return torch.cat([rotation, eye[:, None]], dim=1)
 
     return sample

@@ -1,7 +1,6 @@
-"""One pseudo view on disk: a lossless 8-bit PNG that says in a text chunk what it was made from."""
+"""One pseudo view on disk: a lossless 8-bit PNG that says in a text chunk what it was made from, and its depth map."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from nelf.errors import NelfError
-from nelf.storage import atomic_path
+from nelf.storage import atomic_path, sha256
 from nelf.teacher.protocol import Rendered
 
 COMPRESSION = 1  # of zlib: nearly as small as the default on renders, several times as fast
 NOTE = "nelf"  # keyword of the text chunk
-END = b"\0\0\0\0IEND\xaeB`\x82"  # a PNG's last chunk
 
 
 def to_pixels(rendered: Rendered, channels: int, name: str) -> UInt8[np.ndarray, "height width channels"]:
@@ -46,7 +44,7 @@ def to_depth(rendered: Rendered, far: float) -> Float[np.ndarray, "height width"
 
 
 def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], note: dict[str, Any]) -> None:
-    """Write a PNG with `note` in it, atomically."""
+    """Write a PNG with `note` in it, atomically. note["depth"]: SHA-256 of its depth map, where it has one."""
     info = PngInfo()
     info.add_text(NOTE, json.dumps(note, sort_keys=True))
     with atomic_path(path) as temporary:
@@ -54,15 +52,15 @@ def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], n
 
 
 def read_note(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The note of a whole view made from `fingerprint`; None where there is no such file."""
+    """The note of a whole view made from `fingerprint`; None where there is no such file, or it or its depth map is
+    damaged."""
     try:
-        with path.open("rb") as stream:
-            stream.seek(-len(END), os.SEEK_END)
-            if stream.read() != END:
-                return None
-            stream.seek(0)
-            with Image.open(stream) as image:
-                note = json.loads(image.info.get(NOTE, "{}"))
+        with Image.open(path) as image:
+            note = json.loads(image.info.get(NOTE, "{}"))
+            image.verify()  # the checksum of every chunk, up to the last
+        if not isinstance(note, dict) or note.get("fingerprint") != fingerprint:
+            return None
+        depth = path.parent.parent / "depths" / path.name  # see nelf.data.depth_name
+        return note if "depth" not in note or note["depth"] == sha256(depth) else None
     except (OSError, ValueError, SyntaxError, RecursionError):  # absent, cut short, or not a PNG
         return None
-    return note if isinstance(note, dict) and note.get("fingerprint") == fingerprint else None

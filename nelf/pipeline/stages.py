@@ -54,7 +54,7 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
     def print_() -> str:
         return fingerprint(stage="distill", config=dataclasses.asdict(config), **provenance)
 
-    outputs = ["transforms.json", "images"]
+    outputs = ["transforms.json", "images", *(["depths"] if config.depth else [])]
     if run.is_current(record, print_, outputs):
         say("distill: up to date")
         return

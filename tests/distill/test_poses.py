@@ -24,7 +24,7 @@ UP = torch.tensor([0.0, 0.0, 1.0])
 
 def sample(kind: Kind, indices: range | list[int], views: int = 60, **settings: float) -> Float[Tensor, "m 3 4"]:
     scene = make_scene(kind, views)
-    return pseudo_poses(kind, scene.train.c2w, scene.center, scene.up, DistillConfig(**settings), indices)  # type: ignore[arg-type]
+    return pseudo_poses(kind, scene.train.c2w, scene.center, scene.radius, scene.up, DistillConfig(**settings), indices)  # type: ignore[arg-type]
 
 
 def look_in(eyes: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 4"]:
@@ -49,10 +49,10 @@ def test_an_index_gives_the_same_pose_whatever_else_is_asked_for(kind: Kind) -> 
     assert len(torch.unique(whole[:, :, 3], dim=0)) == 12
 
 
-def test_object_poses_cover_the_upper_hemisphere_evenly_upright_and_without_roll() -> None:
+def test_object_poses_cover_the_upper_hemisphere_evenly() -> None:
     train = look_in(4.03 * random_directions(100, 0.0))
     off = torch.tensor([0.1, 0.0, 0.3])  # the middle of the object need not be where the cameras look
-    poses = pseudo_poses(Kind.OBJECT, train, off, UP, DistillConfig(), range(800))
+    poses = pseudo_poses(Kind.OBJECT, train, off, 1.2, UP, DistillConfig(), range(800))
     eye, radius = poses[:, :, 3], poses[:, :, 3].norm(dim=1)
     assert radius.min() > 4.03 * 0.979
     assert radius.max() < 4.03 * 1.021
@@ -64,14 +64,34 @@ def test_object_poses_cover_the_upper_hemisphere_evenly_upright_and_without_roll
     assert ((counts - len(height[height > 0]) / 5).abs() < 40).all()
     azimuths = torch.histc(torch.atan2(eye[:, 1], eye[:, 0]), 8, -math.pi, math.pi)
     assert ((azimuths - 100).abs() < 35).all()
-    torch.testing.assert_close(poses[:, :, 2], eye / radius[:, None], atol=1e-5, rtol=0)  # aimed at the center
-    assert poses[:, 2, 0].abs().max() < 1e-5  # right axes are level: no roll
-    assert poses[:, 2, 1].min() > 0  # up axes point up
+
+
+def test_where_training_cameras_agree_object_poses_vary_in_aim_and_roll_all_the_same() -> None:
+    train = look_in(4.03 * random_directions(100, 0.0))
+
+    def poses(**settings: float) -> Float[Tensor, "n 3 4"]:
+        return pseudo_poses(Kind.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(**settings), range(400))  # type: ignore[arg-type]
+
+    exact = poses(aim_jitter=0.0, roll_degrees=0.0)
+    eye = exact[:, :, 3]
+    torch.testing.assert_close(exact[:, :, 2], torch.nn.functional.normalize(eye, dim=1), atol=1e-5, rtol=0)
+    assert exact[:, 2, 0].abs().max() < 1e-5  # right axes are level: no roll
+    assert exact[:, 2, 1].min() > 0  # up axes point up
+
+    varied = poses()
+    torch.testing.assert_close(varied[:, :, 3], eye)
+    backward = varied[:, :, 2]
+    missed = eye - (eye * backward).sum(dim=1, keepdim=True) * backward  # from the center to the optical axis
+    # Two of three components of 0.03 x 1.2: their mean length is sqrt(pi / 2) of that; 400 of them, 5 sigma.
+    assert missed.norm(dim=1).mean() == pytest.approx(0.036 * math.sqrt(math.pi / 2), rel=0.13)
+    level = torch.nn.functional.normalize(torch.linalg.cross(UP.expand(400, 3), backward), dim=1)
+    roll = torch.atan2((torch.linalg.cross(backward, level) * varied[:, :, 0]).sum(1), (level * varied[:, :, 0]).sum(1))
+    assert roll.rad2deg().std() == pytest.approx(2.0, rel=0.18)  # 5 sigma
 
 
 def test_object_poses_stay_on_the_side_that_was_photographed() -> None:
     train = look_in(3.0 * random_directions(60, 0.3, azimuth=math.pi / 2))
-    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), UP, DistillConfig(), range(200))
+    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(), range(200))
     directions = torch.nn.functional.normalize(poses[:, :, 3], dim=1)
     to_nearest = (directions @ (train[:, :, 3] / 3).T).amax(dim=1).clamp(max=1).arccos()
     assert to_nearest.max() < math.radians(20)
@@ -82,7 +102,8 @@ def test_object_poses_vary_in_aim_and_roll_as_the_training_cameras_do() -> None:
     train = look_in(4 * random_directions(80, 0.2))
     off = torch.stack([from_vector(torch.from_numpy(random.normal(size=3) * 0.05)) for _ in range(80)]).float()
     train = torch.cat([train[:, :, :3] @ off, train[:, :, 3:]], dim=2)
-    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), UP, DistillConfig(), range(300))
+    config = DistillConfig(aim_jitter=0.0, roll_degrees=0.0)
+    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), 1.2, UP, config, range(300))
     straight = look_in(poses[:, :, 3])
     turns = torch.stack(
         [to_vector(s[:, :3].T.double() @ p[:, :3].double()) for s, p in zip(straight, poses, strict=True)]

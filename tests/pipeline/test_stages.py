@@ -40,6 +40,7 @@ def test_the_teacher_renders_on_the_device_of_the_run(run: Run, monkeypatch: pyt
         loads.append(pickle.dumps(load))  # as it goes to worker processes
         (folder / "transforms.json").write_text("{}")
         (folder / "images").mkdir()
+        (folder / "depths").mkdir()
 
     monkeypatch.setattr(stages, "run_teach", lambda *arguments: None)
     monkeypatch.setattr(stages, "distill_in_workers", render)
