@@ -130,29 +130,72 @@ class Planes(nn.Module):
     """Three axis-aligned planes of features (EG3D, Chan et al. 2022; LightSpeed's light slabs stand for the same idea),
     read where the surface is and joined with its encoding by the 1x1 convolution that follows."""
 
-    def __init__(self, surface: SurfaceUpsampler, side: int, channels: int, alone: bool) -> None:
+    def __init__(self, surface: SurfaceUpsampler, side: int, channels: int, alone: bool, gain: float) -> None:
         super().__init__()
-        old, self.alone = surface.mix, alone
+        old, self.alone, self.gain = surface.mix, alone, gain
         features = old.in_channels - 3 * (1 + 2 * surface.octaves)
         self.features = features
-        self.planes = nn.Parameter(0.1 * torch.randn(3, channels, side, side))
+        self.planes = nn.Parameter(0.1 / gain * torch.randn(3, channels, side, side))
+        if gain != 1:  # not four axes: AdamW's, not Muon's; a gain stands for a higher rate
+            self.planes = nn.Parameter(self.planes.detach()[None])
         self.mix = nn.Conv2d(3 * channels + (features + 3 if alone else old.in_channels), old.out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         points = x[:, self.features : self.features + 3]
         read = []
-        for plane, (a, b) in zip(self.planes, ((0, 1), (1, 2), (2, 0)), strict=True):
+        for plane, (a, b) in zip(self.gain * self.planes.flatten(0, -4), ((0, 1), (1, 2), (2, 0)), strict=True):
             at = torch.stack([points[:, a], points[:, b]], dim=-1) / 3.0  # coordinates reach about pi
             read.append(F.grid_sample(plane.expand(len(x), -1, -1, -1), at, align_corners=False, padding_mode="border"))
         kept = x[:, : self.features + 3] if self.alone else x
         return self.mix(torch.cat([kept, *read], dim=1))
 
 
-def planes(side: int, channels: int, alone: bool = False) -> Callable[[NeLF], None]:
+def planes(side: int, channels: int, alone: bool = False, gain: float = 1.0) -> Callable[[NeLF], None]:
     def change(model: NeLF) -> None:
         surface = model.upsampler
         assert isinstance(surface, SurfaceUpsampler)
-        surface.mix = Planes(surface, side, channels, alone)  # type: ignore[assignment]
+        surface.mix = Planes(surface, side, channels, alone, gain)  # type: ignore[assignment]
+
+    return change
+
+
+class Lines(nn.Module):
+    """Features of the surface as products of a function of x, one of y and one of z, each piecewise linear between
+    `nodes` values (TensoRF's CP form, Chen et al. 2022). A hat around each node and a 1x1 convolution: no gather."""
+
+    nodes: Tensor
+
+    def __init__(self, surface: SurfaceUpsampler, nodes: int, rank: int) -> None:
+        super().__init__()
+        old = surface.mix
+        self.features = old.in_channels - 3 * (1 + 2 * surface.octaves)
+        self.register_buffer("nodes", torch.linspace(-3.2, 3.2, nodes)[:, None, None], persistent=False)
+        self.inverse = (nodes - 1) / 6.4
+        self.lines = nn.Parameter(1 + 0.5 * torch.randn(1, 3 * rank, nodes, 1, 1))
+        self.mix = nn.Conv2d(rank + old.in_channels, old.out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        read = []
+        for axis, line in enumerate(self.lines[0].chunk(3)):
+            at = x[:, self.features + axis, None]
+            hats = (1 - (at - self.nodes).abs() * self.inverse).relu()
+            read.append(F.conv2d(hats, line))
+        return self.mix(torch.cat([x, read[0] * read[1] * read[2]], dim=1))
+
+
+def lines(nodes: int, rank: int) -> Callable[[NeLF], None]:
+    def change(model: NeLF) -> None:
+        surface = model.upsampler
+        assert isinstance(surface, SurfaceUpsampler)
+        surface.mix = Lines(surface, nodes, rank)  # type: ignore[assignment]
+
+    return change
+
+
+def all_of(*changes: Callable[[NeLF], None]) -> Callable[[NeLF], None]:
+    def change(model: NeLF) -> None:
+        for one in changes:
+            one(model)
 
     return change
 
@@ -292,6 +335,11 @@ ARMS: dict[str, Variant] = {
     "planes-64x8": Variant(model=planes(64, 8)),
     "planes-128x16": Variant(model=planes(128, 16)),
     "planes-128x16-alone": Variant(model=planes(128, 16, alone=True)),
+    "planes-128x16-adamw": Variant(model=planes(128, 16, gain=1.001)),
+    "planes-128x16-adamw-fast": Variant(model=planes(128, 16, gain=4.0)),
+    "planes-64x8-adamw-fast": Variant(model=planes(64, 8, gain=4.0)),
+    "lines-64x48": Variant(model=lines(64, 48)),
+    "lines-32x32": Variant(model=lines(32, 32)),
     # losses
     "l1": Variant(train={"loss": "l1"}),
     "charbonnier": Variant(train={"loss": "charbonnier"}),
@@ -314,6 +362,9 @@ ARMS: dict[str, Variant] = {
     "views-80": Variant(views=80),
     "views-160": Variant(views=160),
     "views-320": Variant(views=320),
+    # together
+    "together": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0}),
+    "together-rate": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "lr": 4.5e-3}),
 }
 
 
