@@ -1,6 +1,11 @@
 """Bundles that several tests look at; made once."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -9,7 +14,16 @@ from nelf.student import NeLF
 from tests.export.networks import context, usual
 
 ALL = [(name, precision) for name, target in TARGETS.items() if not target.beside for precision in target.forms]
+ROOT = Path(__file__).resolve().parents[2]
 Exported = dict[tuple[str, str], tuple[Path, Manifest]]
+
+
+class Elsewhere(NamedTuple):
+    """The same exports by another process, a folder for each. log: what it said."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    log: Path
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +32,22 @@ def model() -> NeLF:
 
 
 @pytest.fixture(scope="session")
-def bundles(model: NeLF, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+    """Every form once more, by a process with other hashes. It has a core of its own while `bundles` are made."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    log = folder / "log.txt"
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    command = [sys.executable, "-m", "tests.export.again", str(folder), *(f"{t}-{p}" for t, p in ALL)]
+    with log.open("wb") as stream:
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+    yield Elsewhere(folder, process, log)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def bundles(model: NeLF, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Every target in every precision, of one student. Not to be changed."""
     root = tmp_path_factory.mktemp("export")
     made: Exported = {}
