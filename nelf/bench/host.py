@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nelf.bench.child import Child
 from nelf.bench.machine import describe_machine, usable_cores
-from nelf.bench.report import Machine, Measurement, OperationShare, Report, Result
+from nelf.bench.report import Machine, Measurement, OperationShare, OperationTime, Report, Result
 from nelf.bench.statistics import ratio, times
 from nelf.bench.subject import Subject
 from nelf.errors import BenchError, ConfigError
@@ -110,7 +110,10 @@ def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[
     frames = -(-options.runs // planned)
     began, wanted = time.monotonic(), 60 * options.minutes
     for done in itertools.count(1):
-        for arm in arms:
+        first = done % len(
+            arms
+        )  # another begins each round: what runs before a model warms or cools the machine for it
+        for arm in (*arms[first:], *arms[:first]):
             arm.rounds.append(arm.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
         gone = time.monotonic() - began
         progress(min(done / planned, gone / wanted if wanted else 1.0, 1.0))
@@ -124,7 +127,8 @@ def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measureme
     taken = times(list(itertools.chain.from_iterable(arm.rounds)))
     gflops = 2 * arm.subject.macs / (taken.median_ms / 1000) / 1e9
     peak = arm.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
-    profile, profiled_ms, no_profile = _profile(arm)
+    operations, no_profile = _operations(arm)
+    profile = _by_kind(operations)
     return Measurement(
         threads=arm.threads,
         times=taken,
@@ -134,27 +138,34 @@ def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measureme
         peak_share=gflops / machine.matmul_gflops[str(arm.threads)],
         ratio=ratio(arm.rounds, first.rounds),
         profile=profile,
-        profiled_ms=profiled_ms,
+        operations=operations,
+        profiled_ms=None if no_profile else sum(one.ms for one in operations),
         no_profile=no_profile,
     )
 
 
-def _profile(arm: _Arm) -> tuple[list[OperationShare], float | None, str | None]:
+def _operations(arm: _Arm) -> tuple[list[OperationTime], str | None]:
+    """In order of execution; or why there are none."""
     try:
         operations = arm.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
     except (
         BenchError
     ) as error:  # another version of the runtime may have another profiler; the times stand all the same
-        return [], None, str(error)
+        return [], str(error)
+    return [OperationTime(kind, ms) for kind, ms in operations], None
+
+
+def _by_kind(operations: Sequence[OperationTime]) -> list[OperationShare]:
+    """Most time first."""
     together: dict[str, list[float]] = collections.defaultdict(list)
-    for kind, ms in operations:
-        together[kind].append(ms)
-    whole = sum(ms for _, ms in operations)
+    for one in operations:
+        together[one.kind].append(one.ms)
+    whole = sum(one.ms for one in operations)
     shares = [
         OperationShare(kind, len(each), sum(each), sum(each) / whole if whole else 0.0)
         for kind, each in together.items()
     ]
-    return sorted(shares, key=lambda one: -one.ms), whole, None
+    return sorted(shares, key=lambda one: -one.ms)
 
 
 def _result(subject: Subject, measurements: list[Measurement]) -> Result:

@@ -9,7 +9,7 @@ from nelf.bench.statistics import Ratio, Times
 from nelf.storage import write_json
 
 FORMAT = "nelf-bench"
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,14 @@ class OperationShare:
 
 
 @dataclass(frozen=True)
+class OperationTime:
+    """One operation as the runtime executes it: milliseconds of a frame."""
+
+    kind: str
+    ms: float
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One model on one number of threads.
 
@@ -30,7 +38,7 @@ class Measurement:
     same process with the runtime loaded and no model; None where the system does not tell.
     gflops: 2 x multiply-accumulates over the median. peak_share: of the machine's matrix product on as many threads.
     ratio: to the first model on as many threads. profile: where the frame went by the runtime's own profiler, most
-    first; profiled_ms: all of it together; no_profile: why there is none.
+    first; operations: one by one, as executed; profiled_ms: all of it together; no_profile: why there is none.
     """
 
     threads: int
@@ -41,6 +49,7 @@ class Measurement:
     peak_share: float
     ratio: Ratio
     profile: list[OperationShare] = field(default_factory=list)
+    operations: list[OperationTime] = field(default_factory=list)
     profiled_ms: float | None = None
     no_profile: str | None = None
 

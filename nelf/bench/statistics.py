@@ -7,6 +7,8 @@ import numpy as np
 
 RESAMPLES = 2000
 LEVEL = 0.95
+LEAST_ROUNDS = 8
+"""Of fewer rounds a bootstrap's interval is too narrow: of one, it has no width."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Times:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Median of one over median of another, with the interval that holds it at 95 %."""
+    """Median of one over median of another, with the interval that holds it at 95 %; None of too few rounds."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def times(milliseconds: Sequence[float]) -> Times:
@@ -43,10 +45,13 @@ def ratio(rounds: Sequence[Sequence[float]], to: Sequence[Sequence[float]]) -> R
 
     The interval is a bootstrap's over rounds (Efron and Tibshirani 1993, chapter 13, percentile interval): rounds are
     drawn with replacement, the same ones for both sides, so that a slow spell of the machine that slowed both down
-    counts for both.
+    counts for both. There is none of fewer than `LEAST_ROUNDS`.
     """
     numerator, denominator = (np.asarray(side, dtype=np.float64) for side in (rounds, to))
+    value = float(np.median(numerator) / np.median(denominator))
+    if len(numerator) < LEAST_ROUNDS:
+        return Ratio(value, None, None)
     drawn = np.random.default_rng(0).integers(len(numerator), size=(RESAMPLES, len(numerator)))
     medians = [np.median(side[drawn].reshape(RESAMPLES, -1), axis=1) for side in (numerator, denominator)]
     low, high = np.quantile(medians[0] / medians[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Ratio(float(np.median(numerator) / np.median(denominator)), float(low), float(high))
+    return Ratio(value, float(low), float(high))

@@ -57,7 +57,8 @@ def _times(report: Report) -> Iterator[Table]:
 
 
 def _ratio(m: Measurement) -> str:
-    return f"{m.ratio.value:.3f} ({m.ratio.low:.3f}-{m.ratio.high:.3f})"
+    interval = "too few rounds" if m.ratio.low is None else f"{m.ratio.low:.3f}-{m.ratio.high:.3f}"
+    return f"{m.ratio.value:.3f} ({interval})"
 
 
 def _operations(report: Report) -> Table:

@@ -100,13 +100,14 @@ class Parity:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well the file on disk shows the photos of golden views, beside PyTorch: mean PSNR in dB of 8-bit RGB over the
-    background.
+    """How well the file on disk shows photos, beside PyTorch: mean PSNR in dB of 8-bit RGB over the background.
 
+    photos: test: of the golden views; training: of calibration views, where no golden view has one.
     forced: it lost more than is allowed, and was kept because the user said so.
     """
 
     status: str
+    photos: str | None = None
     views: int | None = None
     psnr: float | None = None
     pytorch_psnr: float | None = None

@@ -1,5 +1,6 @@
 """To a Core ML package (ML Program). The only file that imports coremltools for writing."""
 
+import copy
 import functools
 import importlib.util
 import json
@@ -23,6 +24,9 @@ DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
 FP32_OPS = frozenset({"sin", "cos"})
 PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
+
+SMALL = 1024
+"""Layers of fewer weights stay in float16: a palette of its own would take as much as it saves, or more."""
 
 METHODS: Mapping[str, str] = {
     "w8": "weights: linear, symmetric, 8 bits, one scale an output channel; arithmetic: float16",
@@ -86,7 +90,7 @@ def _compressed(model: Any, precision: str) -> Any:
 
     if precision in PALETTES:
         choose = functools.partial(palette, bits=PALETTES[precision])  # its own k-means needs scikit-learn
-        config = cto.OpPalettizerConfig(mode="custom", lut_function=choose)
+        config = cto.OpPalettizerConfig(mode="custom", lut_function=choose, weight_threshold=SMALL)
         return cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
     linear = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8")
     return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=linear))
@@ -128,4 +132,36 @@ def _make_reproducible(ct: Any, path: Path) -> None:
     (file,) = path.rglob("*.mlmodel")
     spec = ct.proto.Model_pb2.Model()
     spec.ParseFromString(file.read_bytes())
+    for function in spec.mlProgram.functions.values():
+        for block in function.block_specializations.values():
+            _shorten(block)
     file.write_bytes(spec.SerializeToString(deterministic=True))
+
+
+def _shorten(block: Any) -> None:
+    """Each constant of a program once, under a short name: hundreds of them are a tenth of a quantised package.
+
+    Operations keep their names, by which Xcode's performance report tells them apart.
+    """
+    names: dict[str, str] = {}
+    short: dict[bytes, str] = {}
+    kept = []
+    for op in block.operations:
+        for argument in op.inputs.values():
+            for binding in argument.arguments:
+                if binding.name in names:
+                    binding.name = names[binding.name]
+        if op.type == "const" or op.type.startswith("constexpr_"):
+            (output,) = op.outputs
+            old, output.name = output.name, ""
+            label = op.attributes["name"].immediateValue.tensor.strings.values
+            label[0] = ""
+            content = op.SerializeToString(deterministic=True)
+            names[old] = short.get(content, f"c{len(short)}")
+            if content in short:
+                continue
+            short[content] = output.name = names[old]
+            label[0] = names[old]
+        kept.append(copy.deepcopy(op))
+    del block.operations[:]
+    block.operations.extend(kept)

@@ -77,7 +77,7 @@ def export_bundle(
         reference = functools.partial(as_pixels, background=context.background) if picture else _as_it_is
         found = measure(model, Bundle(temporary, draft), context, reference, before_view)
         near, disagreement = parity(found, config, chosen.forms[precision].gate)
-        shown, loss = quality(found, config)
+        shown, loss = quality(found, config, chosen.forms[precision].gate)
         if disagreement is not None:
             raise ExportError(
                 f"{target} {precision}: the file disagrees with PyTorch in {found.runtime}: {disagreement}; "

@@ -35,6 +35,8 @@ class Measured:
     seconds: list[float] = dataclasses.field(default_factory=list)
     shown: list[tuple[float, float]] = dataclasses.field(default_factory=list)
     """PSNR of the file and of PyTorch against the photo, for views that have one."""
+    photos: str = "test"
+    """Of which views these photos are: test, or training where no golden view has one."""
 
 
 def measure(
@@ -44,7 +46,7 @@ def measure(
     reference: Callable[[Tensor], Tensor],
     before: Callable[[], None],
 ) -> Measured:
-    """Execute the bundle's file on every golden pose.
+    """Execute the bundle's file on every golden pose; where none of them has a photo, on the calibration views, too.
 
     reference: makes of PyTorch's image what the file is meant to give. before: called before each image.
     """
@@ -59,11 +61,18 @@ def measure(
         found.views.append(view)
         found.differences.append(compare(name, image, view.image))
         if name in context.golden_photos:
-            photo = context.golden_photos[name]
-            found.shown.append(
-                (psnr(in_8bit(image, context.background), photo), psnr(in_8bit(plain, context.background), photo))
-            )
+            found.shown.append(_shown(image, plain, context.golden_photos[name], context.background))
+    if not found.shown and context.calibration is not None:
+        found.photos = "training"
+        for c2w, photo in zip(context.calibration.c2w, context.calibration.images, strict=True):
+            before()
+            view = reference_view(model, "", c2w.cpu().float())
+            found.shown.append(_shown(bundle.render(view.c2w), view.image, photo, context.background))
     return found
+
+
+def _shown(image: Tensor, plain: Tensor, photo: Tensor, background: Colour) -> tuple[float, float]:
+    return psnr(in_8bit(image, background), photo), psnr(in_8bit(plain, background), photo)
 
 
 def parity(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Parity, str | None]:
@@ -87,19 +96,22 @@ def parity(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Parity, s
     ), reason
 
 
-def quality(found: Measured, config: ExportConfig) -> tuple[Quality, str | None]:
-    """PSNR against the photos, and why too much is lost, None where it is not."""
+def quality(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Quality, str | None]:
+    """PSNR against the photos, and why the file is not to be kept, None where it is."""
     if not found.shown:
-        return Quality("not_run", reason="no golden view has a photo: the scene has no test views"), None
+        unknown = "no photo, of a test view or a training view, says what it loses"
+        reason = unknown if gate is Gate.DROP else None  # others are held to PyTorch's images
+        return Quality("not_run", reason=unknown, forced=True if reason and config.force else None), reason
     psnr_file, psnr_pytorch = (statistics.fmean(values) for values in zip(*found.shown, strict=True))
     drop = psnr_pytorch - psnr_file
     too_much = drop > config.max_drop_db
     reason = (
-        f"{psnr_file:.2f} dB against the photos of {len(found.shown)} golden views where PyTorch has "
+        f"{psnr_file:.2f} dB against the photos of {len(found.shown)} {found.photos} views where PyTorch has "
         f"{psnr_pytorch:.2f}: {drop:.2f} dB are lost, export.max_drop_db={config.max_drop_db:g} are allowed"
     )
     return Quality(
         status="measured",
+        photos=found.photos,
         views=len(found.shown),
         psnr=psnr_file,
         pytorch_psnr=psnr_pytorch,

@@ -42,6 +42,7 @@ class Program:
     def __init__(self, package: Path) -> None:
         spec, program = _read(package)
         main = program.functions["main"]
+        self._declared: Mapping[str, Any] = main.inputs
         self.inputs: list[str] = list(main.inputs)
         self.outputs: list[str] = [var.name for var in main.outputs]
         self.pictures: frozenset[str] = frozenset(
@@ -80,8 +81,8 @@ class Program:
         return value.item() if isinstance(value, np.generic) else value
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Outputs by name. A result is dropped after its last use."""
-        values: dict[str, Value] = {name: inputs[name] for name in self.inputs}
+        """Outputs by name. A result is dropped after its last use. Raises ExportError for inputs of another shape."""
+        values: dict[str, Value] = {name: self._as_input(name, inputs) for name in self.inputs}
         for i, op in enumerate(self._computed):
             results = self._execute(op, values)
             for var, result in zip(op.outputs, results, strict=True):
@@ -89,6 +90,17 @@ class Program:
             for name in [name for name in values if self._last_use.get(name, -1) <= i]:
                 del values[name]
         return {name: torch.as_tensor(values[name]) for name in self.outputs}
+
+    def _as_input(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        """In the dtype that the file declares, as Core ML would have it."""
+        declared = self._declared[name]
+        if name not in inputs:
+            raise ExportError(f"the program wants an input {name}; given are {', '.join(inputs) or 'none'}")
+        if tuple(inputs[name].shape) != tuple(declared.shape):
+            raise ExportError(
+                f"input {name} has the shape {tuple(inputs[name].shape)}, the file declares {tuple(declared.shape)}"
+            )
+        return inputs[name].to(DTYPES[type_name(declared.dtype)])
 
     def _execute(self, op: Any, values: dict[str, Value]) -> Sequence[Tensor]:
         def read(argument: Any) -> Value:

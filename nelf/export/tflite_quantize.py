@@ -43,8 +43,8 @@ MOST_GROUPS = 24
 BITS = 8
 
 METHODS = {
-    "int8": "weights and activations: 8-bit integers, ranges from training views; groups on their rungs",
-    "int8-dynamic": "weights: 8-bit integers, one scale an output channel; activations: float32; groups on their rungs",
+    "int8": "8-bit integers, ranges of activations from training views, as far as each group's rung says",
+    "int8-dynamic": "weights: 8-bit integers, one scale an output channel, as groups' rungs say; activations: float32",
 }
 """Precision -> what is done, for the manifest."""
 
@@ -82,7 +82,8 @@ def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: floa
     alone = {group: model.cost(model.quantized({group: rungs[0]})) for group in groups}
     below: dict[Group, str] = {}
     for upper, lower in reversed(list(itertools.pairwise(rungs))):
-        below, content, drop = _descend(model, groups, upper, lower, below, allowed_drop)
+        known = alone if upper == rungs[0] else {}
+        below, content, drop = _descend(model, groups, upper, lower, below, allowed_drop, known)
     path.write_bytes(content)
     return Quantization(
         METHODS[precision],
@@ -93,21 +94,28 @@ def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: floa
 
 
 def _descend(
-    model: "_Calibrated", groups: list[Group], upper: str, lower: str, below: Mapping[Group, str], allowed_drop: float
+    model: "_Calibrated",
+    groups: list[Group],
+    upper: str,
+    lower: str,
+    below: Mapping[Group, str],
+    allowed_drop: float,
+    alone: Mapping[Group, "_Cost"],
 ) -> tuple[dict[Group, str], bytes, float]:
     """All groups on `upper` but for those `below` already, and then one more on `lower` until the drop is allowed.
 
-    Returns what is below `upper` then, the file and its drop.
+    alone: what each costs by itself on `upper`; measured here where it is not known. Returns what is below `upper`
+    then, the file and its drop.
     """
-    below, quality = dict(below), dict[Group, float]()
+    below = dict(below)
     while True:
         content = model.quantized({group: below.get(group, upper) for group in groups})
         drop = model.cost(content).drop
         left = [group for group in groups if group not in below]
         if drop <= allowed_drop or len(left) <= (lower == FLOAT):  # without any layer in 8 bits it is no such file
             return below, content, drop
-        quality = quality or {group: model.cost(model.quantized({group: upper})).psnr for group in left}
-        below[min(left, key=quality.__getitem__)] = lower
+        alone = alone or {group: model.cost(model.quantized({group: upper})) for group in left}
+        below[min(left, key=lambda group: alone[group].psnr)] = lower
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ its own has its own peak memory, and waits without using the processor while oth
     {"do": "load"}                          -> {"load_ms": 12.3}
     {"do": "run", "frames": 5, "warm": 1}   -> {"ms": [4.1, 4.0, 4.2, 4.0, 4.1]}
     {"do": "profile", "frames": 20}         -> {"operations": [["Convolution", 1.2], ...]}
-    {"do": "memory"}                        -> {"peak_mb": 31.2}, or null off Linux
+    {"do": "memory"}                        -> {"peak_mb": 31.2}, or null where /proc does not tell
     {"do": "matmul", "size": 1024}          -> {"gflops": 83.1}: needs PyTorch and no FILE ("-")
 
 What fails is answered with {"error": "why"}. One of several inputs (rows of the arrays in INPUTS.npz) is taken for each
@@ -47,8 +47,10 @@ class Worker:
     def load(self, _: Mapping[str, Any]) -> dict[str, Any]:
         importlib.import_module(RUNTIMES[self.path.suffix].module)  # not part of loading the model
         self.empty_mb = _memory_mb("VmRSS")
-        if self.empty_mb is not None:
+        try:
             RESET_PEAK.write_text("5")  # proc(5): the peak begins anew at what is resident now
+        except OSError:  # another system than Linux, or a container that forbids it: then the peak says nothing
+            self.empty_mb = None
         began = time.perf_counter()
         self.model = RUNTIMES[self.path.suffix].open(self.path, self.threads)
         taken = time.perf_counter() - began

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from nelf.bench.child import Child
 from nelf.bench.report import Machine
 from nelf.errors import BenchError, ConfigError
 from nelf.runtimes import open_model
+from nelf.runtimes.worker import Worker
 from tests.export.programs import converted
 from tests.pipeline.commands import refused_at_once, works
 
@@ -49,7 +51,11 @@ def test_both_runtimes_in_turns(lite_file: Path, onnx_file: Path, tmp_path: Path
     assert any("GELU" in each.kind.upper() for each in lite.measurements[0].profile), "from inside XNNPACK"
     assert lite.measurements[0].ratio.value == 1
     ratio = onnx.measurements[0].ratio
+    assert ratio.low is not None
+    assert ratio.high is not None
     assert ratio.low <= ratio.value <= ratio.high
+    in_order = [one.kind for one in onnx.measurements[0].operations if one.kind in ("Conv", "Sin")]
+    assert in_order == ["Conv", "Sin", "Conv"], "one by one, as they run"
     assert core_ml.measurements == []
     assert "Apple's systems only" in str(core_ml.not_timed)
     assert core_ml.bytes > 0
@@ -75,6 +81,33 @@ def test_peak_memory_is_that_of_the_model(onnx_file: Path, tmp_path: Path) -> No
             child.ask("run", frames=1, warm=0)
             peaks.append(child.ask("memory")["peak_mb"])
     assert peaks[1] - peaks[0] > 60
+
+
+def test_another_model_begins_each_round(onnx_file: Path, lite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[str] = []
+
+    class Told(Child):
+        def ask(self, do: str, **request: Any) -> dict[str, Any]:
+            if do == "run" and request["frames"]:
+                turns.append(self.name)
+            return super().ask(do, **request)
+
+    monkeypatch.setattr("nelf.bench.host.Child", Told)
+    bench(open_subjects([onnx_file, lite_file]), BenchOptions((1,), runs=2), describe=no_measuring)
+    assert turns[0] != turns[1] == turns[2] != turns[3]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
+def test_a_system_that_does_not_let_the_peak_begin_anew(
+    error: type[OSError], onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    worker = Worker(onnx_file, 1, None)
+    assert worker.load({})["load_ms"] > 0
+    assert worker.memory({}) == {"peak_mb": None}
 
 
 def test_minutes_go_on_after_the_runs(onnx_file: Path) -> None:
@@ -142,7 +175,7 @@ def test_the_command_writes_json_and_tables(onnx_file: Path, tmp_path: Path) -> 
     assert "median ms" in outcome.out
     assert "Where a frame goes" in outcome.out
     content = json.loads((tmp_path / "bench.json").read_text())
-    assert (content["format"], content["version"]) == ("nelf-bench", "1.0")
+    assert (content["format"], content["version"]) == ("nelf-bench", "1.1")
     assert content["machine"]["cores"] <= (os.cpu_count() or 1)
     assert content["results"][0]["measurements"][0]["times"]["frames"] == 2
 

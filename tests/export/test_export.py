@@ -63,6 +63,7 @@ def test_quantized_bundle(bundles: Exported, model: NeLF, target: str, precision
     assert manifest.quality.drop_db is not None
     assert manifest.quality.psnr == pytest.approx(manifest.quality.pytorch_psnr - manifest.quality.drop_db)
     assert manifest.quality.drop_db < 0.5
+    assert manifest.quality.photos == "test"
     assert verify_bundle(folder).passed
 
 
@@ -211,13 +212,22 @@ def test_picture_output(channels: int, tmp_path: Path) -> None:
 
 
 def test_without_photos(tmp_path: Path, model: NeLF) -> None:
-    manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(), tmp_path / "ios")
+    with pytest.raises(ExportError, match=r"ios w8: no photo, .* says what it loses; .*export\.force=true"):
+        export_bundle(model, "ios", "w8", context(), ExportConfig(), tmp_path / "ios")
+    manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(force=True), tmp_path / "ios")
     assert manifest.quality is not None
-    assert manifest.quality.status == "not_run"
+    assert (manifest.quality.status, manifest.quality.forced) == ("not_run", True)
     for precision in ("int8", "int8-dynamic"):
         with pytest.raises(ExportError, match=f"{precision} needs training views with photos"):
             export_bundle(model, "android", precision, context(), ExportConfig(), tmp_path / "android")
     assert [path.name for path in tmp_path.iterdir()] == ["ios"]
+
+
+def test_without_test_views_training_views_say_what_is_lost(tmp_path: Path, model: NeLF) -> None:
+    of_scene = dataclasses.replace(context(model=model), golden_photos={})
+    strict = ExportConfig(max_drop_db=0.0)
+    with pytest.raises(ExportError, match=r"photos of 8 training views where PyTorch has .*max_drop_db=0 are allowed"):
+        export_bundle(model, "ios", "w4", of_scene, strict, tmp_path / "ios")
 
 
 def test_latency_where_it_says_something(bundles: Exported) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,16 @@ def test_onnx_is_valid_and_says_nothing_of_this_machine(bundles: Exported, preci
     kinds = {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in model.graph.initializer if tensor.dims}
     assert ("FLOAT16" in kinds) == (precision == "fp16")
     assert str(Path.cwd()).encode() not in path.read_bytes()
+
+
+def test_constants_stand_in_a_package_once(bundles: Exported) -> None:
+    package = bundles["ios", "w6"][0] / "model.mlpackage"
+    values = [
+        (str(op.outputs[0].dtype), np.shape(op.val.val), np.asarray(op.val.val).tobytes())
+        for op in Program(package).operations
+        if op.op_type == "const" and re.fullmatch(r"c\d+", op.outputs[0].name)  # others are parts of compressed weights
+    ]
+    assert len(set(values)) == len(values) > 20
 
 
 @pytest.mark.parametrize(("target", "precision"), ALL)
