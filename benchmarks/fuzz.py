@@ -3,8 +3,9 @@
 python benchmarks/fuzz.py                              20,000 cases over all readers
 python benchmarks/fuzz.py --cases 500 tflite images    500 of each of these
 
-A case is a valid scene, checkpoint, bundle or configuration with one file damaged: half of the cases by hypothesis
-(edits of JSON, of heads, of arrays), half by a byte mutator. They run in a process of their own, which may take 2 GB
+A case is a valid scene, checkpoint, bundle or configuration with one file damaged: half of a reader's cases by
+hypothesis (edits of JSON, of heads, of arrays, of fields), half by a byte mutator; ONNX files and Core ML packages by
+the latter alone, overrides by the former. They run in a process of their own, which may take 2 GB
 more than it has; a case that crashes it, or computes for more than 5 s, is a finding, and the next gets a new process.
 So is anything but a result or one line of a NelfError, more than 1 GB above the baseline, a file touched outside of the
 case's folder, a process started. Folders of findings are kept in runs/fuzz/findings, figures in runs/fuzz/fuzz.json.

@@ -22,6 +22,7 @@ from pathlib import Path
 from nelf.data.load import FORMATS
 from nelf.errors import ConfigError, Interrupted, NelfError
 from nelf.evaluate import ModelInfo, RunFigures, figure, means
+from nelf.export.config import plan
 from nelf.pipeline import NEEDS, STAGES, Run, quoted, run_figures, write_summary
 from nelf.progress import stoppable
 from nelf.storage import write_bytes, write_json
@@ -54,9 +55,31 @@ def difficulty(run: RunFigures) -> str:
     return next(name for name, least in CLASSES.items() if psnr >= least)
 
 
+def check_model(scenes: Sequence[Path], overrides: Sequence[str], out: Path, model: str) -> None:
+    """Raise ConfigError where the table's model would not be measured: before hours of work.
+
+    What keeps a scene from being opened is told when its turn comes.
+    """
+    for scene in scenes:
+        try:
+            export = opened(scene, overrides, out).config.export
+        except NelfError:
+            continue
+        bundles = [name for _, _, name in plan(export.targets, export.precision, export.image_output)]
+        if model not in (known := ["teacher", "student", *bundles]):
+            raise ConfigError(
+                f"--model {model} will not be measured in {scene.name}; use one of {', '.join(known)}, "
+                "or name its target in export.targets"
+            )
+
+
+def opened(scene: Path, overrides: Sequence[str], out: Path) -> Run:
+    return Run.open(scene, [f"runs={quoted(str(out))}", *overrides], NEEDS["run"], say=say)
+
+
 def run_scene(scene: Path, overrides: Sequence[str], out: Path) -> Path:
     """Every stage of one scene; those whose output is current are skipped. Returns the run's folder."""
-    run = Run.open(scene, [f"runs={quoted(str(out))}", *overrides], NEEDS["run"], say=say)
+    run = opened(scene, overrides, out)
     with run.locked(), stoppable() as stop:
         run.prepare()
         STAGES["run"](run, stop, say)
@@ -108,7 +131,9 @@ def as_json(run: RunFigures) -> dict[str, object]:
 def suite(folder: Path, overrides: Sequence[str], out: Path, model: str) -> list[str]:
     """Run all scenes, write the tables, print them. Returns what went wrong, a line each."""
     wrong, folders = [], []
-    for scene in scenes_in(folder):
+    scenes = scenes_in(folder)
+    check_model(scenes, overrides, out, model)
+    for scene in scenes:
         say(f"== {scene.name}")
         try:
             folders.append(run_scene(scene, overrides, out))

@@ -1,14 +1,20 @@
 """Files changed for the worse: bytes by a random generator, JSON and arrays by hypothesis."""
 
+import functools
+import io
 import json
 import random
+import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from hypothesis import strategies as st
+from PIL import Image
 
 HOSTILE_NUMBERS = (0, -1, 1, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**64, 10**400)
 HOSTILE_FLOATS = (0.0, -0.0, 1e-320, 1e308, -1e308, 1e-9, 1e9, 1e200, float("inf"), float("-inf"), float("nan"))
@@ -51,7 +57,12 @@ def json_edits(draw: Any) -> Mutation:
         )
     )
 
+    abyss = draw(st.integers(0, 39)) == 0
+
     def mutate(path: Path) -> None:
+        if abyss:  # deeper than Python's parser goes
+            path.write_text('{"frames": ' + "[" * 100_000)
+            return
         content = json.loads(path.read_text())
         for way, action, value, key in edits:
             content = _edit(content, way, action, key if action == "rename" else value)
@@ -151,11 +162,55 @@ def png(width: int, height: int, depth: int, color: int, content: bytes) -> byte
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
+def _small(format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16), (9, 99, 199)).save(stream, format, **options)
+    return stream.getvalue()
+
+
+def jpeg(width: int, height: int) -> bytes:
+    content = _small("JPEG")
+    at = content.index(b"\xff\xc0") + 5  # behind the marker, the segment's length and the depth
+    return content[:at] + struct.pack(">HH", height % 2**16, width % 2**16) + content[at + 4 :]
+
+
+def gif(width: int, height: int) -> bytes:
+    content, size = _small("GIF"), struct.pack("<HH", width % 2**16, height % 2**16)
+    at = content.index(b",\0\0\0\0") + 5  # the picture's own size, behind its place in the screen
+    return content[:6] + size + content[10:at] + size + content[at + 4 :]
+
+
+def tiff(width: int, height: int) -> bytes:
+    content = bytearray(_small("TIFF"))
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        (tag,) = struct.unpack_from("<H", content, entry)
+        if tag in (0x100, 0x101, 0x116):  # width, height, rows of a strip
+            struct.pack_into("<HII", content, entry + 2, 4, 1, (width if tag == 0x100 else height) % 2**32)
+    return bytes(content)
+
+
+def webp(width: int, height: int) -> bytes:
+    content = bytearray(_small("WEBP", lossless=True))
+    at = content.index(b"VP8L") + 9  # behind the chunk's length and a signature
+    (bits,) = struct.unpack_from("<I", content, at)
+    size = (width - 1) % 2**14 | (height - 1) % 2**14 << 14
+    struct.pack_into("<I", content, at, bits & ~(2**28 - 1) | size)
+    return bytes(content)
+
+
+CLAIMS = {"jpeg": jpeg, "gif": gif, "tiff": tiff, "webp": webp}
+"""Format -> a picture of 16x16 pixels whose head claims another size."""
+
+
 @st.composite
 def bombs(draw: Any) -> Mutation:
-    """A picture whose head claims any size."""
+    """A picture whose head claims any size: PNG, or one of the other formats, whatever its file is called."""
     side = st.one_of(st.integers(0, 300), st.sampled_from([4096, 16384, 65535, 2**31 - 1, 2**32 - 1]))
     width, height = draw(side), draw(side)
+    if (form := draw(st.sampled_from(["png", "png", *CLAIMS]))) != "png":
+        return lambda path: _write(path, CLAIMS[form](width, height))
     depth, color = draw(st.sampled_from([1, 2, 4, 8, 16])), draw(st.sampled_from([0, 2, 3, 4, 6]))
     zeros = zlib.compress(bytes(draw(st.sampled_from([0, 100, 10**6, 3 * 10**7]))))
     return lambda path: _write(path, png(width, height, depth, color, zeros))
@@ -167,7 +222,9 @@ def _write(path: Path, content: bytes) -> None:
 
 @st.composite
 def arrays(draw: Any) -> Mutation:
-    """A .npy file whose head claims any shape and type."""
+    """A .npy file whose head claims any shape and type; or an .npz of a gigabyte of zeros, in a megabyte."""
+    if draw(st.integers(0, 19)) == 0:
+        return lambda path: _write(path, _npz())
     side = st.one_of(st.integers(0, 40), st.sampled_from([17, 12, 10**6, 10**12, -1, 2**63]))
     shape = tuple(draw(st.lists(side, max_size=4)))
     kind = draw(st.sampled_from(["<f8", "<f4", ">f8", "<i4", "|O", "|S9", "<U5", "<c16", "|b1", "<f2", "x", "<M8[s]"]))
@@ -176,6 +233,89 @@ def arrays(draw: Any) -> Mutation:
     version = draw(st.sampled_from([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\x09\x00"]))
     size = struct.pack("<H" if version[0] == 1 else "<I", len(head) + 1)
     return lambda path: _write(path, b"\x93NUMPY" + version + size + head.encode() + b"\n" + body)
+
+
+@functools.cache
+def _npz() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("arr_0.npy", "w") as member:
+        head = "{'descr': '<f8', 'fortran_order': False, 'shape': (7895160, 17), }"
+        member.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head) + 1) + head.encode() + b"\n")
+        for _ in range(1024):
+            member.write(bytes(2**20))
+    return stream.getvalue()
+
+
+@st.composite
+def colmap_texts(draw: Any) -> Mutation:
+    """One to four words of a COLMAP text file replaced, removed or repeated."""
+    word = st.one_of(
+        st.sampled_from([str(number) for number in (*HOSTILE_NUMBERS, *HOSTILE_FLOATS)]), st.sampled_from(HOSTILE_TEXTS)
+    )
+    action = st.sampled_from(["replace", "replace", "remove", "repeat"])
+    edits = draw(st.lists(st.tuples(st.integers(0, 10**6), action, word), min_size=1, max_size=4))
+
+    def mutate(path: Path) -> None:
+        words = re.split(r"(\s+)", path.read_text())  # with what is between them
+        for choice, action, value in edits:
+            at = choice % len(words)
+            words[at : at + 1] = {"replace": [value], "remove": [], "repeat": 3 * words[at : at + 2]}[action]
+        path.write_text("".join(words), errors="surrogatepass")
+
+    return mutate
+
+
+@st.composite
+def colmap_binaries(draw: Any) -> Mutation:
+    """One to four fields of a COLMAP binary file replaced: counts, ids, sizes, numbers."""
+    edits = draw(
+        st.lists(
+            st.tuples(st.integers(0, 10**6), st.sampled_from(HOSTILE_NUMBERS), st.sampled_from(HOSTILE_FLOATS)),
+            min_size=1,
+            max_size=4,
+        )
+    )
+
+    def mutate(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        fields = _colmap_fields(bytes(content))
+        for choice, number, value in edits:
+            at, form = fields[choice % len(fields)]
+            size = struct.calcsize(form)
+            new = struct.pack("<d", value) if form == "<d" else (number % 256**size).to_bytes(size, "little")
+            content[at : at + size] = new
+        path.write_bytes(content)
+
+    return mutate
+
+
+def _colmap_fields(content: bytes) -> list[tuple[int, str]]:
+    """Place and form of what looks like a field: counts and ids are small, coordinates neither tiny nor huge."""
+    fields = []
+    for at in range(len(content) - 7):
+        (number,), (value,) = struct.unpack_from("<Q", content, at), struct.unpack_from("<d", content, at)
+        if number < 1000:
+            fields += [(at, "<Q"), (at, "<I")]
+        elif 1e-3 < abs(value) < 1e4:
+            fields.append((at, "<d"))
+    return fields
+
+
+@st.composite
+def checkpoints(draw: Any) -> Mutation:
+    """A checkpoint, a whole archive, with one to four edits of what is in it."""
+    way = st.lists(st.integers(0, 10**6), min_size=1, max_size=4)
+    edits = draw(
+        st.lists(st.tuples(way, st.sampled_from(["replace", "remove", "rename"]), values), min_size=1, max_size=4)
+    )
+
+    def mutate(path: Path) -> None:
+        content = torch.load(path, weights_only=True)
+        for way, action, value in edits:
+            content = _edit(content, way, action, str(value) if action == "rename" else value)
+        torch.save(content, path)
+
+    return mutate
 
 
 @st.composite

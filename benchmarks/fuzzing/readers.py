@@ -267,11 +267,13 @@ READERS: dict[str, Reader] = {
         read_scene,
     ),
     "colmap-binary": Reader(
-        lambda folder: (scenes.make_colmap_scene(folder, views=4), None)[1], changing("sparse/0/*.bin"), read_scene
+        lambda folder: (scenes.make_colmap_scene(folder, views=4), None)[1],
+        changing("sparse/0/*.bin", mutate.colmap_binaries()),
+        read_scene,
     ),
     "colmap-text": Reader(
         lambda folder: (scenes.make_colmap_scene(folder, views=4, text=True), None)[1],
-        changing("sparse/0/*.txt"),
+        changing("sparse/0/*.txt", mutate.colmap_texts()),
         read_scene,
     ),
     "polycam": Reader(
@@ -287,7 +289,7 @@ READERS: dict[str, Reader] = {
     "images": Reader(seed_images, changing("images/*", mutate.bombs()), read_scene),
     "student": Reader(seed_student, changing("*.safetensors", mutate.safetensors_heads()), read_student),
     "teacher": Reader(seed_teacher, changing("*.safetensors", mutate.safetensors_heads()), read_teachers),
-    "checkpoint": Reader(seed_checkpoint, changing("*.pt"), read_checkpoint),
+    "checkpoint": Reader(seed_checkpoint, changing("*.pt", mutate.checkpoints()), read_checkpoint),
     "manifest": Reader(functools.partial(seed_bundle, "onnx"), changing("manifest.json", JSON), read_bundle),
     "golden": Reader(
         functools.partial(seed_bundle, "onnx"),

@@ -12,6 +12,7 @@ import webbrowser
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from nelf.errors import ConfigError
 from nelf.view.site import Site
@@ -78,7 +79,7 @@ class ViewerServer(http.server.ThreadingHTTPServer):
         """Whether a browser may call this server so. Another name is a page elsewhere that had it point here."""
         return is_our_name(host, self.server_port, self.host)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Browsers end connections as they like; that is no mistake of ours."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)

@@ -1,13 +1,17 @@
 """The page over many runs, and the benchmark's table: means that do not mislead, classes as they are defined."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from benchmarks.suite import difficulty, scenes_in, table
-from nelf.errors import ConfigError
+from benchmarks import suite as suite_module
+from benchmarks.suite import difficulty, scenes_in, suite, table
+from nelf.errors import ConfigError, Interrupted, NelfError
 from nelf.evaluate import METRICS, ModelInfo, RunFigures, mean, means, write_summary_page
 from nelf.evaluate.charts import dot_chart
+from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene, make_llff_scene
 
 from .test_report import Page
@@ -85,6 +89,53 @@ def test_the_table_has_each_class_and_its_mean() -> None:
     assert lines[-1] == "| **mean** | 29.67 | 28.00 | 0.5000 | 0.5000 | n/a | 4.00 | 2.67 |"
     with pytest.raises(ConfigError, match="--model ios was not measured in <lego>; use one of teacher, student"):
         table(RUNS, "ios")
+
+
+@pytest.fixture
+def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two scenes, whose runs are made by copying a finished one; the names of those that were asked for."""
+    asked: list[str] = []
+
+    def run_scene(scene: Path, overrides: list[str], out: Path) -> Path:
+        asked.append(scene.name)
+        if asked == ["lego", "ship"]:
+            raise Interrupted("stopped")
+        if scene.name == "drums":
+            raise NelfError("no good")
+        if not (out / scene.name).exists():
+            shutil.copytree(finished_run(), out / scene.name)
+        return out / scene.name
+
+    for name in ("lego", "ship"):
+        make_blender_scene(tmp_path / "scenes" / name, size=16)
+    monkeypatch.setattr(suite_module, "run_scene", run_scene)
+    return asked
+
+
+def test_a_suite_that_is_stopped_goes_on(scenes: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "scenes", tmp_path / "out"
+    with pytest.raises(Interrupted):
+        suite(folder, [], out, "ios")
+    assert not (out / "suite.md").exists()
+    assert suite(folder, [], out, "ios") == []
+    assert scenes == ["lego", "ship", "lego", "ship"]
+    assert [one["scene"] for one in json.loads((out / "suite.json").read_text())["scenes"]] == ["lego", "ship"]
+    assert (out / "suite.md").read_text() in capsys.readouterr().out
+    assert "ship" in (out / "summary.html").read_text()
+    make_blender_scene(folder / "drums", size=16)
+    assert suite(folder, [], out, "student") == ["drums: no good"]
+    assert "| drums |" not in (out / "suite.md").read_text()
+    assert "| ship |" in (out / "suite.md").read_text()
+
+
+def test_a_model_that_will_not_be_measured_is_refused_before_the_first_scene(scenes: list[str], tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="--model web will not be measured in lego; use one of teacher, student, ios,"
+    ):
+        suite(tmp_path / "scenes", [], tmp_path / "out", "web")
+    with pytest.raises(ConfigError, match="use one of teacher, student, onnx, or name its target in"):
+        suite(tmp_path / "scenes", ["export.targets=[onnx]"], tmp_path / "out", "ios")
+    assert scenes == []
 
 
 def test_scenes_of_any_format_are_found(tmp_path: Path) -> None:

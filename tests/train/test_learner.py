@@ -1,6 +1,7 @@
 """Steps that give no finite gradient."""
 
 import dataclasses
+import shutil
 from collections import deque
 from pathlib import Path
 
@@ -158,3 +159,25 @@ def test_layout_changes_no_values() -> None:
         assert result is not None
         results.append(float(result[0]))
     assert results[0] == pytest.approx(results[1], rel=1e-5)  # float32 sums in another order
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
+def test_compiled_it_learns_the_same() -> None:
+    """device.compile=true: what is computed is the same, and so are the names in a checkpoint."""
+    fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter=True)
+
+    learners = [Learner(tiny.student(width=8), config, fabric, compiled=compiled) for compiled in (False, True)]
+    losses = []
+    for learner in learners:
+        found = learner.step(batch(), 5e-3, (0, 1, 0))
+        assert found is not None
+        losses.append(float(found[0]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    plain, compiled = ({name: p.grad for name, p in learner.model.named_parameters()} for learner in learners)
+    assert plain.keys() == compiled.keys()
+    for name, grad in plain.items():
+        assert grad is not None
+        # Sums in another order.
+        assert torch.allclose(compiled[name], grad, rtol=1e-3, atol=1e-6 + 1e-4 * float(grad.abs().max())), name
+    assert learners[0].state()["model"].keys() == learners[1].state()["model"].keys()
