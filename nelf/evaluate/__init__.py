@@ -1,7 +1,8 @@
 """Measures how good a model's images are, and shows it: metrics, pictures, report, orbit video."""
 
 from nelf.evaluate.config import EvalConfig
-from nelf.evaluate.evaluation import GROUND_TRUTH, Progress, Renderer, evaluate, measure, read_metrics
+from nelf.evaluate.evaluation import GROUND_TRUTH, METRICS_FILE, Progress, Renderer, evaluate, measure, read_metrics
+from nelf.evaluate.later import measure_later
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
 from nelf.evaluate.orbit import orbit_poses
@@ -15,6 +16,7 @@ __all__ = [
     "EVAL_FOLDER",
     "GROUND_TRUTH",
     "METRICS",
+    "METRICS_FILE",
     "ORBIT_FILE",
     "PSNR_CAP",
     "REPORT_FILE",
@@ -33,6 +35,7 @@ __all__ = [
     "mean",
     "means",
     "measure",
+    "measure_later",
     "orbit_poses",
     "psnr",
     "read_metrics",
