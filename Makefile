@@ -48,6 +48,7 @@ webtest: venv  ## Check the web viewer in Chromium
 
 webspeed: venv  ## Measure the web viewer, on a machine that does nothing else
 	$(BIN)/python -m tools.web speed
+
 ios: venv  ## Check ios_app/: Swift built and tested, the app type-checked (sets its tools up once: 2.7 GB)
 	$(BIN)/python -m pytest tests/viewers/test_ios.py $(ARGS)
 

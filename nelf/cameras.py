@@ -51,19 +51,18 @@ def is_rigid(c2w: Float[Tensor, "3 4"]) -> bool:
     if not bool(torch.isfinite(c2w).all()):
         return False
     rotation = c2w[:, :3].double()
-    error = (rotation @ rotation.T - torch.eye(3, dtype=torch.float64)).abs().max()
-    return bool(error < RIGID_TOLERANCE) and bool(torch.linalg.det(rotation) > 0)
+    return bool(bend(rotation) < RIGID_TOLERANCE) and bool(torch.linalg.det(rotation) > 0)  # huge numbers give NaN
+
+
+def bend(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """By how much it is not orthonormal."""
+    return (rotation @ rotation.mT - torch.eye(3, dtype=rotation.dtype)).abs().amax((-1, -2))
 
 
 def orthonormalize(c2w: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3 4"]:
     """The pose with its rotation replaced by the nearest true rotation (polar decomposition by SVD)."""
     u, _, vh = torch.linalg.svd(c2w[..., :3].double())
     return torch.cat([(u @ vh).to(c2w.dtype), c2w[..., 3:]], dim=-1)
-
-
-def scale_intrinsics(intrinsics: Float[Tensor, "*batch 4"], x: float, y: float) -> Float[Tensor, "*batch 4"]:
-    """Intrinsics of the same camera with the image resized by `x` and `y`."""
-    return intrinsics * intrinsics.new_tensor([x, y, x, y])
 
 
 def mean_pose(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3 4"]:

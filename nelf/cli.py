@@ -307,8 +307,8 @@ def demo(overrides: Overrides = None) -> None:
 
     beside = config_folder().parent
     scene = beside / "datasets" / "stilllife"
-    _stage("run", scene, ["experiment=demo", *(overrides or [])], None)
-    typer.echo("open runs/stilllife/report.html; the bundles are in runs/stilllife/export/")
+    folder = _stage("run", scene, ["experiment=demo", *(overrides or [])], None)
+    typer.echo(f"open {folder / 'report.html'}; the bundles are in {folder / 'export'}")
 
 
 @app.callback(invoke_without_command=True)
@@ -319,7 +319,8 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> None:
+def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> Path:
+    """Run a stage, or print the configuration with which it would; gives the run's folder."""
     from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
     from nelf.progress import stoppable
 
@@ -328,12 +329,13 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
-        return
+        return run.folder
     tell = say if is_first_process() else _nothing
     tell(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
     with run.locked(), stoppable() as stop, run.together():
         run.prepare()
         STAGES[name](run, stop, tell)
+    return run.folder
 
 
 def _nothing(text: str) -> None:

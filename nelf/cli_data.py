@@ -39,7 +39,8 @@ def data_check(
         typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
     fatal = sum(problem.fatal for problem in found.problems)
     refused = f", {fatal} of them fatal: nelf run refuses the scene until they are mended" if fatal else ""
-    typer.echo(f"{len(found.problems)} problems{refused}" if found.problems else "no problems")
+    count = f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)}"
+    typer.echo(f"{count}{refused}" if found.problems else "no problems")
     if fatal:
         raise typer.Exit(2)
 

@@ -167,12 +167,16 @@ def make_nerfstudio_scene(
     distortion: dict[str, float] | None = None,
     per_frame: bool = False,
 ) -> Path:
-    """A ball in a room, one transforms.json; `distortion` (k1, k2, k3, p1, p2) is rendered in."""
+    """A ball in a room, one transforms.json; `distortion` (k1, k2, k3, p1, p2) is rendered in.
+
+    per_frame: each photo has a lens of its own, of another focal length and centre.
+    """
     focal = 0.5 * width / math.tan(0.5 * FIELD_OF_VIEW)
     points = None
+    pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(size) + 0.5), -1)
+    middle = np.array([width / 2, size / 2])
     if distortion:
-        columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(size) + 0.5)
-        points = undistort_points(np.stack([columns, rows], -1), focal, size, width, **distortion)
+        points = undistort_points(pixels, focal, size, width, **distortion)
     camera = {
         "fl_x": focal,
         "fl_y": focal,
@@ -186,8 +190,15 @@ def make_nerfstudio_scene(
     (folder / "images").mkdir(parents=True)
     for i, pose in enumerate(hemisphere_poses(views)):
         name = f"images/{i + 1:04d}{suffix}"
+        own: dict[str, Any] = {}
+        if per_frame:
+            longer, center = focal * (1 + 0.05 * (i % 5)), middle + np.array([i % 3 - 1, i % 4 - 2])
+            own = {**camera, "fl_x": longer, "fl_y": longer, "cx": float(center[0]), "cy": float(center[1])}
+            points = (pixels - center) * focal / longer + middle  # where the shared lens has these rays
+            if distortion:
+                points = undistort_points(points, focal, size, width, **distortion)
         save(folder / name, to_bytes(render(pose, focal, size, width, room=True, points=points), alpha=False))
-        frames.append({"file_path": name, "transform_matrix": pose.tolist(), **(camera if per_frame else {})})
+        frames.append({"file_path": name, "transform_matrix": pose.tolist(), **own})
     write_json(folder / "transforms.json", {**({} if per_frame else camera), "frames": frames})
     return folder
 

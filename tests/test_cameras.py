@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nelf.cameras import focus_point, is_rigid, look_at, orthonormalize, scale_intrinsics
+from nelf.cameras import focus_point, is_rigid, look_at, orthonormalize
 from tests.scenes import hemisphere_poses, pose_towards
 
 
@@ -44,8 +44,3 @@ def test_orthonormalize_gives_the_nearest_rotation() -> None:
     bent[:, :3] *= 1.004
     assert is_rigid(bent)
     torch.testing.assert_close(orthonormalize(bent), pose)
-
-
-def test_scale_intrinsics() -> None:
-    scaled = scale_intrinsics(torch.tensor([10.0, 20.0, 5.0, 6.0]), 0.5, 2.0)
-    assert scaled.tolist() == [5.0, 40.0, 2.5, 12.0]

@@ -2,9 +2,11 @@
 
 import shlex
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from nelf.data import SceneConfig, load_scene
 from nelf.devices import DeviceConfig, make_fabric
@@ -14,6 +16,7 @@ from nelf.progress import Stop
 from nelf.student import Mapping, NeLF, count_macs, count_parameters
 from nelf.teacher import TEACHERS, teach
 from nelf.train import train
+from tests.pipeline.commands import works
 from tests.scenes import make_blender_scene
 from tests.student.frames import cameras, facing, frame
 from tests.train.tiny import SIZE, student, views
@@ -104,17 +107,24 @@ def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
     assert any(not torch.equal(before[key], value) for key, value in trained.state_dict().items())
 
 
+def asked_by(command: list[str]) -> list[str]:
+    """The overrides with which a command begins a run."""
+    with mock.patch("nelf.cli._stage") as stage:
+        works(*command[1:])
+    return list(stage.call_args.args[2])
+
+
 @pytest.mark.parametrize("name", GROUPS["experiment"])
-def test_its_first_lines_name_the_command_that_runs_it(name: str) -> None:
-    """And the command is one: its overrides compose to what the experiment says."""
-    program, command, *words = command_of(name)
-    assert program == "nelf"
-    if command == name:  # nelf demo
-        return
-    assert command == "run"
-    _, *overrides = words
-    assert f"experiment={name}" in overrides
-    assert composed(*overrides).student == composed(f"experiment={name}").student
+@pytest.mark.parametrize("kind", GROUPS["kind"])
+def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) -> None:
+    """Whatever the kind of the scene: its defaults give way to each value that the experiment's file gives."""
+    content = OmegaConf.to_container(OmegaConf.load(FOLDER / "experiment" / f"{name}.yaml"))
+    assert isinstance(content, dict)
+    content.pop("defaults", None)
+    config = compose_config(["scene.path=nowhere", f"kind={kind}", *asked_by(command_of(name))])
+    assert OmegaConf.to_container(OmegaConf.merge(config, content)) == OmegaConf.to_container(config)
+    plain = compose_config(["scene.path=nowhere", f"kind={kind}"])
+    assert OmegaConf.to_container(OmegaConf.merge(plain, content)) != OmegaConf.to_container(plain)
 
 
 def test_paper_synthetic_is_the_published_network() -> None:

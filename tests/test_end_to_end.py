@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from nelf.evaluate import METRICS
 from tests.pipeline.commands import copy_of_finished_run, finished_run, listing, nelf, refused, works
 from tests.scenes import make_llff_scene
 
@@ -115,7 +117,8 @@ def test_other_settings_redo_only_their_stage(run: Path) -> None:
 def test_damaged_outputs_are_made_again(run: Path, damage: str) -> None:
     outputs = [
         "teacher/teacher.safetensors", "pseudo/images/000003.png", "pseudo/depths/000004.png",
-        "student/student.safetensors", "export/onnx/model.onnx", "eval/metrics.json",
+        "student/student.safetensors", "export/onnx/model.onnx",
+        "eval/metrics.json",
     ]  # fmt: skip
     pseudo = contents(run / "pseudo" / "images") | contents(run / "pseudo" / "depths")
     for name in outputs:
@@ -133,6 +136,40 @@ def test_damaged_outputs_are_made_again(run: Path, damage: str) -> None:
     works("verify", run / "export" / "onnx")
     again = works("run", run).err
     assert sum("up to date" in line for line in again.splitlines()) == 4 + len(BUNDLES)
+
+
+def test_what_the_report_shows_is_made_again(run: Path) -> None:
+    before, shown = contents(run / "eval"), ("student/r_0.png", "ground_truth/r_1.png", "orbit.mp4")
+    for name in shown:
+        (run / "eval" / name).unlink()
+        assert "eval: up to date" not in works("eval", run).err
+    after = contents(run / "eval")
+    assert after.keys() == before.keys()
+    assert [after[name] for name in shown] == [before[name] for name in shown]
+
+
+def test_a_metric_is_measured_once_it_can_be(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test pictures are too small for LPIPS, which stands for weights that could not be had."""
+    metrics = run / "eval" / "metrics.json"
+    works("eval", run, "eval.lpips=true")
+    assert json.loads(metrics.read_text())["ios"]["lpips_alex"] is None
+    before = contents(run / "eval")
+    assert "eval: up to date" in works("eval", run).err
+    assert contents(run / "eval") == before
+    monkeypatch.setitem(METRICS, "lpips_alex", lambda picture, truth: 0.25)
+    assert "eval: up to date" not in works("eval", run).err
+    assert json.loads(metrics.read_text())["ios"]["lpips_alex"] == 0.25
+    changed = {name for name, content in contents(run / "eval").items() if content != before[name]}
+    assert changed == {"metrics.json", "stage.json"}
+
+
+def test_an_external_teacher_is_not_shown_as_our_own(run: Path, tmp_path: Path) -> None:
+    renders = tmp_path / "renders"
+    shutil.copytree(run / "pseudo", renders)
+    works("eval", run, "distill.teacher=external", f"distill.external={renders}")
+    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    assert metrics.keys() == {"student", *BUNDLES}
+    assert not (run / "eval" / "teacher").exists()
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

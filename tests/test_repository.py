@@ -23,6 +23,12 @@ DOCUMENTS = (
     "docs/results.md",
     "docs/design.md",
     "docs/benchmark.md",
+    "docs/student.md",
+    "docs/scaling.md",
+    "docs/robustness.md",
+    "docs/export.md",
+    "docs/viewers.md",
+    "docs/verification.md",
     "datasets/README.md",
 )
 TEXT = {
@@ -84,13 +90,13 @@ def hits(pattern: re.Pattern[str], texts: Iterator[tuple[str, str]]) -> list[str
 
 
 def commands(name: str) -> list[str]:
-    """What calls make or nelf in a document's (indented) code blocks and its `inline` code."""
+    """What calls make, nelf or one of our scripts in a document's (indented) code blocks and its `inline` code."""
     found = []
-    for line in (ROOT / name).read_text().splitlines():
+    for line in re.sub(r"\\\n\s*", "", (ROOT / name).read_text()).splitlines():
         parts = [line.strip()] if line.startswith("    ") else re.findall(r"`([^`]+)`", line)
         for part in parts:
             part = re.sub(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?", "", part.partition("  ")[0].partition(" #")[0])
-            if re.match(r"(?:make|nelf) [a-z-]", part):
+            if re.match(r"(?:make|nelf) [a-z-]|python (?:benchmarks|tools|docs|datasets)/", part):
                 found.append(part)
     return found
 
@@ -135,11 +141,14 @@ def test_the_documents_name_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_in_the_documents_works(command: str) -> None:
-    """Target or subcommand exists, so do its options, and its overrides compose."""
+    """Target, script or subcommand exists; of nelf its options too, and its overrides compose."""
     program, *words = shlex.split(command)
     if program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
         assert [word for word in words if "=" not in word and word not in targets] == []
+        return
+    if program == "python":
+        assert (ROOT / words[0]).is_file()
         return
     known = typer.main.get_command(app)
     while words and (inner := getattr(known, "commands", {}).get(words[0])) is not None:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import FARTHEST, RIGID_TOLERANCE, orthonormalize
+from nelf.cameras import FARTHEST, bend, is_rigid, orthonormalize
 from nelf.data.capture import Capture, Frame, Problem
 from nelf.data.depth import DepthReader
 from nelf.data.faults import Faults
@@ -150,11 +150,11 @@ def _check_position(frame: Frame) -> None:
 
 
 def _check_rigid(frame: Frame) -> None:
-    rotation = torch.from_numpy(frame.c2w[:, :3])
-    determinant = float(torch.linalg.det(rotation))
-    if not (_bend(rotation) < RIGID_TOLERANCE and determinant > 0):  # huge numbers give NaN: not rigid, too
+    c2w = torch.from_numpy(frame.c2w)
+    if not is_rigid(c2w):
+        rotation = c2w[:, :3]
         scales = ", ".join(f"{value:.3g}" for value in rotation.norm(dim=0).tolist())
-        mirrored = " and mirrors" if determinant < 0 else ""
+        mirrored = " and mirrors" if float(torch.linalg.det(rotation)) < 0 else ""
         raise SceneError(
             f"{frame.where} has a pose that is not rigid: its columns have lengths {scales}{mirrored}; the "
             "left 3x3 part must be a rotation (lengths 1, right angles, determinant +1); remove scaling or the frame"
@@ -163,7 +163,7 @@ def _check_rigid(frame: Frame) -> None:
 
 def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, "n 3 4"]:
     c2w = torch.from_numpy(np.stack([frame.c2w for frame in frames]))
-    error = _bend(c2w[:, :, :3])
+    error = bend(c2w[:, :, :3])
     if float(error.max()) > 1e-3:
         problems.append(
             Problem(
@@ -173,11 +173,6 @@ def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, 
         )
     exact = torch.where((error > DRIFT)[:, None, None], orthonormalize(c2w), c2w)
     return exact.float()
-
-
-def _bend(rotation: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n"]:
-    """By how much it is not orthonormal."""
-    return (rotation @ rotation.mT - torch.eye(3, dtype=rotation.dtype)).abs().amax((-1, -2))
 
 
 def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) -> list[_LookedAt]:

@@ -10,11 +10,10 @@ from jaxtyping import Float
 from PIL import Image
 
 from nelf.data.images import DECODER_ERRORS, SIXTEEN_BIT_MODES, DepthFile, undecodable
+from nelf.data.write import write_png
 from nelf.errors import SceneError
-from nelf.storage import atomic_path
 
 FINEST = 65535  # steps that 16 bits can count
-COMPRESSION = 1  # of zlib: nearly as small as the default on renders, several times as fast
 
 
 def depth_scale(far: float) -> float:
@@ -25,8 +24,7 @@ def depth_scale(far: float) -> float:
 def write_depth(path: Path, depth: Float[np.ndarray, "height width"], scale: float) -> None:
     """Write depths (world units, 0 for unknown) as PNG, atomically."""
     steps = np.where(depth > 0, (depth / scale).round().clip(1, FINEST), 0).astype(np.uint16)
-    with atomic_path(path) as temporary:
-        Image.fromarray(steps).save(temporary, format="PNG", compress_level=COMPRESSION)
+    write_png(path, steps)
 
 
 @dataclass(frozen=True)

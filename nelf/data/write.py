@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from nelf.data.scene import Kind
@@ -16,6 +17,7 @@ from nelf.storage import atomic_path, write_bytes
 FILE = "transforms.json"
 FORMAT_VERSION = 1
 COMPRESSION = 1  # of zlib: nearly as small as the default on renders, several times as fast
+NOTE = "nelf"  # keyword of the text chunk that a PNG may have
 
 
 def image_name(index: int) -> str:
@@ -32,8 +34,17 @@ def write_image(path: Path, image: UInt8[np.ndarray, "height width channels"]) -
     """Write RGB or RGBA (straight alpha) as lossless PNG, atomically."""
     if image.shape[2] not in (3, 4):
         raise ValueError(f"an image has 3 or 4 channels, not {image.shape[2]}")
+    write_png(path, image)
+
+
+def write_png(path: Path, pixels: np.ndarray, note: str | None = None) -> None:
+    """Write what PNG can hold of [height, width] or [height, width, channels], with a `note` beside it, atomically."""
+    info = PngInfo()
+    if note is not None:
+        info.add_text(NOTE, note)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     with atomic_path(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(image)).save(temporary, format="PNG", compress_level=COMPRESSION)
+        image.save(temporary, format="PNG", compress_level=COMPRESSION, pnginfo=info)
 
 
 def write_scene(

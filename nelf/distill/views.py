@@ -8,14 +8,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
+from nelf.data.write import NOTE, write_png
 from nelf.errors import NelfError
-from nelf.storage import atomic_path, sha256
+from nelf.storage import sha256
 from nelf.teacher.protocol import Rendered
-
-COMPRESSION = 1  # of zlib: nearly as small as the default on renders, several times as fast
-NOTE = "nelf"  # keyword of the text chunk
 
 
 def to_pixels(rendered: Rendered, channels: int, name: str) -> UInt8[np.ndarray, "height width channels"]:
@@ -45,10 +42,7 @@ def to_depth(rendered: Rendered, far: float) -> Float[np.ndarray, "height width"
 
 def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], note: dict[str, Any]) -> None:
     """Write a PNG with `note` in it, atomically. note["depth"]: SHA-256 of its depth map, where it has one."""
-    info = PngInfo()
-    info.add_text(NOTE, json.dumps(note, sort_keys=True))
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=COMPRESSION, pnginfo=info)
+    write_png(path, pixels, json.dumps(note, sort_keys=True))
 
 
 def read_note(path: Path, fingerprint: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from nelf.evaluate.config import EvalConfig
 from nelf.evaluate.evaluation import Progress, Renderer, evaluate, measure
+from nelf.evaluate.later import measure_later
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
 from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
@@ -35,6 +36,7 @@ __all__ = [
     "mean",
     "means",
     "measure",
+    "measure_later",
     "orbit_poses",
     "psnr",
     "read_metrics",

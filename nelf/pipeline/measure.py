@@ -10,10 +10,17 @@ from torch import Tensor
 from nelf import evaluate as evaluation
 from nelf import export as exporting
 from nelf.pipeline.figures import model_infos, stage_seconds
-from nelf.pipeline.run import STUDENT, TEACHER, Run, leave_if_asked
+from nelf.pipeline.run import STUDENT, Run, leave_if_asked
 from nelf.progress import ProgressLine, Stop
 from nelf.student import NeLF, load_student
 from nelf.teacher import load_teacher, render_image
+
+
+def outputs_of(run: Run, bundles: dict[str, Path]) -> list[str]:
+    """What `measure` leaves in the evaluation's folder."""
+    models = [*(["teacher"] if run.teacher else []), "student", *bundles]
+    video = [evaluation.ORBIT_FILE] if run.config.eval.video_frames else []
+    return [evaluation.METRICS_FILE, evaluation.GROUND_TRUTH, *models, *video]
 
 
 def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
@@ -21,8 +28,8 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
     scene, folder = run.scene, run.folder / evaluation.EVAL_FOLDER
     student = load_student(run.folder / STUDENT).to(run.fabric.device)
     models: dict[str, evaluation.Renderer] = {}
-    if (run.folder / TEACHER).is_file():
-        models["teacher"] = _teacher_renderer(run)
+    if run.teacher:
+        models["teacher"] = _teacher_renderer(run, run.teacher)
     models["student"] = functools.partial(_render_student, student)
     for name, path in bundles.items():
         models[name] = _bundle_renderer(exporting.open_bundle(path))
@@ -48,8 +55,8 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures(), run.config.eval.video_fps)
 
 
-def _teacher_renderer(run: Run) -> evaluation.Renderer:
-    teacher = load_teacher(run.folder / TEACHER).to(run.fabric.device)
+def _teacher_renderer(run: Run, file: Path) -> evaluation.Renderer:
+    teacher = load_teacher(file).to(run.fabric.device)
     height, width = run.scene.size
 
     def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
@@ -86,7 +93,7 @@ def write_run_report(run: Run, bundles: dict[str, Path]) -> None:
             models=model_infos(run.folder, bundles),
             stage_seconds=stage_seconds(run.folder),
             config_yaml=(run.folder / "config.yaml").read_text(),
-            commands=[" ".join(["nelf run", scene.root.name, *run.overrides[1:]])],
+            commands=[run.command],
             report_views=run.config.eval.report_views,
         ),
     )

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import re
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ class Run:
         """
         config = typed(compose_config(overrides))
         check_rank(config.device)
-        overrides = with_absolute_paths(overrides, config)
+        overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = _absolute(config.scene.path)
         scene = load_scene(with_poses(config, folder, say), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
@@ -195,6 +196,17 @@ class Run:
     def bounded(self) -> bool:
         return self.scene.kind is Kind.OBJECT
 
+    @property
+    def teacher(self) -> Path | None:
+        """File of the run's own teacher; None where the student learns from another's renders."""
+        return self.folder / TEACHER if self.config.distill.teacher == "own" else None
+
+    @property
+    def command(self) -> str:
+        """What to type, anywhere, to get this run again."""
+        rest = (override for override in self.overrides if not override.startswith("scene.path="))
+        return shlex.join(["nelf", "run", self.config.scene.path, *rest])
+
 
 def files_digest(scene: Scene) -> str:
     """Of the files that the scene's views are made from; what else lies in its folder does not count."""
@@ -211,6 +223,13 @@ def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
     folders = {"scene.path": config.scene.path, "distill.external": config.distill.external}
     absolute = [f"{key}={quoted(_absolute(folder))}" for key, folder in folders.items() if folder]
     return absolute + [o for o in overrides if o.partition("=")[0].lstrip("+") not in folders]
+
+
+def last_of_each_key(overrides: Sequence[str]) -> list[str]:
+    """The overrides without those that a later one makes void; a later {...} does not, Hydra merges it into what is."""
+    keys = [override.partition("=")[0] for override in overrides]
+    final = {key: i for i, key in enumerate(keys) if not overrides[i].startswith(key + "={")}
+    return [override for i, override in enumerate(overrides) if i >= final.get(keys[i], i)]
 
 
 def _absolute(folder: str) -> str:

@@ -11,12 +11,12 @@ from nelf import evaluate as evaluation
 from nelf.data import Scene, SceneConfig, load_scene
 from nelf.distill import Ranks, distill_in_workers, external_scene
 from nelf.pipeline.bundles import current_bundles, export_to
-from nelf.pipeline.measure import measure, write_run_report
-from nelf.pipeline.record import StageRecord, digest, fingerprint
+from nelf.pipeline.measure import measure, outputs_of, write_run_report
+from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
 from nelf.processes import is_first_process
 from nelf.progress import Stop
-from nelf.storage import sha256
+from nelf.storage import sha256, write_json
 from nelf.student import Frame, NeLF, save_student
 from nelf.teacher import Teacher, load_teacher, teach
 from nelf.train import train
@@ -152,16 +152,21 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     print_ = fingerprint(
         stage="eval",
         scene=run.scene_digest,
-        teacher=digest(run.folder / TEACHER),
+        teacher=sha256(run.teacher) if run.teacher else None,
         student=sha256(run.folder / STUDENT),
         bundles={name: sha256(folder) for name, folder in bundles.items()},
         config=dataclasses.asdict(run.config.eval),
     )
-    if record.is_current(print_, outputs := [evaluation.METRICS_FILE]):
-        say("eval: up to date")
-    else:
+    outputs = outputs_of(run, bundles)
+    if not record.is_current(print_, outputs):
         with record.making(print_, outputs):
             measure(run, bundles, stop)
+    elif (later := evaluation.measure_later(record.folder, run.config.eval)) is not None:
+        with record.making(print_, outputs):
+            write_json(record.folder / evaluation.METRICS_FILE, later)
+        say("eval: tried again what could not be measured before, on the pictures that are there")
+    else:
+        say("eval: up to date")
     write_run_report(run, bundles)
     metrics = evaluation.read_metrics(record.folder)
     for name, found in metrics.items():

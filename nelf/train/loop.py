@@ -81,6 +81,12 @@ def train(
                 tune = config.finetune
                 stage = Stage("fine-tuning", feed, tune.budget, tune.rate, tune.val_every, tune.patience)
                 _run(runner, stage, folder)
+        elif config.finetune.enabled:
+            lacking = "validation" if len(real) else "training"
+            fabric.print(
+                f"train: no fine-tuning on the photos, the scene has no {lacking} views; "
+                "let scene.val_holdout=8 hold some out, or add a val split"
+            )
     result = learner.average.model()
     if runner.best is not None:
         result.load_state_dict(runner.best)

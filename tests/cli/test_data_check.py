@@ -23,7 +23,7 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     assert lines[-1] == "2 problems, 2 of them fatal: nelf run refuses the scene until they are mended"
     (room / "images/0006.png").unlink()
     outcome = works("data", "check", room, "scene.allow_missing=true")
-    assert outcome.out.splitlines()[-1] == "1 problems"
+    assert outcome.out.splitlines()[-1] == "1 problem"
 
 
 def test_data_check_leaves_no_remedy_out_and_no_separator_behind(tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
 """What the command line says of itself."""
 
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
+import typer
+
+from nelf.cli import app
 from tests.pipeline.commands import nelf, works
 
 COMMANDS = [
@@ -16,6 +21,7 @@ COMMANDS = [
     "export",
     "report",
     "verify",
+    "view",
     "bench",
     "demo",
 ]
@@ -26,6 +32,17 @@ def test_help_has_an_example(command: str) -> None:
     outcome = works(*command.split(), "--help")
     assert "Example: nelf " in outcome.out
     assert f"Example: nelf {command}" in outcome.out
+
+
+def test_no_command_is_left_out() -> None:
+    def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield " ".join(path)
+        for name, one in (inner or {}).items():
+            yield from leaves(one, (*path, name))
+
+    assert sorted(leaves(typer.main.get_command(app))) == sorted(COMMANDS)
 
 
 def test_help_names_every_command() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nelf.errors import Interrupted, NelfError
+from nelf.pipeline import STAGES
 from tests.pipeline.commands import nelf, refused, refused_at_once, refused_scene, works
 
 
@@ -100,3 +101,10 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
     line = refused("run", room, "--multirun", "train.steps=5,6", code=130)
     assert line == "sweep: stopped; the same command goes on from there"
     assert tried == [3, 4, 5]
+
+
+def test_the_demo_says_where_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STAGES, "run", lambda run, stop, say: None)
+    folder = tmp_path / "there" / "mine"
+    told = works("demo", "name=mine", f"runs={folder.parent}").out
+    assert told == f"open {folder / 'report.html'}; the bundles are in {folder / 'export'}\n"

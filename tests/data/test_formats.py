@@ -90,6 +90,7 @@ def test_nerfstudio(tmp_path: Path, suffix: str, per_frame: bool) -> None:
     assert scene.test.names == ("0001", "0009", "0017")
     everything = [name for split in ALL for name in scene.splits[split].names]
     assert len(set(everything)) == 17
+    assert len(scene.train.intrinsics.unique(dim=0)) == (12 if per_frame else 1)
     assert_consistent(scene)
 
 

@@ -50,19 +50,21 @@ def test_what_is_transparent_does_not_bleed_into_averages(tmp_path: Path) -> Non
     assert read(tmp_path / "a.png", 1, 1, 4).tolist() == [[[200, 100, 50, 128]]]
 
 
-def write_rotated(folder: Path) -> np.ndarray:
+def write_rotated(folder: Path, suffix: str) -> np.ndarray:
     """A scene whose photos are stored lying, 24x16, with EXIF orientation 6; gives the first one upright."""
-    make_nerfstudio_scene(folder, size=24, width=16, views=9, suffix=".png")
-    upright = np.asarray(Image.open(folder / "images/0001.png"))
+    make_nerfstudio_scene(folder, size=24, width=16, views=9, suffix=suffix)
     for path in sorted((folder / "images").iterdir()):
         exif = Image.Exif()
         exif[274] = 6  # to be turned clockwise by a quarter for display
         Image.fromarray(np.rot90(np.asarray(Image.open(path)))).save(path, exif=exif)
-    return upright
+    with Image.open(folder / f"images/0001{suffix}") as stored:  # a JPEG is what came out, not what went in
+        assert stored.size == (24, 16)
+        return np.rot90(np.asarray(stored), -1)
 
 
-def test_exif_rotation_is_applied_where_the_lens_is_for_the_turned_photo(tmp_path: Path) -> None:
-    upright = write_rotated(tmp_path)
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_exif_rotation_is_applied_where_the_lens_is_for_the_turned_photo(tmp_path: Path, suffix: str) -> None:
+    upright = write_rotated(tmp_path, suffix)
     scene = load_scene(SceneConfig(str(tmp_path)), ("test",))
     assert scene.size == (24, 16)
     assert np.array_equal(scene.test.read(0), upright)
@@ -70,8 +72,9 @@ def test_exif_rotation_is_applied_where_the_lens_is_for_the_turned_photo(tmp_pat
     assert load_scene(SceneConfig(str(tmp_path))).size == (24, 16)
 
 
-def test_exif_rotation_is_left_alone_where_the_lens_is_for_the_stored_pixels(tmp_path: Path) -> None:
-    upright = write_rotated(tmp_path)
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_exif_rotation_is_left_alone_where_the_lens_is_for_the_stored_pixels(tmp_path: Path, suffix: str) -> None:
+    upright = write_rotated(tmp_path, suffix)
     edit_json(tmp_path / "transforms.json", w=24, h=16, cx=12, cy=8)
     scene = load_scene(SceneConfig(str(tmp_path)), ("test",))
     assert scene.size == (16, 24)

@@ -1,6 +1,7 @@
 """Runs: opened from a scene or from their own folder, with the defaults of the scene's kind."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from nelf.errors import ConfigError
 from nelf.pipeline import Run, is_run, quoted
 from nelf.pipeline import config as config_module
 from nelf.pipeline.bundles import bundle_context, golden_poses
+from nelf.pipeline.run import last_of_each_key, read_overrides
 from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
 
@@ -46,6 +48,32 @@ def test_opened_from_its_folder_with_what_was_asked_for(ball: Path, runs: str) -
     assert again.config.student == first.config.student
     again.prepare()
     assert Run.open(first.folder, []).config.train.steps == 9
+
+
+def test_what_is_asked_for_again_is_noted_once(ball: Path, runs: str) -> None:
+    Run.open(ball, [runs, "train.steps=7", "student=s"]).prepare()
+    folder = Run.open(ball, [runs]).folder
+    for steps in (8, 9):
+        Run.open(folder, [f"train.steps={steps}", "student=m"]).prepare()
+    assert read_overrides(folder) == [f"scene.path='{ball}'", runs, "train.steps=9", "student=m"]
+    # Hydra merges dictionaries: both of these count, until a value takes their place.
+    merged = ["train.finetune={steps:3}", "train.finetune={val_every:2}"]
+    assert last_of_each_key(merged) == merged
+    tune = Run.open(folder, merged).config.train.finetune
+    assert (tune.steps, tune.val_every) == (3, 2)
+    assert last_of_each_key([*merged, "train.finetune=x", "a=1"]) == ["train.finetune=x", "a=1"]
+
+
+def test_its_command_makes_it_again_from_anywhere(tmp_path: Path, runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make_blender_scene(tmp_path / "it's a ball", views=(4, 1, 1))
+    monkeypatch.chdir(tmp_path)
+    run = Run.open(Path("it's a ball"), ["distill.teacher=external", f"distill.external={quoted(str(scene))}", runs])
+    program, command, target, *overrides = shlex.split(run.command)
+    assert (program, command, target) == ("nelf", "run", str(scene))
+    monkeypatch.chdir(tmp_path.parent)
+    again = Run.open(Path(target), overrides)
+    assert (again.folder, again.config) == (run.folder, run.config)
+    assert run.command == again.command
 
 
 def test_relative_folders_hold_from_elsewhere(ball: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

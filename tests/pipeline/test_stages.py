@@ -69,12 +69,16 @@ def test_what_lies_beside_external_renders_does_not_count(tmp_path: Path, monkey
 def test_bundles_of_an_earlier_student_are_not_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("student", "export"):
         shutil.copytree(finished_run() / folder, run.folder / folder)
+    untrained_teacher(run)
     measured: list[list[str]] = []
     said: list[str] = []
 
     def note(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         measured.append(list(bundles))
         shutil.copy(finished_run() / "eval" / "metrics.json", run.folder / "eval")
+        (run.folder / "eval" / "orbit.mp4").write_bytes(b"video")
+        for name in ("ground_truth", "teacher", "student", *bundles):
+            (run.folder / "eval" / name).mkdir(exist_ok=True)
 
     monkeypatch.setattr(stages, "measure", note)
     monkeypatch.setattr(stages, "write_run_report", lambda run, bundles: measured.append(list(bundles)))

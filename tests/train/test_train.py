@@ -42,6 +42,18 @@ def test_writes_only_what_it_says(tmp_path: Path) -> None:
     assert len(list((tmp_path / "student" / "checkpoints").iterdir())) == 2
 
 
+def test_without_validation_views_it_says_that_it_does_not_tune(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.run(tmp_path / "with", steps=1)
+    assert "fine-tuning on the photos" not in "".join(capsys.readouterr())
+    tiny.run(tmp_path / "without", steps=1, val=tiny.views(3, 3).select([]))
+    said = [line for line in "".join(capsys.readouterr()).splitlines() if "fine-tuning on the photos" in line]
+    assert len(said) == 1
+    assert "no validation views" in said[0]
+    assert "scene.val_holdout=8" in said[0]
+
+
 def test_only_some_validation_views_are_looked_at(tmp_path: Path) -> None:
     read: list[int] = []
     many = tiny.views(9, 3)

@@ -1,0 +1,42 @@
+"""A metric that could not be measured is, once it can be, on the pictures that are there."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nelf.evaluate import METRICS, EvalConfig, Unavailable, evaluate, measure_later
+from nelf.evaluate.metrics import psnr
+from nelf.storage import write_json
+
+from .views import make_views, noisy_model
+
+
+def test_measured_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    views, asked = make_views(2), EvalConfig(metrics=["psnr", "ssim", "lpips_alex"])
+    reasons = ["the server is silent"]
+
+    def lpips(picture: torch.Tensor, truth: torch.Tensor) -> float:
+        if reasons:
+            raise Unavailable(reasons[0])
+        return psnr(picture, truth) / 100
+
+    monkeypatch.setitem(METRICS, "lpips_alex", lpips)
+    models = {"student": noisy_model(views, 0.1), "ios": noisy_model(views, 0.2)}
+    before = evaluate(models, views, tmp_path, asked)
+    assert measure_later(tmp_path, asked) is None  # silent still
+    reasons[0] = "the file is damaged"
+    told = measure_later(tmp_path, asked)
+    assert told is not None
+    assert told["ios"]["unavailable"]["lpips_alex"] == "the file is damaged"
+    reasons.clear()
+    late = measure_later(tmp_path, asked)
+    assert late is not None
+    anew = evaluate(models, views, tmp_path / "anew", asked)
+    for result in (*late.values(), *anew.values()):
+        del result["seconds_per_view"]
+    assert late == anew
+    assert late != before
+    assert late["ios"]["unavailable"].keys() == {"flip", "lpips_vgg"}  # not asked for
+    write_json(tmp_path / "metrics.json", late)
+    assert measure_later(tmp_path, asked) is None
