@@ -192,14 +192,6 @@ def lines(nodes: int, rank: int) -> Callable[[NeLF], None]:
     return change
 
 
-def all_of(*changes: Callable[[NeLF], None]) -> Callable[[NeLF], None]:
-    def change(model: NeLF) -> None:
-        for one in changes:
-            one(model)
-
-    return change
-
-
 # Losses: of predicted and true images, at the given fraction of the budget
 
 
@@ -352,6 +344,8 @@ ARMS: dict[str, Variant] = {
     "adamw": Variant(train={"optimizer": "adamw", "lr": 2e-3}),
     "rate-1.5e-3": Variant(train={"lr": 1.5e-3}),
     "rate-6e-3": Variant(train={"lr": 6e-3}),
+    "rate-9e-3": Variant(train={"lr": 9e-3}),
+    "rate-6e-3-warm": Variant(train={"lr": 6e-3, "warmup_steps": 300}),
     "constant-rate": Variant(train={"schedule": "constant"}),
     "no-average": Variant(train={"ema": 0.0}),
     "batch-4": Variant(train={"batch": 4}, steps=2),
@@ -364,7 +358,7 @@ ARMS: dict[str, Variant] = {
     "views-320": Variant(views=320),
     # together
     "together": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0}),
-    "together-rate": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "lr": 4.5e-3}),
+    "together-rate": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "lr": 6e-3}),
 }
 
 

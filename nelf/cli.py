@@ -9,8 +9,13 @@ import typer
 from nelf import __version__
 from nelf.cli_data import Overrides, data
 from nelf.console import console, say
+<<<<<<< HEAD
 from nelf.errors import ConfigError, Interrupted, NelfError
 from nelf.processes import is_first_process, later_rank
+=======
+from nelf.errors import BenchError, ConfigError, Interrupted, NelfError
+from nelf.processes import is_first_process
+>>>>>>> h12b
 from nelf.storage import refused_by_the_system
 
 app = typer.Typer(
@@ -224,7 +229,7 @@ def bench(
 ) -> None:
     """Time bundles in turns: latency, memory, where a frame goes, ratios to the first. Here, or on a phone over adb.
 
-    Measuring on a phone was tried against a recorded adb only: it is untested on hardware.
+    Measuring on a phone was tried against a stand-in with answers written by hand only: it is untested on hardware.
 
     Example: nelf bench runs/my_photos/export/android runs/my_photos/export/onnx --json bench.json
     """
@@ -245,6 +250,7 @@ def bench(
     from nelf.bench.phone import PhoneOptions, app_table, bench_on_phone, connect, phone_tables, run_app
     from nelf.progress import stoppable
 
+    ended: str | None = None
     with stoppable() as stop:
 
         def progress(line: str) -> None:
@@ -257,7 +263,7 @@ def bench(
                 raise ConfigError(f"--threads {threads}: on a phone one number at a time, e.g. --threads 4")
             options = PhoneOptions(benchmark_model, accelerator or "cpu", cores[0], runs, minutes)
             report = bench_on_phone(connect(serial or None), open_subjects(bundles), options, progress)
-            tables, content = list(phone_tables(report)), report.as_json()
+            tables, content, ended = list(phone_tables(report)), report.as_json(), report.ended
         else:
             assert app_package is not None
             phone, subjects = connect(serial or None), open_subjects(bundles)
@@ -268,6 +274,8 @@ def bench(
         from nelf.storage import write_json
 
         write_json(json_file, content)
+    if ended:
+        raise BenchError(f"{ended}; what was measured before that is kept")
 
 
 def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None, runs: int, minutes: float) -> None:

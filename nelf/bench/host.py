@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import itertools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -45,10 +46,15 @@ class BenchOptions:
             raise ConfigError(f"--threads {asked}: this process may use {most} cores; give numbers from 1 to {most}")
         if len(set(self.threads)) < len(self.threads):
             raise ConfigError(f"--threads {','.join(map(str, self.threads))} names a number twice")
-        if self.runs < 1:
-            raise ConfigError(f"--runs {self.runs} is too few; use 1 or more")
-        if self.minutes < 0:
-            raise ConfigError(f"--minutes {self.minutes:g} is negative; use 0 or more")
+        check_amount(self.runs, self.minutes)
+
+
+def check_amount(runs: int, minutes: float) -> None:
+    """Raise ConfigError for less than one frame, or less than no time."""
+    if runs < 1:
+        raise ConfigError(f"--runs {runs} is too few; use 1 or more")
+    if not 0 <= minutes < math.inf:
+        raise ConfigError(f"--minutes {minutes:g} is {'negative' if minutes < 0 else 'no time'}; use 0 or more")
 
 
 def parse_threads(text: str) -> tuple[int, ...]:

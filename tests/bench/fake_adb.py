@@ -18,6 +18,9 @@ def main(arguments: list[str]) -> int:
         print("List of devices attached")
         print("\n".join(f"{serial}\t{state}" for serial, state in STATE["devices"].items()))
         return 0
+    if len(Path(os.environ["FAKE_ADB_LOG"]).read_text().splitlines()) > STATE.get("gone_after", 10**6):
+        print(f"adb: device '{arguments[1]}' not found", file=sys.stderr)
+        return 1
     serial, command, *rest = arguments[1:]
     assert arguments[0] == "-s"
     assert serial in STATE["devices"]

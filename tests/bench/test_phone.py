@@ -1,8 +1,10 @@
 """Measuring on a phone, against a stand-in for adb: what is sent, what is read, what each failure says."""
 
 import json
+import os
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +17,7 @@ from nelf.bench import Subject, open_subjects
 from nelf.bench.phone import UNTESTED, Adb, run_app
 from nelf.bench.phone.app import read_app_file
 from nelf.bench.phone.benchmark_model import read_output
-from nelf.bench.phone.condition import parse_condition
+from nelf.bench.phone.condition import SCRIPT, parse_condition
 from nelf.errors import BenchError
 from nelf.export.contract import (
     CameraInfo,
@@ -73,7 +75,7 @@ def test_a_run_on_the_cpu(phone: Any, tool: Path, lite_file: Path, tmp_path: Pat
         *("bench", lite_file, "--device", "adb", "--benchmark-model", tool, "--threads", "2", "--runs", "50"),
         *("--json", tmp_path / "phone.json"),
     )
-    assert UNTESTED in outcome.out.replace("\n", " ")
+    assert UNTESTED in " ".join(outcome.out.split())
     assert "Convolution (NHWC, F32) IGEMM" in outcome.out
     content = json.loads((tmp_path / "phone.json").read_text())
     assert content["untested_on_hardware"] is True
@@ -123,6 +125,30 @@ def test_sustained_runs_with_temperatures(phone: Any, tool: Path, lite_file: Pat
     assert "41.30" in outcome.out
 
 
+def test_the_script_that_reads_temperatures(tmp_path: Path) -> None:
+    """In a real shell, over files that lie as the kernel's do."""
+    files = {
+        "class/thermal/thermal_zone0/temp": "41300",
+        "class/thermal/thermal_zone0/type": "cpu-0-0-usr",
+        "class/thermal/thermal_zone1/temp": "50000",  # without a type
+        "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1804800",
+        "devices/system/cpu/cpu7/cpufreq/scaling_cur_freq": "2841600",
+        "class/devfreq/13000000.mali/cur_freq": "587000000",
+    }
+    for name, content in files.items():
+        path = tmp_path / "sys" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    dumpsys = tmp_path / "dumpsys"
+    dumpsys.write_text("#!/bin/sh\nprintf 'Current Battery Service state:\\n  level: 80\\n  temperature: 315\\n'\n")
+    dumpsys.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NELF_SYSFS": str(tmp_path / "sys")}
+    done = subprocess.run(["sh", "-c", f"{SCRIPT} 2>&1"], env=environment, capture_output=True, text=True, check=True)
+    found = parse_condition(done.stdout, 1.0)
+    assert found.celsius == {"cpu-0-0-usr": 41.3, "battery": 31.5}
+    assert found.mhz == {"cpu0": 1804.8, "cpu7": 2841.6, "gpu": 587.0}
+
+
 def test_a_phone_that_tells_nothing() -> None:
     found = parse_condition("/system/bin/sh: dumpsys: inaccessible or not found\n", 1.0)
     assert (found.celsius, found.mhz, found.hottest) == ({}, {}, None)
@@ -167,6 +193,26 @@ def test_each_failure_is_one_line(
     assert message in refused("bench", lite_file, "--device", device, "--benchmark-model", tool)
 
 
+def test_a_phone_that_vanishes_leaves_what_was_measured(
+    phone: Any, tool: Path, lite_file: Path, tmp_path: Path
+) -> None:
+    calls = phone()
+    where, on_phone = tmp_path / "phone.json", ("--device", "adb", "--benchmark-model", tool, "--minutes", "5")
+    bench_once = ("bench", lite_file, "--device", "adb", "--benchmark-model", tool)
+    works(*bench_once)
+    a_run = len(calls()) - 1  # all but the removal
+    phone(gone_after=a_run + 4)  # two more runs, each with its temperatures
+    assert "'0A1B2C' not found; what was measured before that is kept" in refused(
+        "bench", lite_file, *on_phone, "--json", where
+    )
+    content = json.loads(where.read_text())
+    assert len(content["results"][0]["sustained"]) == 2
+    assert "not found" in content["ended"]
+    phone(gone_after=a_run - 2)
+    said = refused(*bench_once)
+    assert "benchmark_model of small.tflite failed (code 1): adb: device" in said, "not what tidying up met"
+
+
 def test_no_adb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: Path, lite_file: Path) -> None:
     without_adb(monkeypatch, tmp_path)
     assert "install Android's platform-tools" in refused(
@@ -181,6 +227,12 @@ def test_what_cannot_be_measured_on_a_phone(phone: Any, tool: Path, lite_file: P
     assert "is no file; LiteRT's page" in refused("bench", lite_file, *on_phone, "nowhere")
     assert "use one of cpu, gpu" in refused("bench", lite_file, *on_phone, tool, "--accelerator", "npu")
     assert "one number at a time" in refused("bench", lite_file, *on_phone, tool, "--threads", "1,2")
+    assert "--threads 0 is too few" in refused("bench", lite_file, *on_phone, tool, "--threads", "0")
+    assert "--runs 0 is too few" in refused("bench", lite_file, *on_phone, tool, "--runs", "0")
+    assert "--minutes -1 is negative" in refused("bench", lite_file, *on_phone, tool, "--minutes", "-1")
+    assert "--minutes -1 is negative" in refused(
+        "bench", lite_file, "--device", "adb", "--app", "org.nelf", "--minutes", "-1"
+    )
     assert "opens bundles of the target android" in refused("bench", lite_file, "--device", "adb", "--app", "org.nelf")
 
 

@@ -1,12 +1,13 @@
 """Android's debug bridge, as far as it is needed here. Each failure is one line that says what to do."""
 
+import contextlib
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nelf.errors import BenchError
+from nelf.errors import BenchError, Interrupted
 
 NO_ADB = "adb was not found; install Android's platform-tools and put adb on the PATH"
 STATES: Mapping[str, str] = {
@@ -36,6 +37,18 @@ class Adb:
     def push(self, local: Path, remote: str) -> None:
         """Copy a file, or what is in a folder."""
         self.run("push", str(local), remote, seconds=600.0, task=f"pushing {local.name} to {remote}")
+
+    @contextlib.contextmanager
+    def removing(self, path: str, tell: Callable[[str], None]) -> Iterator[None]:
+        """Remove what is at `path` in the end. Where that fails it is told, and hides no earlier error."""
+        try:
+            yield
+        finally:
+            try:
+                self.shell(f"rm -rf {path}")
+            except BenchError as error:
+                with contextlib.suppress(Interrupted):
+                    tell(f"{path} may be left on the phone: {error}")
 
     def property(self, name: str) -> str:
         """A system property, empty where the phone has none of that name."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from nelf.bench.host import check_amount
 from nelf.bench.phone.adb import Adb
 from nelf.bench.subject import Subject
 from nelf.errors import BenchError, ConfigError
@@ -64,6 +65,7 @@ def run_app(
     """
     if accelerator not in ACCELERATORS:
         raise ConfigError(f"--accelerator {accelerator} is not known; use one of {', '.join(ACCELERATORS)}")
+    check_amount(1, minutes)
     if subject.folder is None or subject.manifest is None or subject.path.suffix != ".tflite":
         raise BenchError(f"{subject.name}: the app opens bundles of the target android; give the folder of one")
     if f"package:{package}" not in adb.shell(f"pm list packages {package}").split():
@@ -73,8 +75,8 @@ def run_app(
     answer, token = f"{files}/benchmark.json", uuid.uuid4().hex[:8]
     name = f"nelf-bench-{token}"
     adb.shell(f"rm -f {answer} && mkdir -p {files}/bundles")
-    adb.push(subject.folder, f"{files}/bundles/{name}")
-    try:
+    with adb.removing(f"{files}/bundles/{name}", progress):
+        adb.push(subject.folder, f"{files}/bundles/{name}")
         progress(f"{subject.name}: {package} renders for {60 * minutes:.0f} s")
         adb.shell(
             f"am start -S -W -a {ACTION} -p {package} --es bundle {name} --es accelerator {accelerator} "
@@ -91,8 +93,6 @@ def run_app(
             if found is not None and found.token == token:
                 return _checked(found, subject)
             sleep(POLL_SECONDS)
-    finally:
-        adb.shell(f"rm -rf {files}/bundles/{name}")
     raise BenchError(f"{package} wrote no {answer} in time; is the phone unlocked? adb logcat says what the app did")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nelf.bench.host import check_amount
 from nelf.bench.phone.adb import Adb
 from nelf.bench.phone.benchmark_model import ModelRun, read_output
 from nelf.bench.phone.condition import Condition, read_condition
@@ -39,6 +40,9 @@ class PhoneOptions:
             )
         if self.accelerator not in ACCELERATORS:
             raise ConfigError(f"--accelerator {self.accelerator} is not known; use one of {', '.join(ACCELERATORS)}")
+        if self.threads < 1:
+            raise ConfigError(f"--threads {self.threads} is too few; use 1 or more")
+        check_amount(self.runs, self.minutes)
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,13 @@ class PhoneResult:
 
 @dataclass(frozen=True)
 class PhoneReport:
-    """All of one run of `nelf bench --device adb`."""
+    """All of one run of `nelf bench --device adb`. ended: why it ended early, with what was measured until then."""
 
     device: dict[str, str]
     accelerator: str
     threads: int
     results: list[PhoneResult]
+    ended: str | None = None
     untested_on_hardware: bool = True
     format: str = FORMAT
     version: str = VERSION
@@ -86,21 +91,29 @@ def bench_on_phone(
 ) -> PhoneReport:
     """Measure LiteRT models on a phone, one after the other. What was pushed is removed again.
 
+    A phone that fails once something is measured ends it there: the report has what came before.
     progress: called with a line before each run; what it raises ends the measurement.
     """
     for subject in subjects:
         if subject.path.suffix != ".tflite":
             raise BenchError(f"{subject.name}: benchmark_model runs .tflite files; give bundles of the target android")
     folder = f"{FOLDER}-{uuid.uuid4().hex[:8]}"
-    adb.shell(f"mkdir -p {folder}")
-    try:
+    device, results = describe(adb), list[PhoneResult]()
+    ended: str | None = None
+    with adb.removing(folder, progress):
+        adb.shell(f"mkdir -p {folder}")
         program = f"{folder}/benchmark_model"
         adb.push(options.program, program)
         adb.shell(f"chmod 755 {program}")
-        results = [_measure(adb, subject, program, f"{folder}/model.tflite", options, progress) for subject in subjects]
-        return PhoneReport(describe(adb), options.accelerator, options.threads, results)
-    finally:
-        adb.shell(f"rm -rf {folder}")
+        for subject in subjects:
+            try:
+                _measure(adb, subject, program, f"{folder}/model.tflite", options, progress, results)
+            except BenchError as error:
+                if not results:
+                    raise
+                ended = str(error)
+                break
+    return PhoneReport(device, options.accelerator, options.threads, results, ended)
 
 
 def describe(adb: Adb) -> dict[str, str]:
@@ -115,8 +128,15 @@ def describe(adb: Adb) -> dict[str, str]:
 
 
 def _measure(
-    adb: Adb, subject: Subject, program: str, model: str, options: PhoneOptions, progress: Callable[[str], None]
-) -> PhoneResult:
+    adb: Adb,
+    subject: Subject,
+    program: str,
+    model: str,
+    options: PhoneOptions,
+    progress: Callable[[str], None],
+    results: list[PhoneResult],
+) -> None:
+    """Append to `results` as soon as there is one; what is sustained is added to it run by run."""
     adb.push(subject.path, model)
     began = time.monotonic()
     before = read_condition(adb, 0.0)
@@ -130,9 +150,9 @@ def _measure(
 
     progress(f"{subject.name}: {options.runs} frames with profile")
     first = run(f"--num_runs={options.runs}", "--enable_op_profiling=true", "--report_peak_memory_footprint=false")
-    sustained = []
+    sustained: list[PhoneRun] = []
+    results.append(PhoneResult(subject.name, subject.size, subject.macs, before, first, sustained))
     end = time.monotonic() + 60 * options.minutes
     while time.monotonic() < end:
         progress(f"{subject.name}: sustained, {max(0.0, end - time.monotonic()):.0f} s left")
         sustained.append(run("--num_runs=1", f"--min_secs={SUSTAINED_SECONDS}", f"--max_secs={SUSTAINED_SECONDS}"))
-    return PhoneResult(subject.name, subject.size, subject.macs, before, first, sustained)

@@ -8,7 +8,7 @@ from nelf.bench.phone.app import AppBenchmark
 from nelf.bench.phone.benchmark import PhoneReport, PhoneResult
 from nelf.bench.table import MOST_OPERATIONS, plain_table
 
-UNTESTED = "untested on hardware: this way of measuring was tried against a recorded adb only, never on a phone"
+UNTESTED = "untested on hardware: tried against a stand-in for adb with answers written by hand, never on a phone"
 
 
 def phone_tables(report: PhoneReport) -> Iterator[Table]:
