@@ -137,13 +137,15 @@ class Planes(nn.Module):
         self.features = features
         self.planes = nn.Parameter(0.1 / gain * torch.randn(3, channels, side, side))
         if gain != 1:  # not four axes: AdamW's, not Muon's; a gain stands for a higher rate
-            self.planes = nn.Parameter(self.planes.detach()[None])
+            self.planes = nn.Parameter(self.planes.detach().flatten(0, 1))
         self.mix = nn.Conv2d(3 * channels + (features + 3 if alone else old.in_channels), old.out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         points = x[:, self.features : self.features + 3]
         read = []
-        for plane, (a, b) in zip(self.gain * self.planes.flatten(0, -4), ((0, 1), (1, 2), (2, 0)), strict=True):
+        for plane, (a, b) in zip(
+            self.gain * self.planes.reshape(3, -1, *self.planes.shape[-2:]), ((0, 1), (1, 2), (2, 0)), strict=True
+        ):
             at = torch.stack([points[:, a], points[:, b]], dim=-1) / 3.0  # coordinates reach about pi
             read.append(F.grid_sample(plane.expand(len(x), -1, -1, -1), at, align_corners=False, padding_mode="border"))
         kept = x[:, : self.features + 3] if self.alone else x
@@ -171,12 +173,12 @@ class Lines(nn.Module):
         self.features = old.in_channels - 3 * (1 + 2 * surface.octaves)
         self.register_buffer("nodes", torch.linspace(-3.2, 3.2, nodes)[:, None, None], persistent=False)
         self.inverse = (nodes - 1) / 6.4
-        self.lines = nn.Parameter(1 + 0.5 * torch.randn(1, 3 * rank, nodes, 1, 1))
+        self.lines = nn.Parameter(1 + 0.5 * torch.randn(3 * rank, nodes))
         self.mix = nn.Conv2d(rank + old.in_channels, old.out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         read = []
-        for axis, line in enumerate(self.lines[0].chunk(3)):
+        for axis, line in enumerate(self.lines[:, :, None, None].chunk(3)):
             at = x[:, self.features + axis, None]
             hats = (1 - (at - self.nodes).abs() * self.inverse).relu()
             read.append(F.conv2d(hats, line))

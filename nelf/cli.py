@@ -9,13 +9,8 @@ import typer
 from nelf import __version__
 from nelf.cli_data import Overrides, data
 from nelf.console import console, say
-<<<<<<< HEAD
-from nelf.errors import ConfigError, Interrupted, NelfError
-from nelf.processes import is_first_process, later_rank
-=======
 from nelf.errors import BenchError, ConfigError, Interrupted, NelfError
-from nelf.processes import is_first_process
->>>>>>> h12b
+from nelf.processes import is_first_process, later_rank
 from nelf.storage import refused_by_the_system
 
 app = typer.Typer(
