@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from nelf.evaluate.config import EvalConfig
-from nelf.evaluate.metrics_file import GROUND_TRUTH, read_metrics
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS
+from nelf.evaluate.metrics_file import GROUND_TRUTH, read_metrics
 from nelf.evaluate.pictures import read_picture
 
 
