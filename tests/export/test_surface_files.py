@@ -17,7 +17,6 @@ from tests.export.networks import ahead, around, student
         ("onnx", "fp32", "disparity", 8, 80.0),
         ("ios", "fp32", "disparity", 8, 80.0),
         # In half precision high octaves of a surface have few digits, of which an untrained network makes the most.
-        ("ios", "fp16", "linear", 3, 55.0),
         ("ios", "fp16", "disparity", 3, 55.0),
     ],
 )
