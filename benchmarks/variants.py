@@ -360,6 +360,11 @@ ARMS: dict[str, Variant] = {
     "views-320": Variant(views=320),
     # together
     "together": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0}),
+    "batch-2": Variant(train={"batch": 2}, steps=4),
+    "together-batch-4": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "batch": 4}, steps=2),
+    "together-batch-4-rate": Variant(
+        {"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "batch": 4, "lr": 4.5e-3}, steps=2
+    ),
     "together-rate": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "lr": 6e-3}),
 }
 
