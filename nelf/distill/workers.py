@@ -103,7 +103,9 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: Plan, stop: Stop, ran
                 told = True
                 for other, _ in running:
                     other.terminate()  # SIGTERM: ends after the view at hand
-    problems = [_problem(receiver, process.exitcode) for process, receiver in running if process.exitcode]
+    # A worker that was told before it could listen has ended for no reason of its own.
+    ended = [-signal.SIGTERM, 0] if told else [0]
+    problems = [_problem(receiver, status) for p, receiver in running if (status := p.exitcode) not in (*ended, None)]
     errors = [problem for problem in problems if not isinstance(problem, Interrupted)]
     if errors:
         raise errors[0]
