@@ -104,8 +104,11 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: Plan, stop: Stop, ran
                 for other, _ in running:
                     other.terminate()  # SIGTERM: ends after the view at hand
     # A worker that was told before it could listen has ended for no reason of its own.
-    ended = [-signal.SIGTERM, 0] if told else [0]
-    problems = [_problem(receiver, status) for p, receiver in running if (status := p.exitcode) not in (*ended, None)]
+    problems = [
+        _problem(receiver, process.exitcode)
+        for process, receiver in running
+        if process.exitcode and not (told and process.exitcode == -signal.SIGTERM)
+    ]
     errors = [problem for problem in problems if not isinstance(problem, Interrupted)]
     if errors:
         raise errors[0]
