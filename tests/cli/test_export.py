@@ -1,13 +1,13 @@
 """nelf export of what is no run, to what is not known, over what is not its own."""
 
 import json
-import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from nelf.locking import locked
 from tests.pipeline.commands import (
     cut,
     finished_run,
@@ -15,6 +15,9 @@ from tests.pipeline.commands import (
     refused,
     refused_at_once,
 )
+from tests.test_locking import HOLD
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_export_of_a_folder_that_is_no_run(room: Path) -> None:
@@ -46,9 +49,13 @@ def test_what_a_killed_export_left_is_cleared_away(elsewhere: Path) -> None:
     for name in (".onnx.partial-7", ".onnx.old-7", ".web.partial-7"):
         (elsewhere / name).mkdir()
     (elsewhere / ".onnx.old-7" / "diary.txt").write_text("mine")
-    with locked(elsewhere / ".nelf.lock", "the folder"):
+    command = [sys.executable, "-c", HOLD, str(elsewhere / ".nelf.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
         line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
-    assert line.startswith(f"the folder {elsewhere} is in use by process {os.getpid()}")
+        assert line.startswith(f"the folder {elsewhere} is in use by process {holder.pid}")
+        holder.communicate("")
     refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)  # what stood there is back, and no bundle
     assert sorted(path.name for path in elsewhere.iterdir()) == [".web.partial-7", "onnx"]
     assert (elsewhere / "onnx" / "diary.txt").read_text() == "mine"
