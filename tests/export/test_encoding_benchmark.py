@@ -17,7 +17,7 @@ def test_a_surface(model: NeLF, tmp_path: Path) -> None:
     table = accuracy(model, poses, on_white(model(poses).permute(0, 2, 3, 1)), tmp_path)
     direct, separated, ours, exact = ([cell.strip() for cell in row.split("|")[1:-1]] for row in table[3:])
     assert float(ours[1]) < 3e-3 < min(float(direct[1]), float(separated[1]))
-    assert float(exact[3]) > max(float(row[3]) for row in (direct, separated, ours))
+    assert float(exact[3]) >= max(float(row[3]) for row in (direct, separated, ours))
     found = duration(model, poses[:1], 1, tmp_path)
     assert list(found) == ["whole", "rays", "surface"]
     assert min(found.values()) > 0

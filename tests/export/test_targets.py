@@ -37,7 +37,7 @@ def test_lite_file_has_no_layout_copy(bundles: Exported, model: NeLF) -> None:
     operations = lite_operations(bundles["android", "fp32"][0] / "model.tflite")
     layers = Counter(type(module) for module in model.modules())
     assert operations["TRANSPOSE"] == layers[nn.PixelShuffle] == 2
-    assert operations["SIN"] == operations["COS"] == 2 + 1, "of columns and rows; of the surface"
+    assert operations["SIN"] == operations["COS"] == 2 + 2, "of columns and rows, coarse and fine"
     assert operations["GELU"] == layers[nn.GELU] > 5
     assert not {name for name in operations if "BATCH" in name or name == "CUSTOM"}
 
@@ -84,7 +84,7 @@ def test_core_ml_keeps_the_phases_of_rays_in_fp32(bundles: Exported, precision: 
         if op.op_type != "const":
             dtypes.setdefault(op.op_type, []).extend(np.dtype(_numpy(var)).name for var in op.outputs)
     network = "float16" if precision == "fp16" else "float32"
-    assert dtypes["sin"] == dtypes["cos"] == ["float32", "float32", network], "the last one is the surface's"
+    assert dtypes["sin"] == dtypes["cos"] == 4 * ["float32"], "of columns and rows, coarse and fine"
     assert set(dtypes["conv"]) == {network}
     assert "batch_norm" not in dtypes
 
