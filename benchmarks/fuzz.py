@@ -79,7 +79,11 @@ def work(plan: dict[str, int], seed: int, folder: Path, keep: Path) -> None:
         os.dup2(1, 2)  # what a library says of a damaged file is of no interest
         tell("reader", name)
         limit_memory(MORE_MEMORY)
-        runner.run(seed, count, lambda: tell("begin"), end)
+        try:
+            runner.run(seed, count, lambda: tell("begin"), end)
+        except BaseException:
+            os.dup2(errors, 2)  # ours, not a case's
+            raise
         tell("done")
 
 
