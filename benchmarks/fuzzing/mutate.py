@@ -98,7 +98,8 @@ def _edit(tree: Any, way: list[int], action: str, value: Any) -> Any:
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
     if not keys or not way or (len(way) == 1 and action == "replace" and not keys):
         if action == "scale" and isinstance(tree, (int, float)) and not isinstance(tree, bool):
-            return tree * 10.0 ** (len(str(value)) % 40 - 20)
+            scale = len(str(value)) % 40 - 20
+            return tree * 10.0**scale if abs(tree) < 1e300 else tree * 10 ** abs(scale)  # integers have no end
         return value if action != "deepen" else _deep(tree)
     key = keys[way[0] % len(keys)]
     if action == "remove" and len(way) == 1:
