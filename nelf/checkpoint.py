@@ -52,7 +52,7 @@ class CheckpointFolder:
         self._remove_partial()
 
     def _load(self, path: Path) -> tuple[int, dict[str, Any]]:
-        if not zipfile.is_zipfile(path):  # the archive's directory is at the end of the file
+        if not _is_archive(path):
             raise CheckpointError(f"{path} is cut short or damaged; {self._remedy()}")
         try:
             # weights_only: tensors and plain values; nothing in the file can run code.
@@ -78,3 +78,11 @@ class CheckpointFolder:
         """Remove what a killed process left half written. One process writes a folder."""
         for file in self.path.glob(f".checkpoint-*{TEMPORARY_SUFFIX}*"):
             remove(file)
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether the archive's directory, at the end of the file, is there."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # one of several parts, as it says itself
+        return False

@@ -64,6 +64,19 @@ def test_cut_short(tmp_path: Path, share: float) -> None:
     assert found[0] == 1
 
 
+def test_an_archive_of_several_parts(tmp_path: Path) -> None:
+    """Found by fuzzing: Python's zipfile asks for the other disks."""
+    folder = CheckpointFolder(tmp_path)
+    folder.save(1, {"weights": torch.rand(10)})
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    locator = content.rindex(b"PK\x06\x07")
+    content[locator + 16 : locator + 20] = (2).to_bytes(4, "little")  # number of disks
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is cut short or damaged; delete the folder"):
+        folder.latest()
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, ...]:
         return os.mkdir, ("hacked",)
