@@ -43,9 +43,11 @@ def _models(content: Any) -> dict[str, Any]:
         unavailable = model.get("unavailable")
         if not isinstance(unavailable, dict) or not all(isinstance(reason, str) for reason in unavailable.values()):
             raise ValueError(f"unavailable of {name!r} is no object with reasons")
+        _check_metrics(unavailable)
         for view, figures in _named(model.get("views"), f"views of {name!r}").items():
             if not isinstance(figures, dict) or "psnr" not in figures:
                 raise ValueError(f"view {view!r} of {name!r} has no psnr")
+            _check_metrics(figures)
             for metric, figure in figures.items():
                 _check_figure(figure, f"{metric} of view {view!r} of {name!r}", or_none=False)
     result: dict[str, Any] = content
@@ -58,6 +60,11 @@ def _named(found: Any, what: str) -> dict[str, Any]:
     if strangers := [name for name in found if not is_plain_name(name)]:
         raise ValueError(f"{strangers[0]!r} among the {what} is or could be outside of the folder")
     return found
+
+
+def _check_metrics(named: dict[str, Any]) -> None:
+    if strangers := sorted(named.keys() - METRICS.keys()):
+        raise ValueError(f"{strangers[0]!r} is no metric")
 
 
 def _check_figure(found: Any, what: str, *, or_none: bool) -> None:

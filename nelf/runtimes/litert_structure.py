@@ -4,6 +4,7 @@ A file without a list that LiteRT takes for granted, or with a number that point
 segmentation fault; so it is looked at here first.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,17 @@ _BY_COUNT = {
     3: "PADV2 SELECT SELECT_V2 SLICE TRANSPOSE_CONV",
     4: "STRIDED_SLICE",
 }
+ITEM_BYTES = {
+    "FLOAT32": 4,
+    "FLOAT16": 2,
+    "INT32": 4,
+    "UINT8": 1,
+    "INT64": 8,
+    "BOOL": 1,
+    "INT16": 2,
+    "INT8": 1,
+    "FLOAT64": 8,
+}
 INPUTS = {name: count for count, names in _BY_COUNT.items() for name in names.split()}
 """Operation -> inputs that must be there. LiteRT's XNNPACK delegate reads them before anything counts them."""
 
@@ -29,15 +41,18 @@ def check_lite(content: bytes, name: str) -> None:
 
     try:
         model = schema.Model.GetRootAs(content, 0)
-        kinds = {value: key for key, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-        reason = next(_contradictions(model, len(content), kinds), None)
+        kinds, types = (
+            {value: key for key, value in vars(table).items() if isinstance(value, int)}
+            for table in (schema.BuiltinOperator, schema.TensorType)
+        )
+        reason = next(_contradictions(model, len(content), kinds, types), None)
     except Exception as error:  # struct, numpy and the generated code each raise their own on a damaged table
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     if reason:
         raise ExportError(f"{name} is damaged ({reason}); export it again")
 
 
-def _contradictions(model: Any, size: int, kinds: dict[int, str]) -> Iterator[str]:
+def _contradictions(model: Any, size: int, kinds: dict[int, str], types: dict[int, str]) -> Iterator[str]:
     yield from _missing(model, ("OperatorCodes", "Subgraphs", "Buffers"), size, "the model")
     buffers, codes = model.BuffersLength(), model.OperatorCodesLength()
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
@@ -50,6 +65,7 @@ def _contradictions(model: Any, size: int, kinds: dict[int, str]) -> Iterator[st
         for i in range(tensors):
             if graph.Tensors(i).Buffer() >= buffers:
                 yield f"tensor {i} is in buffer {graph.Tensors(i).Buffer()} of {buffers}"
+            yield from _wrong_size(model, graph.Tensors(i), types, f"tensor {i}")
         for i in range(graph.OperatorsLength()):
             operator = graph.Operators(i)
             if operator.OpcodeIndex() >= codes:
@@ -60,6 +76,14 @@ def _contradictions(model: Any, size: int, kinds: dict[int, str]) -> Iterator[st
             kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")
             yield from _incomplete(operator, kind, f"operation {i} ({kind})")
     yield from _signatures(model, [graph.TensorsLength() for graph in graphs], size)
+
+
+def _wrong_size(model: Any, tensor: Any, types: dict[int, str], what: str) -> Iterator[str]:
+    """A constant whose values are not as many as its shape says; XNNPACK reads as many as the shape says."""
+    there, item = model.Buffers(tensor.Buffer()).DataLength(), ITEM_BYTES.get(types.get(tensor.Type(), ""))
+    shape = [tensor.Shape(i) for i in range(tensor.ShapeLength())]
+    if there and item and there != item * math.prod(shape):
+        yield f"{what} of shape {shape} has {there} bytes instead of {item * math.prod(shape)}"
 
 
 def _incomplete(operator: Any, kind: str, what: str) -> Iterator[str]:

@@ -148,7 +148,9 @@ def test_an_undamaged_one_is_read(tmp_path: Path) -> None:
         "[]", "{}", "null", '{"student": {}}', '{"student": []}', "[" * 100_000, damaged("views", {}),
         damaged("views", {"../../x": {"psnr": 1}}), damaged("views", {"r_0": {}}), damaged("psnr", None),
         damaged("views", {"r_0": {"psnr": float("nan")}}), damaged("psnr", 10**400), damaged("flip", "x"),
-        damaged("unavailable", []), damaged("seconds_per_view", None), damaged("seconds_per_view", -1),
+        damaged("unavailable", []), damaged("unavailable", {"lpips_a-ex": "x"}),
+        damaged("views", {"r_0": {"psnr": 1, "x": 2}}),
+        damaged("seconds_per_view", None), damaged("seconds_per_view", -1),
         damaged("views", {"\ud83e": {"psnr": 1}}), damaged("views", {"x" * 300: {"psnr": 1}}),
     ],
 )  # fmt: skip

@@ -173,6 +173,9 @@ DAMAGES: dict[str, Callable[[Any], object]] = {
         model.subgraphs[0].operators[0], "inputs", [model.subgraphs[0].operators[0].inputs[0], -1, -1]
     ),
     r"tensor 2 is in buffer 9999 of \d+": lambda model: setattr(model.subgraphs[0].tensors[2], "buffer", 9999),
+    r"tensor \d+ of shape \[.*\] has 4 bytes instead of \d{2,}": lambda model: setattr(
+        max(model.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data)), "data", [0, 0, 0, 0]
+    ),
     r"signature 0 names tensor 9999 of \d+": lambda model: setattr(
         model.signatureDefs[0].inputs[0], "tensorIndex", 9999
     ),
