@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nelf import evaluate as evaluation
+from benchmarks.student import mean_psnr
 from nelf.data import Views
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.pipeline import Run, new_student
@@ -367,16 +367,6 @@ ARMS: dict[str, Variant] = {
     ),
     "together-rate": Variant({"octaves": 4, "tail_octaves": 6}, {"surface_weight": 1.0, "lr": 6e-3}),
 }
-
-
-def mean_psnr(model: NeLF, views: Views) -> float:
-    """dB on white after 8-bit rounding."""
-    values = []
-    for i in range(len(views)):
-        with torch.no_grad():
-            image = model(views.c2w[i][None], views.intrinsics[i][None])[0].permute(1, 2, 0)
-        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)))
-    return statistics.fmean(values)
 
 
 def build(run: Run, variant: Variant) -> NeLF:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from nelf.errors import ExportError
+
 Arrays = Mapping[str, np.ndarray]
 """The inputs of an operation, by name."""
 
@@ -43,7 +45,10 @@ def _lut_to_dense(inputs: Arrays) -> np.ndarray:
         return inputs["lut"][_packed_indices(inputs)].reshape(inputs["shape"])
     indices, lut = inputs["indices"].astype(np.int64), inputs["lut"]
     if lut.shape[-1] != 1:
-        raise NotImplementedError("palettes of vectors")
+        raise ExportError(
+            f"constexpr_lut_to_dense has a palette of vectors of {lut.shape[-1]} values, which this interpreter cannot "
+            "unfold; compress with cluster_dim=1"
+        )
     palettes = _spread(lut[..., 0], indices.shape)  # [*shape, values]
     return np.take_along_axis(palettes, indices[..., None], axis=-1)[..., 0]
 

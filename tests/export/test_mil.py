@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from nelf.errors import ExportError
 from nelf.export.mil import Program
+from nelf.export.mil_weights import UNFOLD
 from nelf.export.palette import palette
 from nelf.export.quiet import quiet
 from tests.export.programs import converted
@@ -227,3 +228,9 @@ def test_palette_is_better_than_even_steps(bits: int) -> None:
     # Panter and Dite: sqrt(3) pi / 2 / 4^bits of the variance is what the best palette of many values leaves.
     best = np.sqrt(3) * np.pi / 2 / 4**bits
     assert error < 1.1 * best
+
+
+def test_palettes_of_vectors_are_refused_in_one_line() -> None:
+    inputs = {"indices": np.zeros((2, 2), np.uint8), "lut": np.zeros((1, 1, 4, 2), np.float32)}
+    with pytest.raises(ExportError, match="palette of vectors of 2 values"):
+        UNFOLD["constexpr_lut_to_dense"](inputs)
