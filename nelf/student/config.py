@@ -25,9 +25,9 @@ class StudentConfig:
 
     name: str = "m"
     """Preset that these values come from; recorded, not read."""
-    points: int = 16
+    points: int = 8
     """K, points a ray that are encoded."""
-    octaves: int = 6
+    octaves: int = 4
     """L, octaves of sin and cos for each coordinate."""
     mapping: str = "auto"
     """Where the points lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""

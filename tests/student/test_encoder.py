@@ -44,7 +44,7 @@ def test_separated_equals_direct(mapping: Mapping, points: int, octaves: int) ->
 
 def test_products_are_safe_in_half_precision() -> None:
     """What the separated form is for: the phase is formed in float32, only sines and cosines are rounded."""
-    network = model(Mapping.LINEAR, points=8)
+    network = model(Mapping.LINEAR, points=8, octaves=6)
     c2w, intrinsics = cameras(4), intrinsics_of(network, 4)
     exact = direct_in_float64(network, c2w, intrinsics).float()
     network = network.float()
