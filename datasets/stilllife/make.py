@@ -116,12 +116,13 @@ def main():
     fast = "Mitsuba variant; llvm_ad_rgb is faster and needs LLVM's shared library (default: scalar_rgb)"
     parser.add_argument("--variant", choices=variants, default=variants[0], help=fast)
     parser.add_argument("--orbit", type=int, help="instead of the splits, one turn of so many views, as a capture is")
+    parser.add_argument("--floor", action="store_true", help="put the board on a floor of terrazzo, as a capture has one")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     args = parser.parse_args()
 
     mi.set_variant(args.variant)
     dr.set_thread_count(args.threads)
-    scene, start, rendered, seed = build_scene(), time.time(), 0, SEED
+    scene, start, rendered, seed = build_scene(args.floor), time.time(), 0, SEED
     for split, poses in ({"train": orbit(args.orbit)} if args.orbit else splits()).items():
         write_transforms(args.out / f"transforms_{split}.json", split, poses)
         for i, c2w in enumerate(poses):

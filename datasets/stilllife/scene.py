@@ -56,6 +56,12 @@ def table():
     return {"table": lathe("table", profile, [0, 0, 0], varnished, planar_uv=1.14)}
 
 
+def floor():
+    """Square of terrazzo under the board: what a capture has around its object, and finds its poses by."""
+    flat_on = mi.ScalarTransform4f().translate([0, 0, TABLE_Z - 0.1]).scale([3, 3, 1])
+    return {"floor": {"type": "rectangle", "to_world": flat_on, "bsdf": matte(painted(textures.terrazzo()))}}
+
+
 def vase():
     """Painted vase with a lip; the inside is the same surface walked back down."""
     belly = [(0.17, 0.0), (0.19, 0.02), (0.27, 0.15), (0.33, 0.34), (0.27, 0.55)]
@@ -149,12 +155,12 @@ def brush():
     }
 
 
-def build_scene():
-    """All objects and the light as one Mitsuba scene."""
+def build_scene(on_floor=False):
+    """All objects and the light as one Mitsuba scene; with a floor under them if asked for."""
     light = {"type": "envmap", "bitmap": mi.Bitmap(textures.environment().astype(np.float32))}
     light["to_world"] = mi.ScalarTransform4f().rotate([1, 0, 0], 90)  # Mitsuba's maps are y up
     scene = {"type": "scene", "light": light}
     scene["integrator"] = {"type": "path", "max_depth": 5, "rr_depth": 6, "hide_emitters": True}
-    for part in (table, vase, twig, chrome_ball, book, pear, brush):
+    for part in (table, vase, twig, chrome_ball, book, pear, brush, *([floor] if on_floor else [])):
         scene |= part()
     return mi.load_dict(scene)

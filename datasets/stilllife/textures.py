@@ -46,6 +46,15 @@ def wood():
     return mix(wood, linear("4a2716"), 0.85 * step(-np.abs(radius - 0.88), -0.018, 0.01))
 
 
+def terrazzo():
+    """Floor of chips of stone, no two places alike. [H, W, 3]."""
+    floor = np.broadcast_to(linear("b9b2a6"), (2048, 2048, 3))
+    for i, (code, size) in enumerate((("4d4a48", 0.006), ("8a4b38", 0.005), ("ece7dc", 0.004), ("6f7f86", 0.003))):
+        chips = smooth_noise(2048, 2048, size, size, SEED + 10 + i)
+        floor = mix(floor, linear(code), step(chips, 1.1, 0.3))
+    return floor
+
+
 def vase():
     """Cream glaze, cobalt bands and a row of petals around the belly; v runs from foot to lip. [H, W, 3]."""
     u, v = grid(512, 1024)
