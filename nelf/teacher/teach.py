@@ -23,17 +23,22 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
     Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
     first one writes.
     """
+    trainer = new_trainer(scene, config, fabric)
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    fit(trainer, checkpoints, stop)
+    if fabric.is_global_zero:
+        save_teacher(folder / FILE, trainer.field, config)
+        checkpoints.clear()
+    return trainer.field.eval()
+
+
+def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
+    """The training of a teacher of the scene, before its first step."""
     opaque = scene.channels == 3
     # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
     background = border_color(scene.train) if opaque and scene.kind is Kind.OBJECT else None
     field = build_field(config, space_of(scene), opaque=opaque, background=background)
-    trainer = Trainer(field, scene.train, config, fabric)
-    checkpoints = CheckpointFolder(folder / "checkpoints")
-    fit(trainer, checkpoints, stop)
-    if fabric.is_global_zero:
-        save_teacher(folder / FILE, field, config)
-        checkpoints.clear()
-    return field.eval()
+    return Trainer(field, scene.train, config, fabric)
 
 
 def space_of(scene: Scene) -> Space:

@@ -1,0 +1,74 @@
+"""What data loading, logging, looks at the validation views and checkpoints cost beside the training steps themselves.
+
+    python benchmarks/loop.py runs/stilllife [--steps 1000] [--repeats 3] [student=m train.batch=8 ...]
+
+RUN has its pseudo views (`nelf distill SCENE`). Two things take turns: `--steps` steps of `nelf train`, stage 1, as it
+is configured; and as many bare steps (forward, backward, optimizer, averaged weights) on one batch that is already in
+memory. The middle of their ratios counts; the issue asks for 0.90 or more. The first decoding of the views is part of
+the former: with few steps it weighs more than in a real training.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from nelf.pipeline import Run, new_student
+from nelf.pipeline.stages import rendered_scene
+from nelf.progress import Stop
+from nelf.train import TrainConfig, train
+from nelf.train.feed import CachedViews, Cells, MemoryBudget
+from nelf.train.learner import Learner
+
+WARM_UP = 10  # bare steps before the clock starts
+
+
+def looped(run: Run, config: TrainConfig) -> float:
+    """Seconds of stage 1 by `nelf train`'s own count."""
+    with tempfile.TemporaryDirectory() as folder:
+        scene, views = run.scene, rendered_scene(run).train
+        train(new_student(run), views, scene.train, scene.val, config, Path(folder), run.fabric, Stop())
+        seconds: float = json.loads((Path(folder) / "history.json").read_text())[-1]["seconds"]
+    return seconds
+
+
+def bare(run: Run, config: TrainConfig) -> float:
+    """Seconds of as many steps on one batch."""
+    learner = Learner(new_student(run), config, run.fabric)
+    model = learner.model
+    views = CachedViews(rendered_scene(run).train, model.frame.channels, MemoryBudget(1.0), Cells.of(model))
+    batch = views.batch(list(range(config.batch)))
+    assert config.steps is not None
+    for step in range(WARM_UP):
+        learner.step(batch, config.lr / 100, (step,))
+    began = time.perf_counter()
+    for step in range(config.steps):
+        learner.step(batch, config.lr / 100, (step,))
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run with pseudo views")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    run = Run.open(options.run, options.overrides)
+    tune = dataclasses.replace(run.config.train.finetune, enabled=False)
+    config = dataclasses.replace(run.config.train, steps=options.steps, minutes=None, finetune=tune)
+    images, ratios = options.steps * config.batch, []
+    for _ in range(options.repeats):
+        whole, alone = looped(run, config), bare(run, config)
+        ratios.append(alone / whole)
+        print(
+            f"views a second: {images / whole:.1f} in training, {images / alone:.1f} bare; {ratios[-1]:.3f}", flush=True
+        )
+    print(f"throughput of the loop over that of bare steps: {statistics.median(ratios):.3f} (median)")
+
+
+if __name__ == "__main__":
+    main()

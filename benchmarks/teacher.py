@@ -1,0 +1,155 @@
+"""Where a teacher's training time goes, and what other choices would give in the same time.
+
+    python benchmarks/teacher.py $DATA/lego_200 --minutes 1 --out runs/teachers \\
+        --arm default "" --arm wide "teacher.width=128"
+
+An arm is a name and overrides. Each trains a hash-grid teacher for `--minutes`, one after the other, with a clock
+around each part of a step (a part's time is without that of parts inside it; what the occupancy grid asks of the
+field counts as the grid's). PSNR is over `--views` test views, evenly spread. An arm that is done is not done again.
+Figures go to OUT/teachers.json and to stdout.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nelf import evaluate as evaluation
+from nelf.pipeline import Run
+from nelf.storage import write_json
+from nelf.teacher import hashgrid, ngp, render_image
+from nelf.teacher.occupancy import OccupancyGrid
+from nelf.teacher.pixels import PixelTable
+from nelf.teacher.protocol import RayField
+from nelf.teacher.teach import new_trainer
+
+GRID = "occupancy grid"
+PARTS: dict[str, list[tuple[Any, str]]] = {
+    GRID: [(OccupancyGrid, "update")],
+    "pixels": [(PixelTable, "rays"), (PixelTable, "rgba")],
+    "march": [(ngp.HashGridNeRF, "_samples")],
+    "table": [(hashgrid.HashGrid, "forward")],
+    "table's gradient": [(hashgrid._CompiledEncode, "backward")],
+    "networks": [(torch.nn.Sequential, "forward")],
+    "composite": [(ngp, "composite")],
+    "other gradients": [(Tensor, "backward")],
+    "Adam": [(torch.optim.Adam, "step")],
+}
+"""part of a step -> functions whose time it is."""
+
+
+class Clock:
+    """Seconds of each part, without those of the parts inside it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.inside: list[list[Any]] = []
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        if any(outer == GRID for outer, _ in self.inside):
+            yield
+            return
+        began, entry = time.perf_counter(), [name, 0.0]
+        self.inside.append(entry)
+        try:
+            yield
+        finally:
+            self.inside.pop()
+            taken = time.perf_counter() - began
+            self.seconds[name] += taken - entry[1]
+            if self.inside:
+                self.inside[-1][1] += taken
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self.part(name):
+                return function(*arguments, **named)
+
+        return timed
+
+
+@contextmanager
+def watched() -> Iterator[Clock]:
+    """Put the clock around every function of PARTS, and take it away again."""
+    clock = Clock()
+    places = [(name, owner, key) for name, functions in PARTS.items() for owner, key in functions]
+    before = [vars(owner)[key] for _, owner, key in places]
+    try:
+        for (name, owner, key), found in zip(places, before, strict=True):
+            timed = clock.around(name, getattr(owner, key))
+            setattr(owner, key, staticmethod(timed) if isinstance(found, staticmethod) else timed)
+        yield clock
+    finally:
+        for (_, owner, key), found in zip(places, before, strict=True):
+            setattr(owner, key, found)
+
+
+def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
+    """Train one teacher; see the head of this file."""
+    config = run.config.teacher
+    config.minutes, config.iterations = minutes, None
+    trainer = new_trainer(run.scene, config, run.fabric)
+    trainer.advance()  # compiles
+    trainer.seconds = 0.0
+    asked = 0
+    with watched() as clock:
+        while trainer.progress() < 1:
+            asked += trainer.rays
+            trainer.advance()
+    shares = {name: clock.seconds[name] / trainer.seconds for name in PARTS}
+    return {
+        "test_psnr": test_psnr(trainer.field.eval(), run, views),
+        "steps": trainer.step,
+        "step_ms": 1e3 * trainer.seconds / trainer.step,
+        "rays_a_step": asked / trainer.step,
+        "shares": {**shares, "rest": 1 - sum(shares.values())},
+    }
+
+
+def test_psnr(field: RayField, run: Run, count: int) -> float:
+    """dB, on white, after 8-bit rounding: what `nelf eval` reports."""
+    test = run.scene.test
+    test = test.select([i * len(test) // count for i in range(min(count, len(test)))])
+    values = []
+    for i in range(len(test)):
+        seen = render_image(field, test.c2w[i], test.intrinsics[i], *run.scene.size)
+        image = torch.cat([seen.rgb, seen.alpha[..., None]], dim=-1) if run.scene.channels == 4 else seen.rgb
+        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(test, i)))
+    return statistics.fmean(values)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", type=Path, help="folder of a scene")
+    parser.add_argument("--arm", nargs=2, action="append", required=True, metavar=("NAME", "OVERRIDES"))
+    parser.add_argument("--minutes", type=float, default=1.0, help="training time of each arm")
+    parser.add_argument("--views", type=int, default=20, help="test views that are looked at")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    options = parser.parse_args()
+    kept = options.out / "teachers.json"
+    results = json.loads(kept.read_text()) if kept.is_file() else {}
+    print(f"| arm | test PSNR | steps | ms a step | rays a step | {' | '.join(PARTS)} | rest |")
+    print("| --- " * (6 + len(PARTS)) + "|")
+    for name, overrides in options.arm:
+        if name not in results:
+            results[name] = measure(Run.open(options.scene, overrides.split()), options.minutes, options.views)
+            write_json(kept, results)
+        r = results[name]
+        figures = f"{r['test_psnr']:.2f} | {r['steps']} | {r['step_ms']:.1f} | {r['rays_a_step']:.0f}"
+        shares = " | ".join(f"{100 * share:.0f} %" for share in r["shares"].values())
+        print(f"| {name} | {figures} | {shares} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
