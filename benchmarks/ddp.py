@@ -5,7 +5,7 @@ python benchmarks/ddp.py --student mobiler2l --size 128 --seconds 60 --repeats 5
 
 Views a second of a student's training steps (gloo, on the CPU): two processes with half the batch each, started by
 torchrun, against one with the whole batch. They take turns, and the middle of their ratios counts: run it on a machine
-that does nothing else. The issue asks for 0.85 or more. Figures: runs/ddp/ddp.json.
+that does nothing else. The aim is 0.85 or more. Figures: runs/ddp/ddp.json.
 """
 
 import argparse

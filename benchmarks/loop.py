@@ -1,11 +1,11 @@
-"""What data loading, logging, looks at the validation views and checkpoints cost beside the training steps themselves.
+"""What data loading, logging and looks at the validation views cost beside the training steps themselves.
 
     python benchmarks/loop.py runs/stilllife [--steps 1000] [--repeats 3] [student=m train.batch=8 ...]
 
 RUN has its pseudo views (`nelf distill SCENE`). Two things take turns: `--steps` steps of `nelf train`, stage 1, as it
 is configured; and as many bare steps (forward, backward, optimizer, averaged weights) on one batch that is already in
-memory. The middle of their ratios counts; the issue asks for 0.90 or more. The first decoding of the views is part of
-the former: with few steps it weighs more than in a real training.
+memory. The middle of their ratios counts; the aim is 0.90 or more. The first decoding of the views is part of
+the former: with few steps it weighs more than in a real training. The last look and the last checkpoint are not.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     run = Run.open(options.run, options.overrides)
     tune = dataclasses.replace(run.config.train.finetune, enabled=False)
     config = dataclasses.replace(run.config.train, steps=options.steps, minutes=None, finetune=tune)

@@ -24,6 +24,7 @@ DOCUMENTS = (
     "docs/design.md",
     "docs/benchmark.md",
     "docs/student.md",
+    "docs/teacher.md",
     "docs/scaling.md",
     "docs/robustness.md",
     "docs/export.md",

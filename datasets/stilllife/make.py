@@ -2,9 +2,10 @@
 
 Needs:  pip install mitsuba==3.9.1 numpy pillow
 Run:    python datasets/stilllife/make.py      (writes beside this file; a view that exists is kept)
+        python datasets/stilllife/make.py --out FOLDER --orbit 60 --floor --size 800 --spp 32     (a capture)
 
 Every shape, texture and light is computed (scene.py, meshes.py, textures.py); nothing is loaded from a file.
-World units, z up, content inside [-1.3, 1.3]^3. Cameras: OpenGL axes (x right, y up, looking along -z),
+World units, z up, content inside [-1.3, 1.3]^3 (the floor: 3 to each side). Cameras: OpenGL axes (x right, y up, looking along -z),
 `transform_matrix` is camera to world. Images: straight alpha, sRGB, 8 bit. The same arguments give the same
 files, whatever the number of threads. Dedicated to the public domain, CC0 1.0 (see LICENSE).
 """
@@ -119,6 +120,8 @@ def main():
     parser.add_argument("--floor", action="store_true", help="put the board on a floor of terrazzo, as a capture has one")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     args = parser.parse_args()
+    if (args.orbit or args.floor) and args.out == here:
+        parser.error("--orbit and --floor make another scene than the embedded one: give it a folder with --out")
 
     mi.set_variant(args.variant)
     dr.set_thread_count(args.threads)

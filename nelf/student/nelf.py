@@ -1,4 +1,4 @@
-"""The neural light field: camera pose in, image out, one forward pass per ray."""
+"""The neural light field: camera pose in, image out, one forward pass."""
 
 import math
 from typing import NamedTuple

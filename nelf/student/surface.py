@@ -25,7 +25,7 @@ DEPTHS = 32  # depths of which the surface's is a mean
 class SurfaceUpsampler(nn.Module):
     """Features [batch, width, rows, columns] and the lines of the finer rays to an image, and where their surface is.
 
-    lines: [batch, 6, finer rows, finer columns], the normalised origin (position - center) and direction of each ray.
+    lines: [batch, 6, finer rows, finer columns], position less the frame's center, and unnormalised direction of each ray.
     The surface is given as the fraction of the way from near to far (`Frame.depth_at`), [batch, finer rows, finer
     columns].
     """

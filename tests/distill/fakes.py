@@ -5,12 +5,15 @@ import functools
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from nelf.cameras import look_at
 from nelf.data import Kind, Scene, Views
+from nelf.distill import DistillConfig, Distilled, distill
+from nelf.progress import Stop
 from nelf.rays import Rays
 from nelf.teacher.protocol import Rendered
 from tests.scenes import facing_poses, hemisphere_poses
@@ -99,3 +102,17 @@ def walk_poses(count: int) -> np.ndarray:
 
 def _nothing(size: tuple[int, int], channels: int, index: int) -> np.ndarray:
     return np.zeros((*size, channels), np.uint8)
+
+
+FROM = {"teacher": "ball"}
+
+
+def run(folder: Path, scene: Scene | None = None, teacher: BallTeacher | None = None, **settings: Any) -> Distilled:
+    rank, world = settings.pop("rank", 0), settings.pop("world", 1)
+    provenance, stop = settings.pop("provenance", FROM), settings.pop("stop", Stop())
+    config = DistillConfig(**{"views": 6, "depth": False, **settings})
+    return distill(teacher or BallTeacher(), scene or make_scene(), config, folder, provenance, stop, rank, world)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
