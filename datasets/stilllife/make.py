@@ -5,9 +5,9 @@ Run:    python datasets/stilllife/make.py      (writes beside this file; a view 
         python datasets/stilllife/make.py --out FOLDER --orbit 60 --floor --size 800 --spp 32     (a capture)
 
 Every shape, texture and light is computed (scene.py, meshes.py, textures.py); nothing is loaded from a file.
-World units, z up, content inside [-1.3, 1.3]^3 (the floor: 3 to each side). Cameras: OpenGL axes (x right, y up, looking along -z),
-`transform_matrix` is camera to world. Images: straight alpha, sRGB, 8 bit. The same arguments give the same
-files, whatever the number of threads. Dedicated to the public domain, CC0 1.0 (see LICENSE).
+World units, z up, content inside [-1.3, 1.3]^3 (the floor: 3 to each side). Cameras: OpenGL axes (x right, y up,
+looking along -z), `transform_matrix` is camera to world. Images: straight alpha, sRGB, 8 bit. The same arguments give
+the same files, whatever the number of threads. Dedicated to the public domain, CC0 1.0 (see LICENSE).
 """
 
 import argparse
@@ -117,7 +117,7 @@ def main():
     fast = "Mitsuba variant; llvm_ad_rgb is faster and needs LLVM's shared library (default: scalar_rgb)"
     parser.add_argument("--variant", choices=variants, default=variants[0], help=fast)
     parser.add_argument("--orbit", type=int, help="instead of the splits, one turn of so many views, as a capture is")
-    parser.add_argument("--floor", action="store_true", help="put the board on a floor of terrazzo, as a capture has one")
+    parser.add_argument("--floor", action="store_true", help="put the board on terrazzo: a capture has surroundings")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     args = parser.parse_args()
     if (args.orbit or args.floor) and args.out == here:

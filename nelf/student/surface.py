@@ -25,8 +25,8 @@ DEPTHS = 32  # depths of which the surface's is a mean
 class SurfaceUpsampler(nn.Module):
     """Features [batch, width, rows, columns] and the lines of the finer rays to an image, and where their surface is.
 
-    lines: [batch, 6, finer rows, finer columns], position less the frame's center, and unnormalised direction of each ray.
-    The surface is given as the fraction of the way from near to far (`Frame.depth_at`), [batch, finer rows, finer
+    lines: [batch, 6, finer rows, finer columns], of each ray the position less the frame's center, and the direction,
+    unnormalised. The surface is given as the fraction of the way from near to far (`Frame.depth_at`), [batch, finer rows, finer
     columns].
     """
 
