@@ -1,8 +1,9 @@
 """A surface upsampler rebuilt for inference: nelf/student/surface.py with the rays of one image size as constants.
 
 Nothing in it but the softmax of the depths needs more than half precision, and nothing a sine or cosine of a large
-tensor, which the Neural Engine has not (nelf/export/fit/rules.py). A surface lies at c + x on its ray, where c is the point half way from near to far. c is
-affine in the pixel and known before the network runs, so that its encoding is separated as that of the coarse rays is.
+tensor, which the Neural Engine has not (nelf/export/fit/rules.py). A surface lies at c + x on its ray, where c is the
+point half way from near to far. c is affine in the pixel and known before the network runs, so that its encoding is
+separated as that of the coarse rays is.
 With k, the mean of the depths counted from the middle, |k| < 1,
 
     x = k / (1 + q k) (a d + b o)

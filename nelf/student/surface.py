@@ -26,8 +26,8 @@ class SurfaceUpsampler(nn.Module):
     """Features [batch, width, rows, columns] and the lines of the finer rays to an image, and where their surface is.
 
     lines: [batch, 6, finer rows, finer columns], of each ray the position less the frame's center, and the direction,
-    unnormalised. The surface is given as the fraction of the way from near to far (`Frame.depth_at`), [batch, finer rows, finer
-    columns].
+    unnormalised. The surface is given as the fraction of the way from near to far (`Frame.depth_at`), [batch, finer
+    rows, finer columns].
     """
 
     fractions: Tensor
