@@ -16,7 +16,7 @@ from nelf.draws import Draws
 from nelf.errors import ConfigError, Interrupted, StorageError
 from nelf.processes import RANKS
 from tests import parallel
-from tests.distill.test_distill import FROM, content
+from tests.distill.fakes import FROM, content
 from tests.scenes import make_blender_scene
 
 ROOT = Path(__file__).resolve().parents[1]
