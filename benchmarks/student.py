@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nelf import evaluate as evaluation
 from nelf.data import Views
@@ -92,13 +93,21 @@ def pseudo_psnr(model: NeLF, run: Run, count: int = 50) -> float:
 
 
 def mean_psnr(model: NeLF, views: Views) -> float:
-    """dB, on white, after 8-bit rounding: what `nelf eval` reports."""
-    values = []
-    for i in range(len(views)):
+    """See `psnr_over`."""
+
+    def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
         with torch.no_grad():
-            image = model(views.c2w[i][None], views.intrinsics[i][None])[0].permute(1, 2, 0)
-        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)))
-    return statistics.fmean(values)
+            return model(c2w[None], intrinsics[None])[0].permute(1, 2, 0)
+
+    return psnr_over(views, render)
+
+
+def psnr_over(views: Views, render: evaluation.Renderer) -> float:
+    """Mean dB, on white, after 8-bit rounding: what `nelf eval` reports."""
+    images = (render(views.c2w[i], views.intrinsics[i]) for i in range(len(views)))
+    return statistics.fmean(
+        evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)) for i, image in enumerate(images)
+    )
 
 
 def time_litert(models: dict[str, NeLF], out: Path, repeats: int) -> dict[str, tuple[float, int]]:

@@ -12,7 +12,6 @@ Figures go to OUT/teachers.json and to stdout.
 import argparse
 import functools
 import json
-import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nelf import evaluate as evaluation
+from benchmarks.student import psnr_over
 from nelf.pipeline import Run
 from nelf.storage import write_json
 from nelf.teacher import hashgrid, ngp, render_image
@@ -118,15 +117,14 @@ def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
 
 
 def test_psnr(field: RayField, run: Run, count: int) -> float:
-    """dB, on white, after 8-bit rounding: what `nelf eval` reports."""
+    """Mean dB over `count` test views."""
+
+    def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
+        seen = render_image(field, c2w, intrinsics, *run.scene.size)
+        return torch.cat([seen.rgb, seen.alpha[..., None]], dim=-1) if run.scene.channels == 4 else seen.rgb
+
     test = run.scene.test
-    test = test.select([i * len(test) // count for i in range(min(count, len(test)))])
-    values = []
-    for i in range(len(test)):
-        seen = render_image(field, test.c2w[i], test.intrinsics[i], *run.scene.size)
-        image = torch.cat([seen.rgb, seen.alpha[..., None]], dim=-1) if run.scene.channels == 4 else seen.rgb
-        values.append(evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(test, i)))
-    return statistics.fmean(values)
+    return psnr_over(test.select([i * len(test) // count for i in range(min(count, len(test)))]), render)
 
 
 def main() -> None:
