@@ -4,9 +4,11 @@ import datetime
 import inspect
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,7 +17,7 @@ from nelf.processes import later_rank
 from nelf.progress import Stop
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 # Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
 PATIENCE = datetime.timedelta(days=2)
 # The argument's name before and since PyTorch 2.14.
@@ -35,8 +37,9 @@ class DeviceConfig:
     torchrun says."""
     num_nodes: int = 1
     """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
-    precision: str = "32-true"
-    """32-true, or mixed: bf16-mixed, 16-mixed (GPU only)."""
+    precision: str = "auto"
+    """Of the student's training (teachers compute in float32): 32-true, or mixed: bf16-mixed, 16-mixed (GPU only).
+    auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX), else 32-true."""
     threads: int | None = None
     """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
     compile: bool = False
@@ -54,6 +57,19 @@ class DeviceConfig:
             raise ConfigError("device.precision=16-mixed needs a GPU; use 32-true or bf16-mixed on the CPU")
 
 
+class Autocast(MixedPrecision):
+    """Operations choose their own precision. Fabric's plugin would also round what a network is given: of where rays
+    start and point, not enough would be left."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for it; otherwise bfloat16 is slower than float32, not faster."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def make_fabric(config: DeviceConfig) -> Fabric:
     """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what is asked for."""
     accelerator = best_accelerator() if config.accelerator == "auto" else config.accelerator
@@ -67,6 +83,9 @@ def make_fabric(config: DeviceConfig) -> Fabric:
         )
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise ConfigError("device.precision=16-mixed needs a GPU, and none was found; use 32-true or bf16-mixed")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if accelerator == "cpu" and multiplies_bfloat16() else "32-true"
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     several = devices * num_nodes > 1
@@ -77,7 +96,7 @@ def make_fabric(config: DeviceConfig) -> Fabric:
             strategy=DDPStrategy(timeout=PATIENCE, **{BUFFERS: False}) if several else "auto",
             devices=devices,
             num_nodes=num_nodes,
-            precision=config.precision,
+            plugins=Autocast(precision, accelerator) if precision in ("bf16-mixed", "16-mixed") else None,
         )
         if several:
             fabric.strategy.cluster_environment.validate_settings(num_devices=devices, num_nodes=num_nodes)

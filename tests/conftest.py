@@ -25,3 +25,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """device.precision=auto is float32 on whatever CPU the tests run."""
+    monkeypatch.setattr("nelf.devices.multiplies_bfloat16", lambda: False)

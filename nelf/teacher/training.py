@@ -111,8 +111,9 @@ class Trainer:
         if background is None:
             background = draws.uniform(self.rays, 3).to(device)
         rays, truth = self.table.rays(index).to(device), self.table.rgba(index).to(device)
-        out, samples = self.model.accumulate(rays, draws)
-        loss = _loss(out, truth, background)
+        with torch.autocast(device.type, enabled=False):  # densities are exponentials: eight bits are too few
+            out, samples = self.model.accumulate(rays, draws)
+            loss = _loss(out, truth, background)
         self.fabric.backward(loss)
         value, mean_samples = self._mean(float(loss.detach()), float(samples))
         if math.isfinite(value) and self._gradients_are_finite():

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import Precision
 from torch import Tensor, nn
 
 from nelf.draws import Draws
@@ -22,7 +21,7 @@ from nelf.train.shards import Shards
 
 
 class _Decoder(nn.Module):
-    """What is trained of the student. Encoding stays outside: mixed precision would round the poses at the door."""
+    """What is trained of the student. Encoding stays outside: mixed precision must not round the poses."""
 
     def __init__(self, model: NeLF) -> None:
         super().__init__()
@@ -60,6 +59,8 @@ class Learner:
         self.decoder, self.optimizer = fabric.setup(decoder, optimizer)
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.shards = Shards(self.parameters, self._share) if self._divisible(compiled) else None
+        if self.shards is not None:  # threads call backward by themselves, which Fabric's wrapper would not let them
+            self.decoder = self._autocast
         self.guard = Guard(
             self._weights,
             self._load_weights,
@@ -122,9 +123,14 @@ class Learner:
     def _divisible(self, compiled: bool) -> bool:
         """Whether the views of a batch may be shared out over the threads of a CPU."""
         alone = self.device.type == "cpu" and self.fabric.world_size == 1 and not compiled
-        plain = type(self.fabric.strategy.precision) is Precision  # the others want backward called through Fabric
         independent = not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
-        return alone and plain and independent and self.config.batch > 1 and torch.get_num_threads() > 1
+        return alone and independent and self.config.batch > 1 and torch.get_num_threads() > 1
+
+    def _autocast(self, rays: Tensor, lines: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The decoder in the precision of `fabric`, in any thread."""
+        with self.fabric.autocast():
+            image, surface = self.model.decode(Encoded(rays, lines))
+        return image.float(), surface
 
     def start_from(self, state: dict[str, Tensor]) -> None:
         """Begin anew from the weights `state`: optimizer, average and guard forget the past."""

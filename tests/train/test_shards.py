@@ -14,9 +14,10 @@ from nelf.train.shards import Shards
 from tests.train import tiny
 
 
-def learner(upsampler: str = "shuffle", **changes: object) -> Learner:
+def learner(upsampler: str = "shuffle", precision: str = "32-true", **changes: object) -> Learner:
     model = tiny.student(upsampler=upsampler, tail_width=8)
-    return Learner(model, tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
+    device = DeviceConfig(accelerator="cpu", threads=2, precision=precision)
+    return Learner(model, tiny.config(**changes), make_fabric(device))
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,21 @@ def test_gradients_are_those_of_the_whole_batch(batch: int, upsampler: str) -> N
     torch.testing.assert_close(losses[0], losses[1])
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-7)  # sums in another order
+
+
+def test_in_bfloat16_each_thread_rounds() -> None:
+    """Autocast is a thread's own; gradients agree with those of float32 as far as eight bits do."""
+    single, mixed = learner("surface", batch=2), learner("surface", "bf16-mixed", batch=2)
+    assert mixed.shards is not None
+    views = CachedViews(tiny.views(2, 1), 4, MemoryBudget(1.0)).batch(range(2))
+    gradients = []
+    for one in (single, mixed):
+        result = one.step(views, 0.0, key=(0,))
+        assert result is not None
+        assert result[1].dtype == torch.float32
+        gradients.append(torch.cat([p.grad.flatten() for p in one.parameters if p.grad is not None]))
+    assert not torch.allclose(*gradients, rtol=1e-4)
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
 
 
 def test_each_thread_works_alone() -> None:
