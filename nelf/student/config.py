@@ -45,7 +45,7 @@ class StudentConfig:
     """Image pixels per coarse ray, in each direction."""
     tail_width: int = 56
     """Channels after the surface is known; upsampler=surface only."""
-    tail_blocks: int = 3
+    tail_blocks: int = 2
     """Residual blocks after the surface is known; upsampler=surface only."""
     tail_octaves: int = 8
     """Octaves of sin and cos of the surface's coordinates; upsampler=surface only."""

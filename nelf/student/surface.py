@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.errors import ConfigError
-from nelf.student.body import conv3x3_block
+from nelf.student.body import fused_block
 from nelf.student.encoder import encode_points, encoded_channels, exact
 from nelf.student.frame import Frame, Mapping
 
@@ -20,6 +20,7 @@ STRIDES = {4: (1, 4), 8: (2, 4), 12: (3, 4), 16: (4, 4)}
 
 NO_DEPTH = "student.mapping=ndc has no depths, which student.upsampler=surface needs; use student.mapping=auto"
 DEPTHS = 32  # depths of which the surface's is a mean
+PAINT = 3  # hidden channels, for one of the tail, of which a cell's pixels are made
 
 
 class SurfaceUpsampler(nn.Module):
@@ -44,9 +45,11 @@ class SurfaceUpsampler(nn.Module):
         self.mix = nn.Conv2d(tail_width + encoded_channels(1, octaves), tail_width, 1)
         self.paint = nn.Sequential(
             nn.GELU(),
-            *[conv3x3_block(tail_width, tail_blocks) for _ in range(tail_blocks)],
+            *[fused_block(tail_width, tail_blocks) for _ in range(tail_blocks)],
             nn.GELU(),
-            nn.Conv2d(tail_width, frame.channels * last**2, 3, padding=1),
+            nn.Conv2d(tail_width, PAINT * tail_width, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(PAINT * tail_width, frame.channels * last**2, 1),
             nn.PixelShuffle(last),
             nn.Sigmoid(),
         )

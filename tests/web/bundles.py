@@ -27,7 +27,7 @@ def demo() -> NeLF:
     model = NeLF(StudentConfig(), frame)
     last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
     with torch.no_grad():
-        last.weight.mul_(15)
+        last.weight.mul_(30)
     return model.eval()
 
 
