@@ -38,8 +38,8 @@ class DeviceConfig:
     num_nodes: int = 1
     """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
     precision: str = "auto"
-    """Of the student's training (teachers compute in float32): 32-true, or mixed: bf16-mixed, 16-mixed (GPU only).
-    auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX), else 32-true."""
+    """Of the student's training and of pseudo views (teachers train in float32): 32-true, or mixed: bf16-mixed,
+    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX), else 32-true."""
     threads: int | None = None
     """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
     compile: bool = False
@@ -63,6 +63,12 @@ class Autocast(MixedPrecision):
 
     def convert_input(self, data: Any) -> Any:
         return data
+
+
+def reduced_type(fabric: Fabric) -> torch.dtype | None:
+    """What `fabric` computes matrix products in where that is not float32."""
+    precision = fabric.strategy.precision
+    return precision.forward_context().fast_dtype if isinstance(precision, Autocast) else None
 
 
 def multiplies_bfloat16() -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from nelf import evaluate as evaluation
 from nelf.data import Scene, SceneConfig, load_scene
+from nelf.devices import reduced_type
 from nelf.distill import Ranks, distill_in_workers, external_scene
 from nelf.pipeline.bundles import current_bundles, export_to
 from nelf.pipeline.measure import measure, outputs_of, write_run_report
@@ -59,14 +60,18 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         say("distill: up to date")
         return
     with run.making(record, print_, outputs, reuse=True):
-        load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER)
+        load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER, reduced_type(run.fabric))
         ranks = Ranks(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
 
 
-def teacher_on(device: str, path: Path) -> Teacher:
-    """The teacher saved at `path`, where it is to render. Fabric itself cannot be handed to worker processes."""
-    return load_teacher(path).to(device)
+def teacher_on(device: str, path: Path, dtype: torch.dtype | None = None) -> Teacher:
+    """The teacher saved at `path`, where it is to render. Fabric itself cannot be handed to worker processes.
+
+    dtype: of its matrix products, where that is not float32 and would not show.
+    """
+    teacher = load_teacher(path).to(device)
+    return teacher if dtype is None else teacher.reduced(dtype)
 
 
 def rendered_scene(run: Run) -> Scene:

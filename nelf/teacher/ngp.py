@@ -15,7 +15,7 @@ from nelf.teacher.directions import CHANNELS, encode_directions
 from nelf.teacher.hashgrid import HashGrid
 from nelf.teacher.march import Samples, march
 from nelf.teacher.occupancy import OccupancyGrid
-from nelf.teacher.protocol import RayField
+from nelf.teacher.protocol import RayField, Reduced, Teacher
 from nelf.teacher.resample import resample
 from nelf.teacher.space import BOX, Space
 
@@ -40,12 +40,13 @@ class HashGridNeRF(RayField):
         super().__init__(space, opaque=opaque, background=background)
         self.config = config
         self.grid = HashGrid(config.levels, config.log2_entries, config.coarsest, config.finest)
+        # ReLU in place: a new tensor of so many samples costs more than the operation.
         self.density_network = nn.Sequential(
-            nn.Linear(self.grid.channels, config.width), nn.ReLU(), nn.Linear(config.width, GEOMETRY)
+            nn.Linear(self.grid.channels, config.width), nn.ReLU(True), nn.Linear(config.width, GEOMETRY)
         )
         self.color_network = nn.Sequential(
-            nn.Linear(GEOMETRY + CHANNELS, config.width), nn.ReLU(),
-            nn.Linear(config.width, config.width), nn.ReLU(),
+            nn.Linear(GEOMETRY + CHANNELS, config.width), nn.ReLU(True),
+            nn.Linear(config.width, config.width), nn.ReLU(True),
             nn.Linear(config.width, 3),
         )  # fmt: skip
         self.occupancy = OccupancyGrid(config.occupancy)
@@ -95,14 +96,14 @@ class HashGridNeRF(RayField):
         while len(active):
             valid = steps < counts[active][:, None]
             rows = (starts[active][:, None] + steps)[valid]
-            geometry = self.density_network(self.grid(samples.points[rows]))
+            geometry = self.density_network(self.grid(samples.points[rows])).float()
             optical = torch.zeros(valid.shape, device=geometry.device)
             optical[valid] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
             depth = optical.cumsum(dim=1)
             weights = (through[active][:, None] * torch.exp(optical - depth) * -torch.expm1(-optical))[valid]
             seen = weights > LEAST_WEIGHT
             rows, ray = rows[seen], samples.ray[rows[seen]]
-            color = self.color_network(torch.cat([geometry[seen], directions[ray]], dim=1)).sigmoid()
+            color = self.color_network(torch.cat([geometry[seen], directions[ray]], dim=1)).float().sigmoid()
             out[:, :4].index_add_(
                 0, ray, torch.cat([color, samples.depths[rows][:, None]], dim=1) * weights[seen][:, None]
             )
@@ -111,6 +112,10 @@ class HashGridNeRF(RayField):
             active = active[(through[active] > OPAQUE) & (counts[active] > steps[0])]
         out[:, 4] = 1 - through
         return out
+
+    def reduced(self, dtype: torch.dtype) -> Teacher:
+        """Where a sample is enters by way of the table, in float32: what the two small networks round does not show."""
+        return Reduced(self, dtype)
 
     def _samples(self, rays: Rays, draws: Draws | None) -> Samples:
         count = len(rays)

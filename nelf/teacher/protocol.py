@@ -39,6 +39,19 @@ class Teacher(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """`teacher` with its matrix products in `dtype`, for renders alone."""
+
+    teacher: "RayField"
+    dtype: torch.dtype
+
+    def render(self, rays: Rays) -> Rendered:
+        """See `Teacher.render`."""
+        with torch.autocast(next(self.teacher.parameters()).device.type, self.dtype):
+            return self.teacher.render(rays)
+
+
 class RayField(nn.Module, abc.ABC):
     """A teacher that is trained on pixels, whatever its insides.
 
@@ -79,6 +92,10 @@ class RayField(nn.Module, abc.ABC):
     def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
         """What `accumulate` gives without draws, for renders; a field may leave out what cannot be seen."""
         return self.accumulate(rays, None)[0]
+
+    def reduced(self, dtype: torch.dtype) -> Teacher:
+        """For renders that may compute matrix products in `dtype`; itself where that would show."""
+        return self
 
     @torch.no_grad()
     def render(self, rays: Rays) -> Rendered:

@@ -106,6 +106,24 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
     assert (seen - whole)[:, 3].abs().max() < 3e-3 * field.space.far
 
 
+@pytest.mark.parametrize("kind", tiny.MAKERS)
+def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
+    teacher, views = tiny.train(kind, tiny.hashgrid(iterations=60), tmp_path), tiny.scene(kind).test
+    where = views.c2w[0].float(), views.intrinsics[0].float(), views.height, views.width
+    exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)
+    for name, most in (("rgb", 1 / 255), ("alpha", 1 / 255), ("depth", float(exact.depth.max()) / 255)):
+        values = getattr(reduced, name)
+        assert values.dtype == torch.float32
+        assert (values - getattr(exact, name)).abs().mean() < most
+    assert not torch.equal(reduced.rgb, exact.rgb)
+
+
+def test_an_mlp_of_coordinates_renders_in_float32(tmp_path: Path) -> None:
+    """Rounded encodings would move its surfaces: alpha is wrong by a hundredth after this training."""
+    teacher = tiny.train("object", tiny.vanilla(), tmp_path)
+    assert teacher.reduced(torch.bfloat16) is teacher
+
+
 @pytest.mark.parametrize("steps", [1, 17, 23])
 @pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
 def test_resumed_training_equals_uninterrupted(
