@@ -27,7 +27,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(autouse=True)
-def _single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _single_precision() -> Iterator[None]:
     """device.precision=auto is float32 on whatever CPU the tests run."""
-    monkeypatch.setattr("nelf.devices.multiplies_bfloat16", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nelf.devices.multiplies_bfloat16", lambda: False)
+        yield

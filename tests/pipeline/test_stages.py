@@ -4,15 +4,16 @@ import json
 import pickle
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from nelf.pipeline import Run, stages
 from nelf.progress import Stop
 from nelf.teacher.files import build_field, save_teacher
+from nelf.teacher.protocol import RayField, Reduced
 from nelf.teacher.teach import space_of
 from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene
@@ -44,10 +45,16 @@ def test_the_teacher_renders_on_the_device_of_the_run(run: Run, monkeypatch: pyt
 
     monkeypatch.setattr(stages, "run_teach", lambda *arguments: None)
     monkeypatch.setattr(stages, "distill_in_workers", render)
-    run.__dict__["fabric"] = SimpleNamespace(device=torch.device("meta"))
+    monkeypatch.setattr(Fabric, "device", torch.device("meta"))
     stages.run_distill(run, Stop(), print)
     (load,) = loads
     assert {parameter.device.type for parameter in pickle.loads(load)().parameters()} == {"meta"}
+
+
+def test_the_teacher_renders_in_the_precision_of_the_run(run: Run) -> None:
+    path = untrained_teacher(run)
+    assert isinstance(stages.teacher_on("cpu", path), RayField)
+    assert isinstance(stages.teacher_on("cpu", path, torch.bfloat16), Reduced)
 
 
 def test_what_lies_beside_external_renders_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
