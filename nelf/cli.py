@@ -302,7 +302,7 @@ def _leave_bench(asked: bool) -> None:
 
 @app.command()
 def demo(overrides: Overrides = None) -> None:
-    """The whole way on the scene that comes with nelf: about ten minutes on two cores.
+    """The whole way on the scene that comes with nelf: about eleven minutes on two cores.
 
     Example: nelf demo
     """
