@@ -57,7 +57,7 @@ def _student(fabric: Fabric, shares: int, folder: Path) -> list[float]:
 
 def main() -> None:
     folder, count, shares = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    fabric = make_fabric(DeviceConfig(accelerator="cpu", devices=count))
+    fabric = make_fabric(DeviceConfig(accelerator="cpu", devices=count, precision="32-true"))
     fabric.launch()
     torch.set_num_threads(1)
     found = curves(folder, fabric, shares)

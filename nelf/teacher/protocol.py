@@ -75,6 +75,11 @@ class RayField(nn.Module, abc.ABC):
         draws: jitters the samples (training); None renders at their middles. Gradients flow.
         """
 
+    def accumulate_in_float32(self, rays: Rays, draws: Draws) -> tuple[Float[Tensor, "n 5"], int]:
+        """`accumulate` whatever autocast says: for training, densities are exponentials and eight bits too few."""
+        with torch.autocast(rays.origins.device.type, enabled=False):
+            return self.accumulate(rays, draws)
+
     @abc.abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """For the optimizer."""

@@ -50,7 +50,7 @@ class Trainer:
         )
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
-        self.model.mark_forward_method("accumulate")
+        self.model.mark_forward_method("accumulate_in_float32")
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.step = 0
         self.seconds = 0.0
@@ -111,9 +111,8 @@ class Trainer:
         if background is None:
             background = draws.uniform(self.rays, 3).to(device)
         rays, truth = self.table.rays(index).to(device), self.table.rgba(index).to(device)
-        with torch.autocast(device.type, enabled=False):  # densities are exponentials: eight bits are too few
-            out, samples = self.model.accumulate(rays, draws)
-            loss = _loss(out, truth, background)
+        out, samples = self.model.accumulate_in_float32(rays, draws)
+        loss = _loss(out, truth, background)
         self.fabric.backward(loss)
         value, mean_samples = self._mean(float(loss.detach()), float(samples))
         if math.isfinite(value) and self._gradients_are_finite():
