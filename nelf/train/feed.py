@@ -199,8 +199,8 @@ class Feed:
     def _joined(self, parts: list[Any]) -> Any:
         if parts[0] is None:
             return None
-        # By numpy: torch.cat in this thread would start OpenMP threads of its own, and with more of those than cores each
-        # small operation of the optimizer waits for the system to wake its helpers.
+        # By numpy: torch.cat in this thread would start OpenMP threads of its own, and with more of those than cores
+        # each small operation of the optimizer waits for the system to wake its helpers.
         joined = parts[0] if len(parts) == 1 else torch.from_numpy(np.concatenate([part.numpy() for part in parts]))
         return joined.pin_memory() if self.pin else joined
 
