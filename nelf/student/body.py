@@ -55,7 +55,7 @@ def conv3x3_block(width: int, blocks: int) -> Residual:
 def fused_block(width: int, blocks: int) -> Residual:
     """A 3x3 convolution that widens `WIDER`fold, GELU, a 1x1 one back (Fused-MBConv, Tan and Le 2021, unnormalised).
 
-    Costs what `conv3x3_block` costs, and has twice the hidden features.
+    Costs a ninth more than `conv3x3_block`, and has twice the hidden features.
     """
     return Residual(
         nn.Conv2d(width, WIDER * width, 3, padding=1),
