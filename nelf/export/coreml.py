@@ -26,8 +26,11 @@ PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
 
 SMALL = 6144
-"""Layers of fewer weights stay in float16: a palette saves little there, and the mixture of features and encodings has
-weights too unlike for one (the demo's student: 0.97 dB lost instead of 0.23, for 0.4 % of the float16 file)."""
+"""Layers of fewer weights get eight bits instead of a palette, which saves little there: the mixture of features and
+encodings has weights too unlike for one (with a palette of 64 the demo's student loses 0.97 dB)."""
+
+TINY = 1024
+"""Layers of fewer weights stay in float16."""
 
 METHODS: Mapping[str, str] = {
     "w8": "weights: linear, symmetric, 8 bits, one scale an output channel; arithmetic: float16",
@@ -92,8 +95,8 @@ def _compressed(model: Any, precision: str) -> Any:
     if precision in PALETTES:
         choose = functools.partial(palette, bits=PALETTES[precision])  # its own k-means needs scikit-learn
         config = cto.OpPalettizerConfig(mode="custom", lut_function=choose, weight_threshold=SMALL)
-        return cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
-    linear = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8")
+        model = cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
+    linear = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=TINY)
     return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=linear))
 
 

@@ -65,7 +65,8 @@ class TrainConfig:
     weight_decay: float = 1e-2
     """Weight decay of the optimizer."""
     schedule: str = "cosine"
-    """Learning rate after the warm-up: constant, cosine (to zero at the end of the budget) or exponential."""
+    """Learning rate after the warm-up: constant, cosine or trapezoid (to zero at the end of the budget) or
+    exponential."""
     warmup_steps: int = 100
     """Steps in which the rate rises linearly to lr."""
     warmup_lr: float = 0.0

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+COOLDOWN = 0.25  # share of the budget in which a trapezoid falls
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -52,6 +54,10 @@ def _cosine(step: int, fraction: float, decay_steps: int) -> float:
     return (1 + math.cos(math.pi * fraction)) / 2
 
 
+def _trapezoid(step: int, fraction: float, decay_steps: int) -> float:
+    return min(1.0, (1 - fraction) / COOLDOWN)
+
+
 def _exponential(step: int, fraction: float, decay_steps: int) -> float:
     return float(0.1 ** (step / decay_steps))
 
@@ -60,8 +66,10 @@ SCHEDULES: dict[str, Callable[[int, float, int], float]] = {
     "constant": _constant,
     "cosine": _cosine,
     "exponential": _exponential,
+    "trapezoid": _trapezoid,
 }
 """name -> (step, fraction of the budget, steps per tenfold decay) -> factor on the peak rate.
 
-cosine goes to zero at the end of the budget (by steps or wall time); exponential by ten every `decay_steps`.
+cosine goes to zero at the end of the budget (by steps or wall time); trapezoid stays at the peak and goes to zero along
+a line in the last `COOLDOWN` of it (Hägele et al. 2024); exponential by ten every `decay_steps`.
 """

@@ -130,6 +130,19 @@ def test_constants_stand_in_a_package_once(bundles: Exported) -> None:
     assert len(set(values)) == len(values) > 20
 
 
+def test_layers_too_small_for_a_palette_have_eight_bits(tmp_path: Path) -> None:
+    model, target = student(width=32), TARGETS["ios"]
+    path = tmp_path / target.file
+    target.convert(Request(ExportGraph(model, target.layout), "w6", path, Photos(around(0))))
+    kinds = Counter(op.op_type for op in Program(path).operations if op.op_type.startswith("constexpr_"))
+    sizes = [layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    assert kinds == {
+        "constexpr_lut_to_dense": sum(size >= coreml.SMALL for size in sizes),
+        "constexpr_affine_dequantize": sum(coreml.TINY <= size < coreml.SMALL for size in sizes),
+    }
+    assert min(kinds.values()) > 0
+
+
 @pytest.mark.parametrize(("target", "precision"), ALL)
 def test_another_process_gives_the_same_bytes(
     bundles: Exported, elsewhere: Elsewhere, target: str, precision: str

@@ -79,3 +79,11 @@ def test_cosine_ends_at_zero_by_steps_and_by_time() -> None:
     assert rate.at(50, 0.5) == pytest.approx(1)
     assert rate.at(100, 1.0) == pytest.approx(0)
     assert rate.at(100, 1.1) == pytest.approx(0)  # a step that began just before the time was over
+
+
+def test_trapezoid_stays_at_the_peak_and_ends_at_zero() -> None:
+    rate = LearningRate("trapezoid", 2.0, 0.0, 10, 1)
+    assert rate.at(10, 0.0) == 2
+    assert rate.at(50, 0.75) == 2
+    assert rate.at(60, 0.875) == pytest.approx(1)
+    assert rate.at(100, 1.1) == pytest.approx(0)
