@@ -64,7 +64,7 @@ class TrainConfig:
     """Highest learning rate."""
     weight_decay: float = 1e-2
     """Weight decay of the optimizer."""
-    schedule: str = "cosine"
+    schedule: str = "trapezoid"
     """Learning rate after the warm-up: constant, cosine or trapezoid (to zero at the end of the budget) or
     exponential."""
     warmup_steps: int = 100
