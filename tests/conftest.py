@@ -1,6 +1,7 @@
 """Shapes and types of every annotated function of nelf are checked while the tests run."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -10,6 +11,9 @@ import absl.logging
 import jaxtyping
 import pytest
 import torch
+
+# Ignored where a shell runs the tests in its background, and in every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jaxtyping.install_import_hook("nelf", "beartype.beartype")  # before anything imports nelf
 

@@ -253,12 +253,10 @@ def test_a_port_in_use(server: ViewerServer, bundle: Path) -> None:
 
 
 COMMAND = """
-import signal
 import sys
 from pathlib import Path
 from nelf.view import assets
 assets.ASSETS = Path(sys.argv.pop())
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in its background
 from nelf.cli import main
 main()
 """
