@@ -123,6 +123,17 @@ def _rebuild_sequence(modules: list[nn.Module], layout: Layout) -> nn.Sequential
     return nn.Sequential(*layers)
 
 
+def pointwise(
+    weight: Float[Tensor, "out channels"], layout: Layout, bias: Float[Tensor, "out"] | None = None
+) -> nn.Module:
+    """The 1x1 convolution that multiplies each pixel's channels by `weight`."""
+    convolution = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
+    convolution.weight.data = weight[:, :, None, None].clone()
+    if convolution.bias is not None and bias is not None:
+        convolution.bias.data = bias.clone()
+    return _convolution(convolution.eval().requires_grad_(False), layout)
+
+
 def _convolution(convolution: Convolution, layout: Layout) -> nn.Module:
     return ChannelsLastConvolution(convolution) if layout is Layout.CHANNELS_LAST else convolution
 

@@ -21,9 +21,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.export.encoding import Encoding, SeparatedEncoding, plane_of
-from nelf.export.network import Layout, rebuild
+from nelf.export.network import Layout, pointwise, rebuild
 from nelf.student import Frame, Mapping, NeLF
 from nelf.student.frame import EXTENT
+from nelf.student.grid import SPACING, FactoredGrid
 from nelf.student.surface import DEPTHS, SurfaceUpsampler
 
 SINE = (-0.166666582, 0.00833180344, -0.000194321101)
@@ -58,6 +59,7 @@ class SurfaceGraph(Encoding):
                 upsampler.paint,
             )
         )
+        self.grid = None if upsampler.grid is None else GridGraph(upsampler.grid, layout, dtype)
         half_way = frame.depth_at(torch.tensor([0.5], dtype=torch.float64))
         grid = model.finer_columns, model.finer_rows
         self.middle = SeparatedEncoding(frame, *grid, half_way, self.octaves, layout, dtype)
@@ -87,7 +89,7 @@ class SurfaceGraph(Encoding):
         return self.paint(self.mix(torch.cat([features, self.encode(k, lines)], dim=axis)))
 
     def encode(self, k: Float[Tensor, "1 a b c"], lines: Lines) -> Float[Tensor, "1 d e f"]:
-        """The points at `k`, one a finer ray: as themselves, sines, cosines."""
+        """The points at `k`, one a finer ray: as themselves, sines, cosines, features of their places."""
         if self.bend:
             k = k / (1 + self.bend * k)
         y = k * (lines.columns + lines.rows)
@@ -96,9 +98,11 @@ class SurfaceGraph(Encoding):
         octaves = 3 * self.octaves
         coordinates, sine, cosine = middle.split([3, octaves, octaves], dim=self.layout.value)
         sines, cosines = self._octaves(y)
-        return self.concatenate(
-            coordinates + y * 2**self.halvings, sine * cosines + cosine * sines, cosine * cosines - sine * sines
-        )
+        coordinates = coordinates + y * 2**self.halvings
+        known = [coordinates, sine * cosines + cosine * sines, cosine * cosines - sine * sines]
+        if self.grid is not None:
+            known.append(self.grid(coordinates))
+        return self.concatenate(*known)
 
     def _octaves(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Sines and cosines of all octaves of x = 2^halvings y: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x."""
@@ -110,6 +114,28 @@ class SurfaceGraph(Encoding):
             octaves.append((sine, cosine))
         sines, cosines = zip(*octaves[self.halvings :], strict=True)
         return self.concatenate(*sines), self.concatenate(*cosines)
+
+
+class GridGraph(nn.Module):
+    """A FactoredGrid as convolutions alone: one spreads coordinates over the nodes, three take the hat functions.
+
+    Differences from the nodes are exact in half precision. A subtraction of constants would do the same, but LiteRT's
+    GPU delegate reads a single channel beside a constant of many as if it had as many.
+    """
+
+    def __init__(self, grid: FactoredGrid, layout: Layout, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.axis, self.dtype = layout.value, dtype
+        nodes = grid.nodes.cpu()
+        self.spread = pointwise(torch.eye(3).repeat_interleave(len(nodes), dim=0), layout, -nodes.repeat(3))
+        functions = grid.functions.detach().cpu().float() / SPACING
+        self.functions = nn.ModuleList(pointwise(values, layout).to(dtype) for values in functions)
+
+    def forward(self, points: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 d e f"]:
+        hats = (SPACING - self.spread(points).abs()).relu().to(self.dtype)
+        along = hats.chunk(3, dim=self.axis)
+        x, y, z = (function(hat) for function, hat in zip(self.functions, along, strict=True))
+        return x * y * z
 
 
 def _offset(frame: Frame, half_way: float) -> tuple[float, float, float]:

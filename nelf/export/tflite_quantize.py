@@ -5,7 +5,8 @@ rungs. static: weights and activations are integers, the ranges of the latter fo
 are integers, activations float, and the runtime quantises them for each convolution anew, in the range that they have.
 float: as it was. int8 starts at static, int8-dynamic at dynamic. An encoding, of the rays or of a surface, is never
 touched up to the next convolution, nor is what the pose alone decides: high octaves need the phase, and all this takes
-a few per cent of the time. That of a surface begins at the softmax of its likelihoods.
+a few per cent of the time. That of a surface begins at the softmax of its likelihoods, and a convolution whose output
+is taken without its sign is part of it: one that spreads a coordinate over the nodes of a grid.
 
 Each layer is quantised alone and the picture compared with that of the float model. A layer is in float only where all
 in dynamic would lose more than is allowed on the training views against their photos, and then the one that costs
@@ -178,10 +179,11 @@ def _layers(path: Path) -> list[Group]:
         tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
         operations = interpreter._get_ops_details()
     layers: list[tuple[str, list[str]]] = []
+    unsigned = {int(i) for one in operations if one["op_name"] == "ABS" for i in one["inputs"]}
     network, encodings = set[int](), set[int]()  # tensors that come of a convolution, or of an encoding since the last
     for operation in operations:
         kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
-        if kind in CONVOLUTIONS:
+        if kind in CONVOLUTIONS and outputs[0] not in unsigned:
             size = "x".join(str(int(n)) for n in tensors[outputs[0]]["shape"][1:])
             layers.append((f"{len(layers) + 1}: {kind} to {size}", []))
         elif kind in ENCODING or inputs & encodings:

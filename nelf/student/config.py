@@ -14,7 +14,7 @@ FACTORS = {**{name: factors for name, (_, factors) in UPSAMPLERS.items()}, SURFA
 
 LIMITS = {
     "points": (2, 1024), "octaves": (1, 32), "width": (1, 4096), "blocks": (1, 1024),
-    "tail_width": (1, 4096), "tail_blocks": (1, 1024), "tail_octaves": (1, 32),
+    "tail_width": (1, 4096), "tail_blocks": (1, 1024), "tail_octaves": (1, 32), "tail_rank": (0, 4096),
 }  # fmt: skip
 """key -> least and greatest value."""
 
@@ -47,8 +47,10 @@ class StudentConfig:
     """Channels after the surface is known; upsampler=surface only."""
     tail_blocks: int = 2
     """Residual blocks after the surface is known; upsampler=surface only."""
-    tail_octaves: int = 8
+    tail_octaves: int = 3
     """Octaves of sin and cos of the surface's coordinates; upsampler=surface only."""
+    tail_rank: int = 96
+    """Features of the surface's place, products of a function of x, of y and of z; upsampler=surface only."""
 
     def __post_init__(self) -> None:
         _check_known("student.body", self.body, list(BODIES))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nelf.student.grid import FactoredGrid
 from nelf.student.nelf import NeLF
 
 
@@ -22,7 +23,7 @@ def layer_macs(weight: Sequence[int], positions: int) -> int:
 
 @torch.no_grad()
 def count_macs(model: NeLF) -> int:
-    """Of all convolutions for one image (found on the meta device: nothing is computed)."""
+    """Of all convolutions, exported ones included, for one image (found on the meta device: nothing is computed)."""
     total = 0
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
@@ -30,6 +31,10 @@ def count_macs(model: NeLF) -> int:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             grid = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
             total += layer_macs(module.weight.shape, grid.shape[2:].numel())
+        elif isinstance(module, FactoredGrid):
+            functions, nodes = module.values.shape
+            spread = 3 * 3  # a convolution of an exported file takes three coordinates to the nodes of three axes
+            total += layer_macs((functions + spread, nodes), output.shape[2:].numel())
 
     twin = NeLF(model.config, dataclasses.replace(model.frame)).to("meta").eval()
     for module in twin.modules():

@@ -49,8 +49,8 @@ class NeLF(nn.Module):
         self.frame = frame
         self.body = BODIES[config.body](encoded_channels(config.points, config.octaves), config.width, config.blocks)
         if config.upsampler == SURFACE:
-            tail = config.tail_width, config.tail_blocks
-            self.upsampler = SurfaceUpsampler(config.width, *tail, config.factor, config.tail_octaves, frame)
+            tail, surface = (config.tail_width, config.tail_blocks), (config.tail_octaves, config.tail_rank)
+            self.upsampler = SurfaceUpsampler(config.width, *tail, config.factor, *surface, frame)
         else:
             self.upsampler = UPSAMPLERS[config.upsampler][0](config.width, frame.channels, config.factor)
         self.grid_height = math.ceil(frame.height / config.factor)

@@ -1,5 +1,6 @@
 """How far down the ladder layers go in 8 bits, and whether the file is what the manifest says."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def quantized(bundles: Exported, folder: Path, precision: str, seen: Photos, all
 
 
 def rungs_in(path: Path) -> list[str]:
-    """By the types of each convolution's input and weights."""
+    """By the types of each convolution's input and weights; but not of what spreads coordinates over a grid's nodes."""
     names = {("int8", "int8"): "static", ("float32", "int8"): "dynamic", ("float32", "float32"): "float"}
     found = []
-    for kind, inputs, _ in operations_in(path):
-        if kind in CONVOLUTIONS:
+    for (kind, inputs, _), (after, _, _) in itertools.pairwise(operations_in(path)):
+        if kind in CONVOLUTIONS and after != "ABS":
             image, weights = (inputs[2], inputs[1]) if kind == "TRANSPOSE_CONV" else inputs[:2]
             found.append(names[image, weights])
     return found
@@ -75,7 +76,7 @@ def test_the_costliest_get_float_activations_first(bundles: Exported, tmp_path: 
 
 
 def test_where_the_surface_is_stays_in_float(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is allowed: from the likelihoods of depths to the encoding of the surface nothing is an integer."""
+    """Whatever is allowed: from the likelihoods of depths on only a grid's values are integers, then the network."""
     monkeypatch.setattr("nelf.export.tflite_quantize.MOST_GROUPS", 3)  # fewer tries take less time
     model, path = student("pyramid", channels=4, upsampler="surface"), tmp_path / "model.tflite"
     convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
@@ -85,10 +86,14 @@ def test_where_the_surface_is_stays_in_float(tmp_path: Path, monkeypatch: pytest
     kinds = [kind for kind, _, _ in operations]
     convolutions = [i for i, kind in enumerate(kinds) if kind in CONVOLUTIONS]
     likelihood = max(i for i in convolutions if i < kinds.index("SOFTMAX"))
-    mix = next(i for i in convolutions if i > likelihood)
-    between = [op for op in operations[likelihood + 1 : mix] if op[0] not in ("QUANTIZE", "DEQUANTIZE")]
-    assert {"SOFTMAX", "SUM", "MUL", "CONCATENATION"} <= {kind for kind, _, _ in between}
-    assert "int8" not in {dtype for _, inputs, outputs in between for dtype in (*inputs, *outputs)}
+    mix = next(i for i in convolutions if "CONCATENATION" not in kinds[i:])
+    integers: dict[bool, list[str]] = {False: [], True: []}
+    for kind, inputs, outputs in operations[likelihood + 1 : mix]:
+        if kind not in ("QUANTIZE", "DEQUANTIZE"):
+            integers["int8" in (*inputs, *outputs)].append(kind)
+    assert {"SOFTMAX", "SUM", "MUL", "ABS", "CONCATENATION"} <= set(integers[False])
+    assert integers[False].count("CONV_2D") == 1, "the one that spreads the coordinates over the nodes"
+    assert sorted(integers[True]) == ["CONV_2D"] * 3 + ["MUL"] * 2, "the grid's values and their products"
     assert operations[mix][1][0] == "int8", "the network goes on in integers"
 
 
