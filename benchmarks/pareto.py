@@ -4,7 +4,7 @@
 
 Left: PSNR on the real test views against LiteRT milliseconds a frame, a marker for each budget. Right: PSNR on the
 validation views while the arms of the largest budget train, and dots for the test views where each budget ends. An arm
-keeps its colour.
+keeps its colour, and several results may have one budget.
 """
 
 import argparse
@@ -19,6 +19,10 @@ from matplotlib.figure import Figure
 MARKERS = "os^Dv"  # one a budget
 
 
+def markers_of(studies: list[dict[str, Any]]) -> dict[str, str]:
+    return dict(zip(dict.fromkeys(map(budget_of, studies)), MARKERS, strict=False))
+
+
 def budget_of(results: dict[str, Any]) -> str:
     if results["minutes"] is not None:
         return f"{results['minutes']:g} minutes"
@@ -26,20 +30,24 @@ def budget_of(results: dict[str, Any]) -> str:
 
 
 def draw_costs(axes: Axes, studies: list[dict[str, Any]], colours: dict[str, Any]) -> None:
-    for study, marker in zip(studies, MARKERS, strict=False):
+    markers = markers_of(studies)
+    for study in studies:
+        marker = markers[budget_of(study)]
         for arm in study["arms"]:
             place = arm["litert_ms"], arm["test_psnr"]
             axes.scatter(*place, color=colours[arm["arm"]], marker=marker, s=50, zorder=3)
             axes.annotate(arm["arm"], place, xytext=(6, 4), textcoords="offset points", fontsize=9)
-        axes.scatter([], [], color="gray", marker=marker, label=budget_of(study))
-    axes.margins(x=0.15)
+    for budget, marker in markers.items():
+        axes.scatter([], [], color="gray", marker=marker, label=budget)
+    axes.margins(x=0.3)
     axes.set(xscale="log", xlabel="LiteRT, ms a frame (fp32, two threads)", ylabel="PSNR on the test views, dB")
     axes.legend(loc="best")
 
 
 def draw_curves(axes: Axes, studies: list[dict[str, Any]], colours: dict[str, Any]) -> None:
-    for study, marker in zip(studies, MARKERS, strict=False):
-        longest = study is studies[-1]
+    markers = markers_of(studies)
+    for study in studies:
+        marker, longest = markers[budget_of(study)], budget_of(study) == budget_of(studies[-1])
         for arm in study["arms"]:
             minutes, values = zip(*[(seconds / 60, psnr) for seconds, psnr in arm["curve"]], strict=True)
             if longest:
@@ -54,9 +62,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+", help="results.json of benchmarks/student.py")
     parser.add_argument("--out", type=Path, required=True, help="picture (png, svg)")
     options = parser.parse_args()
-    if len(options.results) > len(MARKERS):
-        parser.error(f"at most {len(MARKERS)} results fit into one picture")
     studies = sorted((json.loads(path.read_text()) for path in options.results), key=lambda s: s["minutes"] or 0)
+    if len({budget_of(study) for study in studies}) > len(MARKERS):
+        parser.error(f"at most {len(MARKERS)} budgets fit into one picture")
     names = sorted({arm["arm"] for study in studies for arm in study["arms"]})
     colours = {name: matplotlib.color_sequences["tab10"][i % 10] for i, name in enumerate(names)}
     figure = Figure(figsize=(11, 4.5), layout="constrained")

@@ -26,8 +26,7 @@ PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
 
 SMALL = 6144
-"""Layers of fewer weights get eight bits instead of a palette, which saves little there: the mixture of features and
-encodings has weights too unlike for one (with a palette of 64 the demo's student loses 0.97 dB)."""
+"""Layers of fewer weights get eight bits instead of a palette, which would save little there."""
 
 TINY = 1024
 """Layers of fewer weights stay in float16."""
