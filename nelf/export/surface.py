@@ -119,20 +119,21 @@ class SurfaceGraph(Encoding):
 class GridGraph(nn.Module):
     """A FactoredGrid as convolutions alone: one spreads coordinates over the nodes, three take the hat functions.
 
-    Differences from the nodes are exact in half precision. A subtraction of constants would do the same, but LiteRT's
+    Differences from near nodes are exact in half precision. A subtraction of constants would do the same, but LiteRT's
     GPU delegate reads a single channel beside a constant of many as if it had as many.
     """
 
     def __init__(self, grid: FactoredGrid, layout: Layout, dtype: torch.dtype) -> None:
         super().__init__()
         self.axis, self.dtype = layout.value, dtype
-        nodes = grid.nodes.cpu()
+        nodes = grid.nodes.cpu().float()
         self.spread = pointwise(torch.eye(3).repeat_interleave(len(nodes), dim=0), layout, -nodes.repeat(3))
         functions = grid.functions.detach().cpu().float() / SPACING
         self.functions = nn.ModuleList(pointwise(values, layout).to(dtype) for values in functions)
 
     def forward(self, points: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 d e f"]:
-        hats = (SPACING - self.spread(points).abs()).relu().to(self.dtype)
+        distances = self.spread(points.clamp(-EXTENT, EXTENT)).abs()
+        hats = (SPACING - distances).relu().to(self.dtype)
         along = hats.chunk(3, dim=self.axis)
         x, y, z = (function(hat) for function, hat in zip(self.functions, along, strict=True))
         return x * y * z

@@ -50,7 +50,7 @@ class StudentConfig:
     tail_octaves: int = 3
     """Octaves of sin and cos of the surface's coordinates; upsampler=surface only."""
     tail_rank: int = 96
-    """Features of the surface's place, products of a function of x, of y and of z; upsampler=surface only."""
+    """Features of the surface's place, products of a function of x, of y and of z; 0: none; upsampler=surface only."""
 
     def __post_init__(self) -> None:
         _check_known("student.body", self.body, list(BODIES))

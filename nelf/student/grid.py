@@ -14,12 +14,12 @@ from nelf.student.encoder import exact
 from nelf.student.frame import EXTENT
 
 NODES = 65  # along each axis, from -EXTENT to EXTENT
-SPACING = 2 * EXTENT / (NODES - 1)  # 3/64: nodes and hats' slopes are exact in half precision
+SPACING = 2 * EXTENT / (NODES - 1)  # 3/64: exact in half precision, as the nodes are
 GAIN = 4.0  # Muon leaves values to AdamW; so many times its rate suits them
 
 
 class FactoredGrid(nn.Module):
-    """`rank` features of each point: products of three piecewise linear functions; 0 beyond the nodes."""
+    """`rank` features of each point: products of three piecewise linear functions, constant beyond the nodes."""
 
     nodes: Tensor
 
@@ -35,10 +35,13 @@ class FactoredGrid(nn.Module):
         return GAIN * self.values.view(3, self.rank, -1)
 
     def forward(self, points: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch rank h w"]:
-        """No gradient reaches the points: their encoding has one, and this one would cost as much as the features."""
+        """No gradient reaches the points: their encoding has one, and this one would cost as much as the features.
+
+        Where they lie is computed exactly; how near a node is, is then rounded as all features are.
+        """
         batch, _, height, width = points.shape
         with torch.no_grad(), exact(points.device):
-            along = points.transpose(0, 1).reshape(3, -1, 1)
+            along = points.clamp(-EXTENT, EXTENT).transpose(0, 1).reshape(3, -1, 1)
             hats = (1 - (along - self.nodes).abs() / SPACING).relu()
         x, y, z = torch.bmm(hats, self.functions.mT)
         return (x * y * z).view(batch, height, width, self.rank).permute(0, 3, 1, 2)

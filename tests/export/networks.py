@@ -79,7 +79,7 @@ def student(
 
 
 def usual() -> NeLF:
-    """As the default preset is built, RGBA; with fewer octaves at the surface, of which no training made sense."""
+    """As the default preset is built, RGBA."""
     return student("pyramid", channels=4, upsampler="surface", tail_octaves=3)
 
 

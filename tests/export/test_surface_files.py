@@ -6,9 +6,24 @@ import pytest
 import torch
 
 from nelf.export import TARGETS, ExportGraph, Photos
+from nelf.export.network import TO_FIRST, TO_LAST, Layout
 from nelf.export.request import Request
+from nelf.export.surface import GridGraph
 from nelf.student import StudentConfig
+from nelf.student.frame import EXTENT
+from nelf.student.grid import FactoredGrid
 from tests.export.networks import ahead, around, student
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+@torch.no_grad()
+def test_features_of_places_are_the_students(layout: Layout) -> None:
+    grid = FactoredGrid(5)
+    points = 2 * EXTENT * (2 * torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(0)) - 1)
+    last = layout is Layout.CHANNELS_LAST
+    found = GridGraph(grid, layout, torch.float32)(points.permute(TO_LAST) if last else points)
+    torch.testing.assert_close(found.permute(TO_FIRST) if last else found, grid(points), rtol=1e-4, atol=1e-5)
+    assert (points.abs() > EXTENT).any()
 
 
 @pytest.mark.parametrize(

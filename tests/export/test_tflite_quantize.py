@@ -35,7 +35,8 @@ def rungs_in(path: Path) -> list[str]:
     """By the types of each convolution's input and weights; but not of what spreads coordinates over a grid's nodes."""
     names = {("int8", "int8"): "static", ("float32", "int8"): "dynamic", ("float32", "float32"): "float"}
     found = []
-    for (kind, inputs, _), (after, _, _) in itertools.pairwise(operations_in(path)):
+    operations = operations_in(path)
+    for (kind, inputs, _), (after, _, _) in itertools.zip_longest(operations, operations[1:], fillvalue=("", [], [])):
         if kind in CONVOLUTIONS and after != "ABS":
             image, weights = (inputs[2], inputs[1]) if kind == "TRANSPOSE_CONV" else inputs[:2]
             found.append(names[image, weights])

@@ -5,7 +5,7 @@ import torch
 
 from nelf.errors import ConfigError
 from nelf.rays import rays_through
-from nelf.student import Frame, Mapping, NeLF, StudentConfig
+from nelf.student import Frame, Mapping, NeLF, StudentConfig, count_macs
 from nelf.student.encoder import ray_points
 from nelf.student.surface import STRIDES, SurfaceUpsampler
 from tests.student.frames import cameras, facing, frame
@@ -71,6 +71,12 @@ def test_colours_move_the_surface_too() -> None:
     weight = student.upsampler.likelihood.weight.grad
     assert weight is not None
     assert weight.abs().max() > 0
+
+
+def test_features_of_places_can_be_left_out() -> None:
+    student = network(frame(), tail_rank=0)
+    assert student(poses(Mapping.LINEAR)).shape[:2] == (2, 3)
+    assert count_macs(student) < count_macs(network(frame()))
 
 
 def test_normalised_device_coordinates_have_no_depth() -> None:
