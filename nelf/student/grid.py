@@ -35,7 +35,7 @@ class FactoredGrid(nn.Module):
         return GAIN * self.values.view(3, self.rank, -1)
 
     def forward(self, points: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch rank h w"]:
-        """No gradient reaches the points: their encoding has one, and this one would cost as much as the features.
+        """No gradient reaches the points, which saves time in training: their encoding has one.
 
         Where they lie is computed exactly; how near a node is, is then rounded as all features are.
         """

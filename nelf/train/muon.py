@@ -17,8 +17,8 @@ MATCHED_RMS = 0.2  # size of an update of AdamW's, so that both take one learnin
 class Muon(Optimizer):
     """Muon for the kernels of convolutions, each as the matrix [first axis, all others]; AdamW for everything else.
 
-    Everything else is biases, normalisation, a grid's values, of which a step moves few, and the last kernel: what it
-    gives are colours, not features.
+    Everything else is biases, normalisation, a grid's values, and the last kernel: what it gives are colours, not
+    features.
     torch.optim.Muon takes matrices only.
     """
 
