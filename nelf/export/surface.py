@@ -119,8 +119,8 @@ class SurfaceGraph(Encoding):
 class GridGraph(nn.Module):
     """A FactoredGrid as convolutions alone: one spreads coordinates over the nodes, three take the hat functions.
 
-    Differences from near nodes are exact in half precision. A subtraction of constants would do the same, but broadcasts
-    are what LiteRT's GPU delegate has got wrong without a word (github.com/tensorflow/tensorflow/issues/61594).
+    Differences from near nodes are exact in half precision. A subtraction of constants would do the same, but
+    broadcasts are what LiteRT's GPU delegate has got wrong silently (github.com/tensorflow/tensorflow/issues/61594).
     """
 
     def __init__(self, grid: FactoredGrid, layout: Layout, dtype: torch.dtype) -> None:
