@@ -13,7 +13,8 @@ from nelf.devices import DeviceConfig, make_fabric
 from nelf.errors import ConfigError
 from nelf.pipeline import Config, compose_config, config_folder, typed
 from nelf.progress import Stop
-from nelf.student import Mapping, NeLF, count_macs, count_parameters
+from nelf.student import STUDENTS, Mapping, count_macs, count_parameters, make_student
+from nelf.student.mobiler2l import MobileR2L
 from nelf.teacher import TEACHERS, teach
 from nelf.train import train
 from tests.pipeline.commands import works
@@ -65,6 +66,8 @@ def test_it_composes(choice: str) -> None:
         assert getattr(config, group).name == name
     if group == "teacher":
         assert type(config.teacher) is TEACHERS[name][0]
+    if group == "student":
+        assert type(config.student) is STUDENTS[config.student.family][0]
 
 
 @pytest.mark.parametrize("kind", GROUPS["kind"])
@@ -78,7 +81,7 @@ def test_its_student_draws_a_picture(choice: str) -> None:
     """One forward pass at 24 x 16, in the mapping that the configuration asks for."""
     config = composed(choice).student
     mapping = config.mapping_for(bounded=True)
-    network = NeLF(config, frame(mapping, (16, 24))).eval()
+    network = make_student(config, frame(mapping, (16, 24))).eval()
     with torch.no_grad():
         image = network((cameras if mapping is Mapping.LINEAR else facing)(1))
     assert image.shape == (1, 3, 16, 24)
@@ -130,8 +133,9 @@ def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) 
 def test_paper_synthetic_is_the_published_network() -> None:
     """Cao et al. 2023: 100 x 100 rays to 800 x 800 pixels, 10k pseudo views, 600k steps of 10 views."""
     config = composed(*command_of("paper/synthetic")[3:])
-    network = NeLF(config.student, frame(size=(800, 800)))
-    assert (network.grid_height, network.grid_width) == (100, 100)
+    network = make_student(config.student, frame(size=(800, 800)))
+    assert isinstance(network, MobileR2L)
+    assert network.grid == (100, 100)
     assert count_parameters(network) == 4_305_539
     assert count_macs(network) / 1e9 == pytest.approx(50.6, abs=0.05)
     assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
@@ -142,8 +146,9 @@ def test_paper_llff_is_the_published_network() -> None:
     """84 x 63 rays to 1008 x 756 pixels, points in normalised device coordinates."""
     config = composed(*command_of("paper/llff")[3:])
     assert config.scene.downscale == 4
-    network = NeLF(config.student, frame(Mapping(config.student.mapping), size=(756, 1008)))
-    assert (network.grid_height, network.grid_width) == (63, 84)
+    network = make_student(config.student, frame(Mapping(config.student.depth_spacing), size=(756, 1008)))
+    assert isinstance(network, MobileR2L)
+    assert network.grid == (63, 84)
     assert network.frame.mapping == Mapping.NDC
     assert count_macs(network) / 1e9 == pytest.approx(26.6, abs=0.05)
     assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
@@ -155,6 +160,9 @@ def test_paper_llff_is_the_published_network() -> None:
         ("student.widht=3", r"student\.widht.* Did you mean .*student\.width"),
         ("train.finetune.step=3", r"train\.finetune\.step.* Did you mean .*train\.finetune\.steps"),
         ("colour=red", r"colour.*`nelf run SCENE --cfg job` prints all keys"),
+        ("student.reader=cubes", r"student\.reader=cubes is not known; use one of planes, lines"),
+        ("student.num_frequencies=6", r"student\.num_frequencies|num_frequencies"),
+        ("student.family=mobiler2l", r"student\.family=mobiler2l is not to be set by itself; choose a preset"),
         ("student=xl", r"student=xl is not known; use one of .*mobiler2l"),
         ("experiment=papier", r"experiment=papier is not known; use one of .*paper/synthetic"),
         ("train.batch=many", r"many.*[Ii]nteger"),

@@ -23,8 +23,8 @@ class DistillConfig:
     min_views: int = 100
     """Views that are rendered even when distill.minutes is over."""
     depth: bool = True
-    """Write a depth map beside each view, about as large again; without it student.upsampler=surface has to find its
-    depths from the colours alone."""
+    """Write a depth map beside each view, about as large again; without it the student has to find its depths from
+    the colours alone."""
     seed: int = 0
     """Chooses the poses; view i depends on the seed, i and the training cameras only."""
     workers: int = 1

@@ -32,13 +32,13 @@ from nelf.export.region import covered_region
 from nelf.export.request import Photos, Request
 from nelf.export.targets import TARGETS, Target
 from nelf.storage import atomic_path
-from nelf.student import NeLF, count_macs, count_parameters
+from nelf.student import Student, count_macs, count_parameters
 
 PACKAGES = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "onnx", "onnxruntime")
 
 
 def export_bundle(
-    model: NeLF,
+    model: Student,
     target: str,
     precision: str,
     context: BundleContext,
@@ -105,7 +105,7 @@ def export_bundle(
     return manifest
 
 
-def _graph(model: NeLF, target: Target, precision: str, context: BundleContext, picture: bool) -> ExportGraph:
+def _graph(model: Student, target: Target, precision: str, context: BundleContext, picture: bool) -> ExportGraph:
     if picture:
         return PixelGraph(model, context.background)
     return ExportGraph(model, target.layout, target.forms[precision].dtype)
@@ -127,7 +127,7 @@ def _check_context(context: BundleContext) -> None:
 
 
 def _manifest(
-    model: NeLF, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
+    model: Student, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
 ) -> Manifest:
     """All that is known before the file is executed."""
     frame, chosen = model.frame, TARGETS[target]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nelf.errors import BundleError, ConfigError
 from nelf.export.files import safe_name, safe_path
-from nelf.student import NeLF
+from nelf.student import Student
 
 POSES = "golden/poses.json"
 # What JSON, Pillow and torch raise on files that are not what they should be.
@@ -38,7 +38,7 @@ class GoldenView:
 
 
 @torch.no_grad()
-def reference_view(model: NeLF, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
+def reference_view(model: Student, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
     """The view as PyTorch renders it."""
     return GoldenView(name, c2w, model(c2w[None])[0].permute(1, 2, 0).contiguous())
 

@@ -16,7 +16,7 @@ from nelf.export.contract import Latency, Parity, Quality
 from nelf.export.golden import GoldenView, reference_view
 from nelf.export.parity import Difference, compare, failure
 from nelf.export.targets import Gate
-from nelf.student import NeLF
+from nelf.student import Student
 
 Colour = tuple[float, float, float]
 WARM_UP = 2  # images rendered before the clock counts
@@ -40,7 +40,7 @@ class Measured:
 
 
 def measure(
-    model: NeLF,
+    model: Student,
     bundle: Bundle,
     context: BundleContext,
     reference: Callable[[Tensor], Tensor],

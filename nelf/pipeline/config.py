@@ -23,7 +23,7 @@ from nelf.errors import ConfigError
 from nelf.evaluate import EvalConfig
 from nelf.export import ExportConfig
 from nelf.photos import PhotosConfig
-from nelf.student import StudentConfig
+from nelf.student import STUDENTS, StudentConfig
 from nelf.teacher import TEACHERS, TeacherConfig
 from nelf.train import TrainConfig
 
@@ -64,6 +64,8 @@ def register() -> None:
     store.store(name="schema", node=Config)
     for name, (schema, _) in TEACHERS.items():
         store.store(group="teacher", name=f"{name}_schema", node=schema)
+    for name, (family, _) in STUDENTS.items():
+        store.store(group="student", name=f"{name}_schema", node=family)
 
 
 def config_folder() -> Path:
@@ -109,6 +111,9 @@ def typed(composed: DictConfig) -> Config:
     name = config.teacher.name
     if name not in TEACHERS or type(config.teacher) is not TEACHERS[name][0]:
         raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={'|'.join(TEACHERS)}")
+    family = config.student.family
+    if family not in STUDENTS or type(config.student) is not STUDENTS[family][0]:
+        raise ConfigError(f"student.family={family} is not to be set by itself; choose a preset, as student=m does")
     return config
 
 
@@ -138,7 +143,9 @@ def _explain(error: Exception) -> str:
 
 def _all_keys() -> set[str]:
     """Every key that some choice of the config groups has."""
-    return {*_keys(Config()), *(key for schema, _ in TEACHERS.values() for key in _keys(schema(), "teacher."))}
+    teachers = [key for schema, _ in TEACHERS.values() for key in _keys(schema(), "teacher.")]
+    students = [key for schema, _ in STUDENTS.values() for key in _keys(schema(), "student.")]
+    return {*_keys(Config()), *teachers, *students}
 
 
 def _one_line(error: BaseException) -> str:

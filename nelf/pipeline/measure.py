@@ -12,7 +12,7 @@ from nelf import export as exporting
 from nelf.pipeline.figures import model_infos, stage_seconds
 from nelf.pipeline.run import STUDENT, Run, leave_if_asked
 from nelf.progress import ProgressLine, Stop
-from nelf.student import NeLF, load_student
+from nelf.student import Student, load_student
 from nelf.teacher import load_teacher, render_image
 
 
@@ -67,8 +67,8 @@ def _teacher_renderer(run: Run, file: Path) -> evaluation.Renderer:
 
 
 @torch.no_grad()
-def _render_student(student: NeLF, c2w: Tensor, intrinsics: Tensor) -> Tensor:
-    device = student.columns.device
+def _render_student(student: Student, c2w: Tensor, intrinsics: Tensor) -> Tensor:
+    device = next(student.parameters()).device
     return student(c2w[None].to(device), intrinsics[None].to(device))[0].permute(1, 2, 0).cpu()
 
 

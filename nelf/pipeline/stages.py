@@ -18,7 +18,7 @@ from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_
 from nelf.processes import is_first_process
 from nelf.progress import Stop
 from nelf.storage import sha256, write_json
-from nelf.student import Frame, NeLF, save_student
+from nelf.student import Frame, Student, make_student, save_student
 from nelf.teacher import Teacher, load_teacher, teach
 from nelf.train import train
 
@@ -79,7 +79,7 @@ def rendered_scene(run: Run) -> Scene:
     return load_scene(SceneConfig(path=str(run.folder / PSEUDO), holdout=0, val_holdout=0))
 
 
-def new_student(run: Run) -> NeLF:
+def new_student(run: Run) -> Student:
     """An untrained student for the run's scene."""
     scene = run.scene
     frame = Frame.around(
@@ -92,10 +92,10 @@ def new_student(run: Run) -> NeLF:
         scene.center,
         scene.radius,
         run.config.student.mapping_for(bounded=run.bounded),
-        within_ball=run.config.student.within_ball,
+        within_ball=run.config.student.clip_to_sphere,
     )
     torch.manual_seed(run.config.train.seed)
-    return NeLF(run.config.student, frame)
+    return make_student(run.config.student, frame)
 
 
 def run_train(run: Run, stop: Stop, say: Say) -> None:

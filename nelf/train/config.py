@@ -14,9 +14,9 @@ class FinetuneConfig:
 
     enabled: bool = True
     """Whether there is a stage 2."""
-    steps: int | None = None
+    steps: int | None = 300
     """Most steps of stage 2; null: no limit by steps."""
-    minutes: float | None = 1.0
+    minutes: float | None = None
     """Most minutes of stage 2; null: no limit by time."""
     lr: float = 2e-4
     """Learning rate at its start; falls to zero along a cosine."""
@@ -52,9 +52,9 @@ class FinetuneConfig:
 class TrainConfig:
     """Stage 1: learn from the pseudo views. What is said for batch, loss and optimizer holds for stage 2, too."""
 
-    steps: int | None = None
-    """Most steps of stage 1; null: no limit by steps."""
-    minutes: float | None = 10.0
+    steps: int | None = 6000
+    """Most steps of stage 1, the preset's by default; null: no limit by steps."""
+    minutes: float | None = None
     """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
     batch: int = 8
     """Whole views a step, on each device."""
@@ -75,9 +75,8 @@ class TrainConfig:
     """Steps in which the exponential schedule falls by ten."""
     loss: str = "mse"
     """mse, l1 or charbonnier; of RGBA the mean over a white and a black background."""
-    surface_weight: float = 2.0
-    """Weight of the error of the depth (fraction of near to far) beside that of the colours; student.upsampler=surface
-    and views with depth only."""
+    depth_loss_weight: float = 2.0
+    """Weight of the error of the depth (fraction of near to far) next to that of the colours, for views with depth."""
     jitter: bool = False
     """Move the points of each ray at random inside their bins (MobileR2L)."""
     ema: float = 0.999
@@ -110,7 +109,7 @@ class TrainConfig:
                 raise ConfigError(f"train.{key}={getattr(self, key)} is not known; use one of {', '.join(known)}")
         least = {"batch": 1, "warmup_steps": 0, "decay_steps": 1, "log_every": 1, "val_every": 1, "image_every": 1}
         _check_least("train", self, least)
-        none = {"seed": 0, "val_views": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0, "surface_weight": 0}
+        none = {"seed": 0, "val_views": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0, "depth_loss_weight": 0}
         _check_least("train", self, none)
         _check_positive("train", self, "lr")
         _check_positive("train", self, "checkpoint_every")

@@ -6,14 +6,14 @@ import pytest
 
 from nelf.errors import ConfigError
 from nelf.export import ExportConfig, export_bundle, open_bundle, verify_bundle
-from nelf.student import NeLF
+from nelf.student import Student
 from nelf.view import assets
 from tests.export.conftest import Exported
 from tests.export.networks import context
 
 
 def test_the_viewer_lies_beside_the_bundle(
-    bundles: Exported, model: NeLF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundles: Exported, model: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = tmp_path / "built"
     (built / "viewer").mkdir(parents=True)
@@ -32,7 +32,7 @@ def test_the_viewer_lies_beside_the_bundle(
     assert verify_bundle(folder).passed
 
 
-def test_without_the_viewer_nothing_is_made(model: NeLF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_viewer_nothing_is_made(model: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "ASSETS", tmp_path / "none")
     with pytest.raises(ConfigError, match=r"the web viewer is not built: run `make web`"):
         export_bundle(model, "web", "fp32", context(), ExportConfig(), tmp_path / "web")

@@ -23,6 +23,7 @@ from nelf.train.schedule import Budget, LearningRate
         ({"batch": 0}, r"train\.batch=0 is too small"),
         ({"lr": 0.0}, r"train\.lr=0\.0 must be above 0"),
         ({"warmup_lr": 1.0}, r"train\.warmup_lr=1\.0 must lie between 0 and train\.lr"),
+        ({"depth_loss_weight": -1.0}, r"train\.depth_loss_weight=-1\.0 is too small"),
         ({"ema": 1.0}, r"train\.ema=1\.0 must be at least 0 and below 1"),
         ({"checkpoint_every": 0.0}, r"train\.checkpoint_every=0\.0 must be above 0"),
     ],

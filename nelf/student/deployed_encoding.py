@@ -1,8 +1,8 @@
 """The ray encoding as constants and a handful of operations, for one image size and one set of intrinsics.
 
-The same numbers as nelf/student/encoder.py, arranged for a converter: everything that does not depend on the pose is a
-float32 constant computed in float64, trigonometry stays in float32 whatever the rest runs in. Every tensor has four
-axes, the first of size 1: LiteRT's GPU accelerator takes the first axis of a matrix for a batch, along which its
+The same numbers as nelf/student/ray_encoding.py, arranged for a converter: everything that does not depend on the pose
+is a float32 constant computed in float64, trigonometry stays in float32 whatever the rest runs in. Every tensor has
+four axes, the first of size 1: LiteRT's GPU accelerator takes the first axis of a matrix for a batch, along which its
 products do not broadcast, and gives wrong numbers without a word.
 """
 
@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.export.network import Layout
-from nelf.student import Frame, NeLF
+from nelf.student.deploy import Layout
+from nelf.student.frame import Frame
 
 
 class Encoding(nn.Module):
@@ -85,12 +85,6 @@ class SeparatedEncoding(Encoding):
         self.constant("center", _at(torch.tensor(frame.center, dtype=torch.float64), 3))
         self.constant("one", self.channels(torch.ones(self.coordinates)))
 
-    @classmethod
-    def of(cls, model: NeLF, layout: Layout, dtype: torch.dtype) -> "SeparatedEncoding":
-        """That of a student's rays."""
-        depths = model.frame.depths(model.config.points)
-        return cls(model.frame, model.columns, model.rows, depths, model.config.octaves, layout, dtype)
-
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
         p, c, q, s = self.factors_of(pose)
         return p * c + q * s
@@ -122,12 +116,21 @@ class NdcEncoding(Encoding):
     so x is affine in g, y in the same of d_y / d_z, and z constant. Only the two quotients need the whole grid.
     """
 
-    def __init__(self, model: NeLF, layout: Layout, dtype: torch.dtype) -> None:
-        super().__init__(layout, dtype, octaves=model.config.octaves, points=model.config.points)
-        frame: Frame = model.frame
-        u, v = plane_of(model.columns, model.rows, model.frame)
+    def __init__(
+        self,
+        frame: Frame,
+        columns: Float[Tensor, "width"],
+        rows: Float[Tensor, "height"],
+        depths: Float[Tensor, "points"],
+        octaves: int,
+        layout: Layout,
+        dtype: torch.dtype,
+    ) -> None:
+        """As of SeparatedEncoding; depths are parameters of the line, 0 to 1."""
+        super().__init__(layout, dtype, octaves=octaves, points=len(depths))
+        u, v = plane_of(columns, rows, frame)
         reference = torch.tensor(frame.reference, dtype=torch.float64).reshape(3, 4)
-        t = frame.depths(model.config.points)
+        t = depths
         near = frame.near
         fx, fy = frame.intrinsics[:2]
         scale = torch.tensor([-2 * fx / frame.width, -2 * fy / frame.height, 0.0], dtype=torch.float64)

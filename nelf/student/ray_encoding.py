@@ -111,3 +111,11 @@ def encode_separated(
     sine = sin_a * cos_b + cos_a * sin_b
     cosine = cos_a * cos_b - sin_a * sin_b
     return torch.cat([value, sine, cosine], dim=1)
+
+
+def image_plane(
+    columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], intrinsics: Float[Tensor, "batch 4"]
+) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch height"]]:
+    """Image-plane coordinates of pixel positions: u of the columns to the right, v of the rows upwards."""
+    fx, fy, cx, cy = intrinsics[:, :, None].unbind(1)
+    return (columns - cx) / fx, -(rows - cy) / fy

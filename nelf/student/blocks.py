@@ -1,11 +1,12 @@
-"""The network between the encoded rays and the upsampler, at the resolution of the coarse ray grid."""
+"""Convolutional blocks that students are built from. Each can `deploy` itself: see nelf/student/deploy.py."""
 
-from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from nelf.student.deploy import CroppedSkip, Layout, Skip, rebuild
 
 WIDER = 2  # channels at half resolution, or hidden in a fused block, for one outside
 
@@ -30,6 +31,9 @@ class Residual(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
         return x + self.layers(x)
+
+    def deploy(self, layout: Layout) -> nn.Module:
+        return Skip(rebuild(self.layers, layout))
 
 
 def pointwise_block(width: int) -> Residual:
@@ -64,16 +68,6 @@ def fused_block(width: int, blocks: int) -> Residual:
     )
 
 
-def depthwise_block(width: int, blocks: int) -> Residual:
-    """Depthwise 3x3, then a 1x1 pair that widens twofold (ConvNeXt's order, Liu et al. 2022, no normalisation)."""
-    return Residual(
-        nn.Conv2d(width, width, 3, padding=1, groups=width),
-        nn.Conv2d(width, 2 * width, 1),
-        nn.GELU(),
-        residual_init(nn.Conv2d(2 * width, width, 1), blocks),
-    )
-
-
 class HalfResolution(nn.Module):
     """x + up(blocks(down(x))), the blocks at half the resolution and `WIDER` times the width (U-Net, Ronneberger 2015).
 
@@ -94,45 +88,29 @@ class HalfResolution(nn.Module):
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
         return x + self.layers(x)[:, :, : x.shape[2], : x.shape[3]]
 
+    def deploy(self, layout: Layout) -> nn.Module:
+        return CroppedSkip(rebuild(self.layers, layout), layout)
+
 
 class Body(nn.Module):
-    """Head convolution, residual blocks, and one skip around all blocks."""
+    """Head (1x1 convolution, GELU), residual blocks, and one skip around all blocks."""
 
-    def __init__(self, head: nn.Module, blocks: list[nn.Module]) -> None:
+    def __init__(self, channels: int, width: int, blocks: list[nn.Module]) -> None:
         super().__init__()
-        self.head = head
+        self.head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch width h w"]:
         features = self.head(x)
         return features + self.blocks(features)
 
-
-def _pointwise(channels: int, width: int, blocks: int) -> Body:
-    head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
-    return Body(head, [pointwise_block(width) for _ in range(blocks)])
+    def deploy(self, layout: Layout) -> nn.Module:
+        return nn.Sequential(rebuild(self.head, layout), Skip(rebuild(self.blocks, layout)))
 
 
-def _conv3x3(channels: int, width: int, blocks: int) -> Body:
-    head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
-    return Body(head, [conv3x3_block(width, blocks) for _ in range(blocks)])
-
-
-def _depthwise(channels: int, width: int, blocks: int) -> Body:
-    head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
-    return Body(head, [depthwise_block(width, blocks) for _ in range(blocks)])
-
-
-def _pyramid(channels: int, width: int, blocks: int) -> Body:
-    head = nn.Sequential(nn.Conv2d(channels, width, 1), nn.GELU())
+def unet(channels: int, width: int, blocks: int) -> Body:
+    """A body of `blocks` 3x3 blocks at half resolution between two at full resolution."""
     of = blocks + 3
-    return Body(head, [conv3x3_block(width, of), HalfResolution(width, blocks, of), conv3x3_block(width, of)])
-
-
-BODIES: dict[str, Callable[[int, int, int], Body]] = {
-    "pointwise": _pointwise,
-    "conv3x3": _conv3x3,
-    "depthwise": _depthwise,
-    "pyramid": _pyramid,
-}
-"""name -> (encoded channels, width, number of residual blocks) -> Body."""
+    return Body(
+        channels, width, [conv3x3_block(width, of), HalfResolution(width, blocks, of), conv3x3_block(width, of)]
+    )

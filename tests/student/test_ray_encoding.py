@@ -8,21 +8,25 @@ import torch
 from nelf.cameras import look_at
 from nelf.draws import Draws
 from nelf.rays import image_rays
-from nelf.student import Mapping, NeLF, StudentConfig
-from nelf.student.encoder import encode_points, encode_separated, encoded_channels, ndc_rays
+from nelf.student import Mapping
 from nelf.student.frame import EXTENT
+from nelf.student.mobiler2l import MobileR2L
+from nelf.student.ray_encoding import encode_points, encode_separated, encoded_channels, ndc_rays
 from tests.student.frames import cameras, facing, frame
+from tests.student.small import small_student
 
 
-def model(mapping: Mapping, **changes: object) -> NeLF:
-    return NeLF(StudentConfig(width=8, blocks=1, upsampler="shuffle", **changes), frame(mapping))
+def model(mapping: Mapping, **changes: object) -> MobileR2L:
+    network = small_student(frame(mapping), "mobiler2l", **changes)
+    assert isinstance(network, MobileR2L)
+    return network
 
 
-def direct_in_float64(network: NeLF, c2w: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+def direct_in_float64(network: MobileR2L, c2w: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
     return network.double().encode_direct(c2w.double(), intrinsics.double())
 
 
-def intrinsics_of(network: NeLF, count: int) -> torch.Tensor:
+def intrinsics_of(network: MobileR2L, count: int) -> torch.Tensor:
     """Different for each camera."""
     spread = 1 + 0.1 * torch.rand(count, 4, generator=torch.Generator().manual_seed(3))
     return torch.tensor(network.frame.intrinsics) * spread
@@ -31,10 +35,10 @@ def intrinsics_of(network: NeLF, count: int) -> torch.Tensor:
 @pytest.mark.parametrize("mapping", [Mapping.LINEAR, Mapping.DISPARITY])
 @pytest.mark.parametrize(("points", "octaves"), [(8, 6), (5, 8), (2, 1)])
 def test_separated_equals_direct(mapping: Mapping, points: int, octaves: int) -> None:
-    network = model(mapping, points=points, octaves=octaves)
+    network = model(mapping, points_per_ray=points, num_frequencies=octaves)
     c2w = (cameras if mapping is Mapping.LINEAR else facing)(6, seed=1)
     intrinsics = intrinsics_of(network, 6)
-    fast = network.encode(c2w, intrinsics, None).rays
+    fast = network.prepare(c2w, intrinsics)
     assert fast.shape[1] == encoded_channels(points, octaves)
     exact = direct_in_float64(network, c2w, intrinsics)
     # Coordinates up to 8 are rounded to 2^-22 in float32 a few times over; the top octave multiplies that by 2^(L-1).
@@ -44,7 +48,7 @@ def test_separated_equals_direct(mapping: Mapping, points: int, octaves: int) ->
 
 def test_products_are_safe_in_half_precision() -> None:
     """What the separated form is for: the phase is formed in float32, only sines and cosines are rounded."""
-    network = model(Mapping.LINEAR, points=8, octaves=6)
+    network = model(Mapping.LINEAR, points_per_ray=8, num_frequencies=6)
     c2w, intrinsics = cameras(4), intrinsics_of(network, 4)
     exact = direct_in_float64(network, c2w, intrinsics).float()
     network = network.float()
@@ -61,10 +65,10 @@ def test_products_are_safe_in_half_precision() -> None:
 @pytest.mark.parametrize("mapping", [Mapping.LINEAR, Mapping.DISPARITY])
 def test_coordinates_are_points_on_the_rays(mapping: Mapping) -> None:
     """Ray by ray and point by point, as the paper tells it; coordinates of the scene's content are of order one."""
-    network = model(mapping, points=4)
+    network = model(mapping, points_per_ray=4)
     made_for = network.frame
     c2w = (cameras if mapping is Mapping.LINEAR else facing)(1, seed=2)
-    encoded = network.encode(c2w, torch.tensor([made_for.intrinsics]), None).rays
+    encoded = network.prepare(c2w, torch.tensor([made_for.intrinsics]))
     fx, fy, cx, cy = made_for.intrinsics
     if mapping is Mapping.LINEAR:
         depths = [2 + i * 4 / 3 for i in range(4)]
@@ -136,25 +140,33 @@ def test_ndc_of_points_is_the_perspective_projection() -> None:
 
 
 def test_ndc_student_sees_the_near_plane_first() -> None:
-    network = model(Mapping.NDC, points=4)
-    encoded = network.encode(facing(2, seed=7), torch.tensor(network.frame.intrinsics).expand(2, 4), None).rays
+    network = model(Mapping.NDC, points_per_ray=4)
+    encoded = network.prepare(facing(2, seed=7), torch.tensor(network.frame.intrinsics).expand(2, 4))
     assert torch.allclose(encoded[:, 2], torch.tensor(-1.0), atol=1e-5)  # z of the first point
     assert torch.allclose(encoded[:, 11], torch.tensor(1.0), atol=1e-5)  # z of the last: infinity
 
 
 def test_jitter_stays_inside_the_bins() -> None:
-    network = model(Mapping.LINEAR, points=4)
+    network = model(Mapping.LINEAR, points_per_ray=4)
     c2w = look_at(torch.tensor([[0.0, 0, 4]]), torch.zeros(1, 3), torch.tensor([0.0, 1, 0]))
     intrinsics = torch.tensor([network.frame.intrinsics])
     draws = Draws(0)
     jitters = [network.draw_jitter(draws, 1) for _ in range(50)]
-    drawn = torch.stack([network.encode(c2w, intrinsics, jitter).rays[0, 2:12:3] for jitter in jitters])
+    drawn = torch.stack([network.prepare(c2w, intrinsics, jitter)[0, 2:12:3] for jitter in jitters])
     depth = 4 - drawn * network.frame.unit / EXTENT  # the camera looks along -z from z = 4
     edges = [2, 2 + 2 / 3, 4, 6 - 2 / 3, 6]
     for k in range(4):
         low, high = float(depth[:, k].min()), float(depth[:, k].max())
         assert edges[k] - 1e-4 <= low < edges[k] + 0.1
         assert edges[k + 1] - 0.1 < high <= edges[k + 1] + 1e-4
+
+
+def test_jitter_of_a_view_is_the_same_in_whatever_process() -> None:
+    network = model(Mapping.LINEAR, points_per_ray=4)
+    whole = network.draw_jitter(Draws(7), 4)
+    parts = [network.draw_jitter(Draws(7, rank=rank, ranks=2), 2) for rank in (0, 1)]
+    assert torch.equal(whole[0::2], parts[0])
+    assert torch.equal(whole[1::2], parts[1])
 
 
 def test_rays_are_those_of_the_cells_middles() -> None:

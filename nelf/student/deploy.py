@@ -1,4 +1,4 @@
-"""Body and upsampler rebuilt for inference: BatchNorm folded, layout chosen, nothing left that a converter must guess.
+"""Layers rebuilt for inference: BatchNorm folded, layout chosen, nothing left that a converter must guess.
 
 Two layouts. Channels first is what Core ML and ONNX compute in. LiteRT computes channels last; there each convolution
 stands between two permutations that undo the converter's own, and everything else runs channels last, so that the
@@ -6,6 +6,7 @@ file holds no layout copy.
 """
 
 import enum
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nelf.errors import ExportError
-from nelf.student.body import Body, HalfResolution, Residual
 
 TO_LAST = (0, 2, 3, 1)
 TO_FIRST = (0, 3, 1, 2)
@@ -26,6 +26,14 @@ class Layout(enum.Enum):
 
     CHANNELS_FIRST = 1
     CHANNELS_LAST = 3
+
+
+@runtime_checkable
+class Deployable(Protocol):
+    """A module of ours that says itself what it is at inference."""
+
+    def deploy(self, layout: Layout) -> nn.Module:
+        """An inference copy that takes and gives `layout`. Its weights are new tensors."""
 
 
 class Skip(nn.Module):
@@ -83,20 +91,19 @@ class ChannelsLastShuffle(nn.Module):
 
 
 def rebuild(module: nn.Module, layout: Layout) -> nn.Module:
-    """An inference copy of a student's `module` that takes and gives `layout`. Its weights are new tensors."""
-    if isinstance(module, Body):
-        return nn.Sequential(rebuild(module.head, layout), Skip(rebuild(module.blocks, layout)))
-    if isinstance(module, HalfResolution):
-        return CroppedSkip(rebuild(module.layers, layout), layout)
-    if isinstance(module, Residual):
-        return Skip(rebuild(module.layers, layout))
+    """An inference copy of a student's `module` that takes and gives `layout`. Its weights are new tensors.
+
+    A module of ours says itself how, by its method `deploy(layout)`. Raises ExportError for one that does not.
+    """
+    if isinstance(module, Deployable):
+        return module.deploy(layout)
     if isinstance(module, nn.Sequential):
         return _rebuild_sequence(list(module), layout)
-    if isinstance(module, nn.GELU | nn.Sigmoid | nn.ReLU):
-        return module  # elementwise and without state: any layout, safe to share
+    if isinstance(module, nn.GELU | nn.ReLU | nn.Sigmoid):
+        return module  # without weights, safe to share
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return _convolution(_copy(module), layout)
-    raise ExportError(f"the student holds a {type(module).__name__}, which export cannot rebuild: add it to {__name__}")
+    raise ExportError(f"the student holds a {type(module).__name__}, which has no method deploy")
 
 
 def _rebuild_sequence(modules: list[nn.Module], layout: Layout) -> nn.Sequential:
