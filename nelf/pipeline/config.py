@@ -16,16 +16,17 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nelf.data import SceneConfig
-from nelf.devices import DeviceConfig
-from nelf.distill import DistillConfig
+from nelf.core.device_config import DeviceConfig
+from nelf.core.settings import PlainName, check, setting
+from nelf.data.config import SceneConfig
+from nelf.distill.config import DistillConfig
 from nelf.errors import ConfigError
-from nelf.evaluate import EvalConfig
-from nelf.export import ExportConfig
-from nelf.photos import PhotosConfig
-from nelf.student import StudentConfig
-from nelf.teacher import TEACHERS, TeacherConfig
-from nelf.train import TrainConfig
+from nelf.evaluate.config import EvalConfig
+from nelf.export.config import ExportConfig
+from nelf.photos.config import PhotosConfig
+from nelf.student.config import StudentConfig
+from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
+from nelf.train.config import TrainConfig
 
 ROOT = "config"
 
@@ -34,7 +35,7 @@ ROOT = "config"
 class Config:
     """Everything that a run depends on."""
 
-    name: str | None = None
+    name: str | None = setting(None, PlainName())
     """Name of the run; null names it after the scene."""
     runs: str = "runs"
     """Folder that holds the runs."""
@@ -57,12 +58,15 @@ class Config:
     device: DeviceConfig = field(default_factory=DeviceConfig)
     """Where things are computed."""
 
+    def __post_init__(self) -> None:
+        check(self, "")
+
 
 def register() -> None:
     """Make the dataclasses known to Hydra, so that it checks every key and type."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for name, (schema, _) in TEACHERS.items():
+    for name, schema in TEACHER_CONFIGS.items():
         store.store(group="teacher", name=f"{name}_schema", node=schema)
 
 
@@ -107,8 +111,10 @@ def typed(composed: DictConfig) -> Config:
         config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
     name = config.teacher.name
-    if name not in TEACHERS or type(config.teacher) is not TEACHERS[name][0]:
-        raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={'|'.join(TEACHERS)}")
+    if type(config.teacher) is not TEACHER_CONFIGS.get(name):
+        raise ConfigError(
+            f"teacher.name={name} is not to be set by itself; choose with teacher={'|'.join(TEACHER_CONFIGS)}"
+        )
     return config
 
 
@@ -138,7 +144,7 @@ def _explain(error: Exception) -> str:
 
 def _all_keys() -> set[str]:
     """Every key that some choice of the config groups has."""
-    return {*_keys(Config()), *(key for schema, _ in TEACHERS.values() for key in _keys(schema(), "teacher."))}
+    return {*_keys(Config()), *(key for schema in TEACHER_CONFIGS.values() for key in _keys(schema(), "teacher."))}
 
 
 def _one_line(error: BaseException) -> str:
