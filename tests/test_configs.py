@@ -14,7 +14,8 @@ from nelf.errors import ConfigError
 from nelf.pipeline import Config, compose_config, config_folder, typed
 from nelf.progress import Stop
 from nelf.student import Mapping, NeLF, count_macs, count_parameters
-from nelf.teacher import TEACHERS, teach
+from nelf.teacher import TEACHERS
+from nelf.teacher.teach import teach
 from nelf.train import train
 from tests.pipeline.commands import works
 from tests.scenes import make_blender_scene

@@ -113,6 +113,17 @@ class PlainName:
 
 
 @dataclass(frozen=True)
+class FolderPath:
+    """The path of a folder, there or not."""
+
+    def fault(self, value: Any) -> str | None:
+        return None if isinstance(value, str) and value.strip() and "\0" not in value else "is not a path"
+
+    def describe(self, whole: bool, unit: str) -> str:
+        return "the path of a folder"
+
+
+@dataclass(frozen=True)
 class Setting:
     """What one field declares: what it allows, in which unit, and what else a user who got it wrong may want to know.
 
@@ -151,14 +162,14 @@ def check(config: Any, prefix: str) -> None:
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
             if (fault := _type_fault(type(config), field.name, one) or said.allowed.fault(one)) is not None:
-                raise ConfigError(f"{key}={shown(value)} {fault}; {remedy(type(config), field)}")
+                which = f": {shown(one)}" if isinstance(value, list | tuple) and len(value) > 1 else ""
+                raise ConfigError(f"{key}={shown(value)}{which} {fault}; {remedy(type(config), field)}")
 
 
 def remedy(kind: type, field: "dataclasses.Field[Any]") -> str:
-    """What to use instead of a wrong value of a field that declares what it allows."""
+    """What to use instead of a wrong value of a field."""
     said = declared(field)
-    assert said is not None
-    return f"use {allowed_values(kind, field)}{f'; {said.advice}' if said.advice else ''}"
+    return f"use {allowed_values(kind, field)}{f'; {said.advice}' if said is not None and said.advice else ''}"
 
 
 def allowed_values(kind: type, field: "dataclasses.Field[Any]") -> str:

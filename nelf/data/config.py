@@ -37,7 +37,7 @@ class SceneConfig:
     """Nearest depth along the view axis, world units; estimated when not given."""
     far: float | None = setting(None, Range(SMALLEST, LARGEST), unit="world units")
     """Farthest depth along the view axis, world units; estimated when not given."""
-    up: list[float] | None = setting(None, Range(-FARTHEST, FARTHEST))
+    up: list[float] | None = setting(None, Range(-FARTHEST, FARTHEST), advice="such as [0,0,1]")
     """World direction that is upwards for the viewer, [x, y, z]; taken from the cameras when not given."""
     allow_missing: bool = False
     """Use the images that are there when some that the scene lists are not."""

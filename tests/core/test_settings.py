@@ -54,7 +54,7 @@ class Oven:
         ({"name": "../evil"}, "oven.name=../evil is not a plain name; use the name of one folder, without / and \\"),
         ({"name": ".."}, "oven.name=.. is not a plain name"),
         ({"name": "x" * 999}, f"oven.name={'x' * 60}... is not a plain name"),
-        ({"shelves": [1, 9]}, "oven.shelves=[1,9] is too large; use a list, each a whole number from 0 to 4"),
+        ({"shelves": [1, 9]}, "oven.shelves=[1,9]: 9 is too large; use a list, each a whole number from 0 to 4"),
     ],
 )
 def test_what_is_not_allowed_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
