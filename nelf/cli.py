@@ -308,6 +308,22 @@ def _leave_bench(asked: bool) -> None:
         raise Interrupted("bench: stopped; nothing is kept")
 
 
+@app.command("config")
+def config_(
+    group: Annotated[
+        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; all otherwise.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/settings.md.")] = False,
+) -> None:
+    """Every setting: its default, what it allows, what it means.
+
+    Example: nelf config train
+    """
+    from nelf.pipeline.settings_page import as_markdown, as_text
+
+    typer.echo(as_markdown() if markdown else as_text(group), nl=not markdown)
+
+
 @app.command()
 def demo(overrides: Overrides = None) -> None:
     """The whole way on the scene that comes with nelf: about eleven minutes on two cores.

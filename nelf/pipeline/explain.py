@@ -30,7 +30,8 @@ def explain(error: Exception, overrides: Sequence[str], known: Mapping[str, Entr
     if several:
         return f"{_short(several[1])} has several values; add --multirun for a run of each, or write a list as [1,2]"
     merged = re.match(r"Error merging override (.*)", text)
-    if merged and (said := _wrong_value(merged[1], known)) is not None:
+    wrong = merged[1] if merged else _of_key(getattr(error, "full_key", None), overrides)
+    if wrong and (said := _wrong_value(wrong, known)) is not None:
         return said
     refused = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text)
     if refused:
@@ -60,6 +61,10 @@ def choices_of(group: str, folder: Path) -> list[str]:
     """Names that can be chosen for a config group; none where there is no such group."""
     files = (folder / group).rglob("*.yaml") if group.isidentifier() else ()
     return sorted(path.relative_to(folder / group).with_suffix("").as_posix() for path in files)
+
+
+def _of_key(key: str | None, overrides: Sequence[str]) -> str | None:
+    return next((one for one in reversed(overrides) if key and one.lstrip("+").startswith(f"{key}=")), None)
 
 
 def _wrong_form(override: str, known: Mapping[str, Entry], folder: Path) -> str | None:
