@@ -55,7 +55,7 @@ def test_yaml_composes_to_the_same() -> None:
         ("~train.steps", "~train.steps: a setting cannot be removed"),
         ("+student=s", "+student=s: leave the + out"),
         ("distill=5", "distill has several settings, such as distill.teacher; `nelf config distill` lists them"),
-        ("++foo.bar=1", "foo.bar is not a setting"),
+        ("++foo.bar=1", "foo is not a setting"),
         ("hydra.foo=1", "hydra.foo is not a setting"),
         ("train.steps=${foo}", "Interpolation key 'foo' not found"),
         ("runs=", "runs= is not a path; use the path of a folder"),
