@@ -101,6 +101,15 @@ def report(
 
     Example: nelf report runs/lego runs/ship --out compared.html
     """
+    from nelf.pipeline.overrides import is_run
+    from nelf.storage import check_writable
+
+    for folder in runs:
+        if not is_run(folder):
+            made = f"; nelf run {folder} makes one of it, if it is a scene" if folder.is_dir() else ""
+            raise ConfigError(f"{folder} is no run; give folders of runs, e.g. runs/NAME{made}")
+    if out is not None:
+        check_writable(out)
     from nelf.pipeline import write_summary
 
     typer.echo(write_summary(runs, out))

@@ -20,7 +20,7 @@ _OLD = re.compile(rf"\.(.+){re.escape(OLD_SUFFIX)}-\d+", re.DOTALL)
 LONGEST_NAME = 200  # bytes; file systems hold 255, of which suffixes take some
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 OF_THE_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
-OF_THE_PATH = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+OF_THE_PATH = (errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -43,8 +43,8 @@ def writing_errors(path: Path) -> Iterator[None]:
 
 
 def _on_the_way(other: Path, path: Path) -> bool:
-    """Whether `other` is `path`, above it or beside it."""
-    return other in path.parents or path.parent in other.parents
+    """Whether `other` is `path`, a folder above it, or what is renamed to it in the end."""
+    return other in (path, *path.parents) or other.name.startswith(f".{path.stem}{TEMPORARY_SUFFIX}")
 
 
 def check_writable(path: Path) -> None:
@@ -141,7 +141,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _flush_to_disk(path.parent)
     finally:
-        remove(temporary)
+        if os.path.lexists(temporary):
+            remove(temporary)
 
 
 def remove(path: Path) -> None:
