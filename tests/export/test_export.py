@@ -18,6 +18,8 @@ from nelf.export import (
     Box,
     ExportConfig,
     Shell,
+    config,
+    coreml,
     export_bundle,
     open_bundle,
     plan,
@@ -166,6 +168,14 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
     assert not result.passed
     assert result.reason is not None
     assert "r_2" in result.reason
+
+
+def test_what_a_user_may_ask_is_what_the_targets_know() -> None:
+    """It stands in the configuration again, which is checked before converters are loaded."""
+    assert {
+        name: config.Choice(tuple(one.forms), one.auto, one.usual, one.image_output) for name, one in TARGETS.items()
+    } == config.CHOICES
+    assert set(config.DEPLOYMENTS) == set(coreml.DEPLOYMENTS)
 
 
 def test_plan() -> None:
