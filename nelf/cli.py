@@ -43,11 +43,15 @@ def run(
     Example: nelf run my_photos student=s train.minutes=5
     """
     if multirun:
-        from nelf.pipeline import quoted, sweep
+        from nelf.pipeline.overrides import checked_combinations, quoted
 
         # Several scenes are an override like any other, and then the first word is none of a folder.
         first = str(scene) if str(scene).startswith("scene.path=") else f"scene.path={quoted(str(scene))}"
-        sweep([first, *(overrides or [])], say)
+        asked = [first, *(overrides or [])]
+        checked = checked_combinations(asked)  # before PyTorch is loaded
+        from nelf.pipeline.sweep import sweep
+
+        sweep(asked, checked, say)
     else:
         _stage("run", scene, overrides, cfg)
 
@@ -97,6 +101,15 @@ def report(
 
     Example: nelf report runs/lego runs/ship --out compared.html
     """
+    from nelf.pipeline.overrides import is_run
+    from nelf.storage import check_writable
+
+    for folder in runs:
+        if not is_run(folder):
+            made = f"; nelf run {folder} makes one of it, if it is a scene" if folder.is_dir() else ""
+            raise ConfigError(f"{folder} is no run; give folders of runs, e.g. runs/NAME{made}")
+    if out is not None:
+        check_writable(out)
     from nelf.pipeline import write_summary
 
     typer.echo(write_summary(runs, out))
@@ -123,16 +136,12 @@ def export(
 
     Example: nelf export runs/my_photos --target ios --target android
     """
-    from nelf.export import app_in, place
-    from nelf.pipeline import Run, export_table, export_to, is_run
-    from nelf.progress import stoppable
+    from nelf.pipeline.overrides import check_request, is_run
 
     if (rank := later_rank()) is not None:
         raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
     if not is_run(run):
         raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
-    for app in into or []:
-        app_in(app)  # before the work, not after it
     asked = list(overrides or [])
     if target:
         asked.append(f"export.targets=[{','.join(target)}]")
@@ -140,6 +149,14 @@ def export(
         asked.append(f"export.precision={precision}")
     if image_output:
         asked.append("export.image_output=true")
+    check_request(run, asked, writes=out is None)  # before PyTorch is loaded
+    from nelf.export import app_in, place
+    from nelf.pipeline import Run, export_to
+    from nelf.pipeline.export_table import export_table
+    from nelf.progress import stoppable
+
+    for app in into or []:
+        app_in(app)  # before the work, not after it
     opened = Run.open(run, asked, say=say)
     folder = out or opened.folder / "export"
     with opened.locked(), stoppable() as stop:
@@ -300,6 +317,22 @@ def _leave_bench(asked: bool) -> None:
         raise Interrupted("bench: stopped; nothing is kept")
 
 
+@app.command("config")
+def config_(
+    group: Annotated[
+        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; all otherwise.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/settings.md.")] = False,
+) -> None:
+    """Every setting: its default, what it allows, what it means.
+
+    Example: nelf config train
+    """
+    from nelf.pipeline.settings_page import as_markdown, as_text
+
+    typer.echo(as_markdown() if markdown else as_text(group), nl=not markdown)
+
+
 @app.command()
 def demo(overrides: Overrides = None) -> None:
     """The whole way on the scene that comes with nelf: about eleven minutes on two cores.
@@ -324,11 +357,14 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> Path:
     """Run a stage, or print the configuration with which it would; gives the run's folder."""
-    from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
-    from nelf.progress import stoppable
+    from nelf.pipeline.overrides import check_request
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
+    check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
+    from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
+    from nelf.progress import stoppable
+
     run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)

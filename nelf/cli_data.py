@@ -28,10 +28,11 @@ def data_check(
 
     Example: nelf data check photos/fox scene.downscale=8
     """
-    from nelf.data import report
     from nelf.pipeline import compose_config, quoted, typed
 
     config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
+    from nelf.data import report  # PyTorch is loaded here, after the check
+
     found = report(config.scene)
     for label, value in found.rows:
         typer.echo(f"{label:14s} {value}")
@@ -77,11 +78,9 @@ def import_video(
 
 def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> None:
     from nelf.errors import ConfigError
-    from nelf.locking import locked
-    from nelf.photos import import_scene
-    from nelf.pipeline import compose_config, tell, typed
+    from nelf.pipeline import compose_config, typed
     from nelf.processes import later_rank
-    from nelf.progress import stoppable
+    from nelf.storage import check_writable
 
     if (rank := later_rank()) is not None:
         raise ConfigError(f"{rank} in the environment: one process alone imports a scene; unset that variable")
@@ -89,6 +88,12 @@ def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> 
     out = out or Path("scenes") / source.name
     if out.name in ("", ".."):
         raise ConfigError(f"--out {out} has no name of its own; give the folder that is to be made, e.g. scenes/fox")
+    check_writable(out / "transforms.json")
+    from nelf.locking import locked  # PyTorch is loaded here, after the checks
+    from nelf.photos import import_scene
+    from nelf.pipeline import tell
+    from nelf.progress import stoppable
+
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
         tell(import_scene(source, out, config.photos, stop, say), say)
     typer.echo(out)

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
-from nelf.teacher import teach
+from nelf.teacher.teach import teach
 from nelf.train import train
 from nelf.train.journal import Journal
 from tests.teacher import tiny as tiny_teacher

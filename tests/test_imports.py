@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = frozenset(
     {
         "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
-        "processes", "draws", "guard", "console",
+        "processes", "draws", "guard", "console", "core",
     }
 )  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
@@ -131,7 +131,7 @@ def defined_in(module: str, name: str | None, sources: Sources) -> str:
     if f"{module}.{name}" in sources:
         return f"{module}.{name}"
     if module in packages(sources) and module in sources:
-        for node in ast.parse(sources[module]).body:
+        for node in ast.walk(ast.parse(sources[module])):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
                     if (alias.asname or alias.name) == name and node.module in sources:

@@ -153,8 +153,8 @@ def seed_run(folder: Path) -> None:
 
 def read_run(folder: Path) -> None:
     from nelf.pipeline import compose_config, typed
+    from nelf.pipeline.overrides import read_overrides
     from nelf.pipeline.record import StageRecord
-    from nelf.pipeline.run import read_overrides
 
     record = StageRecord(folder)
     record.is_current("0", ["run.json"])

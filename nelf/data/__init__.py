@@ -1,14 +1,21 @@
 """Reading scenes: one `Scene` type, one loader a format. Writing those that nelf renders."""
 
-from nelf.data.capture import Problem
-from nelf.data.check import SceneReport, report
-from nelf.data.config import SceneConfig
-from nelf.data.depth import depth_scale, write_depth
-from nelf.data.hull import carve
-from nelf.data.kind import border_color
-from nelf.data.load import FORMATS, load_scene
-from nelf.data.scene import Kind, Scene, Views, over_background
-from nelf.data.write import depth_name, image_name, write_image, write_scene
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.data.capture import Problem
+    from nelf.data.check import SceneReport, report
+    from nelf.data.config import SceneConfig
+    from nelf.data.depth import depth_scale, write_depth
+    from nelf.data.hull import carve
+    from nelf.data.kind import border_color
+    from nelf.data.load import FORMATS, load_scene
+    from nelf.data.scene import Kind, Scene, Views, over_background
+    from nelf.data.write import depth_name, image_name, write_image, write_scene
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "FORMATS",

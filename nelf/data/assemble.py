@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import FARTHEST, bend, is_rigid, orthonormalize
+from nelf.cameras import bend, is_rigid, orthonormalize
 from nelf.data.capture import Capture, Frame, Problem
+from nelf.data.config import FARTHEST
 from nelf.data.depth import DepthReader
 from nelf.data.faults import Faults
 from nelf.data.images import DepthFile, Header, Photo, PhotoReader, read_header

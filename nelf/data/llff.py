@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from nelf.data.capture import Capture, Frame
-from nelf.data.config import SceneConfig
+from nelf.data.config import LARGEST, SMALLEST, SceneConfig
 from nelf.data.faults import Faults
-from nelf.data.json_fields import LARGEST, SMALLEST
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import list_images, pick_image_folder
 from nelf.errors import SceneError

@@ -13,7 +13,7 @@ from torch import Tensor
 from nelf.cameras import is_rigid
 from nelf.errors import ConfigError, ExportError
 from nelf.export.bundle import Bundle
-from nelf.export.config import BundleContext, ExportConfig, check_known
+from nelf.export.config import ExportConfig, check_known
 from nelf.export.contract import (
     CameraInfo,
     ImageInfo,
@@ -29,7 +29,7 @@ from nelf.export.golden import POSES, write_golden
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph, PixelGraph
 from nelf.export.measured import as_pixels, latency, measure, parity, quality
 from nelf.export.region import covered_region
-from nelf.export.request import Photos, Request
+from nelf.export.request import BundleContext, Photos, Request
 from nelf.export.targets import TARGETS, Target
 from nelf.storage import atomic_path
 from nelf.student import Student, count_macs, count_parameters

@@ -19,7 +19,8 @@ from nelf.processes import is_first_process
 from nelf.progress import Stop
 from nelf.storage import sha256, write_json
 from nelf.student import Frame, Student, make_student, save_student
-from nelf.teacher import Teacher, load_teacher, teach
+from nelf.teacher import Teacher, load_teacher
+from nelf.teacher.teach import teach
 from nelf.train import train
 
 

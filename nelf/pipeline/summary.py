@@ -7,7 +7,8 @@ from pathlib import Path
 from nelf import evaluate as evaluation
 from nelf.errors import ConfigError, NelfError
 from nelf.pipeline.figures import model_infos, stage_seconds
-from nelf.pipeline.run import EXPORT, is_run, read_overrides
+from nelf.pipeline.overrides import is_run, read_overrides
+from nelf.pipeline.run import EXPORT
 
 
 def is_measured(folder: Path) -> bool:

@@ -1,15 +1,23 @@
 """The student: a neural light field, from camera pose to image in one forward pass."""
 
-from nelf.student.config import HierarchicalConfig, MobileR2LConfig, StudentConfig
-from nelf.student.deploy import Layout
-from nelf.student.families import STUDENTS, make_student
-from nelf.student.files import check_same_architecture, load_student, save_student
-from nelf.student.frame import Frame, Mapping
-from nelf.student.macs import count_macs, layer_macs
-from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.student.config import STUDENT_CONFIGS, HierarchicalConfig, Mapping, MobileR2LConfig, StudentConfig
+    from nelf.student.deploy import Layout
+    from nelf.student.families import STUDENTS, make_student
+    from nelf.student.files import check_same_architecture, load_student, save_student
+    from nelf.student.frame import Frame
+    from nelf.student.macs import count_macs, layer_macs
+    from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "STUDENTS",
+    "STUDENT_CONFIGS",
     "DepthPixels",
     "Frame",
     "HierarchicalConfig",

@@ -1,14 +1,25 @@
-"""What a student is made of. Presets are configs/student/*.yaml; each names its family by the schema it starts from."""
+"""What a student is made of. Presets are configs/student/*.yaml; each names its family by the schema it starts from.
 
-from collections.abc import Iterable
+Without torch, so that a wrong value is refused at once.
+"""
+
+import enum
 from dataclasses import dataclass
 
+from nelf.core.settings import OneOf, Range, check, setting
 from nelf.errors import ConfigError
-from nelf.student.frame import Mapping
 
 READERS = ("planes", "lines", "volume")
-SCALES = (8, 12)
-"""Image pixels per coarse ray, in each direction, that MobileR2L's transposed convolutions can do."""
+COUNT = Range(1, 4096)
+CHANNELS = Range(1, 256)
+
+
+class Mapping(enum.StrEnum):
+    """Where the points of a ray lie."""
+
+    LINEAR = "linear"  # evenly spaced in depth: bounded scenes
+    DISPARITY = "disparity"  # evenly spaced in 1 / depth, coordinates shrunk with depth: open scenes
+    NDC = "ndc"  # normalised device coordinates of a reference camera (NeRF, appendix C): as published for LLFF
 
 
 @dataclass
@@ -19,27 +30,19 @@ class StudentConfig:
     """Kind of network; set by the preset, not by itself."""
     name: str = "m"
     """Preset that these values come from; recorded, not read."""
-    points_per_ray: int = 16
+    points_per_ray: int = setting(32, Range(2, 1024))
     """K, points on a coarse ray that the network is told of."""
-    depth_spacing: str = "auto"
+    depth_spacing: str = setting("auto", OneOf(("auto", *(mapping.value for mapping in Mapping))))
     """Where they lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
     clip_to_sphere: bool = True
     """Bounded scenes: points only at depths where the scene's sphere is; false: from scene.near to scene.far."""
-    width: int = 48
+    width: int = setting(48, COUNT)
     """Channels of the blocks that work on coarse rays."""
-    blocks: int = 3
+    blocks: int = setting(2, Range(1, 1024))
     """Residual blocks that work on coarse rays."""
 
     def __post_init__(self) -> None:
-        _check_known("student.depth_spacing", self.depth_spacing, ["auto", *(m.value for m in Mapping)])
-        self._check_ranges({"points_per_ray": (2, 1024), "width": (1, 4096), "blocks": (1, 1024)})
-
-    def _check_ranges(self, limits: dict[str, tuple[float, float]]) -> None:
-        for key, (least, most) in limits.items():
-            value = getattr(self, key)
-            if not least <= value <= most:
-                remedy = f"small; use {least} or more" if value < least else f"large; use {most} or less"
-                raise ConfigError(f"student.{key}={value} is too {remedy}")
+        check(self, "student")
 
     def mapping_for(self, *, bounded: bool) -> Mapping:
         """The depth spacing to use for a scene, `auto` resolved."""
@@ -52,58 +55,47 @@ class StudentConfig:
 class HierarchicalConfig(StudentConfig):
     """Three levels of rays, coarse to fine, each reading learnt features of space (docs/student.md)."""
 
-    coarse_reader: str = "volume"
+    coarse_reader: str = setting("volume", OneOf(READERS))
     """What coarse rays read: volume (trilinear), planes (three of them, bilinear) or lines (a product of three)."""
-    coarse_nodes: int = 32
+    coarse_nodes: int = setting(32, Range(2, 1024))
     """Nodes along each axis of the tables that coarse rays read."""
-    coarse_channels: int = 8
+    coarse_channels: int = setting(4, CHANNELS)
     """Features of each of these tables."""
-    middle_reader: str = "planes"
+    middle_reader: str = setting("volume", OneOf(READERS))
     """What middle rays read; lines for devices that cannot gather from large tables."""
-    middle_nodes: int = 128
+    middle_nodes: int = setting(48, Range(2, 1024))
     """Nodes along each axis of the tables that middle rays read."""
-    middle_channels: int = 8
+    middle_channels: int = setting(4, CHANNELS)
     """Features of each of these tables."""
-    middle_samples: int = 5
+    middle_samples: int = setting(5, Range(1, 64))
     """Points around its depth at which a middle ray (4x4 pixels) reads them."""
-    middle_spread: float = 0.04
+    middle_spread: float = setting(0.04, Range(0, 1))
     """How far from that depth the outermost of them lie, as a share of the way from near to far."""
-    middle_width: int = 56
+    middle_width: int = setting(56, COUNT)
     """Channels of the blocks that work on middle rays."""
-    middle_blocks: int = 2
+    middle_blocks: int = setting(2, Range(1, 1024))
     """Residual blocks that work on middle rays."""
-    cell: int = 2
-    """Pixels of a cell in each direction, for which one fine ray is followed: 1, 2 or 4."""
-    cell_features: int = 32
+    cell: int = setting(2, OneOf((1, 2, 4)), unit="pixels")
+    """Side of a cell, for which one fine ray is followed."""
+    cell_features: int = setting(32, COUNT)
     """Features that the middle level hands on to each cell."""
-    fine_reader: str = "planes"
+    fine_reader: str = setting("planes", OneOf(READERS))
     """What cells read."""
-    fine_nodes: int = 128
+    fine_nodes: int = setting(128, Range(2, 4096))
     """Nodes along each axis of the tables that cells read."""
-    fine_channels: int = 8
+    fine_channels: int = setting(8, CHANNELS)
     """Features of each of these tables."""
-    fine_samples: int = 3
+    fine_samples: int = setting(3, Range(1, 64))
     """Points around its depth at which a cell reads them."""
-    fine_spread: float = 0.012
+    fine_spread: float = setting(0.012, Range(0, 1))
     """How far from that depth the outermost of them lie, as a share of the way from near to far."""
-    decoder_width: int = 32
+    decoder_width: int = setting(32, COUNT)
     """Channels of the decoder, which works on cells."""
-    decoder_blocks: int = 2
+    decoder_blocks: int = setting(2, Range(0, 1024))
     """Residual blocks of the decoder."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for level in ("coarse", "middle", "fine"):
-            _check_known(f"student.{level}_reader", getattr(self, f"{level}_reader"), READERS)
-        if self.cell not in (1, 2, 4):
-            raise ConfigError(f"student.cell={self.cell} is not possible; use one of 1, 2, 4")
-        nodes, count = (2, 4096), (1, 4096)
-        self._check_ranges({f"{level}_nodes": nodes for level in ("coarse", "middle", "fine")})
-        self._check_ranges({f"{level}_channels": (1, 256) for level in ("coarse", "middle", "fine")})
-        self._check_ranges({"middle_samples": (1, 64), "fine_samples": (1, 64)})
-        self._check_ranges({"middle_spread": (0.0, 1.0), "fine_spread": (0.0, 1.0)})
-        self._check_ranges({"middle_width": count, "middle_blocks": (1, 1024), "cell_features": count})
-        self._check_ranges({"decoder_width": count, "decoder_blocks": (0, 1024)})
         if self.depth_spacing == Mapping.NDC:
             raise ConfigError("student.depth_spacing=ndc has no depths, which this student needs; use auto")
 
@@ -116,29 +108,19 @@ class MobileR2LConfig(StudentConfig):
     """Kind of network; set by the preset, not by itself."""
     name: str = "mobiler2l"
     """Preset that these values come from; recorded, not read."""
-    points_per_ray: int = 8
+    points_per_ray: int = setting(8, Range(2, 1024))
     """K, points on a ray that are encoded."""
     clip_to_sphere: bool = False
     """Bounded scenes: points only at depths where the scene's sphere is; false: from scene.near to scene.far."""
-    width: int = 256
+    width: int = setting(256, COUNT)
     """Channels of the blocks."""
-    blocks: int = 29
+    blocks: int = setting(29, Range(1, 1024))
     """Residual blocks."""
-    num_frequencies: int = 6
+    num_frequencies: int = setting(6, Range(1, 32))
     """L, octaves of sin and cos for each coordinate."""
-    upscale_factor: int = 8
-    """Image pixels per ray, in each direction: 8, or 12 as published for 1008x756."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_ranges({"num_frequencies": (1, 32)})
-        if self.upscale_factor not in SCALES:
-            raise ConfigError(
-                f"student.upscale_factor={self.upscale_factor} is not possible; "
-                f"use one of {', '.join(map(str, SCALES))}"
-            )
+    upscale_factor: int = setting(8, OneOf((8, 12)), unit="pixels")
+    """Side of the square of pixels that one ray stands for: 8, or 12 as published for 1008x756."""
 
 
-def _check_known(key: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"{key}={value} is not known; use one of {', '.join(known)}")
+STUDENT_CONFIGS: dict[str, type[StudentConfig]] = {"hierarchical": HierarchicalConfig, "mobiler2l": MobileR2LConfig}
+"""student.family -> its configuration."""

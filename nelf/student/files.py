@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from nelf.errors import CheckpointError, NelfError
-from nelf.student.families import STUDENTS, make_student
+from nelf.student.config import STUDENT_CONFIGS
+from nelf.student.families import make_student
 from nelf.student.frame import Frame
 from nelf.student.protocol import Student
 from nelf.weights import load_weights, save_weights
@@ -30,7 +31,7 @@ def load_student(path: Path) -> Student:
     """
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
-        config = STUDENTS[about["config"]["family"]][0](**about["config"])
+        config = STUDENT_CONFIGS[about["config"]["family"]](**about["config"])
         frame = Frame.from_dict(about["frame"])
         with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
             shape = make_student(config, frame)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from nelf.draws import Draws
 from nelf.rays import rays_through
 from nelf.student.blocks import Body, pointwise_block
-from nelf.student.config import MobileR2LConfig
+from nelf.student.config import Mapping, MobileR2LConfig
 from nelf.student.deploy import Layout, rebuild
 from nelf.student.deployed_encoding import NdcEncoding, SeparatedEncoding
-from nelf.student.frame import Frame, Mapping
+from nelf.student.frame import Frame
 from nelf.student.protocol import Prediction, Student
 from nelf.student.ray_encoding import (
     encode_points,

@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nelf.rays import Rays
-from nelf.student.frame import Frame, Mapping
+from nelf.student.config import Mapping
+from nelf.student.frame import Frame
 
 
 def exact(device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -316,14 +316,14 @@ def test_bad_record3d(tmp_path: Path, change: dict[str, Any], expected: str) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"kind": "round"}, "scene.kind=round is unknown; use one of auto, object, forward-facing, unbounded"),
-        ({"downscale": 0}, "scene.downscale=0 must be a whole number of at least 1"),
-        ({"holdout": 1}, "scene.holdout=1 must be 0 .* or at least 2"),
-        ({"near": -1.0}, "scene.near=-1.0 must be a positive depth"),
-        ({"far": 1e200}, r"scene.far=1e\+200 must be a positive depth in world units, 1e-09 to 1e\+12"),
-        ({"up": [1e299, 0.0, 0.0]}, r"scene.up=\[1e\+299, 0.0, 0.0\] must be three numbers"),
-        ({"near": 3.0, "far": 2.0}, "scene.near=3.0 must be smaller than scene.far=2.0"),
-        ({"up": [0.0, 0.0]}, r"scene.up=\[0.0, 0.0\] must be three numbers"),
+        ({"kind": "round"}, "scene.kind=round is not known; use one of auto, object, forward-facing, unbounded"),
+        ({"downscale": 0}, "scene.downscale=0 is too small; use a whole number from 1 to 1024"),
+        ({"holdout": 1}, "scene.holdout=1 holds out every view; use 0 .* or at least 2"),
+        ({"near": -1.0}, "scene.near=-1 is too small; use a number from 1e-09 to 1e\\+12 world units, or null"),
+        ({"far": 1e200}, r"scene.far=1e\+200 is too large; use a number from 1e-09 to 1e\+12 world units, or null"),
+        ({"up": [1e299, 0.0, 0.0]}, r"scene.up=\[1e\+299,0,0\]: 1e\+299 is too large; use a list"),
+        ({"near": 3.0, "far": 2.0}, "scene.near=3 must be smaller than scene.far=2"),
+        ({"up": [0.0, 0.0]}, r"scene.up=\[0,0\] must be three numbers"),
     ],
 )
 def test_bad_config(options: dict[str, Any], expected: str) -> None:

@@ -18,6 +18,8 @@ from nelf.export import (
     Box,
     ExportConfig,
     Shell,
+    config,
+    coreml,
     export_bundle,
     open_bundle,
     plan,
@@ -170,6 +172,14 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
     assert "r_2" in result.reason
 
 
+def test_what_a_user_may_ask_is_what_the_targets_know() -> None:
+    """It stands in the configuration again, which is checked before converters are loaded."""
+    assert {
+        name: config.Choice(tuple(one.forms), one.auto, one.usual, one.image_output) for name, one in TARGETS.items()
+    } == config.CHOICES
+    assert set(config.DEPLOYMENTS) == set(coreml.DEPLOYMENTS)
+
+
 def test_plan() -> None:
     assert plan(["ios", "android", "onnx"], "auto") == [
         ("ios", "fp16", "ios"),
@@ -249,7 +259,7 @@ def test_latency_where_it_says_something(bundles: Exported) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"targets": ["ios", "tv"]}, "export.targets=tv is not known; use one of ios, android, onnx, web, coreai"),
+        ({"targets": ["ios", "tv"]}, r"export.targets=\[ios,tv\]: tv is not known; use a list, each one of ios"),
         (
             {"targets": ["android"], "precision": "w6"},
             "export.precision=w6 is not known for the target android; use one of auto, fp32, fp16, int8, int8-dynamic",
@@ -263,7 +273,7 @@ def test_latency_where_it_says_something(bundles: Exported) -> None:
             "export.image_output=true is of no use to onnx; it is for ios",
         ),
         ({"ios_deployment": "9"}, "export.ios_deployment=9 is not known; use one of 16, 17, 18"),
-        ({"golden_views": 3}, "export.golden_views=3 is too few"),
+        ({"golden_views": 3}, "export.golden_views=3 is too small; use a whole number from 8"),
     ],
 )
 def test_bad_configuration(values: dict[str, object], message: str) -> None:

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nelf.student.config import Mapping
 from nelf.student.deploy import TO_FIRST, Layout, Skip, pointwise, rebuild
 from nelf.student.deployed_encoding import plane_of
-from nelf.student.frame import EXTENT, Frame, Mapping
+from nelf.student.frame import EXTENT, Frame
 from nelf.student.hierarchical.feature_tables import FeatureTables
 from nelf.student.hierarchical.ray_features import COARSE, CORRECTION, MIDDLE
 from nelf.student.hierarchical.table_rows import Place

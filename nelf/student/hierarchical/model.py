@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from nelf.errors import ConfigError
 from nelf.student.blocks import fused_block, unet
-from nelf.student.config import HierarchicalConfig
+from nelf.student.config import HierarchicalConfig, Mapping
 from nelf.student.deploy import Layout
-from nelf.student.frame import Frame, Mapping
+from nelf.student.frame import Frame
 from nelf.student.hierarchical.decoders import CellDecoder
 from nelf.student.hierarchical.deployed import DeployedHierarchical
 from nelf.student.hierarchical.feature_tables import READERS

@@ -6,7 +6,8 @@ A ray is six numbers: its origin less the frame's center, and its direction, unn
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.student.frame import Frame, Mapping
+from nelf.student.config import Mapping
+from nelf.student.frame import Frame
 
 COARSE, MIDDLE = 8, 4
 """Image pixels of a coarse and of a middle ray, in each direction."""
