@@ -1,8 +1,9 @@
 """Reading scenes: one `Scene` type, one loader a format. Writing those that nelf renders."""
 
 from nelf.data.capture import Problem
-from nelf.data.check import SceneReport, report
+from nelf.data.check import SceneReport, check_pictures, load_checked, report
 from nelf.data.config import SceneConfig
+from nelf.data.contact_sheet import write_sheet
 from nelf.data.depth import depth_scale, write_depth
 from nelf.data.hull import carve
 from nelf.data.kind import border_color
@@ -20,13 +21,16 @@ __all__ = [
     "Views",
     "border_color",
     "carve",
+    "check_pictures",
     "depth_name",
     "depth_scale",
     "image_name",
+    "load_checked",
     "load_scene",
     "over_background",
     "report",
     "write_depth",
     "write_image",
     "write_scene",
+    "write_sheet",
 ]

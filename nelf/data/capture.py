@@ -15,12 +15,14 @@ from nelf.data.scene import Kind
 class Problem:
     """Something about a scene that a user should know, and what to do about it.
 
-    fatal: `nelf run` refuses the scene for it.
+    fatal: `nelf run` refuses the scene for it. command: what to type to mend it, with {scene} for the scene's folder;
+    empty where only the user can: with other photos, or other poses.
     """
 
     what: str
     remedy: str
     fatal: bool = False
+    command: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}" if self.remedy else self.what
