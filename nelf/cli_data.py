@@ -63,7 +63,7 @@ def data_check(
     for problem in problems:
         typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
         if problem.command:
-            typer.echo(f"    {problem.command.format(scene=shlex.quote(str(scene)))}")
+            typer.echo(f"    {shlex.join(problem.words(str(scene), overrides or []))}")
     for label, value in rows:
         typer.echo(f"{label:14s} {value}")
     if fatal:

@@ -24,6 +24,14 @@ class Problem:
     fatal: bool = False
     command: str = ""
 
+    def words(self, scene: str, overrides: Sequence[str]) -> list[str]:
+        """The command for the scene in this folder, which was looked at with these overrides."""
+        words = self.command.split()
+        keys = {word.partition("=")[0] for word in words}
+        kept = [override for override in overrides if override.partition("=")[0] not in keys]
+        where = words.index("{scene}")
+        return [*words[:where], scene, *kept, *words[where + 1 :]]
+
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}" if self.remedy else self.what
 

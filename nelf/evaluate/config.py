@@ -14,6 +14,8 @@ class EvalConfig:
     """What to measure: any of psnr, ssim, flip, lpips_alex, lpips_vgg; psnr is always measured."""
     lpips: bool = True
     """Whether to measure LPIPS at all; it needs weights that are downloaded once, 244 MB (alex) and 528 MB (vgg)."""
+    max_views: int | None = None
+    """Most test views to measure, evenly spread over them; null measures all."""
     report_views: int = 6
     """Most views shown in the report: worst, median, best and some between."""
     video_seconds: float = 4.0
@@ -25,6 +27,8 @@ class EvalConfig:
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown:
             raise ConfigError(f"eval.metrics names {', '.join(unknown)}; known are {', '.join(METRICS)}")
+        if self.max_views is not None and self.max_views < 1:
+            raise ConfigError(f"eval.max_views={self.max_views} is too small; use 1 or more, or null for all")
         if self.report_views < 1:
             raise ConfigError(f"eval.report_views={self.report_views} is too small; use 1 or more")
         if self.video_seconds < 0:

@@ -76,9 +76,7 @@ def check_photos(source: Source, config: PhotosConfig) -> tuple[list[tuple[str, 
     with tempfile.TemporaryDirectory(prefix="nelf-photos-") as folder:
         prepared = _prepared(source, Path(folder), config, lambda: None)
     height, width = prepared.size
-    focal = (
-        "not in EXIF; found with the poses" if prepared.focal is None else f"{prepared.focal:.1f} pixels"
-    )
+    focal = "not in EXIF; found with the poses" if prepared.focal is None else f"{prepared.focal:.1f} pixels"
     rows = [
         ("photos", f"{source.name}: {len(prepared.photos)} photos without camera poses"),
         ("image size", f"{width} x {height} (width x height), as they are used"),

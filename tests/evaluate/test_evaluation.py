@@ -26,7 +26,7 @@ def test_layout_and_keys(tmp_path: Path) -> None:
         f"{model}/r_{i}.png" for model in ("ground_truth", "student", "teacher") for i in range(3)
     ]
     assert list(result) == ["teacher", "student"]
-    assert list(result["student"]) == [*METRICS, "views", "unavailable", "seconds_per_view"]
+    assert list(result["student"]) == [*METRICS, "views", "unavailable", "seconds_per_view", "test_views"]
     assert list(result["student"]["views"]) == ["r_0", "r_1", "r_2"]
     assert list(result["student"]["views"]["r_0"]) == ["psnr", "ssim", "flip"]
     assert result["student"]["lpips_alex"] is None
