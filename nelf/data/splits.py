@@ -25,7 +25,7 @@ def split_frames(
         if chosen["val"] and not any(frame.split == "val" for frame in frames):
             problems.append(
                 Problem(
-                    f"the scene has no val views; {len(chosen['val'])} training views are used instead",
+                    f"the scene has no val views; {len(chosen['val'])} of the training views are used instead",
                     "add a val split, or set scene.val_holdout to hold out more or fewer",
                 )
             )

@@ -292,7 +292,7 @@ BAD: Mapping[str, Case] = {
     "an image cut short": Case("room", cut("images/0003.png"), "cannot read the image"),
     "a test image cut short": Case("room", cut("images/0001.png", 0.9), "cannot read the image"),
     "an image of another size": Case("room", both(NO_SIZE, image(halved)), "images differ in size: images/0001.png"),
-    "an image of another shape": Case("room", image(lambda opened: opened.resize((12, 9))), "another aspect ratio"),
+    "an image of another shape": Case("room", image(lambda opened: opened.resize((12, 16))), "another aspect ratio"),
     "an image that shows a corner": Case(
         "room", both(image(halved), frame(2, fl_x=200, fl_y=200, w=12, h=8, cx=6, cy=4)), "times less than the photos"
     ),

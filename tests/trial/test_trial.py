@@ -1,4 +1,4 @@
-"""What a newcomer's folder may hold. `nelf data check` and `nelf run` give one verdict, and what is right goes through."""
+"""What a newcomer's folder may hold: `nelf data check` and `nelf run` agree, and what is right goes through."""
 
 from pathlib import Path
 
