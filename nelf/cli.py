@@ -369,6 +369,7 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder
+    run.check_pictures()
     tell = say if is_first_process() else _nothing
     tell(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
     with run.locked(), stoppable() as stop, run.together():

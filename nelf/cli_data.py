@@ -1,5 +1,6 @@
 """`nelf data`: look at scenes, and make them. Imports of the stages are inside the commands, as in nelf.cli."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,26 +23,50 @@ Out = Annotated[Path | None, typer.Option(help="Folder for the scene; scenes/NAM
 
 @data.command("check")
 def data_check(
-    scene: Annotated[Path, typer.Argument(help="Folder of the scene.")], overrides: Overrides = None
+    scene: Annotated[Path, typer.Argument(help="Folder of the scene, or of photos without poses.")],
+    overrides: Overrides = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Also write a PNG: the photos by split, and the cameras from above and the side."),
+    ] = None,
 ) -> None:
-    """What is in a scene, what is wrong with it, and what to do about it. Exit code 2 if `nelf run` would refuse it.
+    """What is wrong with a scene, what to do about it, and what is in it. Exit code 2 if `nelf run` would refuse it.
 
-    Example: nelf data check photos/fox scene.downscale=8
+    Example: nelf data check photos/fox scene.downscale=8 --sheet fox.png
     """
+    from nelf.errors import ConfigError
     from nelf.pipeline import compose_config, quoted, typed
 
     config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
-    from nelf.data import report  # PyTorch is loaded here, after the check
+    from nelf.data import report, write_sheet  # PyTorch is loaded here, after the check
+    from nelf.photos import PhotoFolder, check_photos, is_raw
 
-    found = report(config.scene)
-    for label, value in found.rows:
-        typer.echo(f"{label:14s} {value}")
-    for problem in found.problems:
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise ConfigError(f"--sheet {sheet} must end in .png")
+    if is_raw(scene):
+        if sheet is not None:
+            raise ConfigError(f"--sheet shows cameras, and {scene} has none yet; nelf data import photos {scene}")
+        rows, problems = check_photos(PhotoFolder(scene, config.scene.name or scene.resolve().name), config.photos)
+        fit = "`nelf run` finds the camera poses first; what can be said before that"
+    else:
+        found = report(config.scene)
+        rows, problems = found.rows, found.problems
+        fit = "`nelf run` takes this scene"
+        if sheet is not None:
+            write_sheet(sheet, found.loaded)
+            rows = [*rows, ("sheet", str(sheet))]
+    fatal = sum(problem.fatal for problem in problems)
+    minor = len(problems) - fatal
+    others = f"{minor} problem{'s' * (minor != 1)}" if minor else "no problems"
+    if fatal:
+        fit, others = f"`nelf run` refuses this scene: {fatal} to mend first", f"{others} else"
+    typer.echo(f"{fit}; {others}")
+    for problem in problems:
         typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
-    fatal = sum(problem.fatal for problem in found.problems)
-    refused = f", {fatal} of them fatal: nelf run refuses the scene until they are mended" if fatal else ""
-    count = f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)}"
-    typer.echo(f"{count}{refused}" if found.problems else "no problems")
+        if problem.command:
+            typer.echo(f"    {shlex.join(problem.words(str(scene), overrides or []))}")
+    for label, value in rows:
+        typer.echo(f"{label:14s} {value}")
     if fatal:
         raise typer.Exit(2)
 

@@ -15,7 +15,7 @@ from nelf.pipeline import Config, compose_config, config_folder, typed
 from nelf.progress import Stop
 from nelf.student import STUDENTS, Mapping, count_macs, count_parameters, make_student
 from nelf.student.mobiler2l import MobileR2L
-from nelf.teacher import TEACHERS
+from nelf.teacher import TEACHERS, HashGridConfig, VanillaConfig
 from nelf.teacher.teach import teach
 from nelf.train import train
 from tests.pipeline.commands import works
@@ -54,7 +54,12 @@ def command_of(experiment: str) -> list[str]:
 
 def test_no_file_is_left_out() -> None:
     found = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
-    chosen_for_you = {f"kind_teacher/{kind}-{teacher}" for kind in GROUPS["kind"] for teacher in GROUPS["teacher"]}
+    chosen_for_you = {
+        f"{group}_teacher/{name}-{teacher}"
+        for group in ("kind", "experiment")
+        for name in GROUPS[group]
+        for teacher in GROUPS["teacher"]
+    }
     assert found - chosen_for_you == {"config", *(f"{group}/{n}" for group, choices in GROUPS.items() for n in choices)}
     assert set(GROUPS["teacher"]) == set(TEACHERS) == set(TINY_TEACHERS)
 
@@ -129,6 +134,20 @@ def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) 
     assert OmegaConf.to_container(OmegaConf.merge(config, content)) == OmegaConf.to_container(config)
     plain = compose_config(["scene.path=nowhere", f"kind={kind}"])
     assert OmegaConf.to_container(OmegaConf.merge(plain, content)) != OmegaConf.to_container(plain)
+
+
+@pytest.mark.parametrize("kind", GROUPS["kind"])
+@pytest.mark.parametrize("teacher", GROUPS["teacher"])
+def test_smoke_bounds_the_work_of_every_teacher(kind: str, teacher: str) -> None:
+    """An untrained teacher's views cost what its samples cost, whatever the scene."""
+    config = composed("experiment=smoke", f"kind={kind}", f"teacher={teacher}")
+    if isinstance(config.teacher, HashGridConfig):
+        assert config.teacher.samples == 8
+    else:
+        assert isinstance(config.teacher, VanillaConfig)
+        assert config.teacher.coarse + config.teacher.fine <= 8
+    assert (config.distill.views, config.distill.min_views, config.eval.max_views) == (12, 4, 4)
+    assert config.distill.minutes == 0.2
 
 
 def test_paper_synthetic_is_the_published_network() -> None:

@@ -6,8 +6,9 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.data.capture import Problem
-    from nelf.data.check import SceneReport, report
+    from nelf.data.check import SceneReport, check_pictures, load_checked, report
     from nelf.data.config import SceneConfig
+    from nelf.data.contact_sheet import write_sheet
     from nelf.data.depth import depth_scale, write_depth
     from nelf.data.hull import carve
     from nelf.data.kind import border_color
@@ -27,13 +28,16 @@ __all__ = [
     "Views",
     "border_color",
     "carve",
+    "check_pictures",
     "depth_name",
     "depth_scale",
     "image_name",
+    "load_checked",
     "load_scene",
     "over_background",
     "report",
     "write_depth",
     "write_image",
     "write_scene",
+    "write_sheet",
 ]

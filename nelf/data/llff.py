@@ -40,7 +40,7 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Cap
         down, right, backwards, center, (height, width, focal) = matrix.T
         where = f"scene '{name}': {FILE}: row {number} ({image.name})"
         c2w = np.stack([right, -down, backwards, center], axis=1)
-        with faults.of_a_frame():
+        with faults.of_a_frame(image.name):
             try:
                 lens = check_lens(Lens(focal_x=float(focal), width=float(width), height=float(height)))
             except LensError as error:

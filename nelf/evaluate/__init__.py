@@ -6,11 +6,11 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.evaluate.config import EvalConfig
-    from nelf.evaluate.evaluation import Progress, Renderer, evaluate, measure
+    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure
     from nelf.evaluate.later import measure_later
     from nelf.evaluate.lpips_network import Unavailable
     from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
-    from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
+    from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
     from nelf.evaluate.orbit import orbit_poses
     from nelf.evaluate.page import figure
     from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
@@ -44,6 +44,7 @@ __all__ = [
     "RunFigures",
     "RunInfo",
     "Unavailable",
+    "chosen_views",
     "evaluate",
     "figure",
     "flip_map",
@@ -52,6 +53,7 @@ __all__ = [
     "means",
     "measure",
     "measure_later",
+    "measured_on",
     "orbit_poses",
     "psnr",
     "read_metrics",

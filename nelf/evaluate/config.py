@@ -15,6 +15,8 @@ class EvalConfig:
     """What to measure: any of psnr, ssim, flip, lpips_alex, lpips_vgg; psnr is always measured."""
     lpips: bool = True
     """Whether to measure LPIPS at all; it needs weights that are downloaded once, 244 MB (alex) and 528 MB (vgg)."""
+    max_views: int | None = setting(None, Range(1, 1_000_000))
+    """Most test views to measure, evenly spread over them; null measures all."""
     report_views: int = setting(6, Range(1, 10_000))
     """Most views shown in the report: worst, median, best and some between."""
     video_seconds: float = setting(4.0, Range(0, 600), unit="seconds")

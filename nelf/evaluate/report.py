@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nelf.evaluate.charts import psnr_chart
 from nelf.evaluate.metrics import METRICS, flip_map
-from nelf.evaluate.metrics_file import GROUND_TRUTH, read_metrics
+from nelf.evaluate.metrics_file import GROUND_TRUTH, measured_on, read_metrics
 from nelf.evaluate.page import TITLES, render
 from nelf.evaluate.pictures import encode, read_picture
 from nelf.evaluate.selection import choose_views
@@ -97,7 +97,7 @@ def render_report(run_folder: Path, info: RunInfo) -> str:
         reasons=_reasons(metrics, labels),
         judge=labels[judge],
         views=list(_views(folder, names, labels, psnrs, choose_views(by_psnr, info.report_views))),
-        view_count=len(by_psnr),
+        measured_on=measured_on(metrics[names[0]]),
         chart=psnr_chart(psnrs, by_psnr),
         video=_video(folder / ORBIT_FILE),
     )

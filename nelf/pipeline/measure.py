@@ -33,7 +33,7 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
     models["student"] = functools.partial(_render_student, student)
     for name, path in bundles.items():
         models[name] = _bundle_renderer(exporting.open_bundle(path))
-    total = float(len(models) * len(scene.test))
+    total = float(len(models) * len(evaluation.chosen_views(scene.test, run.config.eval)))
     order = {name: i for i, name in enumerate(models)}
     with ProgressLine("eval", total, "views") as line:
 

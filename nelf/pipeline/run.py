@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
-from nelf.data import Kind, Scene, load_scene
+from nelf.data import Kind, Scene, check_pictures, load_checked
 from nelf.devices import check_rank, make_fabric, processes
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
@@ -28,8 +28,9 @@ from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
 from nelf.progress import Stop
-from nelf.storage import sha256, write_bytes, write_json
+from nelf.storage import read_json, sha256, write_bytes, write_json
 
+CHECKED = "checked_scene"  # in SETTINGS: digest of the scene whose images were all decoded
 TEACHER = Path("teacher/teacher.safetensors")
 PSEUDO = Path("pseudo")
 STUDENT = Path("student/student.safetensors")
@@ -82,7 +83,7 @@ class Run:
         check_rank(config.device)
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = absolute(config.scene.path)
-        scene = load_scene(with_poses(config, folder, say), need, want=("val",))
+        scene = load_checked(with_poses(config, folder, say), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
         run = cls(composed, config, scene, overrides)
@@ -96,10 +97,22 @@ class Run:
             self._check_alike()
             return
         write_bytes(self.folder / "config.yaml", as_yaml(self.composed).encode())
-        write_json(self.folder / SETTINGS, {"overrides": list(self.overrides)})
+        write_json(self.folder / SETTINGS, {"overrides": list(self.overrides), CHECKED: self.scene_digest})
         if self.ranks > 1:
             self.fabric.barrier()
             self._check_alike()
+
+    def check_pictures(self) -> None:
+        """Decode every image of the scene, unless that was done before. To be called before `prepare`.
+
+        Raises SceneError with the first fatal problem.
+        """
+        if not is_first_process():
+            return
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if read_json(self.folder / SETTINGS).get(CHECKED) == self.scene_digest:
+                return
+        check_pictures(self.scene)
 
     def _check_alike(self) -> None:
         mine = fingerprint(config=as_yaml(self.composed), scene=self.scene_digest)

@@ -176,7 +176,9 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     write_run_report(run, bundles)
     metrics = evaluation.read_metrics(record.folder)
     for name, found in metrics.items():
-        say(f"eval: {name:14s} {found['psnr']:.2f} dB PSNR on {len(found['views'])} test views")
+        say(f"eval: {name:14s} {found['psnr']:.2f} dB PSNR on {evaluation.measured_on(found)} test views")
+    if any(len(found["views"]) < found["test_views"] for found in metrics.values()):
+        say("eval: not all test views were measured, since eval.max_views bounds them: these figures are rough")
     say(f"eval: report in {run.folder / evaluation.REPORT_FILE}")
 
 

@@ -63,6 +63,7 @@ class _Job:
     def __call__(self, config: DictConfig) -> None:
         run = Run.compose(list(HydraConfig.get().overrides.task), NEEDS["run"], self.say)
         run.folder = folder_of(run.config, run.scene.name, run.overrides, self.varied)
+        run.check_pictures()
         try:
             with run.locked(), stoppable() as stop:
                 run.prepare()

@@ -162,7 +162,7 @@ def test_missing_images(room: Path) -> None:
         (room / f"images/{number:04d}.png").unlink()
     assert refusal(room) == (
         "scene 'room': frame 4 names images/0005.png, which does not exist. 2 of 12 images are missing; "
-        "pass scene.allow_missing=true to use the 10 that are there."
+        "pass scene.allow_missing=true to use the 10 that are there"
     )
     scene = load_scene(SceneConfig(str(room), allow_missing=True), ALL)
     assert sum(len(scene.splits[split]) for split in ALL) == 10
@@ -177,8 +177,11 @@ def test_all_images_missing(room: Path) -> None:
 
 
 def test_mixed_sizes(room: Path) -> None:
+    """Of an image of another size the intrinsics must be known, too."""
     Image.new("RGB", (12, 8)).save(room / "images/0007.png")
-    assert "images/0001.png is 24x16, images/0007.png is 12x8; all must have one size" in refusal(room)
+    edit_json(room / "transforms.json", w=None, h=None, cx=None, cy=None)
+    message = refusal(room)
+    assert "images/0001.png is 24x16, images/0007.png is 12x8; give each frame the w and h of its intrinsics" in message
 
 
 def test_text_file_as_image(room: Path) -> None:
