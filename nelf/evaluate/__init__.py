@@ -3,13 +3,22 @@
 from nelf.evaluate.config import EvalConfig
 from nelf.evaluate.evaluation import Progress, Renderer, evaluate, measure
 from nelf.evaluate.later import measure_later
-from nelf.evaluate.lpips_network import Unavailable
+from nelf.evaluate.lpips_network import Unavailable, lpips_is_here
 from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
 from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
 from nelf.evaluate.orbit import orbit_poses
 from nelf.evaluate.page import figure
 from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
-from nelf.evaluate.report import EVAL_FOLDER, ORBIT_FILE, REPORT_FILE, ModelInfo, RunInfo, render_report, write_report
+from nelf.evaluate.report import (
+    EVAL_FOLDER,
+    ORBIT_FILE,
+    PICTURE_BUDGET,
+    REPORT_FILE,
+    ModelInfo,
+    RunInfo,
+    render_report,
+    write_report,
+)
 from nelf.evaluate.summary import SUMMARY_FILE, RunFigures, mean, means, write_summary_page
 from nelf.evaluate.video import write_video
 
@@ -19,6 +28,7 @@ __all__ = [
     "METRICS",
     "METRICS_FILE",
     "ORBIT_FILE",
+    "PICTURE_BUDGET",
     "PSNR_CAP",
     "REPORT_FILE",
     "SUMMARY_FILE",
@@ -33,6 +43,7 @@ __all__ = [
     "figure",
     "flip_map",
     "ground_truth",
+    "lpips_is_here",
     "mean",
     "means",
     "measure",

@@ -33,13 +33,13 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
     models["student"] = functools.partial(_render_student, student)
     for name, path in bundles.items():
         models[name] = _bundle_renderer(exporting.open_bundle(path))
-    total = float(len(models) * len(scene.test))
+    total = len(models) * len(scene.test)
     order = {name: i for i, name in enumerate(models)}
     with ProgressLine("eval", total, "views") as line:
 
-        def progress(name: str, done: int, count: int) -> None:
+        def progress(name: str, done: int, psnr: float) -> None:
             leave_if_asked(stop, "eval")
-            line.update(float(order[name] * count + done), model=name)
+            line.update(order[name] * len(scene.test) + done, f"{name}: PSNR {psnr:.1f} dB on test views")
 
         evaluation.evaluate(models, scene.test, folder, run.config.eval, progress=progress)
     frames = run.config.eval.video_frames
@@ -47,12 +47,14 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         poses = evaluation.orbit_poses(scene.kind, scene.train.c2w, scene.center, scene.up, frames)
         lens = scene.train.intrinsics.mean(0)
 
-        def pictures() -> Iterator[Tensor]:
-            for pose in poses:
+        def pictures(line: ProgressLine) -> Iterator[Tensor]:
+            for number, pose in enumerate(poses, start=1):
                 leave_if_asked(stop, "eval")
                 yield evaluation.to_8bit(_render_student(student, pose, lens))
+                line.update(number)
 
-        evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures(), run.config.eval.video_fps)
+        with ProgressLine("eval: orbit video", frames, "frames") as line:
+            evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures(line), run.config.eval.video_fps)
 
 
 def _teacher_renderer(run: Run, file: Path) -> evaluation.Renderer:

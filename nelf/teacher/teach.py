@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from nelf.cameras import mean_pose
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Kind, Scene, border_color
-from nelf.progress import Stop
+from nelf.progress import Stop, waiting
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.files import build_field, save_teacher
 from nelf.teacher.protocol import RayField
@@ -23,7 +23,8 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
     Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
     first one writes.
     """
-    trainer = new_trainer(scene, config, fabric)
+    with waiting(f"teach: reading {len(scene.train)} photos"):
+        trainer = new_trainer(scene, config, fabric)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     fit(trainer, checkpoints, stop)
     if fabric.is_global_zero:

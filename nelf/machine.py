@@ -1,0 +1,97 @@
+"""What this machine gives to a run at this moment: arithmetic, cores that others use, memory."""
+
+import contextlib
+import os
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nelf.processes import usable_cores
+
+MATMUL_SIZE = 2048
+SECONDS = 1.0  # in which the matrix product is repeated; a slow machine takes longer for the first two
+CGROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)  # folder, limit, use, and what of the use is given back when it is needed; version 2 and version 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was measured.
+
+    gflops: 1e9 additions and multiplications a second, of a float32 matrix product of 2048 x 2048 on PyTorch's
+    threads. threads: how many these are. cores: that this process may use. others: cores that other processes kept
+    busy meanwhile, None where the system does not say. memory: bytes that are available, None where it is not known.
+    """
+
+    gflops: float
+    threads: int
+    cores: int
+    others: float | None
+    memory: int | None
+
+
+def measure_machine() -> Machine:
+    """A measurement of one to two seconds."""
+    a = torch.rand(MATMUL_SIZE, MATMUL_SIZE)
+    b = torch.rand(MATMUL_SIZE, MATMUL_SIZE)
+    out = a @ b  # starts the threads
+    busy, own, began = _busy_seconds(), _own_seconds(), time.perf_counter()
+    times: list[float] = []
+    while len(times) < 2 or time.perf_counter() - began < SECONDS:
+        start = time.perf_counter()
+        torch.mm(a, b, out=out)
+        times.append(time.perf_counter() - start)
+    elapsed = time.perf_counter() - began
+    others = None
+    if busy is not None and (now := _busy_seconds()) is not None:
+        others = max(0.0, (now - busy - (_own_seconds() - own)) / elapsed)
+    return Machine(
+        gflops=2 * MATMUL_SIZE**3 / statistics.median(times) / 1e9,
+        threads=torch.get_num_threads(),
+        cores=usable_cores(),
+        others=others,
+        memory=available_memory(),
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes that a process can have before the system has to refuse, the limits of its container considered."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    if not found:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all that there is
+    for folder, limit, use, given_back in CGROUPS:
+        with contextlib.suppress(OSError, ValueError, KeyError):  # "max" is no number: no limit
+            most = int((Path(folder) / limit).read_text())
+            used = int((Path(folder) / use).read_text())
+            fields = dict(line.split() for line in (Path(folder) / "memory.stat").read_text().splitlines())
+            found.append(max(0, most - used + int(fields[given_back])))
+    return min(found, default=None)
+
+
+def _busy_seconds() -> float | None:
+    """Time that the cores of this process have worked for anybody since the system started; None where unknown."""
+    try:
+        cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        ticks = 0
+        for line in Path("/proc/stat").read_text().splitlines():
+            name, *values = line.split()
+            if name in cores:
+                user, nice, system, _, _, irq, softirq, steal = (int(value) for value in values[:8])
+                ticks += user + nice + system + irq + softirq + steal
+        return ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _own_seconds() -> float:
+    used = os.times()
+    return used.user + used.system
