@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nelf.processes import usable_cores
 
-MATMUL_SIZE = 2048
-SECONDS = 1.0  # in which the matrix product is repeated; a slow machine takes longer for the first two
+SIZES = (2048, 1024, 512)  # of the matrix product; a smaller one where the largest would take too long
+SECONDS = 1.0  # in which it is repeated
+LONGEST = 0.4  # seconds that one may take
 CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -23,8 +25,8 @@ CGROUPS = (
 class Machine:
     """What was measured.
 
-    gflops: 1e9 additions and multiplications a second, of a float32 matrix product of 2048 x 2048 on PyTorch's
-    threads. threads: how many these are. cores: that this process may use. others: cores that other processes kept
+    gflops: 1e9 additions and multiplications a second, of a float32 matrix product of 2048 x 2048 (smaller on a very
+    slow machine) on PyTorch's threads. threads: how many these are. cores: that this process may use. others: cores that other processes kept
     busy meanwhile, None where the system does not say. memory: bytes that are available, None where it is not known.
     """
 
@@ -37,26 +39,33 @@ class Machine:
 
 def measure_machine() -> Machine:
     """A measurement of one to two seconds."""
-    a = torch.rand(MATMUL_SIZE, MATMUL_SIZE)
-    b = torch.rand(MATMUL_SIZE, MATMUL_SIZE)
-    out = a @ b  # starts the threads
+    _product_seconds(SIZES[-1])  # starts the threads
+    least = _product_seconds(SIZES[-1])
+    size = next((n for n in SIZES if least * (n / SIZES[-1]) ** 3 < LONGEST), SIZES[-1])
+    factor = torch.rand(size, size)
+    out = factor @ factor
     busy, own, began = _busy_seconds(), _own_seconds(), time.perf_counter()
     times: list[float] = []
     while len(times) < 2 or time.perf_counter() - began < SECONDS:
-        start = time.perf_counter()
-        torch.mm(a, b, out=out)
-        times.append(time.perf_counter() - start)
+        times.append(_product_seconds(size, factor, out))
     elapsed = time.perf_counter() - began
     others = None
     if busy is not None and (now := _busy_seconds()) is not None:
         others = max(0.0, (now - busy - (_own_seconds() - own)) / elapsed)
     return Machine(
-        gflops=2 * MATMUL_SIZE**3 / statistics.median(times) / 1e9,
+        gflops=2 * size**3 / statistics.median(times) / 1e9,
         threads=torch.get_num_threads(),
         cores=usable_cores(),
         others=others,
         memory=available_memory(),
     )
+
+
+def _product_seconds(size: int, factor: Tensor | None = None, out: Tensor | None = None) -> float:
+    factor = torch.rand(size, size) if factor is None else factor
+    start = time.perf_counter()
+    torch.mm(factor, factor, out=out)
+    return time.perf_counter() - start
 
 
 def available_memory() -> int | None:

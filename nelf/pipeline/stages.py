@@ -193,11 +193,8 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
         say(in_step("eval: tried again what could not be measured before, on the pictures that are there"))
     else:
         say(in_step("eval: up to date"))
-    write_run_report(run, bundles)
-    metrics = evaluation.read_metrics(record.folder)
-    for name, found in metrics.items():
-        say(f"eval: {name:14s} {found['psnr']:.2f} dB PSNR on {len(found['views'])} test views")
-    say(f"eval: report in {run.folder / evaluation.REPORT_FILE}")
+    for line in write_run_report(run, bundles):
+        say(line)
 
 
 def run_all(run: Run, stop: Stop, say: Say) -> None:

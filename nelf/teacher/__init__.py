@@ -3,10 +3,11 @@
 from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
 from nelf.teacher.files import TEACHERS, load_teacher
 from nelf.teacher.protocol import Rendered, Teacher, render_image
-from nelf.teacher.teach import teach
+from nelf.teacher.teach import TRAINING_FILE, teach
 
 __all__ = [
     "TEACHERS",
+    "TRAINING_FILE",
     "HashGridConfig",
     "Rendered",
     "Teacher",

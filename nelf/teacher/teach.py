@@ -1,5 +1,6 @@
 """The stage: from a Scene to a trained teacher in a folder."""
 
+import math
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -8,6 +9,7 @@ from nelf.cameras import mean_pose
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Kind, Scene, border_color
 from nelf.progress import Stop, waiting
+from nelf.storage import write_json
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.files import build_field, save_teacher
 from nelf.teacher.protocol import RayField
@@ -15,10 +17,11 @@ from nelf.teacher.space import Space
 from nelf.teacher.training import Trainer, fit
 
 FILE = "teacher.safetensors"
+TRAINING_FILE = "training.json"
 
 
 def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RayField:
-    """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
+    """Train a teacher on the scene's training views; write `folder`/teacher.safetensors, and how it went to training.json.
 
     Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
     first one writes.
@@ -29,6 +32,8 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
     fit(trainer, checkpoints, stop)
     if fabric.is_global_zero:
         save_teacher(folder / FILE, trainer.field, config)
+        psnr = round(trainer.psnr, 3) if math.isfinite(trainer.psnr) else None
+        write_json(folder / TRAINING_FILE, {"steps": trainer.step, "seconds": round(trainer.seconds, 3), "psnr": psnr})
         checkpoints.clear()
     return trainer.field.eval()
 
