@@ -26,8 +26,9 @@ class Machine:
     """What was measured.
 
     gflops: 1e9 additions and multiplications a second, of a float32 matrix product of 2048 x 2048 (smaller on a very
-    slow machine) on PyTorch's threads. threads: how many these are. cores: that this process may use. others: cores that other processes kept
-    busy meanwhile, None where the system does not say. memory: bytes that are available, None where it is not known.
+    slow machine) on PyTorch's threads. threads: how many these are. cores: that this process may use. others: cores
+    that other processes kept busy meanwhile, None where the system does not say. memory: bytes that are available, None
+    where it is not known.
     """
 
     gflops: float
