@@ -38,7 +38,8 @@ def test_half_the_speed_is_twice_the_work_and_the_same_minutes(tmp_path: Path) -
     before, after = (seconds_of(run, machine, *STEPS["run"]) for machine in (FAST, slow))
     for stage in ("distill", "train", "export", "eval"):
         assert after[stage] == pytest.approx(2 * (before[stage] or 0.0), rel=1e-6)
-    assert before["teach"] is not None and before["teach"] < (after["teach"] or 0.0) < 1.1 * before["teach"]
+    assert before["teach"] is not None
+    assert before["teach"] < (after["teach"] or 0.0) < 1.1 * before["teach"]
     more = demo(tmp_path, "distill.views=2800", "distill.workers=1")
     fewer = demo(tmp_path, "distill.workers=1")
     twice, once = (seconds_of(one, FAST, "distill")["distill"] for one in (more, fewer))
@@ -67,7 +68,8 @@ def test_a_slow_or_busy_machine_is_named_with_what_helps(tmp_path: Path) -> None
     assert "the teacher learns 25% of what it would in its 2 min: teacher.minutes=8 makes up for it" in said
     assert "student=s takes less" in said
     busy = told_of(dataclasses.replace(FAST, others=1.3), tmp_path=tmp_path)
-    assert busy.startswith("busy machine: ") and "other programs use 1.3 cores: end them, or wait" in busy
+    assert busy.startswith("busy machine: ")
+    assert "other programs use 1.3 cores: end them, or wait" in busy
 
 
 def test_the_line_fits_eighty_columns() -> None:
@@ -98,7 +100,8 @@ def test_it_is_told_and_noted_down_stage_by_stage(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(forecast, "measure_machine", lambda: dataclasses.replace(FAST, gflops=20.0))
     said: list[str] = []
     foresee(run, new_student(run), ["teach", "distill"], said.append)
-    assert said[0].startswith("expected: ") and said[1].startswith("WARNING: slow machine: ")
+    assert said[0].startswith("expected: ")
+    assert said[1].startswith("WARNING: slow machine: ")
     monkeypatch.setattr(forecast, "measure_machine", lambda: FAST)
     foresee(run, new_student(run), ["distill", "eval"], said.append)
     assert len(said) == 3
@@ -107,11 +110,14 @@ def test_it_is_told_and_noted_down_stage_by_stage(tmp_path: Path, monkeypatch: p
     assert warning.startswith("teach: slow machine")
     for damaged in ("[]", "{", '{"teach": {"warning": 3, "seconds": "NaN"}, "eval": 1}'):
         (run.folder / forecast.FILE).write_text(damaged)
-        assert noted_warnings(run.folder) == [] and noted_seconds(run.folder) == {}
+        assert noted_warnings(run.folder) == []
+        assert noted_seconds(run.folder) == {}
 
 
 def test_the_machine_is_measured() -> None:
     found = measure_machine()
-    assert 0 < found.gflops < 1e6 and found.threads > 0 and found.cores > 0
+    assert 0 < found.gflops < 1e6
+    assert found.threads > 0
+    assert found.cores > 0
     assert found.memory is None or found.memory > 1e8
     assert found.others is None or found.others >= 0
