@@ -1,7 +1,7 @@
 """Hold what nelf expected of runs against what they took: `python benchmarks/forecast.py RUN...`.
 
 A row a stage: seconds expected before it began, seconds taken, and their ratio. The table in nelf/pipeline/forecast.py
-is right where the ratios of an idle machine lie around 1; a stage whose ratio stays away from it has a wrong figure there.
+is right where the ratios lie around 1 on an idle machine; a stage whose ratio does not has a wrong figure there.
 """
 
 import argparse
