@@ -11,6 +11,7 @@ from nelf.cli_data import Overrides, data
 from nelf.console import console, say
 from nelf.errors import BenchError, ConfigError, Interrupted, NelfError
 from nelf.processes import is_first_process, later_rank
+from nelf.progress import waiting
 from nelf.storage import refused_by_the_system
 
 app = typer.Typer(
@@ -362,10 +363,12 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
     check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
-    from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
+    with waiting(f"{name}: starting"):  # PyTorch and the converters take their time
+        from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
     from nelf.progress import stoppable
 
-    run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
+    with waiting(f"{name}: looking at {target}"):
+        run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder

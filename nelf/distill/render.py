@@ -4,6 +4,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,19 @@ def print_warnings(done: Distilled) -> None:
         print(f"distill: warning: {warning}", file=sys.stderr)
 
 
-def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int, quiet: bool) -> None:
-    """The images of one process; see `distill`."""
+def render_share(
+    teacher: Teacher,
+    plan: Plan,
+    stop: Stop,
+    rank: int,
+    world: int,
+    quiet: bool,
+    rendered: Callable[[], None] = lambda: None,
+) -> None:
+    """The images of one process; see `distill`. rendered: called after each view."""
     assert 0 <= rank < world
     config = plan.config
-    share = range(rank, config.views, world)
-    todo = [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
+    share, todo = share_of(plan, rank, world)
     there = len(share) - len(todo)
     budget = Budget(plan, rank, math.ceil(config.min_views / world))
     if not todo or budget.spent(there):
@@ -76,12 +84,7 @@ def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int
     space = Space(plan, len(todo) * world)
     if not quiet:
         print(space.announcement(there), file=sys.stderr)
-    label = "distill" if world == 1 else f"distill {rank + 1}/{world}"
-    began = time.monotonic()
-    with (
-        budget,
-        ProgressLine(label, float(len(share)), "views", start=float(there), shown=not quiet) as line,
-    ):
+    with budget, RenderProgress(plan, len(share), there, rank, world, shown=not quiet) as line:
         for number, index in enumerate(todo):
             if stop.requested:
                 raise Interrupted(
@@ -99,7 +102,35 @@ def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int
             write_view(plan.path(index), pixels, note)
             if number == 0:
                 space.check(sum(path.stat().st_size for path in (plan.path(index), depth_path) if path is not None))
-            line.update(float(there + number + 1), **{"views/s": (number + 1) / (time.monotonic() - began)})
+            rendered()
+            line.update(number + 1)
+
+
+def share_of(plan: Plan, rank: int, world: int) -> tuple[range, list[int]]:
+    """The views of one process, and those of them that are still to be rendered."""
+    share = range(rank, plan.config.views, world)
+    return share, [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
+
+
+class RenderProgress(ProgressLine):
+    """The progress line of what one process and its workers render."""
+
+    def __init__(self, plan: Plan, share: int, there: int, rank: int, world: int, *, shown: bool) -> None:
+        """share: views that they are to have in the end. there: those that are there already."""
+        minutes = plan.config.minutes
+        super().__init__(
+            "distill" if world == 1 else f"distill {rank + 1}/{world}",
+            share,
+            "views",
+            start=there,
+            seconds=None if minutes is None else 60 * minutes,
+            shown=shown,
+        )
+
+    def update(self, done: int | float, figure: str = "", detail: str = "") -> None:
+        """done: views rendered since the beginning."""
+        speed = done / max(time.monotonic() - self.began, 1e-9)
+        super().update(self.start + done, figure or f"{speed:.3g} views/s", detail)
 
 
 def render_view(

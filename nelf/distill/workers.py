@@ -1,5 +1,6 @@
 """Several processes on this machine that share the rendering."""
 
+import ctypes
 import dataclasses
 import math
 import multiprocessing
@@ -19,7 +20,7 @@ from nelf.data import Scene
 from nelf.distill.config import DistillConfig
 from nelf.distill.plan import Plan, make_plan
 from nelf.distill.pseudo_scene import Distilled, find_written, finish
-from nelf.distill.render import print_warnings, render_share
+from nelf.distill.render import RenderProgress, Space, print_warnings, render_share, share_of
 from nelf.errors import Interrupted, NelfError, StorageError
 from nelf.processes import end_with_parent, usable_cores
 from nelf.progress import Stop, stoppable
@@ -111,24 +112,33 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: Plan, stop: Stop, ran
     """The images of this process, by its workers. Raises what a worker raised."""
     workers = plan.config.workers
     context = multiprocessing.get_context("spawn")
+    share, todo = share_of(plan, ranks.rank, ranks.ranks)
+    there = len(share) - len(todo)
+    if todo and ranks.rank == 0:
+        print(Space(plan, len(todo) * ranks.ranks).announcement(there), file=sys.stderr)
+    rendered = context.RawArray(ctypes.c_longlong, workers)  # without a lock: a worker may be killed at any time
     running = []
     for worker in range(workers):
         receiver, sender = context.Pipe(duplex=False)
         # Every n-th view is this process's, however many workers each of the others has.
-        share = ranks.rank + ranks.ranks * worker, ranks.ranks * workers
-        process = context.Process(target=_work, args=(sender, load_teacher, plan_of(plan), *share), daemon=True)
+        rank, world = ranks.rank + ranks.ranks * worker, ranks.ranks * workers
+        arguments = sender, load_teacher, plan_of(plan), rank, world, rendered, worker
+        process = context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         sender.close()
         running.append((process, receiver))
     told = False
-    for process, _ in running:
-        while process.is_alive():
-            process.join(POLL_SECONDS)
-            failed = any(p.exitcode not in (None, 0) for p, _ in running)
-            if (stop.requested or failed) and not told:
-                told = True
-                for other, _ in running:
-                    other.terminate()  # SIGTERM: ends after the view at hand
+    shown = bool(todo) and ranks.rank == 0
+    with RenderProgress(plan, len(share), there, ranks.rank, ranks.ranks, shown=shown) as line:
+        for process, _ in running:
+            while process.is_alive():
+                process.join(POLL_SECONDS)
+                line.update(sum(rendered))
+                failed = any(p.exitcode not in (None, 0) for p, _ in running)
+                if (stop.requested or failed) and not told:
+                    told = True
+                    for other, _ in running:
+                        other.terminate()  # SIGTERM: ends after the view at hand
     # A worker that was told before it could listen has ended for no reason of its own.
     problems = [
         _problem(receiver, process.exitcode)
@@ -170,14 +180,30 @@ def plan_of(plan: Plan) -> Inputs:
     return plan.scene, plan.config, plan.folder, plan.provenance
 
 
-def _work(sender: Connection, load_teacher: Callable[[], Teacher], inputs: Inputs, rank: int, world: int) -> None:
+def _work(
+    sender: Connection,
+    load_teacher: Callable[[], Teacher],
+    inputs: Inputs,
+    rank: int,
+    world: int,
+    rendered: "ctypes.Array[ctypes.c_longlong]",
+    worker: int,
+) -> None:
+    """What a worker process does.
+
+    rendered: views that each worker of the process has rendered, to be counted on. worker: which of them this one is.
+    """
     end_with_parent()
     scene, config, folder, provenance = inputs
     torch.set_num_threads(max(1, usable_cores() // config.workers))
+
+    def count() -> None:
+        rendered[worker] += 1
+
     with stoppable() as stop:
         try:
             plan = make_plan(scene, config, provenance, folder)
-            render_share(load_teacher(), plan, stop, rank, world, quiet=rank > 0)
+            render_share(load_teacher(), plan, stop, rank, world, quiet=True, rendered=count)
         except NelfError as error:
             sender.send(error)
             sys.exit(error.exit_code)

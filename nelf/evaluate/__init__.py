@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nelf.evaluate.config import EvalConfig
     from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure
     from nelf.evaluate.later import measure_later
-    from nelf.evaluate.lpips_network import Unavailable
+    from nelf.evaluate.lpips_network import Unavailable, lpips_is_here
     from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
     from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
     from nelf.evaluate.orbit import orbit_poses
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nelf.evaluate.report import (
         EVAL_FOLDER,
         ORBIT_FILE,
+        PICTURE_BUDGET,
         REPORT_FILE,
         ModelInfo,
         RunInfo,
@@ -34,6 +35,7 @@ __all__ = [
     "METRICS",
     "METRICS_FILE",
     "ORBIT_FILE",
+    "PICTURE_BUDGET",
     "PSNR_CAP",
     "REPORT_FILE",
     "SUMMARY_FILE",
@@ -49,6 +51,7 @@ __all__ = [
     "figure",
     "flip_map",
     "ground_truth",
+    "lpips_is_here",
     "mean",
     "means",
     "measure",

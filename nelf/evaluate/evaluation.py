@@ -21,8 +21,8 @@ from nelf.storage import atomic_path, remove, write_json
 Renderer = Callable[[Tensor, Tensor], Tensor]
 """c2w [3, 4] and intrinsics [4] to an image in [0, 1] of the views' size: RGB or premultiplied RGBA, channels last."""
 
-Progress = Callable[[str, int, int], None]
-"""Told (model, views done, views in all) after each view."""
+Progress = Callable[[str, int, float], None]
+"""Told (model, views done, their mean PSNR) after each view."""
 
 
 def evaluate(
@@ -97,7 +97,7 @@ def measure(
 def _evaluate_model(
     model: str, renderer: Renderer, views: Views, pictures: Path, config: EvalConfig, progress: Progress | None
 ) -> dict[str, Any]:
-    seconds = []
+    seconds, psnrs = [], list[float]()
 
     def pairs() -> Iterable[tuple[str, Tensor, Tensor]]:
         for i, name in enumerate(views.names):
@@ -113,9 +113,11 @@ def _evaluate_model(
                 )
             picture = to_8bit(image)
             write_picture(pictures / f"{name}.png", picture)
-            yield name, picture, ground_truth(views, i)
+            truth = ground_truth(views, i)
+            yield name, picture, truth
             if progress:
-                progress(model, i + 1, len(views))
+                psnrs.append(METRICS["psnr"](picture, truth))
+                progress(model, i + 1, statistics.fmean(psnrs))
 
     values, unavailable = measure(pairs(), config)
     means = {

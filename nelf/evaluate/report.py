@@ -39,6 +39,8 @@ class ModelInfo:
     parameters: int | None = None
     macs: int | None = None
     """Multiply-adds for one image."""
+    milliseconds: float | None = None
+    """For one image, where that was measured in the model's own runtime."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class RunInfo:
     """What the report says of a run besides what `eval/` holds.
 
     scene: rows of (what, value). models: by the names of metrics.json. stage_seconds: stage to wall time.
-    commands: what to type to get this run again.
+    commands: what to type to get this run again. verdict: what was said of the machine before the run, worst first.
+    expected_seconds: stage to the time that was expected of it. advice: what would help most, each with its command.
+    next_command: what to type to see the result.
     """
 
     name: str
@@ -56,6 +60,10 @@ class RunInfo:
     config_yaml: str = ""
     commands: list[str] = field(default_factory=list)
     report_views: int = 6
+    verdict: list[str] = field(default_factory=list)
+    expected_seconds: dict[str, float] = field(default_factory=dict)
+    advice: list[tuple[str, str]] = field(default_factory=list)
+    next_command: str = ""
 
 
 @dataclass(frozen=True)

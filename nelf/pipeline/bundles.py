@@ -17,7 +17,7 @@ from nelf.evaluate import ground_truth
 from nelf.locking import locked
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
-from nelf.progress import Stop
+from nelf.progress import Stop, in_step, waiting
 from nelf.storage import remove_leftovers_of, sha256
 from nelf.student import load_student
 
@@ -31,8 +31,9 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     config, context = run.config.export, bundle_context(run)
     made = []
     ask = functools.partial(leave_if_asked, stop, "export")
+    planned = list(exporting.plan(config.targets, config.precision, config.image_output))
     with _alone_in(run, folder):
-        for target, precision, name in exporting.plan(config.targets, config.precision, config.image_output):
+        for target, precision, name in planned:
             ask()
             record = StageRecord(_record_folder(run, folder) / f".{name}")
             print_ = fingerprint(
@@ -46,15 +47,18 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             remove_leftovers_of(bundle)
             made.append(bundle)
             if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
-                say(f"export: {name} is up to date")
+                say(in_step(f"export: {name} is up to date"))
                 continue
             if bundle.exists() and not (bundle / "manifest.json").is_file():
                 raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
-            with record.making(print_, []):
+            with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
             parity = manifest.parity
-            say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
+            say(
+                in_step(f"export: {name}, bundle {len(made)} of {len(planned)}: ")
+                + f"{parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses"
+            )
     return made
 
 

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
     from nelf.teacher.files import TEACHERS, load_teacher
     from nelf.teacher.protocol import Rendered, Teacher, render_image
+    from nelf.teacher.teach import TRAINING_FILE
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "TEACHERS",
+    "TRAINING_FILE",
     "HashGridConfig",
     "Rendered",
     "Teacher",

@@ -70,7 +70,7 @@ def train(
         runner.best = best
         if course.stage == 1:
             with _feed([Source(cached["pseudo"], config.batch)], config, 1, fabric) as feed:
-                _run(runner, Stage("training", feed, config.budget, config.rate, config.val_every), folder)
+                _run(runner, Stage("train", feed, config.budget, config.rate, config.val_every), folder)
         if config.finetune.enabled and len(real) > 0 and len(val) > 0:
             if course.stage == 1:
                 learner.start_from(learner.average.model().state_dict())
@@ -79,7 +79,7 @@ def train(
                 course.step, course.seconds = 0, 0.0
             with _feed(_mixed(cached, config), config, 2, fabric) as feed:
                 tune = config.finetune
-                stage = Stage("fine-tuning", feed, tune.budget, tune.rate, tune.val_every, tune.patience)
+                stage = Stage("fine-tune", feed, tune.budget, tune.rate, tune.val_every, tune.patience)
                 _run(runner, stage, folder)
         elif config.finetune.enabled:
             lacking = "validation" if len(real) else "training"

@@ -1,5 +1,6 @@
 """Several processes render pseudo views together."""
 
+import ctypes
 import dataclasses
 import functools
 import multiprocessing
@@ -100,7 +101,14 @@ def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
     receiver, sender = multiprocessing.Pipe(duplex=False)
     threads = torch.get_num_threads()
     with pytest.raises(SystemExit) as end:
-        _work(sender, _no_teacher, (make_scene(), DistillConfig(workers=2), tmp_path, FROM), 0, 2)
+        _work(
+            sender,
+            _no_teacher,
+            (make_scene(), DistillConfig(workers=2), tmp_path, FROM),
+            0,
+            2,
+            (ctypes.c_longlong * 2)(),
+        )
     torch.set_num_threads(threads)
     assert end.value.code == 2
     assert str(_problem(receiver, 2)) == "no such teacher"

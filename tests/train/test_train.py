@@ -38,7 +38,7 @@ def test_writes_only_what_it_says(tmp_path: Path) -> None:
     assert [(e["stage"], e["step"]) for e in history] == [
         (1, 5), (1, 10), (1, 12), (2, 12), (2, 14), (2, 16), (2, 18),
     ]  # fmt: skip
-    assert all(set(e) == {"stage", "step", "seconds", "val_psnr"} for e in history)
+    assert all(set(e) == {"stage", "step", "seconds", "val_psnr", "train_psnr"} for e in history)
     assert len(list((tmp_path / "student" / "checkpoints").iterdir())) == 2
 
 
