@@ -18,7 +18,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-demo: venv  ## The whole way on the embedded scene: photos to verified bundles and a report
+demo: venv  ## The whole way on the embedded scene: photos to verified bundles, a report and the viewer
+	@$(BIN)/python -m tools.web build || \
+	  echo '*** The demo goes on without the web viewer; "make web" builds it later, for nelf view. ***' >&2
 	$(BIN)/nelf demo $(ARGS)
 
 test: lint types webtest android unit  ## Everything that CI runs: lint, types, the viewers, tests
@@ -40,7 +42,7 @@ android: venv  ## Check android_app/: compiled, linted, tested, packed (fetches 
 unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-web: venv  ## Build the web viewer into nelf/view/assets (needs Node.js 20 or later with npm)
+web: venv  ## Build the web viewer into nelf/view/assets; where there is no Node.js, .venv gets one
 	$(BIN)/python -m tools.web build
 
 webtest: venv  ## Check the web viewer in Chromium

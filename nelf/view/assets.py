@@ -11,10 +11,7 @@ PAGE = "index.html"
 def assets_folder() -> Path:
     """Where the built viewer is. Raises ConfigError where it was not built."""
     if not (ASSETS / PAGE).is_file():
-        raise ConfigError(
-            "the web viewer is not built: run `make web` in the checkout (it needs Node.js 20 or later with npm), "
-            "then the same command again"
-        )
+        raise ConfigError("the web viewer is not built: run `make web` in the checkout, then the same command again")
     return ASSETS
 
 
