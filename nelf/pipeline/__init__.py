@@ -1,6 +1,6 @@
 """The whole way, from photos to verified bundles: configuration, run folders and stages. Only `cli` stands above it."""
 
-from nelf.pipeline.bundles import export_to
+from nelf.pipeline.bundles import bundle_for, export_to
 from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
 from nelf.pipeline.export_table import export_table
 from nelf.pipeline.raw_photos import tell
@@ -15,6 +15,7 @@ __all__ = [
     "Config",
     "Run",
     "as_yaml",
+    "bundle_for",
     "compose_config",
     "config_folder",
     "export_table",

@@ -190,9 +190,9 @@ def test_a_damaged_manifest_is_for_the_page_to_report(server: ViewerServer, bund
 
 
 def test_what_cannot_be_shown(built: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match=r"nowhere does not exist; give a folder that nelf export wrote"):
+    with pytest.raises(BundleError, match=r"nowhere does not exist; give the folder of a run"):
         Site(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is no bundle; give a folder"):
+    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is no bundle; give the folder of a run"):
         Site(tmp_path)
     (bundle / "manifest.json").write_text('{"target": "ios"}')
     with pytest.raises(BundleError, match=r"is for ios, .* make one with: nelf export RUN --target web"):
