@@ -374,6 +374,15 @@ test("the folder of the target web works below any path of a host without header
   expect([...origins]).toEqual([new URL(host.url).origin]);
 });
 
+test("nelf view --example", async () => {
+  const host = await served(nelfView("--example"));
+  const shown = await (await visit(`${host.url}?backend=wasm`)).opened();
+  expect(await checkResult(shown.page), "a file in 8 bits").toMatch(/^All right: 8 views/);
+  expect(shown.complaints).toEqual([]);
+  await shown.page.keyboard.press("Escape");
+  await shown.screenshot("example");
+});
+
 test("a forward-facing scene without alpha", async () => {
   const host = await served(nelfView(bundle("ahead")));
   const shown = await (await visit(`${host.url}?backend=wasm`)).opened();
