@@ -185,9 +185,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
         typer.echo(f"{difference.view}: {difference.psnr:.1f} dB, largest error {difference.max_abs:.4f}")
     if not result.passed:
         raise BundleError(f"{bundle} is not what was exported: {result.reason}; export it again")
-    typer.echo(
-        f"verified in {result.runtime}: {len(result.differences)} views, each at least {result.required_psnr:.1f} dB"
-    )
+    typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)
     model = opened.folder / opened.manifest.model.path
     if model.suffix not in {known.value for known in Format}:
@@ -199,19 +197,41 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 
 @app.command()
 def view(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for web or android.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN|BUNDLE", help="Folder of a run, or of a bundle for web or android.", show_default=False
+        ),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Show the scene that comes with nelf, trained.")] = False,
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 shows the bundle to all who can reach this machine.")
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
 ) -> None:
-    """Show a bundle in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
+    """Show a run in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
 
-    Example: nelf view runs/my_photos/export/web
+    Of a run its bundle for web or android is shown; where it has none of its present student, web is exported first.
+
+    Example: nelf view runs/my_photos
     """
+    from nelf.view.assets import EXAMPLE, assets_folder
     from nelf.view.serve import ADDRESS
     from nelf.view.serve import view as serve
+    from nelf.view.site import MANIFEST, VIEWABLE
+
+    if (bundle is None) != example:
+        raise ConfigError("nelf view shows one thing: give the folder of a run or of a bundle, or --example")
+    assets_folder()  # before an export, not after it
+    shown = EXAMPLE if bundle is None else bundle
+    if shown.is_dir() and not (shown / MANIFEST).is_file():
+        from nelf.pipeline import bundle_for, is_run
+        from nelf.progress import stoppable
+
+        if is_run(shown):
+            with stoppable() as stop:
+                shown = bundle_for(shown, VIEWABLE, stop, say)
 
     def ready(url: str) -> None:
         typer.echo(url)
@@ -219,7 +239,7 @@ def view(
             say(f"WARNING: --host {host} shows this bundle to everybody who can reach that address, without a password")
         say("Ctrl-C ends it")
 
-    serve(bundle, port, host, ready, open_browser=not no_open)
+    serve(shown, port, host, ready, open_browser=not no_open)
 
 
 @app.command()

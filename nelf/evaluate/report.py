@@ -16,6 +16,7 @@ from nelf.evaluate.metrics_file import GROUND_TRUTH, measured_on, read_metrics
 from nelf.evaluate.page import TITLES, render
 from nelf.evaluate.pictures import encode, read_picture
 from nelf.evaluate.selection import choose_views
+from nelf.evaluate.video import first_frame
 from nelf.storage import write_bytes
 
 EVAL_FOLDER = "eval"
@@ -141,22 +142,35 @@ def _data_uri(picture: UInt8[Tensor, "height width 3"]) -> str:
     return f"data:image/{format};base64,{base64.b64encode(encode(picture, format)).decode()}"
 
 
-def _video(path: Path) -> tuple[str, bool] | None:
-    """Address of the orbit video and whether it is embedded; None where there is none."""
+@dataclass(frozen=True)
+class _Video:
+    """address: where the video is. poster: its first frame, a data URI, since a player that waits shows nothing."""
+
+    address: str
+    poster: str
+    embedded: bool
+
+
+def _video(path: Path) -> _Video | None:
+    """The orbit video; None where there is none."""
     if not path.is_file():
         return None
+    poster = _data_uri(first_frame(path))
     if path.stat().st_size > VIDEO_BUDGET:
-        return f"{EVAL_FOLDER}/{path.name}", False
-    return f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}", True
+        return _Video(f"{EVAL_FOLDER}/{path.name}", poster, embedded=False)
+    return _Video(f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}", poster, embedded=True)
 
 
 def _reasons(metrics: dict[str, Any], labels: dict[str, str]) -> list[tuple[str, str, str]]:
-    """(metric, reason, which models) for what could not be measured."""
+    """(which metrics, reason, which models) for what could not be measured; each reason once."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, result in metrics.items():
         for metric, reason in result["unavailable"].items():
-            found.setdefault((metric, reason), []).append(labels[name])
+            found.setdefault((reason, labels[name]), []).append(TITLES[metric][:-2])
+    models: dict[tuple[str, str], list[str]] = {}
+    for (reason, label), names in found.items():
+        models.setdefault((", ".join(names), reason), []).append(label)
     return [
-        (metric, reason, "all models" if len(who) == len(metrics) else ", ".join(who))
-        for (metric, reason), who in found.items()
+        (names, reason, "all models" if len(who) == len(metrics) else ", ".join(who))
+        for (names, reason), who in models.items()
     ]

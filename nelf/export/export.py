@@ -89,6 +89,8 @@ def export_bundle(
                 "all the same with export.force=true"
             )
         write_golden(temporary, found.views)
+        if beside:
+            shutil.copytree(beside, temporary, dirs_exist_ok=True)
         files = list_files(temporary, chosen.file)
         manifest = dataclasses.replace(
             draft,
@@ -100,8 +102,6 @@ def export_bundle(
             files=files,
         )
         write_manifest(temporary, manifest)
-        if beside:
-            shutil.copytree(beside, temporary, dirs_exist_ok=True)
     return manifest
 
 

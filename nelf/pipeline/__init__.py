@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.pipeline.bundles import export_to
+    from nelf.pipeline.bundles import bundle_for, export_to
     from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
     from nelf.pipeline.overrides import is_run, quoted
     from nelf.pipeline.raw_photos import tell
@@ -21,6 +21,7 @@ __all__ = [
     "Config",
     "Run",
     "as_yaml",
+    "bundle_for",
     "compose_config",
     "config_folder",
     "export_to",

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,25 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     return made
 
 
-def bundles_of(run: Run, folder: Path) -> dict[str, exporting.Manifest]:
-    """Manifests of the bundles in `folder` that are of the run's student, by name."""
-    student = sha256(run.folder / STUDENT)
+def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -> Path:
+    """A bundle of the run's present student for one of `targets`, the first preferred; exported where there is none."""
+    if not (run_folder / STUDENT).is_file():
+        raise ConfigError(f"{run_folder} has no trained student yet; go on with: nelf run {run_folder}")
+    found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
+    if found:
+        order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
+        return run_folder / EXPORT / min(order, key=lambda name: order[name])
+    say(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
+    asked = [f"export.targets=[{targets[0]}]", "export.precision=auto", "export.image_output=false"]
+    run = Run.open(run_folder, asked, say=say)
+    with run.locked():
+        (bundle,) = export_to(run, run.folder / EXPORT, stop, say)
+    return bundle
+
+
+def bundles_of(run_folder: Path, folder: Path) -> dict[str, exporting.Manifest]:
+    """Manifests of the bundles in `folder` that are of the student in `run_folder`, by name."""
+    student = sha256(run_folder / STUDENT)
     manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
     return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
 
