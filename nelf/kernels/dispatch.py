@@ -19,11 +19,15 @@ _KERNELS: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 def kernel(operation: str, device_type: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function as the form of `operation` on devices of one type: cpu, cuda or mps."""
+    """Register the decorated function as the form of `operation` on devices of one type: cpu, cuda or mps.
+
+    torch.compile leaves it as it is: a kernel is compiled already.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _KERNELS[operation, device_type] = function
-        return function
+        opaque = torch.compiler.disable(function)
+        _KERNELS[operation, device_type] = opaque
+        return opaque
 
     return register
 
