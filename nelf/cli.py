@@ -138,6 +138,7 @@ def export(
     Example: nelf export runs/my_photos --target ios --target android
     """
     from nelf.pipeline.overrides import check_request, is_run
+    from nelf.storage import check_writable
 
     if (rank := later_rank()) is not None:
         raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
@@ -151,6 +152,8 @@ def export(
     if image_output:
         asked.append("export.image_output=true")
     check_request(run, asked, writes=out is None)  # before PyTorch is loaded
+    if out is not None:
+        check_writable(out, folder=True)
     from nelf.export import app_in, place
     from nelf.pipeline import Run, export_to
     from nelf.pipeline.export_table import export_table
