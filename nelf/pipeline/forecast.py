@@ -47,7 +47,7 @@ LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, t
 PLAIN_SPEED = 0.5
 GOLDEN_RUNS = 16  # pictures that an export computes, with operations that are executed one by one
 GOLDEN_SPEED = 0.25
-ERROR = "give or take a third"
+ERROR = "give or take half"
 
 PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and what a stage imports
 WORKER_MEMORY = 1.1e9  # docs/scaling.md
