@@ -386,11 +386,11 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
     check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
-    with waiting(f"{name}: starting"):  # PyTorch and the converters take their time
+    with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters take their time
         from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
     from nelf.progress import stoppable
 
-    with waiting(f"{name}: looking at {target}"):
+    with waiting(f"{name}: looking at {target}", shown=is_first_process()):
         run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
