@@ -250,7 +250,7 @@ class _Costs:
         pictures = (models + 1) * views * self.pixels * 3 * PNG_SHARE[3]
         return Expected(seconds, pictures + evaluation.PICTURE_BUDGET * 4 / 3, EXPORT_MEMORY + 300 * self.pixels)
 
-    def samples(self, count: float, reference: float, passes: int) -> float | None:
+    def samples(self, count: int, reference: float, passes: int) -> float | None:
         """Seconds for `count` samples of the field. reference: of one, of a hash grid. passes: flops a multiply-add."""
         if not self.on_cpu:
             return None
@@ -356,7 +356,7 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{duration(seconds)[:-3]} h"
 
 
-def _gigabytes(count: float) -> str:
+def _gigabytes(count: int | float) -> str:
     return f"{count / 1e9:.0f}" if count >= 9.95e9 else f"{max(count, 0.1e9) / 1e9:.1f}"
 
 
