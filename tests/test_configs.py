@@ -129,10 +129,12 @@ def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) 
     """Whatever the kind of the scene: its defaults give way to each value that the experiment's file gives."""
     content = OmegaConf.to_container(OmegaConf.load(FOLDER / "experiment" / f"{name}.yaml"))
     assert isinstance(content, dict)
-    content.pop("defaults", None)
+    chosen = [
+        f"{key.removeprefix('override /')}={value}" for one in content.pop("defaults", []) for key, value in one.items()
+    ]
     config = compose_config(["scene.path=nowhere", f"kind={kind}", *asked_by(command_of(name))])
     assert OmegaConf.to_container(OmegaConf.merge(config, content)) == OmegaConf.to_container(config)
-    plain = compose_config(["scene.path=nowhere", f"kind={kind}"])
+    plain = compose_config(["scene.path=nowhere", f"kind={kind}", *chosen])  # its keys are of the same families
     assert OmegaConf.to_container(OmegaConf.merge(plain, content)) != OmegaConf.to_container(plain)
 
 

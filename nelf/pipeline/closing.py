@@ -127,8 +127,8 @@ def _too_few(found: Figures) -> bool:
 
 def _longer(group: str, minutes: float | None, steps: int | None, unit: str = "steps") -> list[str]:
     """Overrides that double a budget."""
-    by_time = [] if minutes is None else [f"{group}.minutes={2 * minutes:g}"]
-    return by_time + ([] if steps is None else [f"{group}.{unit}={2 * steps}"])
+    by_steps = [] if steps is None else [f"{group}.{unit}={2 * steps}"]
+    return by_steps + ([] if minutes is None else [f"{group}.minutes={2 * minutes:g}"])
 
 
 def _student_to_teacher(folder: Path, metrics: Mapping[str, Any]) -> float:

@@ -53,9 +53,12 @@ def test_a_student_far_below_its_teacher_wants_more_steps_or_a_larger_network() 
         ("the student is 4.0 dB below its teacher: train it longer", "nelf run 'runs/my photos' train.steps=12000"),
         ("or a larger student, which is slower", "nelf run 'runs/my photos' student=l"),
     ]
-    largest = some_config(student=StudentConfig(name="l"), train=TrainConfig(minutes=3.0))
+    largest = some_config(student=StudentConfig(name="l"), train=TrainConfig(steps=None, minutes=3.0))
     (only,) = told(largest, student=26.0, student_to_teacher=None)
     assert only[1] == "nelf run 'runs/my photos' train.minutes=6"
+    capped = some_config(student=StudentConfig(name="l"), train=TrainConfig(steps=6000, minutes=3.0))
+    (only,) = told(capped, student=26.0, student_to_teacher=None)
+    assert only[1] == "nelf run 'runs/my photos' train.steps=12000 train.minutes=6"
 
 
 def test_a_student_that_knows_only_what_it_saw_wants_more_views() -> None:
