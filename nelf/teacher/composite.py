@@ -31,9 +31,12 @@ def composite_reference(
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays c_plus_1"]:
-    """The readable form of `composite`. The running sum is taken over all rays at once, hence in float64."""
-    total = torch.cat([optical.new_zeros(1, dtype=torch.float64), optical.double().cumsum(0)])
-    before = (total[:-1] - total[offsets[:-1]][ray]).to(optical.dtype)
+    """The readable form of `composite`. Each ray has a row of its own: one running sum over all rays loses the digits
+    of the later ones in float32, and MPS has no float64."""
+    longest = int(offsets.diff().amax()) if len(offsets) > 1 else 0
+    place = torch.arange(len(optical), device=optical.device) - offsets[ray]
+    rows = optical.new_zeros(len(offsets) - 1, longest + 1).index_put((ray, place + 1), optical)
+    before = rows.cumsum(1)[ray, place]
     weights = torch.exp(-before) * (1 - torch.exp(-optical))
     columns = torch.cat([values, torch.ones_like(optical)[:, None]], dim=1) * weights[:, None]
     return columns.new_zeros(len(offsets) - 1, columns.shape[1]).index_add(0, ray, columns)

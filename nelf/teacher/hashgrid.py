@@ -6,11 +6,12 @@ same entry and no atomics are needed.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.teacher.parallel import array, compiled, inlined, split_range
@@ -22,13 +23,10 @@ PRIMES = (1, 2654435761, 805459861)
 class HashGrid(nn.Module):
     """Trainable features of points in the unit cube: [n, 3] -> [n, levels * FEATURES]."""
 
-    resolutions: Tensor
-
     def __init__(self, levels: int, log2_entries: int, coarsest: int, finest: int) -> None:
         super().__init__()
         growth = math.exp((math.log(finest) - math.log(coarsest)) / max(levels - 1, 1))
-        resolutions = [int(coarsest * growth**level + 1e-6) for level in range(levels)]
-        self.register_buffer("resolutions", torch.tensor(resolutions), persistent=False)
+        self.resolutions = tuple(int(coarsest * growth**level + 1e-6) for level in range(levels))
         self.table = nn.Parameter(torch.empty(levels, 2**log2_entries, FEATURES).uniform_(-1e-4, 1e-4))
 
     @property
@@ -42,44 +40,47 @@ class HashGrid(nn.Module):
 
 
 def encode_reference(
-    points: Float[Tensor, "n 3"], table: Float[Tensor, "levels entries 4"], resolutions: Int[Tensor, "levels"]
+    points: Float[Tensor, "n 3"], table: Float[Tensor, "levels entries 4"], resolutions: Sequence[int]
 ) -> Float[Tensor, "n channels"]:
     """Trilinear interpolation of the corner features at every level.
 
     A level whose corners all fit is indexed directly; a finer one through the spatial hash of eq. 4.
     """
     entries = table.shape[1]
-    corners = torch.tensor([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)], device=points.device)
-    outputs = []
-    for level, resolution in enumerate(resolutions.tolist()):
+    number = torch.arange(8, device=points.device)
+    corners = torch.stack([number & 1, number >> 1 & 1, number >> 2], dim=-1)
+    indices, weights = [], []
+    for level, resolution in enumerate(resolutions):
         scaled = points * resolution
         cell = scaled.floor().clamp(0, resolution - 1)
         fraction = (scaled - cell)[:, None, :]
-        corner = cell.long()[:, None, :] + corners
+        x, y, z = (cell.long()[:, None, :] + corners).unbind(-1)
         if (resolution + 1) ** 3 <= entries:
-            index = corner[..., 0] + (resolution + 1) * (corner[..., 1] + (resolution + 1) * corner[..., 2])
+            index = x + (resolution + 1) * (y + (resolution + 1) * z)
         else:
-            hashed = corner * torch.tensor(PRIMES, device=points.device)
-            index = (hashed[..., 0] ^ hashed[..., 1] ^ hashed[..., 2]) & (entries - 1)
-        weight = torch.where(corners.bool(), fraction, 1 - fraction).prod(dim=-1)
-        outputs.append((table[level][index] * weight[..., None]).sum(dim=1))
-    return torch.cat(outputs, dim=-1)
+            index = (x * PRIMES[0] ^ y * PRIMES[1] ^ z * PRIMES[2]) & (entries - 1)
+        indices.append(level * entries + index)
+        weights.append(torch.where(corners.bool(), fraction, 1 - fraction).prod(dim=-1))
+    # Read from one flat table: its gradient is one `index_add`, with neither a sort nor a table of zeros a level.
+    index, weight = torch.stack(indices, dim=1), torch.stack(weights, dim=1)
+    features = table.flatten(0, 1).index_select(0, index.flatten()).reshape(*index.shape, FEATURES)
+    return (features * weight[..., None]).sum(dim=2).flatten(1)
 
 
 class _CompiledEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: Tensor) -> Tensor:
-        ctx.save_for_backward(points, resolutions)
-        ctx.shape = table.shape
+    def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.shape, ctx.resolutions = table.shape, np.array(resolutions)
         out = torch.empty(points.shape[0], table.shape[0] * FEATURES)
-        split_range(_forward, points.shape[0], array(points), array(table), array(resolutions), array(out))
+        split_range(_forward, points.shape[0], array(points), array(table), ctx.resolutions, array(out))
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        points, resolutions = ctx.saved_tensors
+        (points,) = ctx.saved_tensors
         grad_table = torch.zeros(ctx.shape)
-        split_range(_backward, ctx.shape[0], array(points), array(grad), array(resolutions), array(grad_table))
+        split_range(_backward, ctx.shape[0], array(points), array(grad), ctx.resolutions, array(grad_table))
         return grad_table, None, None
 
 
