@@ -17,6 +17,8 @@ from nelf.processes import later_rank
 from nelf.progress import Stop
 
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
+FUSED = ("cpu", "cuda", "mps")
+"""Devices on which PyTorch's Adam updates all weights by one kernel."""
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 # Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
 PATIENCE = datetime.timedelta(days=2)
@@ -63,6 +65,22 @@ class Autocast(MixedPrecision):
 
     def convert_input(self, data: Any) -> Any:
         return data
+
+
+def exact(device: torch.device) -> torch.autocast:
+    """Context in which matrix products on `device` keep float32, whatever autocast says: for positions and lengths."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def fits(device: torch.device, size: int) -> bool:
+    """Whether `size` bytes may stay on `device`: at most half of what is free there."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+    elif device.type == "mps":
+        free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    else:
+        return True
+    return size <= free // 2
 
 
 def reduced_type(fabric: Fabric) -> torch.dtype | None:

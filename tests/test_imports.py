@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = frozenset(
     {
         "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
-        "processes", "draws", "guard", "console",
+        "processes", "draws", "guard", "console", "readings",
     }
 )  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
@@ -30,7 +30,8 @@ FOUNDATION = frozenset(
 STAGES: Mapping[str, frozenset[str]] = {
     "data": frozenset(),
     "photos": frozenset({"data"}),
-    "teacher": frozenset({"data"}),
+    "kernels": frozenset(),
+    "teacher": frozenset({"data", "kernels"}),
     "distill": frozenset({"data", "teacher"}),
     "student": frozenset(),
     "runtimes": frozenset(),

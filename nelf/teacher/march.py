@@ -41,7 +41,7 @@ def march(
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
-    threshold: float,
+    threshold: float | Float[Tensor, ""],
 ) -> Samples:
     """Samples of rays [n, 3] in cells whose cached `density` (per cube unit) exceeds `threshold`.
 
@@ -59,7 +59,7 @@ def march_reference(
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
-    threshold: float,
+    threshold: float | Float[Tensor, ""],
 ) -> Samples:
     """The readable form of `march`: every interval of every ray is looked at."""
     count = len(rays)
@@ -83,7 +83,9 @@ def march_reference(
     return Samples(middle[ray, step], length[ray, step], middle_depth[ray, step], ray, offsets)
 
 
-def _march_compiled(rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float) -> Samples:
+def _march_compiled(
+    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+) -> Samples:
     count = len(rays)
     lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
     shape = space.shape, space.near, space.far, steps

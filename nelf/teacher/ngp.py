@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nelf.data import Views
-from nelf.draws import Draws
+from nelf.devices import exact
+from nelf.kernels.random_numbers import Draws
 from nelf.rays import Rays
 from nelf.teacher.composite import composite
 from nelf.teacher.config import HashGridConfig
@@ -15,7 +16,7 @@ from nelf.teacher.directions import CHANNELS, encode_directions
 from nelf.teacher.hashgrid import HashGrid
 from nelf.teacher.march import Samples, march
 from nelf.teacher.occupancy import OccupancyGrid
-from nelf.teacher.protocol import RayField, Reduced, Teacher
+from nelf.teacher.protocol import RENDER_CHUNK, RayField, Reduced, Teacher
 from nelf.teacher.resample import resample
 from nelf.teacher.space import BOX, Space
 
@@ -26,6 +27,7 @@ OPAQUE_DEPTH = 80.0  # optical depth through which nothing is seen in float32
 OPAQUE = 1e-3  # transmittance below which a render does not follow a ray: a quarter of an 8-bit step
 LEAST_WEIGHT = 3e-5  # of a sample whose colour a render asks for
 UPDATE_EVERY = 16  # steps between occupancy updates
+AT_ONCE = 1 << 16  # rays that an accelerator renders at once
 
 
 class HashGridNeRF(RayField):
@@ -60,9 +62,9 @@ class HashGridNeRF(RayField):
         if self.space.shape == BOX and not self.opaque:
             self.occupancy.carve(views, self.space)
 
-    def refresh(self, step: int, generator: torch.Generator) -> None:
+    def refresh(self, step: int, draws: Draws) -> None:
         if step % UPDATE_EVERY == 0:
-            self.occupancy.update(self.density, generator)
+            self.occupancy.update(self.density, draws)
 
     def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
         # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.
@@ -95,13 +97,15 @@ class HashGridNeRF(RayField):
         active = counts.nonzero()[:, 0]
         while len(active):
             valid = steps < counts[active][:, None]
-            rows = (starts[active][:, None] + steps)[valid]
+            places = valid.flatten().nonzero()[:, 0]
+            rows = (starts[active][:, None] + steps).flatten()[places]
             geometry = self.density_network(self.grid(samples.points[rows])).float()
             optical = torch.zeros(valid.shape, device=geometry.device)
-            optical[valid] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
+            optical.view(-1)[places] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
             depth = optical.cumsum(dim=1)
-            weights = (through[active][:, None] * torch.exp(optical - depth) * -torch.expm1(-optical))[valid]
-            seen = weights > LEAST_WEIGHT
+            weights = through[active][:, None] * torch.exp(optical - depth) * -torch.expm1(-optical)
+            weights = weights.flatten()[places]
+            seen = (weights > LEAST_WEIGHT).nonzero()[:, 0]
             rows, ray = rows[seen], samples.ray[rows[seen]]
             color = self.color_network(torch.cat([geometry[seen], directions[ray]], dim=1)).float().sigmoid()
             out[:, :4].index_add_(
@@ -109,7 +113,8 @@ class HashGridNeRF(RayField):
             )
             through[active] *= torch.exp(-depth[:, -1])
             steps = steps + BLOCK
-            active = active[(through[active] > OPAQUE) & (counts[active] > steps[0])]
+            going_on = (through[active] > OPAQUE) & (counts[active] > steps[0])
+            active = active[going_on.nonzero()[:, 0]]
         out[:, 4] = 1 - through
         return out
 
@@ -117,14 +122,19 @@ class HashGridNeRF(RayField):
         """Where a sample is enters by way of the table, in float32: what the two small networks round does not show."""
         return Reduced(self, dtype)
 
+    @property
+    def rays_at_once(self) -> int:
+        return RENDER_CHUNK if self.device.type == "cpu" else AT_ONCE
+
     def _samples(self, rays: Rays, draws: Draws | None) -> Samples:
-        count = len(rays)
-        jitter = torch.full((count,), 0.5) if draws is None else draws.uniform(count)
+        device = rays.origins.device
+        jitter = torch.full((len(rays),), 0.5, device=device) if draws is None else draws.uniform(len(rays)).to(device)
         where = rays, self.space, self.occupancy.density, self.config.steps
-        if self.config.samples is not None:
-            return resample(*where, self.config.samples, jitter.to(rays.origins.device))
-        threshold = self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold)
-        return march(*where, jitter.to(rays.origins.device), threshold)
+        with exact(device):
+            if self.config.samples is not None:
+                return resample(*where, self.config.samples, jitter)
+            threshold = self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold)
+            return march(*where, jitter, threshold)
 
 
 def _density(geometry: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:

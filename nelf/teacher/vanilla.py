@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.draws import Draws
+from nelf.kernels.random_numbers import Draws
 from nelf.rays import Rays
 from nelf.teacher.config import VanillaConfig
 from nelf.teacher.protocol import RayField

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import weakref
 from pathlib import Path
 
@@ -186,7 +187,7 @@ def test_pixels_are_read_into_one_table(monkeypatch: pytest.MonkeyPatch) -> None
 
     table = PixelTable(dataclasses.replace(views, read=reading))
     assert torch.equal(table.colors.reshape(len(views), 24, 24, 4)[5], views.image(5))
-    assert most[0] <= 3  # the first, the one before, and this
+    assert most[0] <= 1 + 2 * (os.cpu_count() or 1)  # the first, and of each thread the one before and this
 
 
 def test_checkpoints_are_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
