@@ -28,12 +28,12 @@ FOUNDATION = frozenset(
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
 
 STAGES: Mapping[str, frozenset[str]] = {
+    "kernels": frozenset(),
     "data": frozenset(),
     "photos": frozenset({"data"}),
-    "kernels": frozenset(),
     "teacher": frozenset({"data", "kernels"}),
     "distill": frozenset({"data", "teacher"}),
-    "student": frozenset(),
+    "student": frozenset({"kernels"}),
     "runtimes": frozenset(),
     "bench": frozenset({"export", "runtimes"}),
     "train": frozenset({"data.scene", "student"}),
@@ -84,7 +84,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "pycolmap": frozenset({"nelf.photos.sfm"}),
     "lpips": frozenset({"nelf.evaluate.lpips_network"}),
     "jinja2": frozenset({"nelf.evaluate.page"}),
-    "numba": frozenset({"nelf.teacher"}),
+    "numba": frozenset({"nelf.kernels", "nelf.teacher"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
     "typer": frozenset({"nelf.cli", "nelf.cli_data"}),

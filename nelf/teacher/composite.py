@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nelf.teacher.parallel import array, compiled, split_range
+from nelf.kernels.dispatch import array, compiled, split_range
 
 
 def composite(

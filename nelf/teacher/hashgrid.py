@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.teacher.parallel import array, compiled, inlined, split_range
+from nelf.kernels.dispatch import array, compiled, inlined, split_range
 
 FEATURES = 4  # per level: one 16-byte load a corner
 PRIMES = (1, 2654435761, 805459861)

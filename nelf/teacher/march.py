@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nelf.kernels.dispatch import array, compiled, inlined, split_range
 from nelf.rays import Rays
-from nelf.teacher.parallel import array, compiled, inlined, split_range
 from nelf.teacher.space import BOX, Space, cube_at, depth_at
 
 COARSER = 4  # cells of the density grid to one of the grid that is looked at first, along each axis

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nelf.kernels.dispatch import array, compiled, split_range
 from nelf.rays import Rays
 from nelf.teacher.march import Samples, interval_end
-from nelf.teacher.parallel import array, compiled, split_range
 from nelf.teacher.space import Space, cube_at, depth_at
 
 UNIFORM = 0.1  # share of the samples that goes to every depth alike: what the grid has not noticed yet is found so

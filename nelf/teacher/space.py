@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.teacher.parallel import inlined
+from nelf.kernels.dispatch import inlined
 
 BOX, CONTRACTION, FRUSTUM = 0, 1, 2
 MARGIN = 1.02  # the outermost pixel's footprint must not stick out of the cube

@@ -1,0 +1,74 @@
+"""Which implementation an operation has on a device, and how the compiled ones for the CPU run.
+
+Every operation has a plain PyTorch form, its reference, which runs everywhere. `kernel` says that a function is a fast
+form of an operation on one type of device; `find` gives that form, or the reference where there is none.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+_KERNELS: dict[tuple[str, str], Callable[..., Any]] = {}
+
+
+def kernel(operation: str, device_type: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function as the form of `operation` on devices of one type: cpu, cuda or mps."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        _KERNELS[operation, device_type] = function
+        return function
+
+    return register
+
+
+def find(operation: str, device: torch.device, reference: Callable[..., Any]) -> Callable[..., Any]:
+    """The form of `operation` for `device`: a kernel that takes the arguments of `reference`, or `reference` itself."""
+    return _KERNELS.get((operation, device.type), reference)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel for `split_range`, compiled by numba."""
+    return _compile(function, inline="never")
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that `compiled` ones call, compiled into them."""
+    return _compile(function, inline="always")
+
+
+def _compile(function: Callable[..., Any], inline: str) -> Callable[..., Any]:
+    # unwrap: the type checks that tests put around every function are nothing that numba can compile.
+    return njit(nogil=True, cache=True, fastmath=True, inline=inline)(inspect.unwrap(function))
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="nelf-kernel")
+
+
+def split_range(function: Callable[..., object], count: int, *arguments: object) -> None:
+    """Call `function(start, stop, *arguments)` on parts of range(count), one part a thread.
+
+    The function must release the GIL (numba `nogil=True`) and write to disjoint places in disjoint parts.
+    """
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        if count:
+            function(0, count, *arguments)
+        return
+    edges = np.linspace(0, count, threads + 1).astype(np.int64)
+    futures = [_pool(threads).submit(function, edges[i], edges[i + 1], *arguments) for i in range(threads)]
+    for future in futures:
+        future.result()
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The tensor's memory as a NumPy array, contiguous, without its gradient."""
+    return tensor.detach().contiguous().numpy()

@@ -1,0 +1,241 @@
+"""Features of points of space, read from small tables: three planes, or three lines.
+
+Planes (EG3D, Chan et al. 2022; K-Planes, Fridovich-Keil et al. 2023): a point is projected on the planes xy, xz and yz,
+and each gives the bilinear mean of its four neighbours. The features of the three planes stand side by side.
+Lines (CP decomposition of TensoRF, Chen et al. 2022, eq. 3): each axis gives the linear mean of two neighbours, and the
+three are multiplied.
+
+Coordinates are in cells: 0 is the first node of a table, `nodes - 1` the last. Outside, the features of the border
+hold, and the point has no gradient there. The functions `..._reference` are the readable forms.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.kernels.dispatch import array, compiled, find, inlined, kernel, split_range
+
+PLANES = ((0, 1), (0, 2), (1, 2))
+"""Axes of each plane: along a row of its table, from row to row."""
+
+
+def read_planes(
+    points: Float[Tensor, "n 3"], tables: Float[Tensor, "3 nodes nodes channels"]
+) -> Float[Tensor, "n channels3"]:
+    """Features of `points` (in cells) from three planes, side by side."""
+    return find("read_planes", points.device, read_planes_reference)(points, tables)
+
+
+def read_lines(points: Float[Tensor, "n 3"], tables: Float[Tensor, "3 nodes channels"]) -> Float[Tensor, "n channels"]:
+    """Products of the features of `points` (in cells) from three lines."""
+    return find("read_lines", points.device, read_lines_reference)(points, tables)
+
+
+def read_planes_reference(
+    points: Float[Tensor, "n 3"], tables: Float[Tensor, "3 nodes nodes channels"]
+) -> Float[Tensor, "n channels3"]:
+    """Plain form of `read_planes`."""
+    cell, fraction = _cells(points, tables.shape[1])
+    features = []
+    for table, (a, b) in zip(tables, PLANES, strict=True):
+        i, j = cell[:, a], cell[:, b]
+        across, up = fraction[:, a, None], fraction[:, b, None]
+        low = table[j, i] * (1 - across) + table[j, i + 1] * across
+        high = table[j + 1, i] * (1 - across) + table[j + 1, i + 1] * across
+        features.append(low * (1 - up) + high * up)
+    return torch.cat(features, dim=1)
+
+
+def read_lines_reference(
+    points: Float[Tensor, "n 3"], tables: Float[Tensor, "3 nodes channels"]
+) -> Float[Tensor, "n channels"]:
+    """Plain form of `read_lines`."""
+    cell, fraction = _cells(points, tables.shape[1])
+    x, y, z = (
+        table[cell[:, a]] * (1 - fraction[:, a, None]) + table[cell[:, a] + 1] * fraction[:, a, None]
+        for a, table in enumerate(tables)
+    )
+    return x * y * z
+
+
+def _cells(points: Float[Tensor, "n 3"], nodes: int) -> tuple[Tensor, Tensor]:
+    """The cell that each coordinate lies in, and how far it lies in it, 0 to 1."""
+    inside = points.clamp(0, nodes - 1)
+    cell = inside.detach().floor().clamp(max=nodes - 2)
+    return cell.long(), inside - cell
+
+
+class _Read(torch.autograd.Function):
+    """One of the compiled reads. The table's gradient is split by tables, so that no two threads add to one entry."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, tables: Tensor, loops: Callable[[int], tuple[Any, Any, Any]]) -> Tensor:
+        ctx.save_for_backward(points, tables)
+        channels = tables.shape[-1]
+        ctx.loops = loops(channels)
+        forward, _, _ = ctx.loops
+        out = torch.empty(len(points), 3 * channels if tables.ndim == 4 else channels)
+        split_range(forward, len(points), array(points), array(tables), array(out))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        points, tables = ctx.saved_tensors
+        _, table_gradient, point_gradient = ctx.loops
+        known = array(points), array(tables), array(grad)
+        grad_tables = torch.zeros(tables.shape)
+        split_range(table_gradient, len(tables), *known, array(grad_tables))
+        if not ctx.needs_input_grad[0]:
+            return None, grad_tables, None
+        grad_points = torch.empty(points.shape)
+        split_range(point_gradient, len(points), *known, array(grad_points))
+        return grad_points, grad_tables, None
+
+
+@kernel("read_planes", "cpu")
+def _read_planes(points: Tensor, tables: Tensor) -> Tensor:
+    return _Read.apply(points, tables, _plane_loops)
+
+
+@kernel("read_lines", "cpu")
+def _read_lines(points: Tensor, tables: Tensor) -> Tensor:
+    return _Read.apply(points, tables, _line_loops)
+
+
+@inlined
+def _locate(x: float, nodes: int) -> tuple[int, float, bool]:
+    """Cell of a coordinate, how far it lies in it, and whether it lies inside of the table."""
+    last = np.float32(nodes - 1)
+    held = min(max(x, np.float32(0)), last)
+    cell = min(int(held), nodes - 2)
+    return cell, held - np.float32(cell), x == held
+
+
+@functools.cache
+def _plane_loops(channels: int) -> tuple[Any, Any, Any]:
+    """Loops over `channels` features each: a number that the compiler knows, so that it needs no loop for them."""
+    one = np.float32(1)
+
+    @compiled
+    def forward(start: int, stop: int, points: np.ndarray, tables: np.ndarray, out: np.ndarray) -> None:
+        nodes = tables.shape[1]
+        for n in range(start, stop):
+            for plane in range(3):
+                i, across, _ = _locate(points[n, 0 if plane < 2 else 1], nodes)
+                j, up, _ = _locate(points[n, 1 if plane == 0 else 2], nodes)
+                w00, w10, w01, w11 = (one - across) * (one - up), across * (one - up), (one - across) * up, across * up
+                low, high = tables[plane, j], tables[plane, j + 1]
+                for c in range(channels):
+                    out[n, plane * channels + c] = (
+                        w00 * low[i, c] + w10 * low[i + 1, c] + w01 * high[i, c] + w11 * high[i + 1, c]
+                    )
+
+    @compiled
+    def table_gradient(
+        start: int, stop: int, points: np.ndarray, tables: np.ndarray, grad: np.ndarray, grad_tables: np.ndarray
+    ) -> None:
+        nodes = tables.shape[1]
+        for plane in range(start, stop):
+            for n in range(len(points)):
+                i, across, _ = _locate(points[n, 0 if plane < 2 else 1], nodes)
+                j, up, _ = _locate(points[n, 1 if plane == 0 else 2], nodes)
+                w00, w10, w01, w11 = (one - across) * (one - up), across * (one - up), (one - across) * up, across * up
+                low, high = grad_tables[plane, j], grad_tables[plane, j + 1]
+                for c in range(channels):
+                    g = grad[n, plane * channels + c]
+                    low[i, c] += w00 * g
+                    low[i + 1, c] += w10 * g
+                    high[i, c] += w01 * g
+                    high[i + 1, c] += w11 * g
+
+    @compiled
+    def point_gradient(
+        start: int, stop: int, points: np.ndarray, tables: np.ndarray, grad: np.ndarray, grad_points: np.ndarray
+    ) -> None:
+        nodes = tables.shape[1]
+        for n in range(start, stop):
+            for axis in range(3):
+                grad_points[n, axis] = 0
+            for plane in range(3):
+                a, b = 0 if plane < 2 else 1, 1 if plane == 0 else 2
+                i, across, inside_a = _locate(points[n, a], nodes)
+                j, up, inside_b = _locate(points[n, b], nodes)
+                low, high = tables[plane, j], tables[plane, j + 1]
+                slope_a = slope_b = np.float32(0)
+                for c in range(channels):
+                    g = grad[n, plane * channels + c]
+                    v00, v10, v01, v11 = low[i, c], low[i + 1, c], high[i, c], high[i + 1, c]
+                    slope_a += g * ((one - up) * (v10 - v00) + up * (v11 - v01))
+                    slope_b += g * ((one - across) * (v01 - v00) + across * (v11 - v10))
+                if inside_a:
+                    grad_points[n, a] += slope_a
+                if inside_b:
+                    grad_points[n, b] += slope_b
+
+    return forward, table_gradient, point_gradient
+
+
+@functools.cache
+def _line_loops(channels: int) -> tuple[Any, Any, Any]:
+    one = np.float32(1)
+
+    @compiled
+    def forward(start: int, stop: int, points: np.ndarray, tables: np.ndarray, out: np.ndarray) -> None:
+        nodes = tables.shape[1]
+        for n in range(start, stop):
+            i, fx, _ = _locate(points[n, 0], nodes)
+            j, fy, _ = _locate(points[n, 1], nodes)
+            k, fz, _ = _locate(points[n, 2], nodes)
+            for c in range(channels):
+                x = (one - fx) * tables[0, i, c] + fx * tables[0, i + 1, c]
+                y = (one - fy) * tables[1, j, c] + fy * tables[1, j + 1, c]
+                z = (one - fz) * tables[2, k, c] + fz * tables[2, k + 1, c]
+                out[n, c] = x * y * z
+
+    @compiled
+    def table_gradient(
+        start: int, stop: int, points: np.ndarray, tables: np.ndarray, grad: np.ndarray, grad_tables: np.ndarray
+    ) -> None:
+        nodes = tables.shape[1]
+        for axis in range(start, stop):
+            first, second = (axis + 1) % 3, (axis + 2) % 3
+            for n in range(len(points)):
+                i, f, _ = _locate(points[n, axis], nodes)
+                j, fj, _ = _locate(points[n, first], nodes)
+                k, fk, _ = _locate(points[n, second], nodes)
+                for c in range(channels):
+                    y = (one - fj) * tables[first, j, c] + fj * tables[first, j + 1, c]
+                    z = (one - fk) * tables[second, k, c] + fk * tables[second, k + 1, c]
+                    g = grad[n, c] * y * z
+                    grad_tables[axis, i, c] += (one - f) * g
+                    grad_tables[axis, i + 1, c] += f * g
+
+    @compiled
+    def point_gradient(
+        start: int, stop: int, points: np.ndarray, tables: np.ndarray, grad: np.ndarray, grad_points: np.ndarray
+    ) -> None:
+        nodes = tables.shape[1]
+        for n in range(start, stop):
+            i, fx, inside_x = _locate(points[n, 0], nodes)
+            j, fy, inside_y = _locate(points[n, 1], nodes)
+            k, fz, inside_z = _locate(points[n, 2], nodes)
+            gx = gy = gz = np.float32(0)
+            for c in range(channels):
+                x0, x1 = tables[0, i, c], tables[0, i + 1, c]
+                y0, y1 = tables[1, j, c], tables[1, j + 1, c]
+                z0, z1 = tables[2, k, c], tables[2, k + 1, c]
+                x, y, z = (one - fx) * x0 + fx * x1, (one - fy) * y0 + fy * y1, (one - fz) * z0 + fz * z1
+                g = grad[n, c]
+                gx += g * (x1 - x0) * y * z
+                gy += g * x * (y1 - y0) * z
+                gz += g * x * y * (z1 - z0)
+            grad_points[n, 0] = gx if inside_x else np.float32(0)
+            grad_points[n, 1] = gy if inside_y else np.float32(0)
+            grad_points[n, 2] = gz if inside_z else np.float32(0)
+
+    return forward, table_gradient, point_gradient
