@@ -3,7 +3,7 @@
 from nelf.data.capture import Problem
 from nelf.data.check import SceneReport, report
 from nelf.data.config import SceneConfig
-from nelf.data.depth import depth_scale, write_depth
+from nelf.data.depth import depth_scale, to_steps, write_depth, write_depth_steps
 from nelf.data.hull import carve
 from nelf.data.kind import border_color
 from nelf.data.load import FORMATS, load_scene
@@ -26,7 +26,9 @@ __all__ = [
     "load_scene",
     "over_background",
     "report",
+    "to_steps",
     "write_depth",
+    "write_depth_steps",
     "write_image",
     "write_scene",
 ]

@@ -16,7 +16,7 @@ from nelf.distill import (
     external_scene,
     pseudo_poses,
 )
-from nelf.distill.views import to_pixels
+from nelf.distill.views import check_finite, stored
 from nelf.errors import ConfigError, NelfError, SceneError
 from nelf.rays import image_rays
 from nelf.teacher.protocol import Rendered, render_image
@@ -101,7 +101,7 @@ def test_depth_is_that_of_the_ball(tmp_path: Path) -> None:
 def test_a_teacher_that_gives_nan_is_refused() -> None:
     nothing = Rendered(torch.full((2, 2, 3), math.nan), torch.ones(2, 2), torch.ones(2, 2))
     with pytest.raises(NelfError, match="NaN or infinity for pseudo view 000007"):
-        to_pixels(nothing, 4, "000007")
+        check_finite(stored(nothing, 4, 6.0, 1e-4), "000007")
 
 
 def test_external_renders_are_taken_as_they_are(whole: Path, tmp_path: Path) -> None:

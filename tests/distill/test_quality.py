@@ -29,7 +29,9 @@ def test_figures_of_one_view() -> None:
 
 def summary_of(images: list[np.ndarray], c2w: torch.Tensor) -> tuple[dict, list[str]]:  # type: ignore[type-arg]
     scene = make_scene()
-    return summarise([measure(torch.from_numpy(i)) for i in images], c2w, scene.train.c2w, scene.center, 28.0, alpha=True)
+    return summarise(
+        [measure(torch.from_numpy(i)) for i in images], c2w, scene.train.c2w, scene.center, 28.0, alpha=True
+    )
 
 
 def test_good_views_give_no_warning_and_bad_ones_do() -> None:
