@@ -41,7 +41,8 @@ class DeviceConfig:
     """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
     precision: str = "auto"
     """Of the student's training and of pseudo views (teachers train in float32): 32-true, or mixed: bf16-mixed,
-    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX), else 32-true."""
+    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX) and on NVIDIA GPUs
+    from compute capability 8.0, 16-mixed on 7.0 and 7.5, else 32-true."""
     threads: int | None = None
     """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
     compile: bool = False
@@ -94,11 +95,70 @@ def multiplies_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def fast_precision(accelerator: str) -> str:
+    """What device.precision=auto stands for on this machine. On a Mac it is float32 until somebody measured."""
+    if accelerator == "cuda":
+        capability = torch.cuda.get_device_capability()
+        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
+    return "bf16-mixed" if accelerator == "cpu" and multiplies_bfloat16() else "32-true"
+
+
+def mps_has_bfloat16() -> bool:
+    """Whether this Mac's system computes with it."""
+    try:
+        torch.zeros(1, dtype=torch.bfloat16, device="mps")
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def cuda_problem() -> str | None:
+    """Why this PyTorch does not reach a GPU that may well be there, and what to do; None where it reaches one."""
+    if torch.version.cuda is None:
+        return (
+            "this torch is built without CUDA; install torch with CUDA as https://pytorch.org says, or use "
+            "device.accelerator=cpu"
+        )
+    if torch.cuda.is_available():
+        return None
+    try:
+        torch.cuda.init()
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        if "driver" in said and "too old" in said:
+            return (
+                f"the NVIDIA driver is older than CUDA {torch.version.cuda}, which this torch needs; update the driver, "
+                "install torch for an older CUDA, or use device.accelerator=cpu"
+            )
+    return None
+
+
+def check_gpus(count: int) -> None:
+    """Raise ConfigError where this torch cannot compute on the first `count` GPUs, or they are not alike."""
+    capabilities = [torch.cuda.get_device_capability(i) for i in range(count)]
+    names = [torch.cuda.get_device_name(i) for i in range(count)]
+    for name, (major, minor) in zip(names, capabilities, strict=True):
+        made_for = [architecture.partition("_")[2].rstrip("af") for architecture in torch.cuda.get_arch_list()]
+        # Machine code runs on later GPUs of the same major number.
+        if not any(made[:-1] == str(major) and int(made[-1]) <= minor for made in made_for):
+            raise ConfigError(
+                f"device.accelerator=cuda: this torch (CUDA {torch.version.cuda}) has no kernels for {name}, compute "
+                f"capability {major}.{minor}; install torch for CUDA 12.6, or use device.accelerator=cpu"
+            )
+    if len(set(names)) > 1:
+        raise ConfigError(
+            f"device.devices={count}: the GPUs are of different kinds ({', '.join(names)}), and the fastest would wait "
+            "for the slowest; choose equal ones with CUDA_VISIBLE_DEVICES, or use device.devices=1"
+        )
+
+
 def make_fabric(config: DeviceConfig) -> Fabric:
     """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what is asked for."""
     accelerator = best_accelerator() if config.accelerator == "auto" else config.accelerator
     devices, num_nodes = processes(config)
     count = {"cpu": devices, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if accelerator == "cuda" and (problem := cuda_problem()) is not None:
+        raise ConfigError(f"device.accelerator=cuda: {problem}")
     if count[accelerator] < devices:
         raise ConfigError(
             f"device.accelerator={config.accelerator} device.devices={devices}: this machine has "
@@ -107,9 +167,13 @@ def make_fabric(config: DeviceConfig) -> Fabric:
         )
     if config.precision == "16-mixed" and accelerator == "cpu":
         raise ConfigError("device.precision=16-mixed needs a GPU, and none was found; use 32-true or bf16-mixed")
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if accelerator == "cpu" and multiplies_bfloat16() else "32-true"
+    if accelerator == "cuda":
+        check_gpus(devices)
+    precision = fast_precision(accelerator) if config.precision == "auto" else config.precision
+    if precision == "bf16-mixed" and accelerator == "mps" and not mps_has_bfloat16():
+        raise ConfigError(
+            "device.precision=bf16-mixed needs macOS 14 or newer on this Mac; use 32-true or 16-mixed, or update macOS"
+        )
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     several = devices * num_nodes > 1

@@ -18,8 +18,10 @@ OUTSIDE = 2.0  # a pose farther from all training cameras than this many of thei
 
 
 def count(pixels: UInt8[Tensor, "height width channels"]) -> Int[Tensor, "sums"]:
-    """Whole numbers from which `figures` follow, made where the pixels are: a histogram of alpha in `BINS` bins; of the
-    pixels with any alpha how many are opaque and how many pure black or white, and sums of colours and of their squares.
+    """Whole numbers from which `figures` follow, made where the pixels are.
+
+    A histogram of alpha in `BINS` bins; how many pixels have any alpha, are opaque, are pure black or white; sums of
+    colours and of their squares.
     """
     color = pixels[..., :3].reshape(-1, 3).int()
     alpha = pixels[..., 3].reshape(-1).int() if pixels.shape[-1] == 4 else torch.full_like(color[:, 0], 255)
