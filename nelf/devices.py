@@ -127,8 +127,8 @@ def cuda_problem() -> str | None:
         said = " ".join(str(error).split())
         if "driver" in said and "too old" in said:
             return (
-                f"the NVIDIA driver is older than CUDA {torch.version.cuda}, which this torch needs; update the driver, "
-                "install torch for an older CUDA, or use device.accelerator=cpu"
+                f"the NVIDIA driver is older than CUDA {torch.version.cuda}, which this torch needs; update the "
+                "driver, install torch for an older CUDA, or use device.accelerator=cpu"
             )
     return None
 
@@ -138,9 +138,12 @@ def check_gpus(count: int) -> None:
     capabilities = [torch.cuda.get_device_capability(i) for i in range(count)]
     names = [torch.cuda.get_device_name(i) for i in range(count)]
     for name, (major, minor) in zip(names, capabilities, strict=True):
-        made_for = [architecture.partition("_")[2].rstrip("af") for architecture in torch.cuda.get_arch_list()]
-        # Machine code runs on later GPUs of the same major number.
-        if not any(made[:-1] == str(major) and int(made[-1]) <= minor for made in made_for):
+        made_for = [architecture.rstrip("af").split("_") for architecture in torch.cuda.get_arch_list()]
+        # Machine code (sm) runs on later GPUs of the same major number, what is compiled when loaded on all later ones.
+        if not any(
+            (int(made) <= 10 * major + minor and (kind == "compute" or made[:-1] == str(major)))
+            for kind, made in made_for
+        ):
             raise ConfigError(
                 f"device.accelerator=cuda: this torch (CUDA {torch.version.cuda}) has no kernels for {name}, compute "
                 f"capability {major}.{minor}; install torch for CUDA 12.6, or use device.accelerator=cpu"

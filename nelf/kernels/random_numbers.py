@@ -4,13 +4,19 @@ The same numbers come out on every device, nothing is copied to one, and there i
 function over its congruential step (O'Neill 2014; as a hash: Jarzynski and Olano 2020).
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from nelf import draws
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, find, kernel
 
+MOST = (1 << 31) - 1  # what a 32-bit number with a sign holds
+LOW_BITS = 20
 ALL = (1 << 32) - 1  # the reference counts in int64, since PyTorch cannot multiply unsigned 32-bit numbers
 
 
@@ -27,23 +33,28 @@ class HashedDraws:
 
     def integers(self, count: int, below: int) -> Int[Tensor, "count"]:
         """See `Draws.integers`."""
-        return draw_integers(self.key, self._next(), count, self.rank, self.ranks, below)
+        if below > MOST:  # in two parts, and around; of 2^31 numbers none is likelier than another by more than 5e-4
+            high = self.integers(count, (below >> LOW_BITS) + 1)
+            return ((high << LOW_BITS) + self.integers(count, 1 << LOW_BITS)) % below
+        form = find("draw_integers", self.device, draw_integers_reference)
+        return form(self.key, (self._next(), self.rank, self.ranks, 1, count, below)).long()
 
     def uniform(self, count: int, *shape: int) -> Float[Tensor, "count *shape"]:
         """See `Draws.uniform`."""
-        width = int(np.prod(shape))
-        if width == 1:
-            return draw_uniform(self.key, self._next(), count, self.rank, self.ranks).reshape(count, *shape)
-        drawn = [draw_uniform(self.key, self._next(), count, self.rank, self.ranks) for _ in range(width)]
-        return torch.stack(drawn, dim=1).reshape(count, *shape)
+        return self._uniform(self.rank, self.ranks, count, *shape)
 
     def shared(self, count: int, *shape: int) -> Float[Tensor, "count *shape"]:
         """See `Draws.shared`."""
-        return draw_uniform(self.key, self._next(), count * int(np.prod(shape)), 0, 1).reshape(count, *shape)
+        return self._uniform(0, 1, count, *shape)
 
     def permutation(self, count: int) -> Int[Tensor, "count"]:
         """See `Draws.permutation`."""
         return self.shared(count).argsort()
+
+    def _uniform(self, first: int, step: int, count: int, *shape: int) -> Tensor:
+        width = math.prod(shape)
+        form = find("draw_uniform", self.device, draw_uniform_reference)
+        return form(self.key, (self._next(), first, step, width, count * width, 0)).reshape(count, *shape)
 
     def _next(self) -> int:
         self.drawn += 1
@@ -61,21 +72,40 @@ def draws_on(device: torch.device, *key: int, rank: int = 0, ranks: int = 1) -> 
     return HashedDraws(*key, rank=rank, ranks=ranks, device=device)
 
 
-def draw_uniform(key: Int[Tensor, "1"], draw: int, count: int, first: int, step: int) -> Float[Tensor, "count"]:
-    """In [0, 1), 24 bits each, of the places first, first + step, ... of the `draw`th draw from `key`."""
-    return (_bits(key, draw, count, first, step) >> 8).float() * 2.0**-24
+What = tuple[int, int, int, int, int, int]
+"""draw: number of the draw from its key. first, step: the rows that are wanted, of `width` numbers each. count: of all
+numbers. below: exclusive limit of whole numbers, at most `MOST`."""
 
 
-def draw_integers(
-    key: Int[Tensor, "1"], draw: int, count: int, first: int, step: int, below: int
-) -> Int[Tensor, "count"]:
-    """int64 in [0, below), below at most 2^31; places as in `draw_uniform`."""
-    return _bits(key, draw, count, first, step) * below >> 32
+def draw_uniform_reference(key: Int[Tensor, "1"], what: What) -> Float[Tensor, "count"]:
+    """In [0, 1), 24 bits each."""
+    return (_bits(key, what) >> 8).float() * 2.0**-24
 
 
-def _bits(key: Int[Tensor, "1"], draw: int, count: int, first: int, step: int) -> Int[Tensor, "count"]:
+def draw_integers_reference(key: Int[Tensor, "1"], what: What) -> Int[Tensor, "count"]:
+    """In [0, below)."""
+    return (_bits(key, what) * what[5] >> 32).int()
+
+
+@kernel("draw_uniform", GPU)
+def _draw_uniform(key: Tensor, what: What) -> Tensor:
+    out = torch.empty(what[4], device=key.device)
+    launch("draw_uniform", what[4], {"RANDOM": 1}, key, constants(what, key.device), out)
+    return out
+
+
+@kernel("draw_integers", GPU)
+def _draw_integers(key: Tensor, what: What) -> Tensor:
+    out = torch.empty(what[4], dtype=torch.int32, device=key.device)
+    launch("draw_integers", what[4], {"RANDOM": 1}, key, constants(what, key.device), out)
+    return out
+
+
+def _bits(key: Int[Tensor, "1"], what: What) -> Int[Tensor, "count"]:
     """int64, 32 random bits each."""
-    place = torch.arange(count, device=key.device) * step + first
+    draw, first, step, width, count, _ = what
+    number = torch.arange(count, device=key.device)
+    place = (number // width * step + first) * width + number % width
     return _hash(_hash(_hash(key.long() & ALL) + draw & ALL) + place & ALL)
 
 

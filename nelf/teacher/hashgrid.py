@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nelf.kernels.dispatch import array, compiled, inlined, split_range
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
 
 FEATURES = 4  # per level: one 16-byte load a corner
 PRIMES = (1, 2654435761, 805459861)
@@ -33,14 +34,18 @@ class HashGrid(nn.Module):
     def channels(self) -> int:
         return self.table.shape[0] * FEATURES
 
-    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channels"]:
-        if points.device.type == "cpu":
-            return _CompiledEncode.apply(self.table, points, self.resolutions)
-        return encode_reference(points, self.table, self.resolutions)
+    def forward(
+        self, points: Float[Tensor, "n 3"], count: Int[Tensor, "1"] | None = None
+    ) -> Float[Tensor, "n channels"]:
+        """count: how many of the rows hold points, known to the device alone; None for all."""
+        return find("hash_encode", points.device, encode_reference)(points, self.table, self.resolutions, count)
 
 
 def encode_reference(
-    points: Float[Tensor, "n 3"], table: Float[Tensor, "levels entries 4"], resolutions: Sequence[int]
+    points: Float[Tensor, "n 3"],
+    table: Float[Tensor, "levels entries 4"],
+    resolutions: Sequence[int],
+    count: Int[Tensor, "1"] | None = None,
 ) -> Float[Tensor, "n channels"]:
     """Trilinear interpolation of the corner features at every level.
 
@@ -82,6 +87,41 @@ class _CompiledEncode(torch.autograd.Function):
         grad_table = torch.zeros(ctx.shape)
         split_range(_backward, ctx.shape[0], array(points), array(grad), ctx.resolutions, array(grad_table))
         return grad_table, None, None
+
+
+@kernel("hash_encode", "cpu")
+def _encode_on_cpu(points: Tensor, table: Tensor, resolutions: tuple[int, ...], count: Tensor | None = None) -> Tensor:
+    encoded: Tensor = _CompiledEncode.apply(table, points, resolutions)
+    return encoded
+
+
+@kernel("hash_encode", GPU)
+def _encode_on_gpu(points: Tensor, table: Tensor, resolutions: tuple[int, ...], count: Tensor | None = None) -> Tensor:
+    if table.numel() >= 1 << 31:  # kernels count in 32 bits
+        return encode_reference(points, table, resolutions)
+    count = constants((len(points),), points.device) if count is None else count.int()
+    encoded: Tensor = _Encode.apply(table, points.contiguous(), tuple(resolutions), count)
+    return encoded
+
+
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: tuple[int, ...], count: Tensor) -> Tensor:
+        levels, entries, _ = table.shape
+        dense = sum((resolution + 1) ** 3 <= entries for resolution in resolutions)
+        ctx.sizes, ctx.shape = {"LEVELS": levels, "DENSE": dense, "ENTRIES": entries}, table.shape
+        sides = constants(resolutions, points.device)
+        out = table.new_zeros(len(points), levels * FEATURES)  # rows beyond `count` are not written
+        launch("hash_encode", len(points) * levels, ctx.sizes, points, table.detach(), sides, count, out)
+        ctx.save_for_backward(points, sides, count)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        points, sides, count = ctx.saved_tensors
+        grad_table, threads = grad.new_zeros(ctx.shape), len(points) * ctx.sizes["LEVELS"]
+        launch("hash_table_grad", threads, ctx.sizes, points, grad.contiguous(), sides, count, grad_table)
+        return grad_table, None, None, None
 
 
 @inlined

@@ -14,7 +14,7 @@ from nelf.teacher.composite import composite
 from nelf.teacher.config import HashGridConfig
 from nelf.teacher.directions import CHANNELS, encode_directions
 from nelf.teacher.hashgrid import HashGrid
-from nelf.teacher.march import Samples, march
+from nelf.teacher.march import Samples, count_samples, march
 from nelf.teacher.occupancy import OccupancyGrid
 from nelf.teacher.protocol import RENDER_CHUNK, RayField, Reduced, Teacher
 from nelf.teacher.resample import resample
@@ -70,20 +70,22 @@ class HashGridNeRF(RayField):
         # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.
         grown = torch.nn.functional.max_pool3d(self.occupancy.density[None], 12, stride=4, padding=4)[0]
         middle = torch.full((len(rays),), 0.5, device=rays.origins.device)
-        return march(rays, self.space, grown, self.config.steps // 4, middle, 0.0).offsets.diff() > 0
+        return count_samples(rays, self.space, grown, self.config.steps // 4, middle, 0.0) > 0
 
     def density(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Density per half cube at points of the unit cube."""
         return _density(self.density_network(self.grid(points)))
 
-    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int]:
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         with torch.no_grad():
             samples = self._samples(rays, draws)
             directions = encode_directions(rays.directions)
-        geometry = self.density_network(self.grid(samples.points))
+        count = None if samples.found is None else samples.offsets[-1:]
+        geometry = self.density_network(self.grid(samples.points, count))
         color = self.color_network(torch.cat([geometry, directions[samples.ray]], dim=1)).sigmoid()
         values = torch.cat([color, samples.depths[:, None]], dim=1)
-        return composite(_density(geometry) * samples.lengths, values, samples.ray, samples.offsets), len(samples.ray)
+        out = composite(_density(geometry) * samples.lengths, values, samples.ray, samples.offsets)
+        return out, len(samples.ray) if samples.found is None else samples.found
 
     @torch.no_grad()
     def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
@@ -134,7 +136,7 @@ class HashGridNeRF(RayField):
             if self.config.samples is not None:
                 return resample(*where, self.config.samples, jitter)
             threshold = self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold)
-            return march(*where, jitter, threshold)
+            return march(*where, jitter, threshold, None if draws is None else self.config.batch)
 
 
 def _density(geometry: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nelf.data import Views, carve
@@ -48,10 +48,10 @@ class OccupancyGrid(nn.Module):
         while levels[0] % 2 == 0 and levels[0] > COARSEST_CARVED:
             levels.insert(0, levels[0] // 2)
         device = self.density.device
-        corner = torch.cartesian_prod(*[torch.arange(levels[0], device=device)] * 3)
+        corner = _corner(torch.arange(levels[0] ** 3, device=device), levels[0])
         for resolution in levels:
             if resolution > levels[0]:
-                children = torch.cartesian_prod(*[torch.arange(2, device=device)] * 3)
+                children = _corner(torch.arange(8, device=device), 2)
                 corner = (corner[:, None] * 2 + children).reshape(-1, 3)
             corner = corner[carve(views, space.from_cube((corner + 0.5) / resolution), half_diagonal / resolution)]
         self.allowed = (corner[:, 0] * self.resolution + corner[:, 1]) * self.resolution + corner[:, 2]
@@ -86,6 +86,11 @@ class OccupancyGrid(nn.Module):
 
     def _random_points(self, index: Tensor, draws: Draws) -> Float[Tensor, "n 3"]:
         """Cube coordinates of a random point in each cell."""
-        r = self.resolution
-        corner = torch.stack([index // (r * r), index // r % r, index % r], dim=-1).float()
-        return (corner + draws.shared(len(corner), 3).to(corner.device)) / r
+        corner = _corner(index, self.resolution).float()
+        return (corner + draws.shared(len(corner), 3).to(corner.device)) / self.resolution
+
+
+def _corner(index: Int[Tensor, "n"], resolution: int) -> Int[Tensor, "n 3"]:
+    """Whole-number coordinates of cells, from their place in a flat grid."""
+    r = resolution
+    return torch.stack([index // (r * r), index // r % r, index % r], dim=-1)

@@ -95,13 +95,13 @@ class RayField(nn.Module, abc.ABC):
         return RENDER_CHUNK
 
     @abc.abstractmethod
-    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int]:
-        """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that it took.
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that they have.
 
         draws: jitters the samples (training); None renders at their middles. Gradients flow.
         """
 
-    def accumulate_in_float32(self, rays: Rays, draws: Draws) -> tuple[Float[Tensor, "n 5"], int]:
+    def accumulate_in_float32(self, rays: Rays, draws: Draws) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         """`accumulate` whatever autocast says: for training, densities are exponentials and eight bits too few."""
         with exact(rays.origins.device):
             return self.accumulate(rays, draws)

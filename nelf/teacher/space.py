@@ -12,6 +12,7 @@ Each space is one small vector of numbers (`parameters`) and one function, writt
 for one point in numba for the CPU marcher.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -119,6 +120,12 @@ class Space:
         knee = self.parameters[4]
         even = self.near + 2 * s * (knee - self.near)
         return torch.where(s < 0.5, even, 1 / (1 / knee + (2 * s - 1).clamp_min(0) * (1 / self.far - 1 / knee)))
+
+    @functools.cached_property
+    def packed(self) -> Float[Tensor, "20"]:
+        """Everything but the shape, for kernels: parameters, near, far."""
+        ends = [torch.full((1,), value, device=self.parameters.device) for value in (self.near, self.far)]
+        return torch.cat([self.parameters, *ends])
 
     def to(self, device: torch.device | str) -> "Space":
         return Space(self.shape, self.near, self.far, self.parameters.to(device))

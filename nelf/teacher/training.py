@@ -24,6 +24,7 @@ from nelf.teacher.protocol import RayField
 
 RATE_FLOOR = 0.01  # the learning rate at the end, as a share of that at the start
 RATE_WARM_UP = 50  # steps
+ROOM = 0.9  # of the batch that an accelerator fills: what a step has too many samples is left out
 AT_ONCE = 1 << 18  # pixels that are asked at once whether they are useful
 
 
@@ -150,7 +151,8 @@ class Trainer:
             for gradient in gradients:
                 gradient.copy_(torch.where(size.isfinite(), gradient, 0.0))
         self.optimizer.step()
-        read = self.readings.add([loss, torch.as_tensor(samples, device=loss.device), size])
+        taken = samples if isinstance(samples, Tensor) else loss.new_full((), samples)
+        read = self.readings.add([loss, taken, size])
         for value, _, found in read:
             (value,) = self._mean(value)
             if math.isfinite(value) and math.isfinite(found):
@@ -160,7 +162,7 @@ class Trainer:
                 self.guard.bad()
         if read:  # all with as many rays; more at once than a step changes on the CPU, as there are fewer chances
             (mean_samples,) = self._mean(sum(row[1] for row in read) / len(read))
-            self._fit_rays(mean_samples, 0.5, 1.25)
+            self._fit_rays(mean_samples / ROOM, 0.5, 1.25)
 
     def _gradient_size(self) -> Tensor:
         """Norm of all gradients, the same in all processes, so that all decide the same."""
