@@ -1,8 +1,10 @@
 """On what a stage computes: device, number of processes, arithmetic."""
 
+import contextlib
 import datetime
 import inspect
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +73,20 @@ class Autocast(MixedPrecision):
 def exact(device: torch.device) -> torch.autocast:
     """Context in which matrix products on `device` keep float32, whatever autocast says: for positions and lengths."""
     return torch.autocast(device.type, enabled=False)
+
+
+@contextlib.contextmanager
+def unscaled(fabric: Fabric) -> Iterator[None]:
+    """`fabric` without the gradient scaler of 16-mixed: for what trains in float32 whatever device.precision says."""
+    precision = fabric.strategy.precision
+    scaler = getattr(precision, "scaler", None)
+    if scaler is not None:
+        precision.scaler = None
+    try:
+        yield
+    finally:
+        if scaler is not None:
+            precision.scaler = scaler
 
 
 def fits(device: torch.device, size: int) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Views
-from nelf.devices import FUSED, agree, agree_on_step
+from nelf.devices import FUSED, agree, agree_on_step, unscaled
 from nelf.errors import CheckpointError, Interrupted, SceneError
 from nelf.guard import Guard
 from nelf.kernels.random_numbers import draws_on
@@ -54,7 +54,6 @@ class Trainer:
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
         self.model.mark_forward_method("accumulate_in_float32")
-        self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.step = 0
         self.seconds = 0.0
         self.rays = min(config.max_rays, max(256, config.batch // 16))
@@ -72,7 +71,6 @@ class Trainer:
         return {
             "field": self.field.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.fabric.strategy.precision.state_dict(),
             "rate_factor": self.guard.rate_factor,
             "seconds": self.seconds,
             "rays": self.rays,
@@ -82,7 +80,6 @@ class Trainer:
     def restore(self, step: int, state: dict[str, Any]) -> None:
         """Go on from `state`. Raises KeyError, ValueError or RuntimeError for that of another teacher."""
         self._load([state["field"], state["optimizer"]])
-        self.fabric.strategy.precision.load_state_dict(state["scaler"])
         self.step, self.seconds = step, state["seconds"]
         self.rays, self.error = state["rays"], state["error"]
         self.guard.begin_from_here(state["rate_factor"])
@@ -104,20 +101,12 @@ class Trainer:
         """One training step."""
         began = time.perf_counter()
         self._set_rate()
-        loss, samples = self._learn()
-        if self.readings.every == 1:
-            value, mean_samples = self._mean(float(loss), float(samples))
-            if math.isfinite(value) and math.isfinite(float(self._gradient_size())):
-                self.guard.good()
-                self.optimizer.step()
-                self._note(value)
+        with unscaled(self.fabric):
+            loss, samples = self._learn()
+            if self.readings.every == 1:
+                self._step(loss, samples)
             else:
-                if self.scaler is not None:
-                    self.optimizer.step()  # skips by itself, and lowers its scale
-                self.guard.bad()
-            self._fit_rays(mean_samples, 0.9, 1.1)
-        else:
-            self._step_without_waiting(loss, samples)
+                self._step_without_waiting(loss, samples)
         self.optimizer.zero_grad()
         self.step += 1
         self.seconds += time.perf_counter() - began
@@ -140,6 +129,17 @@ class Trainer:
         self.fabric.backward(loss)
         return loss.detach(), samples
 
+    def _step(self, loss: Tensor, samples: int | Tensor) -> None:
+        """Change the weights if that does no harm."""
+        value, mean_samples = self._mean(float(loss), float(samples))
+        if math.isfinite(value) and math.isfinite(float(self._gradient_size())):
+            self.guard.good()
+            self.optimizer.step()
+            self._note(value)
+        else:
+            self.guard.bad()
+        self._fit_rays(mean_samples, 0.9, 1.1)
+
     def _step_without_waiting(self, loss: Tensor, samples: int | Tensor) -> None:
         """Change the weights now; what the host wants to know of it, it reads some steps later.
 
@@ -147,9 +147,8 @@ class Trainer:
         """
         size = self._gradient_size()
         gradients = [p.grad for p in self.field.parameters() if p.grad is not None]
-        if self.scaler is None:
-            for gradient in gradients:
-                gradient.copy_(torch.where(size.isfinite(), gradient, 0.0))
+        for gradient in gradients:
+            gradient.copy_(torch.where(size.isfinite(), gradient, 0.0))
         self.optimizer.step()
         taken = samples if isinstance(samples, Tensor) else loss.new_full((), samples)
         read = self.readings.add([loss, taken, size])
@@ -166,8 +165,6 @@ class Trainer:
 
     def _gradient_size(self) -> Tensor:
         """Norm of all gradients, the same in all processes, so that all decide the same."""
-        if self.scaler is not None:  # looks for infinite ones itself, and meets some while it looks for its scale
-            return torch.zeros((), device=self.fabric.device)
         return torch.nn.utils.get_total_norm([p.grad for p in self.field.parameters() if p.grad is not None])
 
     def _note(self, loss: float) -> None:
