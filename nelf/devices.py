@@ -173,7 +173,7 @@ def check_gpus(count: int) -> None:
 
 def make_fabric(config: DeviceConfig) -> Fabric:
     """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what is asked for."""
-    accelerator = best_accelerator() if config.accelerator == "auto" else config.accelerator
+    accelerator = accelerator_of(config)
     devices, num_nodes = processes(config)
     count = {"cpu": devices, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if accelerator == "cuda" and (problem := cuda_problem()) is not None:
@@ -247,6 +247,11 @@ def check_rank(config: DeviceConfig) -> None:
             f"{rank} in the environment says that other processes work on this run, and device.devices=1 says that "
             "none do; unset that variable, or say how many there are with device.devices and device.num_nodes"
         )
+
+
+def accelerator_of(config: DeviceConfig) -> str:
+    """cuda, mps or cpu."""
+    return best_accelerator() if config.accelerator == "auto" else config.accelerator
 
 
 def best_accelerator() -> str:

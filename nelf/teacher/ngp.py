@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nelf.data import Views
 from nelf.devices import exact
+from nelf.kernels.compile import forced_reference, usable
 from nelf.kernels.random_numbers import Draws
 from nelf.rays import Rays
 from nelf.teacher.composite import composite
@@ -27,7 +28,7 @@ OPAQUE_DEPTH = 80.0  # optical depth through which nothing is seen in float32
 OPAQUE = 1e-3  # transmittance below which a render does not follow a ray: a quarter of an 8-bit step
 LEAST_WEIGHT = 3e-5  # of a sample whose colour a render asks for
 UPDATE_EVERY = 16  # steps between occupancy updates
-AT_ONCE = 1 << 16  # rays that an accelerator renders at once
+AT_ONCE = {True: 1 << 18, False: 1 << 16}  # rays that an accelerator renders at once, with its kernels or without
 
 
 class HashGridNeRF(RayField):
@@ -126,7 +127,9 @@ class HashGridNeRF(RayField):
 
     @property
     def rays_at_once(self) -> int:
-        return RENDER_CHUNK if self.device.type == "cpu" else AT_ONCE
+        if self.device.type == "cpu":
+            return RENDER_CHUNK
+        return AT_ONCE[usable(self.device.type, self.device.index) and not forced_reference()]
 
     def _samples(self, rays: Rays, draws: Draws | None) -> Samples:
         device = rays.origins.device
