@@ -178,10 +178,20 @@ def _count(count: int, sizes: dict[str, int], given: list[Tensor], limits: list[
 
 def _limits(density: Tensor, threshold: float | Tensor) -> list[Tensor]:
     """What is looked at first of the density grid, and the threshold."""
-    coarse = torch.nn.functional.max_pool3d(density[None], COARSER, ceil_mode=True)[0].contiguous()
+    coarse = max_pool(density, COARSER, COARSER, ceil_mode=True).contiguous()
     if not isinstance(threshold, Tensor):
         threshold = torch.full((), threshold, device=density.device)
     return [coarse, threshold.reshape(1)]
+
+
+def max_pool(
+    grid: Float[Tensor, "r r r"], size: int, stride: int, padding: int = 0, *, ceil_mode: bool = False
+) -> Float[Tensor, "s s s"]:
+    """torch's max_pool3d, two axes and then the third: MPS has no pool of three, and it is less work."""
+    pool = torch.nn.functional.max_pool2d
+    across = pool(grid[None], size, stride, padding, ceil_mode=ceil_mode)[0]
+    along = pool(across.flatten(1)[None], (size, 1), (stride, 1), (padding, 0), ceil_mode=ceil_mode)[0]
+    return along.reshape(-1, *across.shape[1:])
 
 
 def march_arguments(

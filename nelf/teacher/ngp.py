@@ -15,7 +15,7 @@ from nelf.teacher.composite import composite
 from nelf.teacher.config import HashGridConfig
 from nelf.teacher.directions import CHANNELS, encode_directions
 from nelf.teacher.hashgrid import HashGrid
-from nelf.teacher.march import Samples, count_samples, march
+from nelf.teacher.march import Samples, count_samples, march, max_pool
 from nelf.teacher.occupancy import OccupancyGrid
 from nelf.teacher.protocol import RENDER_CHUNK, RayField, Reduced, Teacher
 from nelf.teacher.resample import resample
@@ -69,7 +69,7 @@ class HashGridNeRF(RayField):
 
     def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
         # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.
-        grown = torch.nn.functional.max_pool3d(self.occupancy.density[None], 12, stride=4, padding=4)[0]
+        grown = max_pool(self.occupancy.density, 12, stride=4, padding=4)
         middle = torch.full((len(rays),), 0.5, device=rays.origins.device)
         return count_samples(rays, self.space, grown, self.config.steps // 4, middle, 0.0) > 0
 
