@@ -130,13 +130,13 @@ def mps_has_bfloat16() -> bool:
 
 def cuda_problem() -> str | None:
     """Why this PyTorch does not reach a GPU that may well be there, and what to do; None where it reaches one."""
+    if torch.cuda.is_available():
+        return None
     if torch.version.cuda is None:
         return (
             "this torch is built without CUDA; install torch with CUDA as https://pytorch.org says, or use "
             "device.accelerator=cpu"
         )
-    if torch.cuda.is_available():
-        return None
     try:
         torch.cuda.init()
     except RuntimeError as error:
@@ -153,7 +153,7 @@ def check_gpus(count: int) -> None:
     """Raise ConfigError where this torch cannot compute on the first `count` GPUs, or they are not alike."""
     capabilities = [torch.cuda.get_device_capability(i) for i in range(count)]
     names = [torch.cuda.get_device_name(i) for i in range(count)]
-    for name, (major, minor) in zip(names, capabilities, strict=True):
+    for name, (major, minor) in zip(names, capabilities, strict=True) if torch.version.hip is None else ():
         made_for = [architecture.rstrip("af").split("_") for architecture in torch.cuda.get_arch_list()]
         # Machine code (sm) runs on later GPUs of the same major number, what is compiled when loaded on all later ones.
         if not any(

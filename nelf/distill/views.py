@@ -39,13 +39,13 @@ class Arriving:
     """A view on its way to the host."""
 
     def __init__(self, view: View) -> None:
-        parts = view.pixels, view.depth, view.sums
-        self._event = None
+        parts: tuple[Tensor, ...] = (view.pixels, view.depth, view.sums)
+        self._event: torch.Event | None = None
         if view.pixels.device.type == "cuda":
             pinned = [torch.empty(part.shape, dtype=part.dtype, pin_memory=True) for part in parts]
             parts = tuple(to.copy_(part, non_blocking=True) for to, part in zip(pinned, parts, strict=True))
             self._event = torch.cuda.current_stream().record_event()
-        self._view = View(*(part.cpu() for part in parts) if self._event is None else parts)
+        self._view = View(*(parts if self._event is not None else [part.cpu() for part in parts]))
 
     def get(self) -> View:
         """The view, when it is there; for any thread."""
