@@ -8,11 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.strategies import SingleDeviceStrategy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from nelf.devices import Autocast
 from nelf.distill.views import stored
@@ -25,6 +28,7 @@ from tests import pretend
 from tests.teacher import tiny
 
 STEPS = 32
+START = "start"
 STUDENT_STEPS = 4
 
 
@@ -37,6 +41,19 @@ class Accelerator(CPUAccelerator):
 def fabric(precision: str) -> Fabric:
     plugins = None if precision == "32-true" else Autocast(precision, "strict")
     return Fabric(strategy=SingleDeviceStrategy(pretend.STRICT, accelerator=Accelerator()), plugins=plugins)
+
+
+class OnTheCPU(TorchDispatchMode):
+    """Most elements that an operation of the CPU gives, but for images: these are decoded there."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for one in tree_leaves(out):
+            if type(one) is torch.Tensor and one.device.type == "cpu" and one.dtype is not torch.uint8:
+                self.largest = max(self.largest, one.numel())
+        return out
 
 
 class Sections:
@@ -63,7 +80,9 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
     config = tiny.hashgrid(samples=None if kind == "object" else 24)
     for precision in precisions:
         device = fabric(precision)
-        trainer = new_trainer(scene, config, device)
+        with OnTheCPU() as seen:
+            trainer = new_trainer(scene, config, device)
+        sections.counted.setdefault(START, {"largest on the CPU": seen.largest})
         trainer.advance()  # compiles, and draws for the first time from all cells
 
         def steps(trainer=trainer) -> None:  # type: ignore[no-untyped-def]
