@@ -3,9 +3,13 @@
 PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+INSTALLED = $(VENV)/.installed$(TORCH:%=-%)
 # Arguments for the target's program: make unit ARGS="tests/data -k fox"
 ARGS ?=
+# Version of PyTorch for .venv, where pip's index has it: make demo TORCH=2.14.1+cpu. Which index pip asks is its own setting.
+TORCH ?=
+# Run of `make notebook`.
+RUN ?= runs/stilllife
 # Processes of `make unit`, of one thread and up to 2 GB each.
 JOBS ?= 2
 
@@ -13,13 +17,20 @@ JOBS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types unit web webtest webspeed wheel clean ios android
+.PHONY: help venv demo notebook test lint format types unit web webtest webspeed wheel clean ios android
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-demo: venv  ## The whole way on the embedded scene: photos to verified bundles and a report
+demo: venv  ## The whole way on the embedded scene: photos to verified bundles, a report and the viewer
+	@$(BIN)/python -m tools.web build || \
+	  echo '*** The demo goes on without the web viewer; "make web" builds it later, for nelf view. ***' >&2
 	$(BIN)/nelf demo $(ARGS)
+
+notebook: venv  ## Run the notebook of a run's PSNR (RUN=runs/NAME), which is left in the run's folder
+	@test -f $(RUN)/eval/metrics.json || { \
+	  echo 'make notebook: $(RUN) is not measured; run "nelf eval $(RUN)", or name another run by RUN=runs/NAME' >&2; exit 2; }
+	NELF_RUN=$(abspath $(RUN)) $(BIN)/jupyter execute --output=$(abspath $(RUN))/psnr_evaluation notebooks/psnr_evaluation.ipynb
 
 test: lint types webtest android unit  ## Everything that CI runs: lint, types, the viewers, tests
 
@@ -40,7 +51,7 @@ android: venv  ## Check android_app/: compiled, linted, tested, packed (fetches 
 unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-web: venv  ## Build the web viewer into nelf/view/assets (needs Node.js 20 or later with npm)
+web: venv  ## Build the web viewer into nelf/view/assets; where there is no Node.js, .venv gets one
 	$(BIN)/python -m tools.web build
 
 webtest: venv  ## Check the web viewer in Chromium
@@ -66,6 +77,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { \
 	  echo 'nelf needs Python 3.11 or 3.12; name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt torch torchvision
+	$(BIN)/python -m pip install -c constraints.txt torch$(TORCH:%===%) torchvision || { test -z '$(TORCH)' || echo \
+	  'make: pip has no torch==$(TORCH): take a build of the version in constraints.txt, from an index named in pip.conf or PIP_EXTRA_INDEX_URL; or leave TORCH out' >&2; \
+	  exit 1; }
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.installed $@

@@ -25,11 +25,11 @@ WARM_UP = 3  # steps
 def measure(options: argparse.Namespace, out: Path) -> None:
     """This process's part; the first one writes views a second of all to `out`."""
     import torch
-    import yaml
 
     from nelf.cameras import look_at
     from nelf.devices import DeviceConfig, make_fabric
-    from nelf.student import Frame, Mapping, NeLF, StudentConfig
+    from nelf.pipeline import compose_config, typed
+    from nelf.student import Frame, Mapping, make_student
     from nelf.train import TrainConfig
     from nelf.train.feed import Batch
     from nelf.train.learner import Learner
@@ -42,11 +42,10 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     eye = 4 * torch.nn.functional.normalize(torch.randn(options.batch, 3, generator=generator), dim=-1)
     c2w = look_at(eye, torch.zeros(options.batch, 3), torch.tensor([0.0, 0.0, 1.0]))
     lens = torch.tensor([size * 1.2, size * 1.2, size / 2, size / 2]).expand(options.batch, 4)
-    about = yaml.safe_load((ROOT / "configs" / "student" / f"{options.student}.yaml").read_text())
-    config = StudentConfig(**{key: value for key, value in about.items() if key != "defaults"})
+    config = typed(compose_config(["scene.path=nowhere", f"student={options.student}"])).student
     frame = Frame.around(c2w, lens, (size, size), 3, 2.0, 6.0, torch.zeros(3), 1.2, Mapping.LINEAR)
     torch.manual_seed(0)
-    learner = Learner(NeLF(config, frame), TrainConfig(batch=batch), fabric)
+    learner = Learner(make_student(config, frame), TrainConfig(batch=batch), fabric)
     images = torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
     given = Batch(c2w[:batch], lens[:batch], images)
     for number in range(WARM_UP):

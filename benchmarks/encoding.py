@@ -1,17 +1,19 @@
-"""What encoding points as sines and cosines costs: accuracy in half precision, and time.
+"""What MobileR2L's encoding of points as sines and cosines costs: accuracy in half precision, and time.
 
     python benchmarks/encoding.py accuracy runs/stilllife
-    python benchmarks/encoding.py accuracy --mapping ndc --minutes 3
+    python benchmarks/encoding.py accuracy --spacing ndc --minutes 3
     python benchmarks/encoding.py time
 
-`accuracy` takes the student of a run and its test views; without a run it trains one of preset `s` with points of that
-mapping, for so many minutes, on a striped ball in a coloured room. The Core ML programs that it makes differ in the
-encoding alone and are executed in our interpreter. `time` measures LiteRT files in float32, untrained, at full size, in
-turns: each encoding alone beside the whole network. Times want a quiet machine. docs/export.md has the tables.
+`accuracy` takes the student of a run and its test views, where that is a MobileR2L; without a run it trains a small one
+with points of that spacing, for so many minutes, on a striped ball in a coloured room. The Core ML programs that it
+makes differ in the encoding alone and are executed in our interpreter. `time` measures LiteRT files in float32,
+untrained, at full size, in turns: the encoding alone beside the whole network. Times want a quiet machine.
+docs/export.md has the tables.
 """
 
 import argparse
 import functools
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,30 +29,29 @@ from benchmarks.turns import in_turns
 from nelf.evaluate import ground_truth
 from nelf.export import TARGETS, ExportGraph, coreml, tflite
 from nelf.export.mil import Program
-from nelf.export.surface import SurfaceGraph
 from nelf.pipeline import Run, compose_config, typed
 from nelf.rays import rays_through
-from nelf.student import Frame, Mapping, NeLF, load_student
-from nelf.student.encoder import encode_points, ray_points
+from nelf.student import Frame, Mapping, load_student, make_student
+from nelf.student.deployed_encoding import Encoding
+from nelf.student.mobiler2l import MobileR2L
+from nelf.student.ray_encoding import encode_points, ray_points
 from tests.export.programs import converted
 from tests.scenes import facing_poses, render
 
 SIZE, FOCAL, VIEWS = 96, 125.0, 240
 NEAR, FAR = 3.5, 14.5  # of the ball in its room
-TIMED = {
-    "`m`": ("paper/synthetic", ["student=m"]),
-    "`s`": ("paper/llff", ["student=s"]),
-    "`s`, normalised device coordinates": ("paper/llff", ["student=s", "student.mapping=ndc"]),
-}
-"""name -> experiment of `full_size`, whose images and cameras are taken, and the overrides that make the student."""
+SMALL = ["student.width=48", "student.blocks=4", "student.num_frequencies=8"]
+"""Overrides of MobileR2L's preset that make it fit for minutes of training, with octaves enough to show rounding."""
+TIMED = {"linear": "paper/synthetic", "normalised device coordinates": "paper/llff"}
+"""Depth spacing -> experiment of `full_size`, whose network, images and cameras are taken."""
 
 
 class Direct(nn.Module):
     """The direct form for the coarse rays: every coordinate of every point through sine and cosine."""
 
-    def __init__(self, model: NeLF) -> None:
+    def __init__(self, model: MobileR2L) -> None:
         super().__init__()
-        self.frame, self.octaves = model.frame, model.config.octaves
+        self.frame, self.octaves = model.frame, model.config.num_frequencies
         pixels = torch.stack(torch.meshgrid(model.columns, model.rows, indexing="xy"), dim=-1)
         self.register_buffer("pixels", pixels[None])
         self.register_buffer("depths", model.depths.float().expand(1, *pixels.shape[:2], -1).contiguous())
@@ -61,40 +62,33 @@ class Direct(nn.Module):
         return encode_points(ray_points(rays, self.depths, self.frame), self.octaves)
 
 
-class OfSurface(nn.Module):
-    """The encoding of a surface alone: the surface is somewhere, the same from every pose."""
-
-    k: Tensor
-
-    def __init__(self, surface: SurfaceGraph, rows: int, columns: int) -> None:
-        super().__init__()
-        self.surface = surface
-        self.register_buffer("k", torch.linspace(-0.9, 0.9, rows * columns).reshape(1, rows, columns, 1))
-
-    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 rows columns encoded"]:
-        return self.surface.encode(self.k, self.surface.lines(pose))
+def encoding_of(graph: ExportGraph) -> Encoding | None:
+    """The encoding of rays in a graph, from pose to tensor; None in those of students that have none."""
+    return next((module for module in graph.modules() if isinstance(module, Encoding)), None)
 
 
-def encodings(model: NeLF, graph: ExportGraph) -> dict[str, nn.Module]:
-    """The encodings in a graph with channels last, each from pose to tensor."""
-    found = {"rays": graph.encoding}
-    if graph.surface is not None:
-        found["surface"] = OfSurface(graph.surface, len(model.finer_rows), len(model.finer_columns))
-    return found
+def with_encoding(graph: ExportGraph, form: nn.Module) -> ExportGraph:
+    """The graph with another encoding."""
+    network = graph.network
+    assert isinstance(network, nn.Sequential)
+    assert isinstance(network[0], Encoding)
+    network[0] = form
+    return graph
 
 
-def trained(mapping: Mapping, minutes: float) -> tuple[NeLF, Tensor, Tensor]:
-    """A student without a surface, 16 held-out poses of the ball and their images [16, h, w, 3]."""
+def trained(spacing: Mapping, minutes: float) -> tuple[MobileR2L, Tensor, Tensor]:
+    """A small MobileR2L, 16 held-out poses of the ball and their images [16, h, w, 3]."""
     poses = facing_poses(VIEWS)
     images = np.stack([render(pose, FOCAL, SIZE, SIZE, room=True)[..., :3] for pose in poses])
     c2w, targets = torch.from_numpy(poses[:, :3]).float(), torch.from_numpy(images).float().permute(0, 3, 1, 2)
     held = torch.arange(7, VIEWS, 15)
     kept = torch.tensor(sorted(set(range(VIEWS)) - set(held.tolist())))
     intrinsics = torch.tensor([[FOCAL, FOCAL, SIZE / 2, SIZE / 2]]).expand(VIEWS, 4)
-    frame = Frame.around(c2w, intrinsics, (SIZE, SIZE), 3, NEAR, FAR, torch.zeros(3), 1.5, mapping)
+    frame = Frame.around(c2w, intrinsics, (SIZE, SIZE), 3, NEAR, FAR, torch.zeros(3), 1.5, spacing)
     torch.manual_seed(0)
-    config = typed(compose_config(["scene.path=nowhere", "student=s", f"student.mapping={mapping}"])).student
-    model = NeLF(config, frame)
+    config = typed(compose_config(["scene.path=nowhere", "student=mobiler2l", *SMALL])).student
+    model = make_student(config, frame)
+    assert isinstance(model, MobileR2L)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
     start, passed = time.monotonic(), 0.0
     while passed < 1:
@@ -108,11 +102,14 @@ def trained(mapping: Mapping, minutes: float) -> tuple[NeLF, Tensor, Tensor]:
     return model.eval(), c2w[held], targets[held].permute(0, 2, 3, 1)
 
 
-def of_run(folder: Path) -> tuple[NeLF, Tensor, Tensor]:
+def of_run(folder: Path) -> tuple[MobileR2L, Tensor, Tensor]:
     """A run's student, its test poses and their photos on white [n, h, w, 3]."""
     views = Run.open(folder, []).scene.test
     photos = torch.stack([ground_truth(views, i).float() / 255 for i in range(len(views))])
-    return load_student(folder / "student" / "student.safetensors").eval(), views.c2w, photos
+    model = load_student(folder / "student" / "student.safetensors")
+    if not isinstance(model, MobileR2L):
+        sys.exit(f"encoding: the student of {folder} is a {model.config.family}, which encodes no points")
+    return model, views.c2w, photos
 
 
 def on_white(images: Tensor) -> Tensor:
@@ -125,28 +122,30 @@ def psnr(images: Tensor, reference: Tensor) -> Tensor:
     return -10 * (images - reference).square().flatten(1).mean(1).log10()
 
 
-def programs(model: NeLF, folder: Path) -> Iterator[tuple[str, Path, Path | None]]:
+def programs(model: MobileR2L, folder: Path) -> Iterator[tuple[str, Path, Path | None]]:
     """What differs, a float16 program of it, and one of the rays' encoding alone where that has to be executed, too."""
     pose = torch.eye(3, 4)[None]
-    own = "separated" if model.separable else "quotients"
-    for name, form in (("direct", Direct(model)), (own, ExportGraph(model).encoding)):
-        graph = ExportGraph(model)
-        graph.encoding = form
+    encoding = encoding_of(ExportGraph(model))
+    assert encoding is not None
+    own = "quotients" if model.frame.mapping == Mapping.NDC else "separated"
+    for name, form in (("direct", Direct(model)), (own, encoding)):
+        graph = with_encoding(ExportGraph(model), form)
         whole, alone = (folder / f"{name}-{part}.mlpackage" for part in ("whole", "alone"))
         yield f"{name}, all float16", converted(graph, pose, whole, half=True), converted(form, pose, alone, half=True)
     path = folder / "ours.mlpackage"
     coreml.convert(ExportGraph(model), "fp16", path, "16")
     yield f"{own}, phases in float32 (ours)", path, None
-    if model.has_surface:
-        graph = ExportGraph(model, dtype=torch.float16)  # the program keeps the graph's own precisions
-        yield "ours, and the surface in float32", converted(graph, pose, folder / "surface.mlpackage"), None
 
 
 @torch.no_grad()
-def accuracy(model: NeLF, poses: Float[Tensor, "n 3 4"], photos: Float[Tensor, "n h w 3"], folder: Path) -> list[str]:
+def accuracy(
+    model: MobileR2L, poses: Float[Tensor, "n 3 4"], photos: Float[Tensor, "n h w 3"], folder: Path
+) -> list[str]:
     """Rows of a table: largest error of the rays' encoding, PSNR to PyTorch (least and mean of views), to photos."""
     reference = torch.cat([model(pose[None]).permute(0, 2, 3, 1) for pose in poses])
     true = Direct(model).double()(poses[:1].double())
+    half = encoding_of(ExportGraph(model, dtype=torch.float16))
+    assert half is not None
     rows = [
         "| encoding | largest error of the rays' | dB to PyTorch, least | mean | dB to the photos |",
         "| --- | --- | --- | --- | --- |",
@@ -154,7 +153,6 @@ def accuracy(model: NeLF, poses: Float[Tensor, "n 3 4"], photos: Float[Tensor, "
     ]
     for name, whole, alone in programs(model, folder):
         images = executed(whole, poses)
-        half = ExportGraph(model, dtype=torch.float16).encoding
         encoded = half(poses[:1]) if alone is None else executed(alone, poses[:1])
         error, agreement = (encoded.double() - true).abs().max(), psnr(images, reference)
         rows.append(
@@ -171,11 +169,13 @@ def executed(path: Path, poses: Float[Tensor, "n 3 4"]) -> Float[Tensor, "n a b 
 
 
 @torch.no_grad()
-def duration(model: NeLF, pose: Float[Tensor, "1 3 4"], repeats: int, folder: Path) -> dict[str, float]:
-    """Median milliseconds of the whole network and of each encoding alone, LiteRT, float32."""
+def duration(model: MobileR2L, pose: Float[Tensor, "1 3 4"], repeats: int, folder: Path) -> dict[str, float]:
+    """Median milliseconds of the whole network and of its encoding alone, LiteRT, float32."""
     graph = ExportGraph(model, TARGETS["android"].layout)
+    encoding = encoding_of(graph)
+    assert encoding is not None
     runs: dict[str, Callable[[], object]] = {}
-    for name, module in {"whole": graph, **encodings(model, graph)}.items():
+    for name, module in {"whole": graph, "encoding": encoding}.items():
         path = folder / f"{name}.tflite"
         tflite.convert(module, "fp32", path)
         runs[name] = functools.partial(tflite.load(path).render, pose)
@@ -184,14 +184,14 @@ def duration(model: NeLF, pose: Float[Tensor, "1 3 4"], repeats: int, folder: Pa
 
 def timed(repeats: int, folder: Path) -> Iterator[str]:
     """Rows of a table."""
-    yield "| student | image | encoding of | alone, ms | whole, ms | share |\n| --- | --- | --- | --- | --- | --- |"
-    for name, (experiment, overrides) in TIMED.items():
-        config = typed(compose_config(["scene.path=nowhere", *overrides]))
+    yield "| depth spacing | image | encoding alone, ms | whole, ms | share |\n| --- | --- | --- | --- | --- |"
+    for name, experiment in TIMED.items():
+        config = typed(compose_config(["scene.path=nowhere", f"experiment={experiment}"]))
         model, (height, width, _) = untrained(experiment, config).eval(), SIZES[experiment]
+        assert isinstance(model, MobileR2L)
         found = duration(model, cameras(experiment, 1), repeats, folder)
-        whole = found.pop("whole")
-        for part, ms in found.items():
-            yield f"| {name} | {width}x{height} | {part} | {ms:.2f} | {whole:.1f} | {100 * ms / whole:.2f} % |"
+        share = 100 * found["encoding"] / found["whole"]
+        yield f"| {name} | {width}x{height} | {found['encoding']:.2f} | {found['whole']:.1f} | {share:.2f} % |"
 
 
 def main() -> None:
@@ -199,7 +199,7 @@ def main() -> None:
     parts = parser.add_subparsers(dest="part", required=True)
     exact = parts.add_parser("accuracy")
     exact.add_argument("run", type=Path, nargs="?", help="folder of a run with a trained student")
-    exact.add_argument("--mapping", choices=list(Mapping), default=Mapping.NDC, help="without a run")
+    exact.add_argument("--spacing", choices=list(Mapping), default=Mapping.NDC, help="without a run")
     exact.add_argument("--minutes", type=float, default=3.0, help="of training, without a run")
     parts.add_parser("time").add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
@@ -208,7 +208,7 @@ def main() -> None:
             for row in timed(options.repeats, Path(temporary)):
                 print(row, flush=True)
         else:
-            given = of_run(options.run) if options.run else trained(Mapping(options.mapping), options.minutes)
+            given = of_run(options.run) if options.run else trained(Mapping(options.spacing), options.minutes)
             print("\n".join(accuracy(*given, Path(temporary))))
 
 

@@ -24,7 +24,7 @@ from nelf.cameras import look_at
 from nelf.devices import make_fabric
 from nelf.export import BundleContext, ExportConfig, export_bundle, verify_bundle
 from nelf.pipeline import Config, compose_config, typed
-from nelf.student import Frame, Mapping, NeLF, count_macs, count_parameters
+from nelf.student import Frame, Mapping, Student, count_macs, count_parameters, make_student
 from nelf.train.feed import Batch
 from nelf.train.learner import Learner
 
@@ -42,7 +42,7 @@ def cameras(experiment: str, count: int) -> Tensor:
     return look_at(eye, eye + torch.tensor([0.0, 0.0, -4.0]), torch.tensor([0.0, 1.0, 0.0]))
 
 
-def untrained(experiment: str, config: Config) -> NeLF:
+def untrained(experiment: str, config: Config) -> Student:
     height, width, channels = SIZES[experiment]
     poses = cameras(experiment, 50)
     bounded = experiment == "paper/synthetic"
@@ -51,8 +51,8 @@ def untrained(experiment: str, config: Config) -> NeLF:
     mapping = Mapping(config.student.mapping_for(bounded=bounded))
     frame = Frame.around(poses, intrinsics, (height, width), channels, near, far, torch.zeros(3), 1.5, mapping)
     torch.manual_seed(0)
-    model = NeLF(config.student, frame)
-    convolutions = [module for module in model.upsampler.modules() if isinstance(module, nn.Conv2d)]
+    model = make_student(config.student, frame)
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     with torch.no_grad():
         convolutions[-1].weight.mul_(20)
     return model

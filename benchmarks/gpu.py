@@ -26,15 +26,19 @@ import torch
 
 from nelf import __version__
 from nelf.data import Scene, Views, over_background
-from nelf.devices import DeviceConfig, make_fabric
 from nelf.distill import DistillConfig, distill
 from nelf.kernels.compile import usable
 from nelf.kernels.dispatch import GPU, operations
 from nelf.pipeline import Run
+from nelf.pipeline.stages import new_student
 from nelf.progress import Stop
 from nelf.storage import write_json
+from nelf.student import count_macs
 from nelf.teacher import render_image
 from nelf.teacher.teach import new_trainer
+from nelf.train import TrainConfig
+from nelf.train.feed import Batch
+from nelf.train.learner import Learner
 from tests.kernels.cases import CASES, moved
 
 SHARES = {"kernels": 0.1, "student": 0.25, "teacher": 0.45, "views": 0.2}  # of --minutes
@@ -157,36 +161,25 @@ def views(field: Any, scene: Scene, count: int, least: float) -> dict[str, Any]:
     }
 
 
-def student(
-    scene: Scene, precision: str, accelerator: str, overrides: dict[str, Any], batch: int, least: float
-) -> dict[str, Any]:
+def student(run: Run, preset: str, precision: str, batch: int, least: float) -> dict[str, Any]:
     """Training steps a second, on one batch that is already decoded."""
-    from nelf.student import Frame, NeLF, StudentConfig, count_macs
-    from nelf.train import TrainConfig
-    from nelf.train.feed import Batch
-    from nelf.train.learner import Learner
-
-    fabric = make_fabric(DeviceConfig(accelerator=accelerator, precision=precision))
-    config = StudentConfig(**overrides)
-    frame = Frame.around(
-        scene.train.c2w, scene.train.intrinsics, scene.size, scene.channels, scene.near, scene.far, scene.center,
-        scene.radius, config.mapping_for(bounded=scene.channels == 4),
-    )  # fmt: skip
-    model = NeLF(config, frame)
-    macs = count_macs(model)
-    learner = Learner(model, TrainConfig(batch=batch), fabric)
+    overrides = [*run.overrides, f"student={preset}", f"device.precision={precision}"]
+    run = Run.compose(overrides, ("train", "test"))
+    scene, model, device = run.scene, new_student(run), run.fabric.device
+    macs, wanted = count_macs(model), model.depth_pixels()
+    learner = Learner(model, TrainConfig(batch=batch), run.fabric)
     images = torch.randint(0, 256, (batch, scene.channels, *scene.size), dtype=torch.uint8)
-    depths = torch.full((batch, len(model.finer_rows), len(model.finer_columns)), (scene.near + scene.far) / 2)
-    given = Batch(scene.train.c2w[:1].expand(batch, 3, 4), scene.train.intrinsics[:1].expand(batch, 4), images, depths)
-    a_step = seconds(lambda: learner.step(given, 1e-4, (0, 1, 0)), fabric.device, least)
+    depths = None
+    if wanted is not None:
+        shape = batch, len(wanted.rows), len(wanted.columns)
+        depths = torch.full(shape, (scene.near + scene.far) / 2)
+    views = scene.train
+    given = Batch(views.c2w[:1].expand(batch, 3, 4), views.intrinsics[:1].expand(batch, 4), images, depths)
+    a_step = seconds(lambda: learner.step(given, 1e-4, (0, 1, 0)), device, least)
     return {
-        "gmac": macs / 1e9,
-        "batch": batch,
-        "precision": precision,
-        "steps_a_second": 1 / a_step,
-        "tflops": 6 * batch * macs / a_step / 1e12,
-        "peak_gb": peak_gb(fabric.device),
-    }
+        "preset": preset, "gmac": macs / 1e9, "batch": batch, "precision": precision, "steps_a_second": 1 / a_step,
+        "tflops": 6 * batch * macs / a_step / 1e12, "peak_gb": peak_gb(device),
+    }  # fmt: skip
 
 
 def kernels(device: torch.device, least: float) -> dict[str, Any]:
@@ -237,13 +230,13 @@ def main() -> None:
     if "kernels" in options.only:
         measure("kernels", lambda: kernels(device, least("kernels", 3 * len(CASES))))
     if "student" in options.only:
-        sizes = {"m": {}} if options.tiny else {"m": {}, "20_gmac": {"width": 64, "tail_width": 76}}
+        presets = ("s",) if options.tiny else ("m", "l")
         arms = ("32-true",) if device.type == "cpu" else ("32-true", "bf16-mixed", "16-mixed")
-        for name, overrides in sizes.items():
+        for preset in presets:
             for precision in arms:
-                arguments = run.scene, precision, options.accelerator, overrides, 2 if options.tiny else 8
-                time_ = least("student", 2 * len(sizes) * len(arms))
-                measure(f"student_{name}_{precision}", lambda a=arguments, t=time_: student(*a, t))
+                arguments = run, preset, precision, 2 if options.tiny else 8
+                time_ = least("student", 2 * len(presets) * len(arms))
+                measure(f"student_{preset}_{precision}", lambda a=arguments, t=time_: student(*a, t))
     fields: list[Any] = []
     if {"teacher", "views"} & set(options.only):
 

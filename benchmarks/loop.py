@@ -20,7 +20,7 @@ from nelf.pipeline import Run, new_student
 from nelf.pipeline.stages import rendered_scene
 from nelf.progress import Stop
 from nelf.train import TrainConfig, train
-from nelf.train.feed import CachedViews, Cells, MemoryBudget
+from nelf.train.feed import CachedViews, MemoryBudget
 from nelf.train.learner import Learner
 
 WARM_UP = 10  # bare steps before the clock starts
@@ -39,7 +39,7 @@ def bare(run: Run, config: TrainConfig) -> float:
     """Seconds of as many steps on one batch."""
     learner = Learner(new_student(run), config, run.fabric)
     model = learner.model
-    views = CachedViews(rendered_scene(run).train, model.frame.channels, MemoryBudget(1.0), Cells.of(model))
+    views = CachedViews(rendered_scene(run).train, model.frame.channels, MemoryBudget(1.0), model.depth_pixels)
     batch = views.batch(list(range(config.batch)))
     assert config.steps is not None
     for step in range(WARM_UP):

@@ -58,16 +58,17 @@ def noise_views(count: int, size: int, seed: int = 0) -> Any:
 def training(
     size: int = 64, pseudo: int = 16, width: int = 48, cache_gb: float = 1.0, steps: Sequence[int] = STEPS
 ) -> dict[str, float]:
-    """The preset s, batch 2: computing and images read for each step, peak memory."""
+    """The preset s, batch 2: computing and images read for each step, peak memory. width: of all of its levels."""
     import torch
 
     from nelf.devices import DeviceConfig, make_fabric
     from nelf.pipeline import compose_config, typed
     from nelf.progress import Stop
-    from nelf.student import Frame, Mapping, NeLF, StudentConfig, count_macs, count_parameters
+    from nelf.student import Frame, Mapping, count_macs, count_parameters, make_student
     from nelf.train import train
 
-    config = typed(compose_config(["scene.path=nowhere", "student=s", f"student.width={width}"]))
+    widths = [f"student.{key}={width}" for key in ("width", "middle_width", "decoder_width")]
+    config = typed(compose_config(["scene.path=nowhere", "student=s", *widths]))
     settings = dataclasses.replace(
         config.train, steps=1, minutes=None, batch=2, warmup_steps=0, cache_gb=cache_gb, checkpoint_every=1e9,
         finetune=dataclasses.replace(config.train.finetune, enabled=False),
@@ -77,7 +78,7 @@ def training(
     frame = Frame.around(views.c2w, views.intrinsics, (size, size), 4, 2.8, 5.2, torch.zeros(3), 1.2, Mapping.LINEAR)
     before, used = peak_mb(), list[float]()
     for count in (1, *steps):  # the first warms up: what it takes is no step's
-        model = NeLF(StudentConfig(**dataclasses.asdict(config.student)), frame)
+        model = make_student(config.student, frame)
         fabric = make_fabric(DeviceConfig(accelerator="cpu"))
         began = cpu_seconds()
         with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ from nelf.pipeline import Run, new_student
 from nelf.pipeline.stages import rendered_scene
 from nelf.progress import Stop
 from nelf.storage import write_json
-from nelf.student import NeLF, count_macs, count_parameters, load_student, save_student
+from nelf.student import Student, count_macs, count_parameters, load_student, save_student
 from nelf.train import train
 
 WARM_UP = 5
@@ -86,13 +86,13 @@ def arms_of(
     return arms
 
 
-def pseudo_psnr(model: NeLF, run: Run, count: int = 50) -> float:
+def pseudo_psnr(model: Student, run: Run, count: int = 50) -> float:
     """Mean over `count` of the pseudo views that it learned from: what more data could not help."""
     views = rendered_scene(run).train
     return mean_psnr(model, views.select([i * len(views) // count for i in range(count)]))
 
 
-def mean_psnr(model: NeLF, views: Views) -> float:
+def mean_psnr(model: Student, views: Views) -> float:
     """See `psnr_over`."""
 
     def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def psnr_over(views: Views, render: evaluation.Renderer) -> float:
     )
 
 
-def time_litert(models: dict[str, NeLF], out: Path, repeats: int) -> dict[str, tuple[float, int]]:
+def time_litert(models: dict[str, Student], out: Path, repeats: int) -> dict[str, tuple[float, int]]:
     """Milliseconds a frame (median of `repeats`, in turns) and bytes of each model's fp32 LiteRT file."""
     sessions, sizes = {}, {}
     for name, model in models.items():

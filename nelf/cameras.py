@@ -10,8 +10,6 @@ from torch import Tensor
 
 RIGID_TOLERANCE = 1e-2  # transforms.json of phones carries six digits, and scales drift by a few parts in a thousand
 
-FARTHEST = 1e9  # world units from the origin: beyond any scene, even one in metres of a national grid
-
 
 def look_at(
     eye: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"], up: Float[Tensor, "*#batch 3"]

@@ -11,6 +11,7 @@ from nelf.cli_data import Overrides, data
 from nelf.console import console, say
 from nelf.errors import BenchError, ConfigError, Interrupted, NelfError
 from nelf.processes import is_first_process, later_rank
+from nelf.progress import waiting
 from nelf.storage import refused_by_the_system
 
 app = typer.Typer(
@@ -43,11 +44,15 @@ def run(
     Example: nelf run my_photos student=s train.minutes=5
     """
     if multirun:
-        from nelf.pipeline import quoted, sweep
+        from nelf.pipeline.overrides import checked_combinations, quoted
 
         # Several scenes are an override like any other, and then the first word is none of a folder.
         first = str(scene) if str(scene).startswith("scene.path=") else f"scene.path={quoted(str(scene))}"
-        sweep([first, *(overrides or [])], say)
+        asked = [first, *(overrides or [])]
+        checked = checked_combinations(asked)  # before PyTorch is loaded
+        from nelf.pipeline.sweep import sweep
+
+        sweep(asked, checked, say)
     else:
         _stage("run", scene, overrides, cfg)
 
@@ -97,6 +102,15 @@ def report(
 
     Example: nelf report runs/lego runs/ship --out compared.html
     """
+    from nelf.pipeline.overrides import is_run
+    from nelf.storage import check_writable
+
+    for folder in runs:
+        if not is_run(folder):
+            made = f"; nelf run {folder} makes one of it, if it is a scene" if folder.is_dir() else ""
+            raise ConfigError(f"{folder} is no run; give folders of runs, e.g. runs/NAME{made}")
+    if out is not None:
+        check_writable(out)
     from nelf.pipeline import write_summary
 
     typer.echo(write_summary(runs, out))
@@ -123,16 +137,12 @@ def export(
 
     Example: nelf export runs/my_photos --target ios --target android
     """
-    from nelf.export import app_in, place
-    from nelf.pipeline import Run, export_table, export_to, is_run
-    from nelf.progress import stoppable
+    from nelf.pipeline.overrides import check_request, is_run
 
     if (rank := later_rank()) is not None:
         raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
     if not is_run(run):
         raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
-    for app in into or []:
-        app_in(app)  # before the work, not after it
     asked = list(overrides or [])
     if target:
         asked.append(f"export.targets=[{','.join(target)}]")
@@ -140,6 +150,14 @@ def export(
         asked.append(f"export.precision={precision}")
     if image_output:
         asked.append("export.image_output=true")
+    check_request(run, asked, writes=out is None)  # before PyTorch is loaded
+    from nelf.export import app_in, place
+    from nelf.pipeline import Run, export_to
+    from nelf.pipeline.export_table import export_table
+    from nelf.progress import stoppable
+
+    for app in into or []:
+        app_in(app)  # before the work, not after it
     opened = Run.open(run, asked, say=say)
     folder = out or opened.folder / "export"
     with opened.locked(), stoppable() as stop:
@@ -167,9 +185,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
         typer.echo(f"{difference.view}: {difference.psnr:.1f} dB, largest error {difference.max_abs:.4f}")
     if not result.passed:
         raise BundleError(f"{bundle} is not what was exported: {result.reason}; export it again")
-    typer.echo(
-        f"verified in {result.runtime}: {len(result.differences)} views, each at least {result.required_psnr:.1f} dB"
-    )
+    typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)
     model = opened.folder / opened.manifest.model.path
     if model.suffix not in {known.value for known in Format}:
@@ -181,19 +197,41 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 
 @app.command()
 def view(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for web or android.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN|BUNDLE", help="Folder of a run, or of a bundle for web or android.", show_default=False
+        ),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Show the scene that comes with nelf, trained.")] = False,
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 shows the bundle to all who can reach this machine.")
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
 ) -> None:
-    """Show a bundle in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
+    """Show a run in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
 
-    Example: nelf view runs/my_photos/export/web
+    Of a run its bundle for web or android is shown; where it has none of its present student, web is exported first.
+
+    Example: nelf view runs/my_photos
     """
+    from nelf.view.assets import EXAMPLE, assets_folder
     from nelf.view.serve import ADDRESS
     from nelf.view.serve import view as serve
+    from nelf.view.site import MANIFEST, VIEWABLE
+
+    if (bundle is None) != example:
+        raise ConfigError("nelf view shows one thing: give the folder of a run or of a bundle, or --example")
+    assets_folder()  # before an export, not after it
+    shown = EXAMPLE if bundle is None else bundle
+    if shown.is_dir() and not (shown / MANIFEST).is_file():
+        from nelf.pipeline import bundle_for, is_run
+        from nelf.progress import stoppable
+
+        if is_run(shown):
+            with stoppable() as stop:
+                shown = bundle_for(shown, VIEWABLE, stop, say)
 
     def ready(url: str) -> None:
         typer.echo(url)
@@ -201,7 +239,7 @@ def view(
             say(f"WARNING: --host {host} shows this bundle to everybody who can reach that address, without a password")
         say("Ctrl-C ends it")
 
-    serve(bundle, port, host, ready, open_browser=not no_open)
+    serve(shown, port, host, ready, open_browser=not no_open)
 
 
 @app.command()
@@ -300,6 +338,22 @@ def _leave_bench(asked: bool) -> None:
         raise Interrupted("bench: stopped; nothing is kept")
 
 
+@app.command("config")
+def config_(
+    group: Annotated[
+        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; all otherwise.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/settings.md.")] = False,
+) -> None:
+    """Every setting: its default, what it allows, what it means.
+
+    Example: nelf config train
+    """
+    from nelf.pipeline.settings_page import as_markdown, as_text
+
+    typer.echo(as_markdown() if markdown else as_text(group), nl=not markdown)
+
+
 @app.command()
 def demo(overrides: Overrides = None) -> None:
     """The whole way on the scene that comes with nelf: about eleven minutes on two cores.
@@ -324,15 +378,21 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> Path:
     """Run a stage, or print the configuration with which it would; gives the run's folder."""
-    from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
-    from nelf.progress import stoppable
+    from nelf.pipeline.overrides import check_request
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
-    run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
+    check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
+    with waiting(f"{name}: starting"):  # PyTorch and the converters take their time
+        from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
+    from nelf.progress import stoppable
+
+    with waiting(f"{name}: looking at {target}"):
+        run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder
+    run.check_pictures()
     tell = say if is_first_process() else _nothing
     tell(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
     with run.locked(), stoppable() as stop, run.together():

@@ -1,5 +1,6 @@
 """`nelf data`: look at scenes, and make them. Imports of the stages are inside the commands, as in nelf.cli."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,25 +23,50 @@ Out = Annotated[Path | None, typer.Option(help="Folder for the scene; scenes/NAM
 
 @data.command("check")
 def data_check(
-    scene: Annotated[Path, typer.Argument(help="Folder of the scene.")], overrides: Overrides = None
+    scene: Annotated[Path, typer.Argument(help="Folder of the scene, or of photos without poses.")],
+    overrides: Overrides = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Also write a PNG: the photos by split, and the cameras from above and the side."),
+    ] = None,
 ) -> None:
-    """What is in a scene, what is wrong with it, and what to do about it. Exit code 2 if `nelf run` would refuse it.
+    """What is wrong with a scene, what to do about it, and what is in it. Exit code 2 if `nelf run` would refuse it.
 
-    Example: nelf data check photos/fox scene.downscale=8
+    Example: nelf data check photos/fox scene.downscale=8 --sheet fox.png
     """
-    from nelf.data import report
+    from nelf.errors import ConfigError
     from nelf.pipeline import compose_config, quoted, typed
 
     config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
-    found = report(config.scene)
-    for label, value in found.rows:
-        typer.echo(f"{label:14s} {value}")
-    for problem in found.problems:
+    from nelf.data import report, write_sheet  # PyTorch is loaded here, after the check
+    from nelf.photos import PhotoFolder, check_photos, is_raw
+
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise ConfigError(f"--sheet {sheet} must end in .png")
+    if is_raw(scene):
+        if sheet is not None:
+            raise ConfigError(f"--sheet shows cameras, and {scene} has none yet; nelf data import photos {scene}")
+        rows, problems = check_photos(PhotoFolder(scene, config.scene.name or scene.resolve().name), config.photos)
+        fit = "`nelf run` finds the camera poses first; what can be said before that"
+    else:
+        found = report(config.scene)
+        rows, problems = found.rows, found.problems
+        fit = "`nelf run` takes this scene"
+        if sheet is not None:
+            write_sheet(sheet, found.loaded)
+            rows = [*rows, ("sheet", str(sheet))]
+    fatal = sum(problem.fatal for problem in problems)
+    minor = len(problems) - fatal
+    others = f"{minor} problem{'s' * (minor != 1)}" if minor else "no problems"
+    if fatal:
+        fit, others = f"`nelf run` refuses this scene: {fatal} to mend first", f"{others} else"
+    typer.echo(f"{fit}; {others}")
+    for problem in problems:
         typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
-    fatal = sum(problem.fatal for problem in found.problems)
-    refused = f", {fatal} of them fatal: nelf run refuses the scene until they are mended" if fatal else ""
-    count = f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)}"
-    typer.echo(f"{count}{refused}" if found.problems else "no problems")
+        if problem.command:
+            typer.echo(f"    {shlex.join(problem.words(str(scene), overrides or []))}")
+    for label, value in rows:
+        typer.echo(f"{label:14s} {value}")
     if fatal:
         raise typer.Exit(2)
 
@@ -77,11 +103,9 @@ def import_video(
 
 def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> None:
     from nelf.errors import ConfigError
-    from nelf.locking import locked
-    from nelf.photos import import_scene
-    from nelf.pipeline import compose_config, tell, typed
+    from nelf.pipeline import compose_config, typed
     from nelf.processes import later_rank
-    from nelf.progress import stoppable
+    from nelf.storage import check_writable
 
     if (rank := later_rank()) is not None:
         raise ConfigError(f"{rank} in the environment: one process alone imports a scene; unset that variable")
@@ -89,6 +113,12 @@ def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> 
     out = out or Path("scenes") / source.name
     if out.name in ("", ".."):
         raise ConfigError(f"--out {out} has no name of its own; give the folder that is to be made, e.g. scenes/fox")
+    check_writable(out / "transforms.json")
+    from nelf.locking import locked  # PyTorch is loaded here, after the checks
+    from nelf.photos import import_scene
+    from nelf.pipeline import tell
+    from nelf.progress import stoppable
+
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
         tell(import_scene(source, out, config.photos, stop, say), say)
     typer.echo(out)

@@ -2,9 +2,12 @@
 
 from rich.console import Console
 
+from nelf.progress import above_the_line
+
 console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:
     """A line for the user; results of commands go to stdout, everything else to stderr."""
-    console.print(text, markup=False)
+    with above_the_line():
+        console.print(text, markup=False)

@@ -5,7 +5,6 @@ import datetime
 import inspect
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,52 +13,19 @@ from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
+from nelf.core.device_config import DeviceConfig as DeviceConfig
 from nelf.errors import ConfigError
 from nelf.processes import later_rank
 from nelf.progress import Stop
 
-ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 FUSED = ("cpu", "cuda", "mps")
 """Devices on which PyTorch's Adam updates all weights by one kernel."""
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 # Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
 PATIENCE = datetime.timedelta(days=2)
 # The argument's name before and since PyTorch 2.14.
 BUFFERS = "forward_sync_buffers"
 if BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
     BUFFERS = "broadcast_buffers"
-
-
-@dataclass
-class DeviceConfig:
-    """Where and in which precision to compute."""
-
-    accelerator: str = "auto"
-    """cpu, cuda or mps; auto takes the best that is there."""
-    devices: int = 1
-    """Devices used on each machine, one process each; more than one trains in parallel (DDP). Under torchrun, what
-    torchrun says."""
-    num_nodes: int = 1
-    """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
-    precision: str = "auto"
-    """Of the student's training and of pseudo views (teachers train in float32): 32-true, or mixed: bf16-mixed,
-    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX) and on NVIDIA GPUs
-    from compute capability 8.0, 16-mixed on 7.0 and 7.5, else 32-true."""
-    threads: int | None = None
-    """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
-    compile: bool = False
-    """Compile networks with torch.compile: slower start, faster steps."""
-
-    def __post_init__(self) -> None:
-        for key, known in {"accelerator": ACCELERATORS, "precision": PRECISIONS}.items():
-            if getattr(self, key) not in known:
-                raise ConfigError(f"device.{key}={getattr(self, key)} is not known; use one of {', '.join(known)}")
-        for key in ("devices", "num_nodes", "threads"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ConfigError(f"device.{key}={value} is too small; use 1 or more")
-        if self.precision == "16-mixed" and self.accelerator == "cpu":
-            raise ConfigError("device.precision=16-mixed needs a GPU; use 32-true or bf16-mixed on the CPU")
 
 
 class Autocast(MixedPrecision):

@@ -13,6 +13,11 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 LOOK_EVERY = 0.5  # seconds between looks at the parent
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def is_first_process() -> bool:
     """Whether this process is the only one of its run, or the first of several: the one that writes files."""
     return later_rank() is None

@@ -1,19 +1,33 @@
 """What a user sees and does while a stage runs: a progress line, and Ctrl-C that stops at a safe point."""
 
 import contextlib
+import functools
 import io
+import os
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import TextIO
+from typing import ParamSpec, TextIO, TypeVar
 
 TERMINAL_INTERVAL = 0.25  # seconds between rewrites of the line on a terminal
 LOG_INTERVAL = 30.0  # seconds between lines in a log file
+PATIENCE = 1.5  # seconds after which a wait without a figure is said
+NARROWEST = 40  # columns; what calls itself a narrower terminal is given lines of this width
 MOST_SECONDS = 1e12  # a damaged file may claim anything
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_parts: ContextVar[tuple[str, ...]] = ContextVar("parts", default=())
+_step: ContextVar[str] = ContextVar("step", default="")
+_lock = threading.RLock()  # of what is written to a terminal
+_live: "list[ProgressLine]" = []  # the lines that stand on a terminal
 
 
 @dataclass
@@ -48,11 +62,95 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-class ProgressLine:
-    """One line on stderr: label, share done, time gone and left, and the caller's figures.
+@contextlib.contextmanager
+def steps(names: Sequence[str]) -> Iterator[None]:
+    """During the block a command consists of these steps, in this order."""
+    token = _parts.set(tuple(names))
+    try:
+        yield
+    finally:
+        _parts.reset(token)
 
-    On a terminal the line is rewritten in place a few times a second; elsewhere a line is printed every 30 seconds.
-    Figures given as float are shown with four digits.
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[None]:
+    """The block is the step `name`: progress lines in it begin with "step 2 of 5, "."""
+    names = _parts.get()
+    known = name in names and len(names) > 1
+    token = _step.set(f"step {names.index(name) + 1} of {len(names)}, " if known else "")
+    try:
+        yield
+    finally:
+        _step.reset(token)
+
+
+def as_step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that is the step `name`."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def within(*arguments: P.args, **named: P.kwargs) -> R:
+            with step(name):
+                return function(*arguments, **named)
+
+        return within
+
+    return decorate
+
+
+def in_step(text: str) -> str:
+    """`text` with the step that is being done before it."""
+    return _step.get() + text
+
+
+@contextlib.contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Say what the block does where it takes longer than `PATIENCE`, so that nobody looks at an empty terminal."""
+    ended = threading.Event()
+    with _kept_stderr() as stream:
+        line = ProgressLine(label, 0, stream=stream)
+
+        def say() -> None:
+            if not ended.wait(PATIENCE):
+                with line:
+                    ended.wait()
+
+        thread = threading.Thread(target=say, name="waiting", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@contextlib.contextmanager
+def _kept_stderr() -> Iterator[TextIO]:
+    """stderr as it is now, whatever its descriptor is made to be in the block (converters are kept silent so)."""
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # no file: a test's
+        yield sys.stderr
+        return
+    with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def above_the_line() -> Iterator[None]:
+    """Lines that are printed in the block do not run into a progress line on the same terminal."""
+    with _lock:
+        for line in _live:
+            line.erase()
+        yield
+
+
+class ProgressLine:
+    """One line on stderr: the step, its name, done and left, and the figure that matters.
+
+    On a terminal the line is rewritten in place a few times a second; elsewhere a line is printed every 30 seconds. The
+    first comes at once, and they go on coming while the work says nothing. What does not fit into the width of the
+    terminal is left out, the least important part first.
     """
 
     def __init__(
@@ -62,67 +160,126 @@ class ProgressLine:
         unit: str = "",
         *,
         start: int | float = 0,
+        seconds: float | None = None,
         shown: bool = True,
         stream: TextIO | io.StringIO | None = None,
     ) -> None:
         """
-        total: value of `done` at the end. start: value of `done` at the beginning, when work goes on from earlier.
-        shown: false prints nothing: for all but the first of several processes. stream: default stderr.
+        total: value of `done` at the end; 0 where nothing is counted. unit: of both; without one only the share is
+        shown. start: value of `done` at the beginning, when work goes on from earlier. seconds: after which the work
+        ends whatever is done. shown: false prints nothing: for all but the first of several processes. stream:
+        default stderr.
         """
-        self.label = label
+        self.label = in_step(label)
         self.total = total
         self.unit = unit
         self.start = start
+        self.seconds = seconds
         self.shown = shown
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self.began = time.monotonic()
-        self.printed = self.began if not self.terminal else 0.0
+        self.printed = self.began
         self.length = 0
-        self.last: tuple[int | float, dict[str, str | int | float]] | None = None
+        self.state: tuple[int | float, str, str] = (start, "", "")
+        self.shown_state: tuple[int | float, str, str] | None = None
+        self.ended = threading.Event()
+        self.pulse: threading.Thread | None = None
 
     def __enter__(self) -> "ProgressLine":
+        if self.shown:
+            with _lock:
+                if self.terminal:
+                    _live.append(self)
+                self._print()
+            self.pulse = threading.Thread(target=self._beat, name="progress", daemon=True)
+            self.pulse.start()
         return self
 
-    def update(self, done: int | float, **figures: str | int | float) -> None:
-        """Show that `done` of `total` is done. Cheap to call in every step: most calls print nothing."""
-        if not self.shown:
-            return
-        self.last = (done, figures)
-        now = time.monotonic()
-        if now - self.printed < (TERMINAL_INTERVAL if self.terminal else LOG_INTERVAL):
-            return
-        self.printed = now
-        self._print(done, figures)
+    def update(self, done: int | float, figure: str = "", detail: str = "") -> None:
+        """Show that `done` of `total` is done. Cheap to call in every step: most calls print nothing.
+
+        figure: the figure that matters, with what it was measured on. detail: shown where there is room for it.
+        """
+        self.state = (done, figure, detail)
+        self._print_if_due()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.last is not None:
-            self._print(*self.last)
-        if self.terminal and self.length:
-            self.stream.write("\n")
-            self.stream.flush()
+        self.ended.set()
+        if self.pulse is None:
+            return
+        self.pulse.join()
+        with _lock:
+            if not self.terminal:
+                if self.state != self.shown_state:
+                    self._print()
+                return
+            _live.remove(self)
+            if self.total > 0:
+                self._print()
+                self.stream.write("\n")
+                self.stream.flush()
+            else:
+                self.erase()
 
-    def _print(self, done: int | float, figures: dict[str, str | int | float]) -> None:
-        text = self.line(done, figures, time.monotonic() - self.began)
+    def erase(self) -> None:
+        """Take the line off the terminal; the next look at it writes it again."""
+        if self.length:
+            self.stream.write("\r" + " " * self.length + "\r")
+            self.stream.flush()
+            self.length = 0
+
+    def _beat(self) -> None:
+        while not self.ended.wait(self._interval):
+            self._print_if_due()
+
+    @property
+    def _interval(self) -> float:
+        return TERMINAL_INTERVAL if self.terminal else LOG_INTERVAL
+
+    def _print_if_due(self) -> None:
+        if not self.shown or time.monotonic() - self.printed < self._interval:
+            return
+        with _lock:
+            self._print()
+
+    def _print(self) -> None:
+        self.printed = time.monotonic()
+        self.shown_state = self.state
+        # A character less than the terminal has: in the last column some go to the next line.
+        width = max(NARROWEST, shutil.get_terminal_size().columns - 1)
+        text = self.line(*self.state, self.printed - self.began, width)
         if self.terminal:
+            text = text[:width]
             self.stream.write("\r" + text.ljust(self.length))
             self.length = len(text)
         else:
             self.stream.write(text + "\n")
         self.stream.flush()
 
-    def line(self, done: int | float, figures: dict[str, str | int | float], elapsed: float) -> str:
+    def line(self, done: int | float, figure: str, detail: str, elapsed: float, width: int) -> str:
         """The text shown after `elapsed` seconds."""
-        share = min(done / self.total, 1.0) if self.total > 0 else 1.0
-        parts = [f"{self.label} {share:4.0%}", f"{_number(done)}/{_number(self.total)} {self.unit}".rstrip()]
-        parts.append(duration(elapsed))
+        share = min(done / self.total, 1.0) if self.total > 0 else 0.0
+        counted = f"{_number(done)} of {_number(self.total)} {self.unit}" if self.unit and self.total else ""
+        parts = [counted or (f"{share:.0%}" if self.total else ""), self._time(done, elapsed), figure]
+        text = f"{self.label}: {', '.join(part for part in parts if part)}" if any(parts) else self.label
+        for more in (detail, f"{share:.0%}" if counted else ""):
+            if more and len(text) + 2 + len(more) <= width:
+                text += f", {more}"
+        return text
+
+    def _time(self, done: int | float, elapsed: float) -> str:
+        """Time left; at the end, time taken."""
         gained = done - self.start
-        if gained > 0 and done < self.total:
-            parts.append(f"{duration(elapsed * (self.total - done) / gained)} left")
-        parts += [f"{name} {value if isinstance(value, str) else f'{value:.4g}'}" for name, value in figures.items()]
-        return "  ".join(parts)
+        if self.total <= 0:
+            return duration(elapsed) if elapsed >= 1 else ""
+        if done >= self.total:
+            return f"in {duration(elapsed)}"
+        left = [elapsed * (self.total - done) / gained] if gained > 0 else []
+        left += [max(0.0, self.seconds - elapsed)] if self.seconds is not None else []
+        return f"{duration(min(left))} left" if left else ""
 
 
 def duration(seconds: float) -> str:

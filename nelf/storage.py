@@ -20,6 +20,7 @@ _OLD = re.compile(rf"\.(.+){re.escape(OLD_SUFFIX)}-\d+", re.DOTALL)
 LONGEST_NAME = 200  # bytes; file systems hold 255, of which suffixes take some
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 OF_THE_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+OF_THE_PATH = (errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -35,7 +36,26 @@ def writing_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in OF_THE_RIGHTS:
             raise StorageError(f"cannot write {path}: {error.strerror}; choose a folder that you may write") from error
+        if error.errno in OF_THE_PATH and error.filename and _on_the_way(Path(str(error.filename)), path):
+            check_writable(path)
+            raise StorageError(f"cannot write {path}: {error.strerror}; choose another place") from error
         raise
+
+
+def _on_the_way(other: Path, path: Path) -> bool:
+    """Whether `other` is `path`, a folder above it, or what is renamed to it in the end."""
+    return other in (path, *path.parents) or other.name.startswith(f".{path.stem}{TEMPORARY_SUFFIX}")
+
+
+def check_writable(path: Path) -> None:
+    """Raise StorageError where `path` could not be made, or written if it is there: a file or a folder."""
+    place = path
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if place != path and not place.is_dir():
+        raise StorageError(f"cannot write {path}: {place} is not a folder; choose another place")
+    if not os.access(place, os.W_OK):
+        raise StorageError(f"cannot write {path}: {place} is read-only for you; choose a folder that you may write")
 
 
 def refused_by_the_system(error: BaseException) -> NelfError | None:
@@ -121,7 +141,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _flush_to_disk(path.parent)
     finally:
-        remove(temporary)
+        if os.path.lexists(temporary):
+            remove(temporary)
 
 
 def remove(path: Path) -> None:

@@ -20,12 +20,12 @@ from torch.utils._pytree import tree_leaves
 from nelf.devices import Autocast
 from nelf.distill.views import stored
 from nelf.progress import Stop
-from nelf.student import Frame, NeLF, StudentConfig
 from nelf.teacher.protocol import render_where_it_is
 from nelf.teacher.teach import new_trainer
-from nelf.train import TrainConfig, train
+from nelf.train import train
 from tests import pretend
 from tests.teacher import tiny
+from tests.train import tiny as tiny_student
 
 STEPS = 32
 START = "start"
@@ -96,16 +96,12 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
             stored(seen, scene.channels, scene.far, 1e-3).begin_copy().get()
 
         def learn(device=device) -> None:  # type: ignore[no-untyped-def]
-            student = StudentConfig(width=16, blocks=1, tail_width=16, tail_blocks=1)
-            frame = Frame.around(
-                scene.train.c2w, scene.train.intrinsics, scene.size, scene.channels, scene.near, scene.far,
-                scene.center, scene.radius, student.mapping_for(bounded=kind == "object"),
-            )  # fmt: skip
-            settings = TrainConfig(minutes=None, steps=STUDENT_STEPS, batch=2, val_every=1000, log_every=1000)
-            settings.finetune.enabled = False
+            config = tiny_student.config(steps=STUDENT_STEPS, batch=2, val_every=1000, log_every=1000)
+            config.finetune.enabled = False
+            views = tiny_student.views
             with tempfile.TemporaryDirectory() as folder:
-                model = NeLF(student, frame)
-                train(model, scene.train, scene.train, scene.val, settings, Path(folder), device, Stop())
+                given = views(8, 1), views(4, 2), views(3, 3), config, Path(folder), device, Stop()
+                train(tiny_student.student(), *given)
 
         sections.do(f"teacher {precision}", steps)
         sections.do(f"view {precision}", render)

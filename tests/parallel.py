@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
-from nelf.teacher import teach
+from nelf.teacher.teach import teach
 from nelf.train import train
 from nelf.train.journal import Journal
 from tests.teacher import tiny as tiny_teacher
@@ -26,7 +26,7 @@ Curves = dict[str, list[float]]
 
 
 def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
-    """Loss of every step: two teachers, and a student with jittered rays over both of its stages."""
+    """Loss of every step: two teachers, and a student over both of its stages."""
     return {
         # Fewer samples than fill the batch, so that max_rays alone says how many rays there are.
         "hashgrid": _teacher(fabric, tiny_teacher.hashgrid(batch=1 << 18, max_rays=256 * shares), folder / "hashgrid"),
@@ -48,7 +48,7 @@ def _student(fabric: Fabric, shares: int, folder: Path) -> list[float]:
         if "loss" in values:
             losses.append(values["loss"])
 
-    config = tiny_student.config(batch=2 * shares, jitter=True, log_every=1)
+    config = tiny_student.config(batch=2 * shares, log_every=1)
     with mock.patch.object(Journal, "scalars", note):
         views = tiny_student.views
         train(tiny_student.student(), views(24, 1), views(8, 2), views(3, 3), config, folder, fabric, Stop())

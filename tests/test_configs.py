@@ -14,8 +14,10 @@ from nelf.errors import ConfigError
 from nelf.pipeline import Config, Run, compose_config, config_folder, typed
 from nelf.progress import Stop
 from nelf.storage import write_json
-from nelf.student import Mapping, NeLF, count_macs, count_parameters
-from nelf.teacher import TEACHERS, teach
+from nelf.student import STUDENTS, Mapping, count_macs, count_parameters, make_student
+from nelf.student.mobiler2l import MobileR2L
+from nelf.teacher import TEACHERS, HashGridConfig, VanillaConfig
+from nelf.teacher.teach import teach
 from nelf.train import train
 from tests.pipeline.commands import works
 from tests.scenes import make_blender_scene
@@ -55,9 +57,9 @@ def command_of(experiment: str) -> list[str]:
 def test_no_file_is_left_out() -> None:
     found = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
     chosen_for_you = {
-        f"{by}_teacher/{choice}-{teacher}"
-        for by in ("kind", "size")
-        for choice in GROUPS[by]
+        f"{group}_teacher/{name}-{teacher}"
+        for group in ("kind", "size", "experiment")
+        for name in GROUPS[group]
         for teacher in GROUPS["teacher"]
     }
     assert found - chosen_for_you == {"config", *(f"{group}/{n}" for group, choices in GROUPS.items() for n in choices)}
@@ -72,6 +74,8 @@ def test_it_composes(choice: str) -> None:
         assert getattr(config, group).name == name
     if group == "teacher":
         assert type(config.teacher) is TEACHERS[name][0]
+    if group == "student":
+        assert type(config.student) is STUDENTS[config.student.family][0]
 
 
 @pytest.mark.parametrize("kind", GROUPS["kind"])
@@ -101,7 +105,7 @@ def test_its_student_draws_a_picture(choice: str) -> None:
     """One forward pass at 24 x 16, in the mapping that the configuration asks for."""
     config = composed(choice).student
     mapping = config.mapping_for(bounded=True)
-    network = NeLF(config, frame(mapping, (16, 24))).eval()
+    network = make_student(config, frame(mapping, (16, 24))).eval()
     with torch.no_grad():
         image = network((cameras if mapping is Mapping.LINEAR else facing)(1))
     assert image.shape == (1, 3, 16, 24)
@@ -150,11 +154,26 @@ def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) 
     assert OmegaConf.to_container(OmegaConf.merge(plain, content)) != OmegaConf.to_container(plain)
 
 
+@pytest.mark.parametrize("kind", GROUPS["kind"])
+@pytest.mark.parametrize("teacher", GROUPS["teacher"])
+def test_smoke_bounds_the_work_of_every_teacher(kind: str, teacher: str) -> None:
+    """An untrained teacher's views cost what its samples cost, whatever the scene."""
+    config = composed("experiment=smoke", f"kind={kind}", f"teacher={teacher}")
+    if isinstance(config.teacher, HashGridConfig):
+        assert config.teacher.samples == 8
+    else:
+        assert isinstance(config.teacher, VanillaConfig)
+        assert config.teacher.coarse + config.teacher.fine <= 8
+    assert (config.distill.views, config.distill.min_views, config.eval.max_views) == (12, 4, 4)
+    assert config.distill.minutes == 0.2
+
+
 def test_paper_synthetic_is_the_published_network() -> None:
     """Cao et al. 2023: 100 x 100 rays to 800 x 800 pixels, 10k pseudo views, 600k steps of 10 views."""
     config = composed(*command_of("paper/synthetic")[3:])
-    network = NeLF(config.student, frame(size=(800, 800)))
-    assert (network.grid_height, network.grid_width) == (100, 100)
+    network = make_student(config.student, frame(size=(800, 800)))
+    assert isinstance(network, MobileR2L)
+    assert network.grid == (100, 100)
     assert count_parameters(network) == 4_305_539
     assert count_macs(network) / 1e9 == pytest.approx(50.6, abs=0.05)
     assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
@@ -165,8 +184,9 @@ def test_paper_llff_is_the_published_network() -> None:
     """84 x 63 rays to 1008 x 756 pixels, points in normalised device coordinates."""
     config = composed(*command_of("paper/llff")[3:])
     assert config.scene.downscale == 4
-    network = NeLF(config.student, frame(Mapping(config.student.mapping), size=(756, 1008)))
-    assert (network.grid_height, network.grid_width) == (63, 84)
+    network = make_student(config.student, frame(Mapping(config.student.depth_spacing), size=(756, 1008)))
+    assert isinstance(network, MobileR2L)
+    assert network.grid == (63, 84)
     assert network.frame.mapping == Mapping.NDC
     assert count_macs(network) / 1e9 == pytest.approx(26.6, abs=0.05)
     assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
@@ -175,16 +195,19 @@ def test_paper_llff_is_the_published_network() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("student.widht=3", r"student\.widht.* Did you mean .*student\.width"),
-        ("train.finetune.step=3", r"train\.finetune\.step.* Did you mean .*train\.finetune\.steps"),
-        ("colour=red", r"colour.*`nelf run SCENE --cfg job` prints all keys"),
+        ("student.widht=3", r"student\.widht.* did you mean .*student\.width"),
+        ("train.finetune.step=3", r"train\.finetune\.step.* did you mean .*train\.finetune\.steps"),
+        ("colour=red", r"colour is not a setting; `nelf config` lists all settings"),
+        ("student.reader=cubes", r"student\.reader=cubes is not known; use one of planes, lines"),
+        ("student.num_frequencies=6", r"student\.num_frequencies|num_frequencies"),
+        ("student.family=mobiler2l", r"student\.family=mobiler2l is not to be set by itself; choose a preset"),
         ("student=xl", r"student=xl is not known; use one of .*mobiler2l"),
         ("experiment=papier", r"experiment=papier is not known; use one of .*paper/synthetic"),
-        ("train.batch=many", r"many.*[Ii]nteger"),
+        ("train.batch=many", r"train\.batch=many is not allowed; use a whole number"),
         ("train.batch=0", r"train\.batch=0 is too small"),
         ("student.width", r"student\.width"),
         ("train.steps=\n", r"train\.steps="),
-        ("student=3.5", r"student=3\.5: not understood"),
+        ("student=3.5", r"student=3\.5 is not known; use one of"),
     ],
 )
 def test_what_is_not_understood_is_refused_in_one_line(override: str, message: str) -> None:

@@ -229,7 +229,12 @@ def test_renders_of_another_teacher(run: Path, tmp_path: Path) -> None:
         "distill.teacher=external", f"distill.external={run / 'pseudo'}",
     )  # fmt: skip
     assert "teach: not needed" in outcome.err
-    assert sorted(p.name for p in (tmp_path / "runs" / "other").iterdir()) == ["config.yaml", "run.json", "student"]
+    assert sorted(p.name for p in (tmp_path / "runs" / "other").iterdir()) == [
+        "config.yaml",
+        "machine.json",
+        "run.json",
+        "student",
+    ]
 
 
 def test_interrupted_training_goes_on(run: Path) -> None:

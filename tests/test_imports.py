@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = frozenset(
     {
         "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
-        "processes", "draws", "guard", "console", "readings",
+        "processes", "draws", "guard", "console", "core", "machine", "readings",
     }
 )  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""
@@ -131,7 +131,7 @@ def defined_in(module: str, name: str | None, sources: Sources) -> str:
     if f"{module}.{name}" in sources:
         return f"{module}.{name}"
     if module in packages(sources) and module in sources:
-        for node in ast.parse(sources[module]).body:
+        for node in ast.walk(ast.parse(sources[module])):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
                     if (alias.asname or alias.name) == name and node.module in sources:
@@ -296,8 +296,8 @@ MADE_UP = {
     "nelf.data": "from nelf.data.scene import Views\nfrom nelf.data.load import load_scene\n",
     "nelf.data.scene": "import nelf.errors\n",
     "nelf.data.load": "from nelf.data.scene import Views\n",
-    "nelf.student": "from nelf.student.body import Body\n",
-    "nelf.student.body": "import torch\n",
+    "nelf.student": "from nelf.student.blocks import Body\n",
+    "nelf.student.blocks": "import torch\n",
     "nelf.train": "from nelf.data import Views\nfrom nelf.student import Body\n",
 }
 
@@ -316,11 +316,11 @@ def test_the_made_up_package_is_clean() -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ({"nelf__student__body": "from nelf.data import Views\n"}, "nelf.student.body imports nelf.data.scene"),
-        ({"nelf__student__body": "from ..data import load_scene\n"}, "nelf.student.body imports nelf.data.load"),
+        ({"nelf__student__blocks": "from nelf.data import Views\n"}, "nelf.student.blocks imports nelf.data.scene"),
+        ({"nelf__student__blocks": "from ..data import load_scene\n"}, "nelf.student.blocks imports nelf.data.load"),
         ({"nelf__train": "from nelf.data import load_scene\n"}, "nelf.train imports nelf.data.load"),
         ({"nelf__train": "def f():\n    import nelf.data.load\n"}, "nelf.train imports nelf.data.load"),
-        ({"nelf__errors": "from nelf.student import Body\n"}, "nelf.errors imports nelf.student.body"),
+        ({"nelf__errors": "from nelf.student import Body\n"}, "nelf.errors imports nelf.student.blocks"),
         ({"nelf__data__load": "import nelf.cli\n", "nelf__cli": ""}, "nelf.data.load imports nelf.cli"),
     ],
 )
@@ -329,8 +329,8 @@ def test_a_wrong_direction_is_found(code: dict[str, str], message: str) -> None:
 
 
 def test_a_third_party_away_from_home_is_found() -> None:
-    code = with_code(nelf__student__body="def f():\n    from coremltools.converters import mil\n")
-    assert home_violations(code) == ["nelf.student.body imports coremltools.converters"]
+    code = with_code(nelf__student__blocks="def f():\n    from coremltools.converters import mil\n")
+    assert home_violations(code) == ["nelf.student.blocks imports coremltools.converters"]
     assert not home_violations(with_code(nelf__export__coreml="import coremltools as ct\n"))
 
 
@@ -342,7 +342,7 @@ def test_an_undeclared_third_party_is_found() -> None:
 
 def test_a_cycle_is_found() -> None:
     assert cycles(with_code(nelf__data__scene="def f():\n    from nelf.data.load import load_scene\n"))
-    assert cycles(with_code(nelf__student__body="from nelf.train import x\n"))  # train imports student
+    assert cycles(with_code(nelf__student__blocks="from nelf.train import x\n"))  # train imports student
     assert not cycles(with_code(nelf__data__load="from nelf.data import scene\n"))  # a submodule, not the package
 
 

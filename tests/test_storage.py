@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from nelf.errors import StorageError
+from nelf.locking import locked
 from nelf.storage import (
     atomic_path,
+    check_writable,
     remove,
     remove_leftovers,
     remove_leftovers_of,
@@ -164,3 +166,38 @@ def test_sha256_of_files_and_folders(tmp_path: Path) -> None:
     remove(tmp_path / "f")
     remove(tmp_path / "f")
     assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file/run", "file is not a folder; choose another place"),
+        ("file", "file is not a folder; choose another place"),
+        ("/dev/null/run", "/dev/null is not a folder; choose another place"),
+        ("/proc/run", "cannot write /proc/run"),
+        ("x" * 300, "File name too long; choose another place"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_in_one_line(place: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as of_lock, locked(tmp_path / place / "lock", "the run"):
+        pass
+    with pytest.raises(StorageError) as of_file:
+        write_bytes(tmp_path / place / "page.html", b"")
+    for refused in (of_lock, of_file):
+        assert message in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_file_is_not_written_over_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "page" / "inside").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"cannot write .*page: Is a directory; choose another place"):
+        write_bytes(tmp_path / "page", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+def test_what_could_not_be_written_is_found_out_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "to" / "be" / "made")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write everywhere
+    with pytest.raises(StorageError, match=f"{tmp_path} is read-only for you; choose a folder that you may write"):
+        check_writable(tmp_path / "to" / "be" / "made")

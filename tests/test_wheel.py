@@ -12,8 +12,8 @@ import pytest
 from nelf import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-MOST_BYTES = 5_000_000
-MOST_BYTES_WITH_VIEWER = 16_000_000
+MOST_BYTES = 7_000_000
+MOST_BYTES_WITH_VIEWER = 18_000_000
 
 COMPOSE_ALL = """
 import sys
@@ -76,6 +76,7 @@ def test_the_wheel_holds_what_nelf_reads(wheel: Path) -> None:
     scene = {name for name in shipped("datasets/stilllife") if name.endswith((".png", ".json"))}
     assert len(scene) == 130 + 3
     assert scene <= held
+    assert shipped("nelf/view/example", inside="") <= held
     assert f"nelf-{__version__}.dist-info/licenses/LICENSE" in held
     assert {name.split("/")[0] for name in held} == {"nelf", f"nelf-{__version__}.dist-info"}
     assert not [name for name in held if "__pycache__" in name]

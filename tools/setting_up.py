@@ -23,14 +23,15 @@ class SetupError(Exception):
         self.unreachable = unreachable
 
 
-def fetch(*command: str | Path, cwd: Path | None = None) -> None:
+def fetch(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> None:
     """Run a command that gets tools. Raises SetupError, with the line that says why."""
     words = [str(word) for word in command]
-    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
     if result.returncode:
         said = (result.stderr + result.stdout).strip()
         line = next((line for line in said.splitlines() if re.match(r"(?i)(npm )?(e:|err|error)", line)), said[-200:])
-        raise SetupError(f"{' '.join(words[:2])} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
+        name = " ".join([Path(word).name for word in words if word != "-m"][:2])
+        raise SetupError(f"{name} failed: {line.strip()}", unreachable=bool(NETWORK.search(said)))
 
 
 def tools_folder(name: str) -> Path:

@@ -343,8 +343,8 @@ def safetensors_heads(draw: Any) -> Mutation:
 
 KEYS = (
     "scene.path", "scene.near", "scene.up", "scene.kind", "scene.downscale", "train.steps", "train.minutes", "student",
-    "student.width", "distill.views", "distill.external", "export.targets", "eval.video_seconds", "device.threads",
-    "name",
+    "student.width", "student.family", "student.fine_nodes", "student.depth_spacing", "distill.views",
+    "distill.external", "export.targets", "eval.video_seconds", "device.threads", "name",
     "runs", "teacher", "teacher.minutes", "experiment", "photos.size", "hydra.run.dir", "hydra.searchpath", "kind", "",
 )  # fmt: skip
 WORDS = (

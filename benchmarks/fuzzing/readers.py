@@ -88,11 +88,12 @@ def seed_bundle(target: str, folder: Path) -> None:
     shutil.copytree(_exported(target, folder.parent / ".bundles"), folder, dirs_exist_ok=True)
 
 
-def seed_student(folder: Path) -> None:
-    from nelf.student import save_student
+def seed_students(folder: Path) -> None:
+    from nelf.student import STUDENTS, save_student
     from tests.export.networks import student
 
-    save_student(folder / "student.safetensors", student())
+    for family in STUDENTS:
+        save_student(folder / f"{family}.safetensors", student(family))
 
 
 def seed_teacher(folder: Path) -> None:
@@ -112,10 +113,11 @@ def read_teachers(folder: Path) -> None:
         load_teacher(path)
 
 
-def read_student(folder: Path) -> None:
+def read_students(folder: Path) -> None:
     from nelf.student import load_student
 
-    load_student(folder / "student.safetensors")
+    for path in sorted(folder.glob("*.safetensors")):
+        load_student(path)
 
 
 def seed_checkpoint(folder: Path) -> None:
@@ -151,8 +153,8 @@ def seed_run(folder: Path) -> None:
 
 def read_run(folder: Path) -> None:
     from nelf.pipeline import compose_config, typed
+    from nelf.pipeline.overrides import read_overrides
     from nelf.pipeline.record import StageRecord
-    from nelf.pipeline.run import read_overrides
 
     record = StageRecord(folder)
     record.is_current("0", ["run.json"])
@@ -166,13 +168,14 @@ QUICK = {"metrics": ["psnr"], "lpips": False}
 def seed_metrics(folder: Path) -> None:
     """A run with an evaluation, and a file in it that is none of an evaluation's business."""
     from nelf.evaluate import EvalConfig, evaluate
+    from nelf.student import save_student
     from tests.evaluate.views import make_views, noisy_model
+    from tests.export.networks import student
 
     views = make_views(2, 16, 20)
     models = {name: noisy_model(views, 0.1) for name in ("teacher", "student", "ios")}
     evaluate(models, views, folder / "run" / "eval", EvalConfig(**QUICK))
-    (folder / "run" / "student").mkdir()
-    seed_student(folder / "run" / "student")
+    save_student(folder / "run" / "student" / "student.safetensors", student())
 
 
 def read_metrics(folder: Path) -> None:
@@ -287,7 +290,7 @@ READERS: dict[str, Reader] = {
         read_scene,
     ),
     "images": Reader(seed_images, changing("images/*", mutate.bombs()), read_scene),
-    "student": Reader(seed_student, changing("*.safetensors", mutate.safetensors_heads()), read_student),
+    "student": Reader(seed_students, changing("*.safetensors", mutate.safetensors_heads()), read_students),
     "teacher": Reader(seed_teacher, changing("*.safetensors", mutate.safetensors_heads()), read_teachers),
     "checkpoint": Reader(seed_checkpoint, changing("*.pt", mutate.checkpoints()), read_checkpoint),
     "manifest": Reader(functools.partial(seed_bundle, "onnx"), changing("manifest.json", JSON), read_bundle),

@@ -12,11 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nelf.bench.child import Child
-from nelf.bench.machine import describe_machine, usable_cores
+from nelf.bench.machine import describe_machine
 from nelf.bench.report import Machine, Measurement, OperationShare, OperationTime, Report, Result
 from nelf.bench.statistics import ratio, times
 from nelf.bench.subject import Subject
 from nelf.errors import BenchError, ConfigError
+from nelf.processes import usable_cores
 from nelf.runtimes import RUNTIMES
 
 ROUNDS = 20

@@ -7,14 +7,10 @@ from pathlib import Path
 
 from nelf.bench.child import Child
 from nelf.bench.report import Machine
+from nelf.processes import usable_cores
 
 MATMUL_SIZE = 2048
 CPU_INFO = Path("/proc/cpuinfo")
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine(threads: Sequence[int]) -> Machine:

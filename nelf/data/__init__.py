@@ -1,14 +1,22 @@
 """Reading scenes: one `Scene` type, one loader a format. Writing those that nelf renders."""
 
-from nelf.data.capture import Problem
-from nelf.data.check import SceneReport, report
-from nelf.data.config import SceneConfig
-from nelf.data.depth import depth_scale, to_steps, write_depth, write_depth_steps
-from nelf.data.hull import carve
-from nelf.data.kind import border_color
-from nelf.data.load import FORMATS, load_scene
-from nelf.data.scene import Kind, Scene, Views, over_background
-from nelf.data.write import depth_name, image_name, write_image, write_scene
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.data.capture import Problem
+    from nelf.data.check import SceneReport, check_pictures, load_checked, report
+    from nelf.data.config import SceneConfig
+    from nelf.data.contact_sheet import write_sheet
+    from nelf.data.depth import depth_scale, to_steps, write_depth, write_depth_steps
+    from nelf.data.hull import carve
+    from nelf.data.kind import border_color
+    from nelf.data.load import FORMATS, load_scene
+    from nelf.data.scene import Kind, Scene, Views, over_background
+    from nelf.data.write import depth_name, image_name, write_image, write_scene
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "FORMATS",
@@ -20,9 +28,11 @@ __all__ = [
     "Views",
     "border_color",
     "carve",
+    "check_pictures",
     "depth_name",
     "depth_scale",
     "image_name",
+    "load_checked",
     "load_scene",
     "over_background",
     "report",
@@ -31,4 +41,5 @@ __all__ = [
     "write_depth_steps",
     "write_image",
     "write_scene",
+    "write_sheet",
 ]

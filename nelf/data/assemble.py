@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import FARTHEST, bend, is_rigid, orthonormalize
+from nelf.cameras import bend, is_rigid, orthonormalize
 from nelf.data.capture import Capture, Frame, Problem
+from nelf.data.config import FARTHEST
+from nelf.data.conform import LookedAt, conform
 from nelf.data.depth import DepthReader
 from nelf.data.faults import Faults
 from nelf.data.images import DepthFile, Header, Photo, PhotoReader, read_header
 from nelf.data.lens import LensError, fit_lens
+from nelf.data.paths import why_absent
 from nelf.data.scene import Views
 from nelf.data.undistort import folds
 from nelf.errors import SceneError
@@ -36,35 +39,19 @@ class Prepared:
     channels: int
 
 
-@dataclass(frozen=True)
-class _LookedAt:
-    """A frame with what its image's header says."""
-
-    frame: Frame
-    header: Header
-    photo: Photo
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width, height as used."""
-        return self.photo.width, self.photo.height
-
-    @property
-    def stored_size(self) -> str:
-        """For people, before reduction."""
-        width, height = self.header.width, self.header.height
-        return f"{height}x{width}" if self.photo.rotate else f"{width}x{height}"
-
-
 def prepare(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> Prepared:
     """Check everything that can be checked without decoding. Adds to the capture's problems.
 
     Where `faults` are tolerant, the frames that have none are prepared.
     """
-    frames = _present(capture, allow_missing, faults)
+    frames = _present(capture, root, allow_missing, faults)
     for check in (_check_finite, _check_position, _check_rigid):
-        frames = faults.keep(frames, check)
-    looked_at = faults.keep(_look_at(frames, root, capture.downscale, faults), _check_distortion)
+        frames = faults.keep(frames, check, lambda frame: frame.listed)
+    looked_at = _look_at(frames, root, capture.downscale, faults)
+    looked_at = faults.keep(looked_at, _check_distortion, lambda one: one.frame.listed)
+    faults.require_any(looked_at)
+    looked_at, conformed = conform(looked_at, faults)
+    capture.problems += conformed
     faults.require_any(looked_at)
     frames = [one.frame for one in looked_at]
     c2w = _exact_poses(frames, capture.problems)
@@ -104,7 +91,7 @@ def _depth_reader(photos: Sequence[Photo], scene: str) -> DepthReader | None:
     return DepthReader(scene, tuple(files), photos[0].height, photos[0].width)
 
 
-def _present(capture: Capture, allow_missing: bool, faults: Faults) -> list[Frame]:
+def _present(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> list[Frame]:
     faults.require_any(capture.frames)
     if not capture.frames:
         raise SceneError(f"scene '{faults.scene}': it lists no frames; at least one posed image is needed")
@@ -114,21 +101,26 @@ def _present(capture: Capture, allow_missing: bool, faults: Faults) -> list[Fram
         return present
     number, first = absent[0]
     # Where frames were given up before, counting those that are left gives no frame's number.
-    place = first.where if faults.found else f"scene '{faults.scene}': frame {number}"
-    count = f"{len(absent)} of {len(capture.frames)} images are missing"
+    place = first.where.removeprefix(f"scene '{faults.scene}': ") if faults.found else f"frame {number}"
+    names = f"{place} names {first.listed}, which {why_absent(root / first.listed)}"
+    count = f"{len(absent)} of {len(capture.frames)} images {'is' if len(absent) == 1 else 'are'} missing"
     if not present:
         raise SceneError(
-            f"{place} names {first.listed}, which does not exist. None of the "
-            f"{len(absent)} images is there; put them where the scene names them"
+            f"scene '{faults.scene}': {names}. None of the {len(absent)} images is there; put them where the scene "
+            "names them"
         )
     if allow_missing:
         capture.problems.append(Problem(f"{count}, the first is {first.listed}", "add them, or remove their frames"))
         return present
-    with faults.of_a_frame():
-        raise SceneError(
-            f"{place} names {first.listed}, which does not exist. {count}; "
-            f"pass scene.allow_missing=true to use the {len(present)} that are there."
-        )
+    problem = Problem(
+        f"{names}. {count}",
+        f"pass scene.allow_missing=true to use the {len(present)} that are there",
+        fatal=True,
+        command="nelf run {scene} scene.allow_missing=true",
+    )
+    if not faults.tolerant:
+        raise SceneError(f"scene '{faults.scene}': {problem}")
+    capture.problems.append(problem)
     return present
 
 
@@ -175,30 +167,15 @@ def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, 
     return exact.float()
 
 
-def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) -> list[_LookedAt]:
-    """Headers and lenses; all images have one size: that of the first, or, to tell the odd ones, that of most."""
-    found: list[_LookedAt] = []
+def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) -> list[LookedAt]:
+    """Headers and lenses."""
+    found = []
     for frame in frames:
-        with faults.of_a_frame():
+        with faults.of_a_frame(frame.listed):
             assert frame.path is not None
             header = read_header(root / frame.path, faults.scene)
-            one = _LookedAt(frame, header, _photo(frame, root, header, downscale))
-            if not faults.tolerant:
-                _check_size(one, found[0] if found else one, faults.scene)
-            found.append(one)
-    if faults.tolerant and found:
-        most = Counter(one.size for one in found).most_common(1)[0][0]
-        usual = next(one for one in found if one.size == most)
-        found = faults.keep(found, lambda one: _check_size(one, usual, faults.scene))
+            found.append(LookedAt(frame, header, _photo(frame, root, header, downscale)))
     return found
-
-
-def _check_size(one: _LookedAt, usual: _LookedAt, scene: str) -> None:
-    if one.size != usual.size:
-        raise SceneError(
-            f"scene '{scene}': images differ in size: {usual.frame.path} is {usual.stored_size}, "
-            f"{one.frame.path} is {one.stored_size}; all must have one size"
-        )
 
 
 def _photo(frame: Frame, root: Path, header: Header, downscale: int) -> Photo:
@@ -221,7 +198,7 @@ def _photo(frame: Frame, root: Path, header: Header, downscale: int) -> Photo:
     return Photo(root / frame.path, rotate, reduced_width, reduced_height, intrinsics, distortion, depth)
 
 
-def _check_distortion(one: _LookedAt) -> None:
+def _check_distortion(one: LookedAt) -> None:
     photo = one.photo
     if any(photo.distortion) and folds(photo.distortion, photo.intrinsics, photo.width, photo.height):
         raise SceneError(

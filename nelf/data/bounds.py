@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import FARTHEST, focus_point
+from nelf.cameras import focus_point
 from nelf.data.capture import Capture, Problem
-from nelf.data.config import AUTO, SceneConfig
+from nelf.data.config import AUTO, FARTHEST, SceneConfig
 from nelf.data.hull import visual_hull
 from nelf.data.kind import camera_spread, find_kind
 from nelf.data.scene import Kind, Views

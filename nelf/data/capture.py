@@ -15,12 +15,22 @@ from nelf.data.scene import Kind
 class Problem:
     """Something about a scene that a user should know, and what to do about it.
 
-    fatal: `nelf run` refuses the scene for it.
+    fatal: `nelf run` refuses the scene for it. command: what to type to mend it, with {scene} for the scene's folder;
+    empty where only the user can: with other photos, or other poses.
     """
 
     what: str
     remedy: str
     fatal: bool = False
+    command: str = ""
+
+    def words(self, scene: str, overrides: Sequence[str]) -> list[str]:
+        """The command for the scene in this folder, which was looked at with these overrides."""
+        words = self.command.split()
+        keys = {word.partition("=")[0] for word in words}
+        kept = [override for override in overrides if override.partition("=")[0] not in keys]
+        where = words.index("{scene}")
+        return [*words[:where], scene, *kept, *words[where + 1 :]]
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}" if self.remedy else self.what

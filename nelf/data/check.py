@@ -1,13 +1,14 @@
-"""What is in a scene and what is wrong with it: what `nelf data check SCENE` prints. Decodes every image."""
+"""What is in a scene and what is wrong with it. One list of checks serves `nelf data check` and `nelf run`.
 
-import hashlib
+`problems` needs the scene's files and the images' headers; `pictures.picture_problems` decodes every image.
+"""
+
 import math
-import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from nelf.data.assemble import Prepared
@@ -16,42 +17,89 @@ from nelf.data.config import SceneConfig
 from nelf.data.kind import axis_angle, camera_spread
 from nelf.data.load import Loaded, load
 from nelf.data.paths import list_images
+from nelf.data.pictures import look_at_all, picture_problems
 from nelf.data.scene import Kind, Scene
 from nelf.data.splits import SPLITS
 from nelf.data.undistort import outside_share
 from nelf.errors import SceneError
 
 FEW_VIEWS = {Kind.OBJECT: 20, Kind.FORWARD_FACING: 10, Kind.UNBOUNDED: 20}
+FEWEST_VIEWS = 2  # for training: pseudo views lie between cameras
 OUTSIDE = 0.02  # share of pixels without a source from which undistortion is worth a word
+MOSTLY_OUTSIDE = 0.5  # and from which it makes the scene useless
 FOCAL_SPREAD = 1.05  # largest over smallest focal length
 MANY_GB = 4.0  # training pixels from which memory is worth a word
 SAME_PLACE = 1e-4  # of the camera spread
-NAMED = 4  # views that a problem names
+NEEDED = ("train", "test")  # splits that `nelf run` needs
 
 
 @dataclass(frozen=True)
 class SceneReport:
-    """rows: what was found, label and value. problems: what to know or to mend. scene: as it would be used."""
+    """rows: what was found, label and value. problems: what to know or to mend, what is fatal first. loaded: the scene
+    as it would be used, and what it was made from."""
 
-    scene: Scene
+    loaded: Loaded
     rows: list[tuple[str, str]]
     problems: list[Problem]
 
+    @property
+    def scene(self) -> Scene:
+        return self.loaded.scene
+
 
 def report(config: SceneConfig) -> SceneReport:
-    """Load the scene without asking for any split, and look at all of it.
+    """Load the scene as `nelf run` does, and look at all of it.
 
     Frames that cannot be used are among the problems. SceneError is raised where none can be, or none is listed.
     """
-    loaded = load(config, need=(), tolerant=True)
-    scene, problems = loaded.scene, loaded.faults.problems() + loaded.capture.problems
-    problems += _empty_splits(scene)
-    problems += _decoding(scene)
-    problems += _poses(scene)
-    problems += _lenses(loaded.prepared, scene.name)
-    problems += _unused(loaded)
-    problems += _memory(scene, config.downscale)
-    return SceneReport(scene, _describe(scene, loaded.prepared), problems)
+    loaded = load(config, NEEDED, want=("val",), tolerant=True, pictures=True)
+    found = picture_problems(loaded.scene, loaded.pictures) + problems(loaded, config.downscale)
+    return SceneReport(loaded, _describe(loaded.scene, loaded.prepared), fatal_first(found))
+
+
+def load_checked(config: SceneConfig, need: Sequence[str], want: Sequence[str] = ()) -> Scene:
+    """The scene, for work that is to begin. Raises SceneError with its first fatal problem.
+
+    Its images are not decoded for that: `check_pictures` does so.
+    """
+    loaded = load(config, need, want, tolerant=True)
+    refuse(loaded.scene, problems(loaded, config.downscale))
+    return loaded.scene
+
+
+def check_pictures(scene: Scene) -> None:
+    """Decode every image. Raises SceneError with the first fatal problem."""
+    refuse(scene, picture_problems(scene, look_at_all(scene.splits)))
+
+
+def refuse(scene: Scene, found: Sequence[Problem]) -> None:
+    """Raise SceneError where one of the problems is fatal."""
+    fatal = [problem for problem in found if problem.fatal]
+    if not fatal:
+        return
+    more = f" {len(fatal) - 1} more: nelf data check {scene.root}" if len(fatal) > 1 else ""
+    end = "." if more and not str(fatal[0]).endswith(".") else ""
+    raise SceneError(f"scene '{scene.name}': {fatal[0]}{end}{more}")
+
+
+def fatal_first(found: Sequence[Problem]) -> list[Problem]:
+    """In the same order otherwise."""
+    return sorted(found, key=lambda problem: not problem.fatal)
+
+
+def problems(loaded: Loaded, downscale: int) -> list[Problem]:
+    """All that can be found without decoding an image."""
+    scene = loaded.scene
+    return [
+        *loaded.faults.problems(),
+        *loaded.capture.problems,
+        *_few_views(scene),
+        *_twice_listed(loaded.prepared),
+        *_poses(scene),
+        *_lenses(loaded.prepared),
+        *_unused(loaded),
+        *_memory(scene, downscale),
+    ]
 
 
 def _describe(scene: Scene, prepared: Prepared) -> list[tuple[str, str]]:
@@ -82,64 +130,36 @@ def _describe(scene: Scene, prepared: Prepared) -> list[tuple[str, str]]:
     ]
 
 
-def _empty_splits(scene: Scene) -> list[Problem]:
-    found = []
-    for split, user in (("train", "training needs"), ("test", "`nelf run` and `nelf eval` need")):
-        if not len(scene.splits[split]):
-            found.append(Problem(f"there are no {split} views", f"{user} a {split} split", fatal=True))
-    if not len(scene.val):
-        found.append(
-            Problem("there are no val views", "every n-th training view is used (n = scene.val_holdout), or add some")
-        )
-    enough = FEW_VIEWS[scene.kind]
-    if 0 < len(scene.train) < enough:
-        found.append(
-            Problem(
-                f"{len(scene.train)} training views are few", f"{enough} or more give a usable {scene.kind.value} scene"
-            )
-        )
+def _few_views(scene: Scene) -> list[Problem]:
+    found, count, enough = [], len(scene.train), FEW_VIEWS[scene.kind]
+    views = f"{count} training view{'s' * (count != 1)}"
+    if 0 < count < FEWEST_VIEWS:
+        what = f"{views} {'is' if count == 1 else 'are'} too few: new ones are placed between them"
+        found.append(Problem(what, f"add photos, {enough} or more", fatal=True))
+    elif count and not len(scene.val):
+        found.append(Problem("there are no val views", "add some, or set scene.val_holdout"))
+    if FEWEST_VIEWS <= count < enough:
+        found.append(Problem(f"{views} are few", f"{enough} or more give a usable {scene.kind.value} scene"))
     return found
 
 
-def _decoding(scene: Scene) -> list[Problem]:
-    """Images that cannot be decoded, that are twice there, or whose alpha says nothing."""
-    found = []
-    contents: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
-    transparent = False
-    invisible: list[str] = []
-    for split in SPLITS:
-        views = scene.splits[split]
-        for i, name in enumerate(views.names):
-            try:
-                image = views.read(i)
-            except SceneError as error:
-                found.append(Problem(str(error).removeprefix(f"scene '{scene.name}': "), "", fatal=True))
-                continue
-            if scene.channels == 4:
-                transparent |= bool((image[..., 3] < 255).any())
-                if not image[..., 3].any():
-                    invisible.append(f"{split}/{name}")
-            if int(np.ptp(image[..., :3])) > 0:  # views of one colour say nothing about being copies
-                contents[hashlib.blake2b(image.tobytes(), digest_size=16).digest()].append((split, name))
-    for copies in contents.values():
-        splits = {split for split, _ in copies}
-        names = ", ".join(f"{split}/{name}" for split, name in copies[:NAMED])
-        if len(splits) > 1:
-            found.append(
-                Problem(f"the same image is in {' and '.join(sorted(splits))}: {names}", "keep it in one split only")
-            )
-        elif len(copies) > 1:
-            found.append(Problem(f"the same image is there {len(copies)} times: {names}", "remove the copies"))
-    if invisible:
-        found.append(
-            Problem(
-                f"{_views_are(invisible)} transparent all over (alpha is 0)",
-                "they say that there is nothing; remove them, or mend their alpha",
-            )
-        )
-    if scene.channels == 4 and not transparent:
-        found.append(Problem("the alpha of all images is opaque", "save them as RGB, the result is smaller"))
-    return found
+def _twice_listed(prepared: Prepared) -> list[Problem]:
+    """One photo cannot have been taken from two places."""
+    frames = defaultdict(list)
+    for i, photo in enumerate(prepared.photos):
+        frames[photo.path].append(i)
+    contrary = []
+    for path, numbers in frames.items():
+        poses = prepared.c2w[numbers]
+        if not torch.allclose(poses, poses[:1].expand_as(poses), rtol=SAME_PLACE, atol=SAME_PLACE):
+            contrary.append((path, numbers))
+    if not contrary:
+        return []
+    path, numbers = contrary[0]
+    places = " and ".join(prepared.frames[i].where.split(": ", 1)[1] for i in numbers[:2])
+    more = f"; so {'has' if len(contrary) == 2 else 'have'} {len(contrary) - 1} more" if len(contrary) > 1 else ""
+    what = f"{path.name} has {len(numbers)} different poses: {places}{more}"
+    return [Problem(what, "keep the right frame of each photo", fatal=True)]
 
 
 def _poses(scene: Scene) -> list[Problem]:
@@ -156,12 +176,17 @@ def _poses(scene: Scene) -> list[Problem]:
     pairs = same[: len(scene.train)].nonzero()
     if len(pairs) == 0:
         return []
+    train = len(scene.train)
+    if train > 1 and int(same[:train, :train].sum()) == train * (train - 1) // 2:
+        what = f"all {train} training views have one and the same pose, so nothing says how deep the scene is"
+        return [Problem(what, "find the poses again, or take photos from different places", fatal=True)]
     first, second = pairs[0].tolist()
-    what = f"{len(pairs)} pairs of views have one pose, the first is {names[first]} and {names[second]}"
-    return [Problem(what, "remove the copies, above all those that are in different splits")]
+    which = "1 pair of views has" if len(pairs) == 1 else f"{len(pairs)} pairs of views have"
+    what = f"{which} one pose{', the first is' * (len(pairs) > 1)}{':' * (len(pairs) == 1)} {names[first]} and "
+    return [Problem(what + names[second], "remove the copies, above all those that are in different splits")]
 
 
-def _lenses(prepared: Prepared, name: str) -> list[Problem]:
+def _lenses(prepared: Prepared) -> list[Problem]:
     found = []
     focal = [photo.intrinsics[0] for photo in prepared.photos]
     if max(focal) / min(focal) > FOCAL_SPREAD:
@@ -182,15 +207,20 @@ def _lenses(prepared: Prepared, name: str) -> list[Problem]:
         found.append(
             Problem(f"the principal point ({cx:.1f}, {cy:.1f}) is far from the image's centre", "check cx and cy")
         )
-    if any(photo.distortion):
-        share = outside_share(photo.distortion, photo.intrinsics, photo.width, photo.height)
-        if share > OUTSIDE:
-            found.append(
-                Problem(
-                    f"undistortion has no source for {100 * share:.0f} % of the pixels, which repeat the border",
-                    "undistort the photos beforehand and crop them",
-                )
-            )
+    shares = {}
+    for photo in prepared.photos:
+        lens = photo.distortion, (photo.own or photo.camera).intrinsics, photo.width, photo.height
+        if any(photo.distortion) and lens not in shares:
+            shares[lens] = outside_share(*lens)
+    worst = max(shares.values(), default=0.0)
+    if worst > OUTSIDE:
+        what = f"undistortion has no source for {100 * worst:.0f} % of the pixels, which repeat the border"
+        if worst > MOSTLY_OUTSIDE:
+            lens = max(shares, key=lambda lens: shares[lens])
+            what = f"distortion k1, k2, k3, p1, p2 = {lens[0]} cannot be: {what}"
+            found.append(Problem(what, "calibrate again, or undistort the photos beforehand", fatal=True))
+        else:
+            found.append(Problem(what, "undistort the photos beforehand and crop them"))
     return found
 
 
@@ -202,7 +232,8 @@ def _memory(scene: Scene, downscale: int) -> list[Problem]:
         return []
     factor = downscale * math.ceil(math.sqrt(gigabytes / MANY_GB))
     what = f"the pixels of the {len(scene.train)} training views take {gigabytes:.1f} GB of memory"
-    return [Problem(what, f"set scene.downscale={factor}, or have the memory")]
+    command = f"nelf run {{scene}} scene.downscale={factor}"
+    return [Problem(what, f"set scene.downscale={factor}, or have the memory", command=command)]
 
 
 def _unused(loaded: Loaded) -> list[Problem]:
@@ -212,27 +243,21 @@ def _unused(loaded: Loaded) -> list[Problem]:
     for frame in loaded.capture.frames:
         if frame.path is not None:
             used[(scene.root / frame.path).parent].add(frame.path.name)
+    # Their frames may have been given up before the image was looked for.
+    faulty = {Path(fault.frame).stem for fault in loaded.faults.found}
     found = []
     for folder, names in used.items():
         unused = [path.name for path in list_images(folder) if path.name not in names]
-        unused = [name for name in unused if not _is_named(Path(name).stem, loaded.faults.found)]
+        unused = [name for name in unused if Path(name).stem not in faulty]
         # NeRF-synthetic's test folders hold depth and normal maps beside the images: those are no photos left out.
         unused = [name for name in unused if not any(name.startswith(f"{Path(n).stem}_") for n in names)]
         if unused:
-            what = f"{len(unused)} images in {folder.relative_to(scene.root)} have no frame, the first is {unused[0]}"
+            where = folder.relative_to(scene.root)
+            what = f"{len(unused)} images in {where} have no frame, the first is {unused[0]}"
+            if len(unused) == 1:
+                what = f"1 image in {where} has no frame: {unused[0]}"
             found.append(Problem(what, "they are not used; give them poses or remove them"))
     return found
-
-
-def _is_named(stem: str, faults: list[str]) -> bool:
-    """Whether a fault is about the image: its frame may have been given up before the image was looked for."""
-    return any(re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", fault) for fault in faults)
-
-
-def _views_are(names: list[str]) -> str:
-    """How many views, and the first few by name: "3 views (a, b, c) are"."""
-    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-    return f"{len(names)} view{'s' if len(names) > 1 else ''} ({listed}) {'are' if len(names) > 1 else 'is'}"
 
 
 def _degrees(size_over_focal: float) -> str:

@@ -56,7 +56,7 @@ def load_colmap(root: Path, config: SceneConfig, name: str, faults: Faults) -> C
         where = f"scene '{name}': {model.relative_to(root)}: image {image.name}"
         rotation = image.world_to_camera[:, :3].T
         c2w = np.concatenate([rotation, -rotation @ image.world_to_camera[:, 3:]], axis=1) * FLIP
-        with faults.of_a_frame():
+        with faults.of_a_frame(image.name):
             path = find_image(folder, image.name, where)
             relative = None if path is None else folder.relative_to(root) / path
             if image.camera not in cameras:

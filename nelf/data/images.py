@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from nelf.data.undistort import Distortion, Intrinsics, undistort
+from nelf.data.undistort import Camera, Distortion, Intrinsics, undistort
 from nelf.errors import SceneError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -43,6 +43,7 @@ class Photo:
 
     intrinsics: fx, fy, cx, cy at width x height. distortion: all zero for an ideal camera.
     depth: its depth map, where there is one that fits the image as it is.
+    own: the camera that took it, at the size to which the file is reduced, where that is not the one asked for here.
     """
 
     path: Path
@@ -52,6 +53,12 @@ class Photo:
     intrinsics: Intrinsics
     distortion: Distortion
     depth: DepthFile | None = None
+    own: Camera | None = None
+
+    @property
+    def camera(self) -> Camera:
+        """That of the image as it is read."""
+        return Camera(self.width, self.height, self.intrinsics)
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,9 @@ def read_header(path: Path, scene: str) -> Header:
 
 
 def read_photo(photo: Photo, channels: int, scene: str) -> np.ndarray:
-    """Decode, rotate, reduce (area average) and undistort one photo: uint8 [height, width, channels].
+    """Decode, rotate, reduce (area average) and undistort one photo, and bring it to the camera that is asked for.
+
+    Gives uint8 [height, width, channels].
 
     Averages and samples are taken of premultiplied colours, so that what is transparent does not bleed in.
     """
@@ -98,17 +107,18 @@ def read_photo(photo: Photo, channels: int, scene: str) -> np.ndarray:
             pixels = _to_bytes(upright, channels)
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise undecodable(photo.path, scene, error) from error
-    resize = pixels.shape[:2] != (photo.height, photo.width)
-    distorted = any(photo.distortion)
-    if not resize and not distorted:
+    own = photo.own or photo.camera
+    resize = pixels.shape[:2] != (own.height, own.width)
+    resample = any(photo.distortion) or own != photo.camera
+    if not resize and not resample:
         return pixels
     values = pixels.astype(np.float32)
     if channels == 4:
         values[..., :3] *= values[..., 3:] / 255
     if resize:
-        values = _area_average(values, photo.width, photo.height)
-    if distorted:
-        values = undistort(values, photo.distortion, photo.intrinsics)
+        values = _area_average(values, own.width, own.height)
+    if resample:
+        values = undistort(values, photo.distortion, own.intrinsics, photo.camera)
     if channels == 4:
         values[..., :3] *= 255 / np.maximum(values[..., 3:], 0.5)  # below half a step the stored alpha is 0
     return np.asarray(values.round().clip(0, 255), dtype=np.uint8)

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nelf.cameras import FARTHEST
+from nelf.data.config import FARTHEST, LARGEST, SMALLEST
 from nelf.errors import SceneError
-
-SMALLEST, LARGEST = 1e-9, 1e12  # lengths in world units that a scene can have
 
 
 @dataclass(frozen=True)

@@ -45,14 +45,15 @@ def fit_lens(lens: Lens, width: int, height: int, turned: bool) -> tuple[tuple[f
     sized = lens.width is not None and lens.height is not None
     if not turned and sized and not fits:
         raise LensError(
-            f"is {width}x{height}, but its intrinsics are for {lens.width:g}x{lens.height:g}, another aspect ratio"
+            f"is {width}x{height}, but its intrinsics are for {lens.width:g}x{lens.height:g}, another aspect ratio; "
+            "give the intrinsics of the image as it is"
         )
     if fits or not turned:
         return _scaled(lens, width, height), False
     if not _fits(lens, height, width):
         raise LensError(
             f"is {width}x{height} ({height}x{width} after its EXIF rotation), but its intrinsics are for "
-            f"{lens.width:g}x{lens.height:g}, another aspect ratio"
+            f"{lens.width:g}x{lens.height:g}, another aspect ratio; give the intrinsics of the image as it is"
         )
     return _scaled(lens, height, width), True
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from nelf.data.capture import Capture, Frame
-from nelf.data.config import SceneConfig
+from nelf.data.config import LARGEST, SMALLEST, SceneConfig
 from nelf.data.faults import Faults
-from nelf.data.json_fields import LARGEST, SMALLEST
 from nelf.data.lens import Lens, LensError, check_lens
 from nelf.data.paths import list_images, pick_image_folder
 from nelf.errors import SceneError
@@ -41,7 +40,7 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Cap
         down, right, backwards, center, (height, width, focal) = matrix.T
         where = f"scene '{name}': {FILE}: row {number} ({image.name})"
         c2w = np.stack([right, -down, backwards, center], axis=1)
-        with faults.of_a_frame():
+        with faults.of_a_frame(image.name):
             try:
                 lens = check_lens(Lens(focal_x=float(focal), width=float(width), height=float(height)))
             except LensError as error:

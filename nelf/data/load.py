@@ -1,6 +1,6 @@
 """`load_scene`: find the format, read it, check it, decide kind and bounds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from nelf.data.config import SceneConfig
 from nelf.data.faults import Faults
 from nelf.data.images import Photo
 from nelf.data.llff import detect_llff, load_llff
-from nelf.data.paths import photo_files
+from nelf.data.paths import photo_files, why_absent
 from nelf.data.phones import detect_polycam, detect_record3d, load_polycam, load_record3d
-from nelf.data.scene import Scene, Views
+from nelf.data.pictures import Picture, look_at, look_at_all, readable
+from nelf.data.scene import Scene
 from nelf.data.splits import SPLITS, split_frames
 from nelf.data.transforms import detect_blender, detect_transforms, load_blender, load_transforms
 from nelf.errors import SceneError
@@ -34,13 +35,15 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, st
 class Loaded:
     """A scene, and what was noticed while reading it.
 
-    capture: what its files say, with the frames that cannot be used. faults: these frames'.
+    capture: what its files say, with the frames that cannot be used. faults: these frames'. pictures: what the images
+    of each split show, where that was asked for.
     """
 
     scene: Scene
     prepared: Prepared
     capture: Capture
     faults: Faults
+    pictures: Mapping[str, list[Picture]]
 
 
 def load_scene(config: SceneConfig, need: Sequence[str] = ("train",), want: Sequence[str] = ()) -> Scene:
@@ -52,26 +55,39 @@ def load_scene(config: SceneConfig, need: Sequence[str] = ("train",), want: Sequ
     return load(config, need, want).scene
 
 
-def load(config: SceneConfig, need: Sequence[str], want: Sequence[str] = (), tolerant: bool = False) -> Loaded:
-    """tolerant: go on with the frames that can be used, and decide kind and bounds from the images that can be decoded,
-    instead of refusing the scene."""
+def load(
+    config: SceneConfig,
+    need: Sequence[str],
+    want: Sequence[str] = (),
+    tolerant: bool = False,
+    pictures: bool = False,
+) -> Loaded:
+    """tolerant: go on with the frames that can be used, and note what is fatal, instead of refusing the scene.
+
+    pictures: decode all images, and decide kind and bounds from those that can be decoded.
+    """
     root = Path(config.path).expanduser()
     name = config.name or root.resolve().name
     faults = Faults(name, tolerant=tolerant)
     capture = _read(root, config, name, faults)
     prepared = prepare(capture, root, config.allow_missing, faults)
-    chosen, split_problems = split_frames(prepared.frames, config, need, want, name)
+    chosen, split_problems = split_frames(prepared.frames, config, need, want)
     capture.problems += split_problems
-    train = make_views(prepared, chosen["train"] or range(len(prepared.frames)), name)
-    if tolerant:
-        train = _readable(train)
+    fatal = [problem for problem in split_problems if problem.fatal]
+    if fatal and not tolerant:
+        raise SceneError(f"scene '{name}': {fatal[0]}")
+    splits = {split: make_views(prepared, chosen[split], name) for split in SPLITS}
+    looked = look_at_all(splits) if pictures else {}
+    train = splits["train"] if chosen["train"] else make_views(prepared, range(len(prepared.frames)), name)
+    if pictures:
+        train = readable(train, looked["train"] or look_at(train))
     decision = decide(config, capture, prepared.c2w, train, prepared.channels, name)
     scene = Scene(
         name=name,
         root=root,
         format=capture.format,
         kind=decision.kind,
-        splits={split: make_views(prepared, chosen[split], name) for split in SPLITS},
+        splits=splits,
         near=decision.near,
         far=decision.far,
         center=decision.center,
@@ -82,21 +98,7 @@ def load(config: SceneConfig, need: Sequence[str], want: Sequence[str] = (), tol
         problems=tuple(str(problem) for problem in capture.problems),
         kind_reason=decision.reason,
     )
-    return Loaded(scene, prepared, capture, faults)
-
-
-def _readable(views: Views) -> Views:
-    """Those that can be decoded. Raises the first one's SceneError where none can."""
-    kept, errors = [], []
-    for i in range(len(views)):
-        try:
-            views.read(i)
-            kept.append(i)
-        except SceneError as error:
-            errors.append(error)
-    if errors and not kept:
-        raise errors[0]
-    return views.select(kept)
+    return Loaded(scene, prepared, capture, faults, looked)
 
 
 def _paths(photos: Sequence[Photo]) -> Iterator[Path]:
@@ -107,10 +109,11 @@ def _paths(photos: Sequence[Photo]) -> Iterator[Path]:
 
 
 def _read(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
-    if not root.exists():
-        raise SceneError(f"scene folder {root} does not exist; give the folder that holds the scene's images and poses")
     if not root.is_dir():
-        raise SceneError(f"scene {root} is a file; give the folder that holds the scene's images and poses")
+        raise SceneError(
+            f"scene {'folder ' * (not root.exists())}{root} {why_absent(root)}; "
+            "give the folder that holds the scene's images and poses"
+        )
     for detect, read in FORMATS.values():
         if detect(root):
             return read(root, config, name, faults)

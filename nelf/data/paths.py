@@ -1,7 +1,9 @@
 """Image files inside a scene's folder."""
 
+import errno
 import posixpath
 import re
+import stat
 from pathlib import Path
 
 from nelf.data.images import IMAGE_SUFFIXES
@@ -14,9 +16,9 @@ def find_image(root: Path, listed: str, where: str) -> Path | None:
     """The file that a scene lists as `listed`, relative to `root`; None when there is none.
 
     The suffix may be left out, and the file may have another one than the list says (images that were converted,
-    000.JPG for 000.jpg). A name that leaves the folder is refused.
+    000.JPG for 000.jpg). A name that leaves the folder is refused; an absolute one may lead into it.
     """
-    name = posixpath.normpath(listed.replace("\\", "/"))
+    name = _inside(root, listed)
     if name.startswith(("/", "../")) or name in ("..", ".") or re.match("[A-Za-z]:", name) or "\0" in name:
         raise SceneError(
             f"{where} names {listed!r}, which is outside of the scene's folder; "
@@ -33,6 +35,32 @@ def find_image(root: Path, listed: str, where: str) -> Path | None:
     return None
 
 
+def _inside(root: Path, listed: str) -> str:
+    """The name relative to `root` where it can be given so."""
+    name = posixpath.normpath(listed.replace("\\", "/"))
+    for folder in (root.absolute(), root.resolve()):
+        if name.startswith(f"{folder.as_posix()}/"):
+            return name.removeprefix(f"{folder.as_posix()}/")
+    return name
+
+
+def why_absent(path: Path) -> str:
+    """What there is in place of the file `path`: "does not exist", "is a folder"."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            return f"is a link to {path.readlink()}, where nothing is"
+        return "does not exist"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link that leads back to itself"
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    return "is a file" if stat.S_ISREG(mode) else "is a pipe or device, not a file"
+
+
 def _spellings(name: str) -> list[str]:
     """The name with each known suffix, and where it has one, with each other: its own in other letters first."""
     stem, suffix = posixpath.splitext(name)
@@ -44,8 +72,9 @@ def _spellings(name: str) -> list[str]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in `folder`, by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    """Image files directly in `folder`, by name; links that lead nowhere too, since a photo is missing there."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in found if p.is_file() or not p.exists())
 
 
 def photo_files(root: Path) -> list[Path]:

@@ -41,7 +41,7 @@ def load_polycam(root: Path, config: SceneConfig, name: str, faults: Faults) -> 
         own = read_json(path, name)
         own = Fields(own.content, f"scene '{name}': {files[-1].as_posix()}")
         listed = (photos / path.stem).as_posix()
-        with faults.of_a_frame():
+        with faults.of_a_frame(listed):
             keys = [[f"t_{row}{column}" for column in range(4)] for row in Z_UP]
             c2w = np.array([[_required(own, key) for key in row] for row in keys], dtype=np.float64)
             frames.append(Frame(own.where, listed, find_image(root, listed, own.where), c2w, _polycam_lens(own)))
@@ -94,7 +94,7 @@ def load_record3d(root: Path, config: SceneConfig, name: str, faults: Faults) ->
     for number, pose in enumerate(poses):
         own = Fields({}, f"{shared.where}: pose {number}")
         listed = (photos / str(number)).as_posix()
-        with faults.of_a_frame():
+        with faults.of_a_frame(listed):
             values = np.array(_numbers(own, pose, 7, "qx, qy, qz, qw, tx, ty, tz"), dtype=np.float64)
             c2w = np.concatenate([_rotation(own, values[:4]), values[4:, None]], axis=1)[list(Z_UP)]
             frames.append(Frame(own.where, listed, find_image(root, listed, own.where), c2w, lens))

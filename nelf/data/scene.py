@@ -1,7 +1,6 @@
 """Scene: images + cameras + bounds + splits. Real captures and pseudo data have the same type."""
 
 import dataclasses
-import enum
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -14,13 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-
-class Kind(enum.StrEnum):
-    """How the cameras stand around what they see. It picks ray sampling, teacher space and pseudo poses."""
-
-    OBJECT = "object"  # all around a bounded object
-    FORWARD_FACING = "forward-facing"  # side by side, looking the same way
-    UNBOUNDED = "unbounded"  # inside or around a place without an outer bound
+from nelf.data.config import Kind as Kind  # a part of what a scene is
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 
 from nelf.data.capture import Frame, Problem
 from nelf.data.config import SceneConfig
-from nelf.errors import SceneError
 
 SPLITS = ("train", "val", "test")
 
 
 def split_frames(
-    frames: Sequence[Frame], config: SceneConfig, need: Sequence[str], want: Sequence[str], scene: str
+    frames: Sequence[Frame], config: SceneConfig, need: Sequence[str], want: Sequence[str]
 ) -> tuple[dict[str, list[int]], list[Problem]]:
     """Indices of the frames of each split.
 
     Where the format has no split, views 0, n, 2n, ... are test views (n = holdout, LLFF's rule), and of the others
     every val_holdout-th is a validation view. Where it has one, a validation split that is needed or wanted, and
-    absent, is taken out of the training views. What is needed must not be empty.
+    absent, is taken out of the training views. That what is needed is empty is a fatal problem.
     """
     problems: list[Problem] = []
     if any(frame.split for frame in frames):
@@ -26,7 +25,7 @@ def split_frames(
         if chosen["val"] and not any(frame.split == "val" for frame in frames):
             problems.append(
                 Problem(
-                    f"the scene has no val views; {len(chosen['val'])} training views are used instead",
+                    f"the scene has no val views; {len(chosen['val'])} of the training views are used instead",
                     "add a val split, or set scene.val_holdout to hold out more or fewer",
                 )
             )
@@ -36,10 +35,7 @@ def split_frames(
         rest = [i for i in everything if i not in set(test)]
         train, val = _take_out(rest, config.val_holdout) if config.val_holdout else (rest, [])
         chosen = {"train": train, "val": val, "test": test}
-    for split in need:
-        if not chosen[split]:
-            raise SceneError(f"scene '{scene}': no {split} views {_remedy(split, frames)}")
-    return chosen, problems
+    return chosen, [_empty(split, frames) for split in need if not chosen[split]] + problems
 
 
 def _take_out(indices: list[int], every: int) -> tuple[list[int], list[int]]:
@@ -49,14 +45,16 @@ def _take_out(indices: list[int], every: int) -> tuple[list[int], list[int]]:
     return [i for i in indices if i not in set(taken)], taken
 
 
-def _remedy(split: str, frames: Sequence[Frame]) -> str:
-    count = f"among the {len(frames)} that were found"
+def _empty(split: str, frames: Sequence[Frame]) -> Problem:
+    what = f"no {split} views among the {len(frames)} that were found"
     if any(frame.split for frame in frames):
-        return f"{count}; add transforms_{split}.json, or {split}_filenames to transforms.json, with at least one view"
-    if split == "train":
-        return (
-            f"{count}; give at least 3, so that some can be held out, or set scene.holdout=0 to train on all "
-            "(with `nelf train`: `nelf run` and `nelf eval` need test views)"
-        )
-    key = "scene.holdout" if split == "test" else "scene.val_holdout"
-    return f"{count}; set {key} to 2 or more (every n-th view is held out), and give at least 3 views"
+        remedy = f"add transforms_{split}.json, or {split}_filenames to transforms.json, with at least one view"
+        command = "nelf train {scene}" if split == "test" else ""
+    elif split == "train":
+        remedy = "give at least 3, so that some can be held out, or set scene.holdout=0 and `nelf train` on all"
+        command = "nelf train {scene} scene.holdout=0"
+    else:
+        key = "scene.holdout" if split == "test" else "scene.val_holdout"
+        remedy = f"set {key} to 2 or more (every n-th view is held out), and give at least 3 views"
+        command = f"nelf run {{scene}} {key}=8"
+    return Problem(what, remedy, fatal=True, command=command)

@@ -63,7 +63,7 @@ def load_transforms(root: Path, config: SceneConfig, name: str, faults: Faults) 
 def _frames(root: Path, shared: Fields, faults: Faults) -> list[Frame]:
     frames = []
     for number, content in enumerate(shared.objects("frames")):
-        with faults.of_a_frame():
+        with faults.of_a_frame(str(content.get("file_path") or f"frame {number}")):
             frames.append(_frame(root, shared, Fields(content, f"{shared.where}: frame {number}")))
     return frames
 

@@ -1,6 +1,7 @@
 """Images of an ideal (pinhole) camera from those of OpenCV's distortion model (k1, k2, k3, p1, p2)."""
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +12,22 @@ from nelf.rays import pixel_grid
 
 Distortion = tuple[float, float, float, float, float]
 Intrinsics = tuple[float, float, float, float]
+SHARE_SIDE = 128  # pixels along the longer side at which shares of an image are measured
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Size in pixels, and fx, fy, cx, cy at that size."""
+
+    width: int
+    height: int
+    intrinsics: Intrinsics
+
+    def reduced(self, width: int, height: int) -> "Camera":
+        """The same camera with fewer pixels."""
+        x, y = width / self.width, height / self.height
+        fx, fy, cx, cy = self.intrinsics
+        return Camera(width, height, (fx * x, fy * y, cx * x, cy * y))
 
 
 def distort(plane: Float[Tensor, "*points 2"], distortion: Distortion) -> Float[Tensor, "*points 2"]:
@@ -44,12 +61,15 @@ def folds(distortion: Distortion, intrinsics: Intrinsics, width: int, height: in
 
 def outside_share(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> float:
     """Share of the ideal image's pixels that the photo does not show (they repeat its border)."""
-    return float((_sampling_grid(distortion, intrinsics, width, height).abs() > 1).any(-1).float().mean())
+    camera, scale = Camera(width, height, intrinsics), min(1.0, SHARE_SIDE / max(width, height))
+    coarse = camera.reduced(max(1, round(scale * width)), max(1, round(scale * height)))
+    return float((_sampling_grid(distortion, coarse, coarse).abs() > 1).any(-1).float().mean())
 
 
 def inner_box(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> tuple[int, int, int, int]:
     """left, top, right, bottom of a rectangle of the ideal image that the photo shows whole; greed makes it large."""
-    outside = (_sampling_grid(distortion, intrinsics, width, height).abs() > 1).any(-1).numpy()
+    camera = Camera(width, height, intrinsics)
+    outside = (_sampling_grid(distortion, camera, camera).abs() > 1).any(-1).numpy()
     left, top, right, bottom = 0, 0, width, height
     while right - left > 1 and bottom - top > 1:
         inside = outside[top:bottom, left:right]
@@ -62,13 +82,17 @@ def inner_box(distortion: Distortion, intrinsics: Intrinsics, width: int, height
     return left, top, right, bottom
 
 
-def undistort(image: np.ndarray, distortion: Distortion, intrinsics: Intrinsics) -> np.ndarray:
-    """The ideal camera's image, float32 [height, width, channels], same size and intrinsics; bicubic sampling.
+def undistort(
+    image: np.ndarray, distortion: Distortion, intrinsics: Intrinsics, ideal: Camera | None = None
+) -> np.ndarray:
+    """The image of an ideal camera, float32 [height, width, channels]; bicubic sampling.
 
-    Pixels beyond the photo's border repeat the border. An image with alpha must come premultiplied.
+    intrinsics: of `image`. ideal: the camera whose image is wanted, at the same place; by default one of the same size
+    and intrinsics. Pixels beyond the photo's border repeat the border. An image with alpha must come premultiplied.
     """
     height, width = image.shape[:2]
-    grid = _sampling_grid(distortion, intrinsics, width, height)
+    own = Camera(width, height, intrinsics)
+    grid = _sampling_grid(distortion, own, ideal or own)
     source = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).permute(2, 0, 1)
     sampled = torch.nn.functional.grid_sample(
         source[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False
@@ -78,14 +102,12 @@ def undistort(image: np.ndarray, distortion: Distortion, intrinsics: Intrinsics)
 
 
 @functools.lru_cache(maxsize=1)
-def _sampling_grid(
-    distortion: Distortion, intrinsics: Intrinsics, width: int, height: int
-) -> Float[Tensor, "height width 2"]:
-    """Where in the photo each ideal pixel is found, in grid_sample's units (-1 and 1: the outer edges)."""
-    plane = distort(_to_plane(pixel_grid(height, width), intrinsics), distortion)
-    fx, fy, cx, cy = intrinsics
+def _sampling_grid(distortion: Distortion, own: Camera, ideal: Camera) -> Float[Tensor, "height width 2"]:
+    """Where in the photo of camera `own` each ideal pixel is found, in grid_sample's units (-1 and 1: outer edges)."""
+    plane = distort(_to_plane(pixel_grid(ideal.height, ideal.width), ideal.intrinsics), distortion)
+    fx, fy, cx, cy = own.intrinsics
     photo = plane * torch.tensor([fx, fy]) + torch.tensor([cx, cy])
-    return 2 * photo / torch.tensor([width, height]) - 1
+    return 2 * photo / torch.tensor([own.width, own.height]) - 1
 
 
 def _to_plane(pixels: Float[Tensor, "*points 2"], intrinsics: Intrinsics) -> Float[Tensor, "*points 2"]:

@@ -1,11 +1,18 @@
 """Pseudo views: which poses to render, rendering them with a teacher, and the pseudo Scene that they make."""
 
-from nelf.distill.config import DistillConfig
-from nelf.distill.external import external_scene
-from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
-from nelf.distill.pseudo_scene import Distilled
-from nelf.distill.render import distill
-from nelf.distill.workers import Ranks, distill_in_workers
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.distill.config import DistillConfig
+    from nelf.distill.external import external_scene
+    from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
+    from nelf.distill.pseudo_scene import Distilled
+    from nelf.distill.render import distill
+    from nelf.distill.workers import Ranks, distill_in_workers
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "SAMPLERS",

@@ -66,12 +66,19 @@ def print_warnings(done: Distilled) -> None:
         print(f"distill: warning: {warning}", file=sys.stderr)
 
 
-def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int, quiet: bool) -> None:
-    """The images of one process; see `distill`."""
+def render_share(
+    teacher: Teacher,
+    plan: Plan,
+    stop: Stop,
+    rank: int,
+    world: int,
+    quiet: bool,
+    rendered: Callable[[], None] = lambda: None,
+) -> None:
+    """The images of one process; see `distill`. rendered: called after each view."""
     assert 0 <= rank < world
     config = plan.config
-    share = range(rank, config.views, world)
-    todo = [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
+    share, todo = share_of(plan, rank, world)
     there = len(share) - len(todo)
     budget = Budget(plan, rank, math.ceil(config.min_views / world))
     if not todo or budget.spent(there):
@@ -79,12 +86,11 @@ def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int
     space = Space(plan, len(todo) * world)
     if not quiet:
         print(space.announcement(there), file=sys.stderr)
-    label = "distill" if world == 1 else f"distill {rank + 1}/{world}"
-    began = time.monotonic()
+    threads = 0 if device_of(teacher).type == "cpu" else os.cpu_count() or 1
     with (
         budget,
-        Writers(0 if device_of(teacher).type == "cpu" else os.cpu_count() or 1) as writers,
-        ProgressLine(label, float(len(share)), "views", start=float(there), shown=not quiet) as line,
+        Writers(threads) as writers,
+        RenderProgress(plan, len(share), there, rank, world, shown=not quiet) as line,
     ):
         for number, index in enumerate(todo):
             if stop.requested:
@@ -96,7 +102,35 @@ def render_share(teacher: Teacher, plan: Plan, stop: Stop, rank: int, world: int
             written = writers.submit(write, plan, index, render_view(teacher, plan, index).begin_copy())
             if number == 0:
                 space.check(written.result())
-            line.update(float(there + number + 1), **{"views/s": (number + 1) / (time.monotonic() - began)})
+            rendered()
+            line.update(number + 1)
+
+
+def share_of(plan: Plan, rank: int, world: int) -> tuple[range, list[int]]:
+    """The views of one process, and those of them that are still to be rendered."""
+    share = range(rank, plan.config.views, world)
+    return share, [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
+
+
+class RenderProgress(ProgressLine):
+    """The progress line of what one process and its workers render."""
+
+    def __init__(self, plan: Plan, share: int, there: int, rank: int, world: int, *, shown: bool) -> None:
+        """share: views that they are to have in the end. there: those that are there already."""
+        minutes = plan.config.minutes
+        super().__init__(
+            "distill" if world == 1 else f"distill {rank + 1}/{world}",
+            share,
+            "views",
+            start=there,
+            seconds=None if minutes is None else 60 * minutes,
+            shown=shown,
+        )
+
+    def update(self, done: int | float, figure: str = "", detail: str = "") -> None:
+        """done: views rendered since the beginning."""
+        speed = done / max(time.monotonic() - self.began, 1e-9)
+        super().update(self.start + done, figure or f"{speed:.3g} views/s", detail)
 
 
 def render_view(teacher: Teacher, plan: Plan, index: int) -> View:

@@ -1,7 +1,9 @@
 """Several processes on this machine that share the rendering."""
 
+import ctypes
+import dataclasses
+import math
 import multiprocessing
-import os
 import signal
 import sys
 import traceback
@@ -13,18 +15,20 @@ from typing import Any
 
 import torch
 
+from nelf.core.memory import available_memory
 from nelf.data import Scene
 from nelf.distill.config import DistillConfig
 from nelf.distill.plan import Plan, make_plan
 from nelf.distill.pseudo_scene import Distilled, find_written, finish
-from nelf.distill.render import print_warnings, render_share
+from nelf.distill.render import RenderProgress, Space, print_warnings, render_share, share_of
 from nelf.errors import Interrupted, NelfError, StorageError
-from nelf.processes import end_with_parent
+from nelf.processes import end_with_parent, usable_cores
 from nelf.progress import Stop, stoppable
 from nelf.storage import refused_by_the_system
 from nelf.teacher.protocol import Teacher
 
 POLL_SECONDS = 0.2
+WORKER_BYTES = 2_000_000_000  # measured: 1.75 GB of its own while it renders 800x800
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,13 @@ def distill_in_workers(
 ) -> Distilled:
     """`distill` by `config.workers` processes; with one worker, by this process.
 
+    More workers than this machine has cores or memory for, or than there are views, are not started.
+
     load_teacher: picklable (a functools.partial of a module's function, say); called once in each process, and not at
     all when everything is there already. ranks: where several processes call this, with the same arguments otherwise;
     the first one of them writes transforms.json when all are done.
     """
+    config = dataclasses.replace(config, workers=affordable_workers(config, ranks))
     plan = make_plan(scene, config, provenance, folder)
     first = ranks.rank == 0
     written = find_written(plan) if first else None
@@ -78,6 +85,25 @@ def distill_in_workers(
     return written or find_written(plan) or _unlike(plan)
 
 
+def affordable_workers(config: DistillConfig, ranks: Ranks) -> int:
+    """How many of the workers that were asked for can be of use here. Says so where it is not all of them."""
+    memory = available_memory()
+    most = {
+        f"this machine has {usable_cores()} cores": usable_cores(),
+        f"there are {config.views} views to render": math.ceil(config.views / ranks.ranks),
+    }
+    if memory is not None:
+        most[f"{memory / 1e9:.1f} GB of memory are free, and each may need {WORKER_BYTES / 1e9:g}"] = max(
+            1, int(memory / WORKER_BYTES)
+        )
+    reason = min(most, key=lambda one: most[one])
+    if config.workers <= most[reason]:
+        return config.workers
+    if ranks.rank == 0:
+        print(f"distill: {most[reason]} of {config.workers} workers are started: {reason}", file=sys.stderr)
+    return most[reason]
+
+
 def _unlike(plan: Plan) -> Distilled:
     raise StorageError(f"{plan.folder} is not the same folder for all processes; give them one that they share")
 
@@ -86,23 +112,33 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: Plan, stop: Stop, ran
     """The images of this process, by its workers. Raises what a worker raised."""
     workers = plan.config.workers
     context = multiprocessing.get_context("spawn")
+    share, todo = share_of(plan, ranks.rank, ranks.ranks)
+    there = len(share) - len(todo)
+    if todo and ranks.rank == 0:
+        print(Space(plan, len(todo) * ranks.ranks).announcement(there), file=sys.stderr)
+    rendered = context.RawArray(ctypes.c_longlong, workers)  # without a lock: a worker may be killed at any time
     running = []
     for worker in range(workers):
         receiver, sender = context.Pipe(duplex=False)
-        share = ranks.rank * workers + worker, ranks.ranks * workers
-        process = context.Process(target=_work, args=(sender, load_teacher, plan_of(plan), *share), daemon=True)
+        # Every n-th view is this process's, however many workers each of the others has.
+        rank, world = ranks.rank + ranks.ranks * worker, ranks.ranks * workers
+        arguments = sender, load_teacher, plan_of(plan), rank, world, rendered, worker
+        process = context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         sender.close()
         running.append((process, receiver))
     told = False
-    for process, _ in running:
-        while process.is_alive():
-            process.join(POLL_SECONDS)
-            failed = any(p.exitcode not in (None, 0) for p, _ in running)
-            if (stop.requested or failed) and not told:
-                told = True
-                for other, _ in running:
-                    other.terminate()  # SIGTERM: ends after the view at hand
+    shown = bool(todo) and ranks.rank == 0
+    with RenderProgress(plan, len(share), there, ranks.rank, ranks.ranks, shown=shown) as line:
+        for process, _ in running:
+            while process.is_alive():
+                process.join(POLL_SECONDS)
+                line.update(sum(rendered))
+                failed = any(p.exitcode not in (None, 0) for p, _ in running)
+                if (stop.requested or failed) and not told:
+                    told = True
+                    for other, _ in running:
+                        other.terminate()  # SIGTERM: ends after the view at hand
     # A worker that was told before it could listen has ended for no reason of its own.
     problems = [
         _problem(receiver, process.exitcode)
@@ -144,14 +180,30 @@ def plan_of(plan: Plan) -> Inputs:
     return plan.scene, plan.config, plan.folder, plan.provenance
 
 
-def _work(sender: Connection, load_teacher: Callable[[], Teacher], inputs: Inputs, rank: int, world: int) -> None:
+def _work(
+    sender: Connection,
+    load_teacher: Callable[[], Teacher],
+    inputs: Inputs,
+    rank: int,
+    world: int,
+    rendered: "ctypes.Array[ctypes.c_longlong]",
+    worker: int,
+) -> None:
+    """What a worker process does.
+
+    rendered: views that each worker of the process has rendered, to be counted on. worker: which of them this one is.
+    """
     end_with_parent()
     scene, config, folder, provenance = inputs
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
+    torch.set_num_threads(max(1, usable_cores() // config.workers))
+
+    def count() -> None:
+        rendered[worker] += 1
+
     with stoppable() as stop:
         try:
             plan = make_plan(scene, config, provenance, folder)
-            render_share(load_teacher(), plan, stop, rank, world, quiet=rank > 0)
+            render_share(load_teacher(), plan, stop, rank, world, quiet=True, rendered=count)
         except NelfError as error:
             sender.send(error)
             sys.exit(error.exit_code)

@@ -1,17 +1,33 @@
 """Measures how good a model's images are, and shows it: metrics, pictures, report, orbit video."""
 
-from nelf.evaluate.config import EvalConfig
-from nelf.evaluate.evaluation import Progress, Renderer, evaluate, measure
-from nelf.evaluate.later import measure_later
-from nelf.evaluate.lpips_network import Unavailable
-from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
-from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
-from nelf.evaluate.orbit import orbit_poses
-from nelf.evaluate.page import figure
-from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
-from nelf.evaluate.report import EVAL_FOLDER, ORBIT_FILE, REPORT_FILE, ModelInfo, RunInfo, render_report, write_report
-from nelf.evaluate.summary import SUMMARY_FILE, RunFigures, mean, means, write_summary_page
-from nelf.evaluate.video import write_video
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.evaluate.config import EvalConfig
+    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure
+    from nelf.evaluate.later import measure_later
+    from nelf.evaluate.lpips_network import Unavailable, lpips_is_here
+    from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
+    from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
+    from nelf.evaluate.orbit import orbit_poses
+    from nelf.evaluate.page import figure
+    from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
+    from nelf.evaluate.report import (
+        EVAL_FOLDER,
+        ORBIT_FILE,
+        PICTURE_BUDGET,
+        REPORT_FILE,
+        ModelInfo,
+        RunInfo,
+        render_report,
+        write_report,
+    )
+    from nelf.evaluate.summary import SUMMARY_FILE, RunFigures, mean, means, write_summary_page
+    from nelf.evaluate.video import write_video
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "EVAL_FOLDER",
@@ -19,6 +35,7 @@ __all__ = [
     "METRICS",
     "METRICS_FILE",
     "ORBIT_FILE",
+    "PICTURE_BUDGET",
     "PSNR_CAP",
     "REPORT_FILE",
     "SUMMARY_FILE",
@@ -29,14 +46,17 @@ __all__ = [
     "RunFigures",
     "RunInfo",
     "Unavailable",
+    "chosen_views",
     "evaluate",
     "figure",
     "flip_map",
     "ground_truth",
+    "lpips_is_here",
     "mean",
     "means",
     "measure",
     "measure_later",
+    "measured_on",
     "orbit_poses",
     "psnr",
     "read_metrics",

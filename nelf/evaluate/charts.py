@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 720, 260
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24  # margins; the axis labels stand in them
+LINE = 1.5  # width of a line in the page's style; one that is nowhere farther from another lies on it
 FINEST_DB = 0.5  # distance of grid lines: what is closer together than that is not to look far apart
 
 
 @dataclass(frozen=True)
 class Line:
-    """One model. points: an SVG polyline; dots: (x, y, what to say when the pointer rests there)."""
+    """One model, or several whose lines lie on each other.
+
+    points: an SVG polyline; dots: (x, y, what to say when the pointer rests there).
+    """
 
     label: str
     points: str
@@ -33,17 +37,40 @@ class Chart:
 
 
 def psnr_chart(values: dict[str, dict[str, float]], order: list[str]) -> Chart:
-    """Chart of {model label: {view: PSNR}}, views from left to right in the given order."""
+    """Chart of {model label: {view: PSNR}}, views from left to right in the given order.
+
+    Models whose lines would lie on each other share one, which names them all: a file shows what its student shows.
+    """
     shown = {label: [(view, of[view]) for view in order if view in of] for label, of in values.items()}
     axis = _Axis([figure for pairs in shown.values() for _, figure in pairs], finest=FINEST_DB)
     place = {view: LEFT + (WIDTH - LEFT - RIGHT) * (i + 0.5) / len(order) for i, view in enumerate(order)}
     lines = []
-    for label, pairs in shown.items():
+    for labels in _on_each_other(values, axis):
         dots = [
-            (round(place[view], 1), axis.level(figure), f"{label}, {view}: {figure:.2f} dB") for view, figure in pairs
+            (round(place[view], 1), axis.level(figure), _says(view, {label: values[label][view] for label in labels}))
+            for view, figure in shown[labels[0]]
         ]
-        lines.append(Line(label, " ".join(f"{x},{y}" for x, y, _ in dots), dots))
+        lines.append(Line(", ".join(labels), " ".join(f"{x},{y}" for x, y, _ in dots), dots))
     return Chart(WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, lines, axis.grid())
+
+
+def _on_each_other(values: dict[str, dict[str, float]], axis: "_Axis") -> list[list[str]]:
+    """Labels in their order, those together whose lines lie on that of the first of them."""
+    groups: list[list[str]] = []
+    for label, of in values.items():
+        for group in groups:
+            first = values[group[0]]
+            if first.keys() == of.keys() and all(abs(axis.level(first[v]) - axis.level(of[v])) <= LINE for v in of):
+                group.append(label)
+                break
+        else:
+            groups.append([label])
+    return groups
+
+
+def _says(view: str, figures: dict[str, float]) -> str:
+    least, most = (f"{pick(figures.values()):.2f}" for pick in (min, max))
+    return f"{', '.join(figures)}, {view}: {least if least == most else f'{least} to {most}'} dB"
 
 
 def dot_chart(points: Sequence[tuple[float, float, str]]) -> Chart:

@@ -1,36 +1,31 @@
 """How a run is evaluated."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from nelf.errors import ConfigError
-from nelf.evaluate.metrics import METRICS
+from nelf.core.settings import OneOf, Range, check, setting
+
+METRICS = ("psnr", "ssim", "flip", "lpips_alex", "lpips_vgg")
 
 
 @dataclass
 class EvalConfig:
     """Metrics, report and orbit video."""
 
-    metrics: list[str] = field(default_factory=lambda: list(METRICS))
+    metrics: list[str] = setting(list(METRICS), OneOf(METRICS))
     """What to measure: any of psnr, ssim, flip, lpips_alex, lpips_vgg; psnr is always measured."""
     lpips: bool = True
     """Whether to measure LPIPS at all; it needs weights that are downloaded once, 244 MB (alex) and 528 MB (vgg)."""
-    report_views: int = 6
+    max_views: int | None = setting(None, Range(1, 1_000_000))
+    """Most test views to measure, evenly spread over them; null measures all."""
+    report_views: int = setting(6, Range(1, 10_000))
     """Most views shown in the report: worst, median, best and some between."""
-    video_seconds: float = 4.0
+    video_seconds: float = setting(4.0, Range(0, 600), unit="seconds")
     """Length of the orbit video; 0 makes none."""
-    video_fps: int = 15
+    video_fps: int = setting(15, Range(1, 120))
     """Frames per second of the orbit video."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.metrics if name not in METRICS]
-        if unknown:
-            raise ConfigError(f"eval.metrics names {', '.join(unknown)}; known are {', '.join(METRICS)}")
-        if self.report_views < 1:
-            raise ConfigError(f"eval.report_views={self.report_views} is too small; use 1 or more")
-        if self.video_seconds < 0:
-            raise ConfigError(f"eval.video_seconds={self.video_seconds} is negative; use 0 for no video")
-        if not 1 <= self.video_fps <= 120:
-            raise ConfigError(f"eval.video_fps={self.video_fps} is out of range; use 1 to 120")
+        check(self, "eval")
 
     @property
     def video_frames(self) -> int:

@@ -21,8 +21,8 @@ from nelf.storage import atomic_path, remove, write_json
 Renderer = Callable[[Tensor, Tensor], Tensor]
 """c2w [3, 4] and intrinsics [4] to an image in [0, 1] of the views' size: RGB or premultiplied RGBA, channels last."""
 
-Progress = Callable[[str, int, int], None]
-"""Told (model, views done, views in all) after each view."""
+Progress = Callable[[str, int, float], None]
+"""Told (model, views done, their mean PSNR) after each view."""
 
 
 def evaluate(
@@ -34,29 +34,40 @@ def evaluate(
     keep_others: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure `models` on all `views`; write `folder/metrics.json` and `folder/MODEL/VIEW.png`; return the former.
+    """Measure `models` on `views`; write `folder/metrics.json` and `folder/MODEL/VIEW.png`; return the former.
 
     The file maps each model to the mean of every metric (null where it cannot be measured), `views` (view to its
-    metrics), `unavailable` (metric to reason) and `seconds_per_view` (median time to render one). What an earlier
-    evaluation said of other models is dropped with their pictures, unless `keep_others`.
+    metrics), `test_views` (how many there are; `chosen_views` may measure fewer), `unavailable` (metric to reason) and
+    `seconds_per_view` (median time to render one). What an earlier evaluation said of other models is dropped with
+    their pictures, unless `keep_others`.
     """
     config = config or EvalConfig()
     if len(views) == 0:
         raise SceneError("there are no test views to evaluate on; add some to the scene's test split")
     assert GROUND_TRUTH not in models, f"{GROUND_TRUTH} is the name of the true pictures, not of a model"
     before = _read_if_any(folder)
+    test_views, views = len(views), chosen_views(views, config)
     with atomic_path(folder / GROUND_TRUTH) as pictures:
         for i, name in enumerate(views.names):
             write_picture(pictures / f"{name}.png", ground_truth(views, i))
     result = {name: value for name, value in before.items() if keep_others and name not in models}
     for model, renderer in models.items():
         with atomic_path(folder / model) as pictures:
-            result[model] = _evaluate_model(model, renderer, views, pictures, config, progress)
+            found = _evaluate_model(model, renderer, views, pictures, config, progress)
+            result[model] = found | {"test_views": test_views}
     write_json(folder / METRICS_FILE, result)
     for model in before.keys() - result.keys():
         if (folder / model).is_dir():  # its pictures; a file of that name is something else
             remove(folder / model)
     return result
+
+
+def chosen_views(views: Views, config: EvalConfig) -> Views:
+    """The views that are measured: all, or `config.max_views` evenly spread ones."""
+    most = config.max_views
+    if most is None or most >= len(views):
+        return views
+    return views.select([i * len(views) // most for i in range(most)])
 
 
 def measure(
@@ -86,7 +97,7 @@ def measure(
 def _evaluate_model(
     model: str, renderer: Renderer, views: Views, pictures: Path, config: EvalConfig, progress: Progress | None
 ) -> dict[str, Any]:
-    seconds = []
+    seconds, psnrs = [], list[float]()
 
     def pairs() -> Iterable[tuple[str, Tensor, Tensor]]:
         for i, name in enumerate(views.names):
@@ -102,9 +113,11 @@ def _evaluate_model(
                 )
             picture = to_8bit(image)
             write_picture(pictures / f"{name}.png", picture)
-            yield name, picture, ground_truth(views, i)
+            truth = ground_truth(views, i)
+            yield name, picture, truth
             if progress:
-                progress(model, i + 1, len(views))
+                psnrs.append(METRICS["psnr"](picture, truth))
+                progress(model, i + 1, statistics.fmean(psnrs))
 
     values, unavailable = measure(pairs(), config)
     means = {

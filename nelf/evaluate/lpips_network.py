@@ -34,6 +34,11 @@ class Unavailable(Exception):
     """A metric that cannot be measured here; the message is the reason."""
 
 
+def lpips_is_here() -> bool:
+    """Whether all weights are there already, so that LPIPS is measured whatever the network does."""
+    return all(_cached(url).is_file() for url in BACKBONES.values())
+
+
 @torch.no_grad()
 def lpips_distance(
     backbone: str, picture: Float[Tensor, "1 3 height width"], truth: Float[Tensor, "1 3 height width"]
@@ -73,7 +78,7 @@ def _build(backbone: str, weights: Path) -> nn.Module:
 
 def _weights_file(url: str) -> Path:
     """The backbone's weights in torch hub's cache, downloaded where absent, their checksum verified."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    path = _cached(url)
     if not path.is_file():
         if silence := _silence(url):
             raise Unavailable(
@@ -89,6 +94,10 @@ def _weights_file(url: str) -> Path:
     else:
         _check(path, path.name)
     return path
+
+
+def _cached(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
 
 
 def _check(file: Path, name: str) -> None:

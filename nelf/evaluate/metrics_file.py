@@ -50,8 +50,17 @@ def _models(content: Any) -> dict[str, Any]:
             _check_metrics(figures)
             for metric, figure in figures.items():
                 _check_figure(figure, f"{metric} of view {view!r} of {name!r}", or_none=False)
+        measured = len(model["views"])
+        if _number(model.setdefault("test_views", measured), f"test_views of {name!r}") < measured:
+            raise ValueError(f"test_views of {name!r} is less than there are views")
     result: dict[str, Any] = content
     return result
+
+
+def measured_on(model: dict[str, Any]) -> str:
+    """On how many test views a model was measured, for people: "8", or "4 of 200" where not all were."""
+    measured = len(model["views"])
+    return f"{measured}" if measured == model["test_views"] else f"{measured} of {model['test_views']:.0f}"
 
 
 def _named(found: Any, what: str) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from nelf.evaluate.charts import psnr_chart
 from nelf.evaluate.metrics import METRICS, flip_map
-from nelf.evaluate.metrics_file import GROUND_TRUTH, read_metrics
+from nelf.evaluate.metrics_file import GROUND_TRUTH, measured_on, read_metrics
 from nelf.evaluate.page import TITLES, render
 from nelf.evaluate.pictures import encode, read_picture
 from nelf.evaluate.selection import choose_views
+from nelf.evaluate.video import first_frame
 from nelf.storage import write_bytes
 
 EVAL_FOLDER = "eval"
@@ -39,6 +40,8 @@ class ModelInfo:
     parameters: int | None = None
     macs: int | None = None
     """Multiply-adds for one image."""
+    milliseconds: float | None = None
+    """For one image, where that was measured in the model's own runtime."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class RunInfo:
     """What the report says of a run besides what `eval/` holds.
 
     scene: rows of (what, value). models: by the names of metrics.json. stage_seconds: stage to wall time.
-    commands: what to type to get this run again.
+    commands: what to type to get this run again. verdict: what was said of the machine before the run, worst first.
+    expected_seconds: stage to the time that was expected of it. advice: what would help most, each with its command.
+    next_command: what to type to see the result.
     """
 
     name: str
@@ -56,6 +61,10 @@ class RunInfo:
     config_yaml: str = ""
     commands: list[str] = field(default_factory=list)
     report_views: int = 6
+    verdict: list[str] = field(default_factory=list)
+    expected_seconds: dict[str, float] = field(default_factory=dict)
+    advice: list[tuple[str, str]] = field(default_factory=list)
+    next_command: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ def render_report(run_folder: Path, info: RunInfo) -> str:
         reasons=_reasons(metrics, labels),
         judge=labels[judge],
         views=list(_views(folder, names, labels, psnrs, choose_views(by_psnr, info.report_views))),
-        view_count=len(by_psnr),
+        measured_on=measured_on(metrics[names[0]]),
         chart=psnr_chart(psnrs, by_psnr),
         video=_video(folder / ORBIT_FILE),
     )
@@ -133,22 +142,35 @@ def _data_uri(picture: UInt8[Tensor, "height width 3"]) -> str:
     return f"data:image/{format};base64,{base64.b64encode(encode(picture, format)).decode()}"
 
 
-def _video(path: Path) -> tuple[str, bool] | None:
-    """Address of the orbit video and whether it is embedded; None where there is none."""
+@dataclass(frozen=True)
+class _Video:
+    """address: where the video is. poster: its first frame, a data URI, since a player that waits shows nothing."""
+
+    address: str
+    poster: str
+    embedded: bool
+
+
+def _video(path: Path) -> _Video | None:
+    """The orbit video; None where there is none."""
     if not path.is_file():
         return None
+    poster = _data_uri(first_frame(path))
     if path.stat().st_size > VIDEO_BUDGET:
-        return f"{EVAL_FOLDER}/{path.name}", False
-    return f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}", True
+        return _Video(f"{EVAL_FOLDER}/{path.name}", poster, embedded=False)
+    return _Video(f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}", poster, embedded=True)
 
 
 def _reasons(metrics: dict[str, Any], labels: dict[str, str]) -> list[tuple[str, str, str]]:
-    """(metric, reason, which models) for what could not be measured."""
+    """(which metrics, reason, which models) for what could not be measured; each reason once."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, result in metrics.items():
         for metric, reason in result["unavailable"].items():
-            found.setdefault((metric, reason), []).append(labels[name])
+            found.setdefault((reason, labels[name]), []).append(TITLES[metric][:-2])
+    models: dict[tuple[str, str], list[str]] = {}
+    for (reason, label), names in found.items():
+        models.setdefault((", ".join(names), reason), []).append(label)
     return [
-        (metric, reason, "all models" if len(who) == len(metrics) else ", ".join(who))
-        for (metric, reason), who in found.items()
+        (names, reason, "all models" if len(who) == len(metrics) else ", ".join(who))
+        for (names, reason), who in models.items()
     ]

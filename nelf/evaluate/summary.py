@@ -21,7 +21,8 @@ Figures = dict[str, int | float | None]
 class RunFigures:
     """What one run came to.
 
-    metrics: model to its figures, means over `views` test views. models: what else is known of each. report: address
+    metrics: model to its figures, means over `views` test views. measured_on: these for people, with how many there
+    are where not all were measured. models: what else is known of each. report: address
     of the run's own page, seen from the summary. asked: overrides. missing: why nothing else is known.
     """
 
@@ -29,6 +30,7 @@ class RunFigures:
     metrics: dict[str, Figures] = field(default_factory=dict)
     models: dict[str, ModelInfo] = field(default_factory=dict)
     views: int = 0
+    measured_on: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     report: str = ""
     asked: list[str] = field(default_factory=list)

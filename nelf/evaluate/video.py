@@ -5,13 +5,16 @@ disk that leaves a video cut short.
 """
 
 import contextlib
+import io
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from nelf.errors import NelfError, StorageError
@@ -47,6 +50,18 @@ def write_video(path: Path, frames: Iterable[UInt8[Tensor, "height width 3"]], f
             if "No space left" in words:
                 raise StorageError(f"disk full while writing {path}; free some space and run the same command again")
             raise NelfError(f"ffmpeg could not write {path}: {words or f'exit status {process.returncode}'}")
+
+
+def first_frame(path: Path) -> UInt8[Tensor, "height width 3"]:
+    """The first frame of a video that `write_video` wrote."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", f"file:{path.resolve()}"]
+    command += ["-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "-"]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        with Image.open(io.BytesIO(result.stdout)) as image:
+            return torch.from_numpy(np.array(image.convert("RGB")))
+    except (OSError, ValueError) as error:
+        raise NelfError(f"{path} cannot be read; remove it and run `nelf eval` again") from error
 
 
 def _start_ffmpeg(path: Path, height: int, width: int, fps: int) -> subprocess.Popen[bytes]:

@@ -80,6 +80,15 @@ class Verification:
     def passed(self) -> bool:
         return self.reason is None
 
+    @property
+    def summary(self) -> str:
+        """What came out and what was asked for: the worst of the views."""
+        psnr, error = min(d.psnr for d in self.differences), max(d.max_abs for d in self.differences)
+        return (
+            f"{len(self.differences)} views, {psnr:.1f} dB or more (asked for: {self.required_psnr:.1f} dB), "
+            f"largest error {error:.4f} (allowed: {self.allowed_max_abs:.4f})"
+        )
+
 
 def verify_bundle(folder: Path) -> Verification:
     """Check every byte of a bundle, execute it, and compare with its golden views."""

@@ -1,98 +1,87 @@
-"""What to export, and what an export must know beside the network."""
+"""What a user may say about exports."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
+from nelf.core.settings import OneOf, Range, check, setting
 from nelf.errors import ConfigError
-from nelf.export.request import Photos
-from nelf.export.targets import DEPLOYMENTS, TARGETS, Gate
+
+DEPLOYMENTS = ("16", "17", "18")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user may ask of one target. `nelf.export.targets` has how it is made; a test holds the two together.
+
+    precisions: all that it knows. auto: those that `auto` means, the usual one first. usual: whether it is made when no
+    target is named. image_output: whether the output can be a picture of the system's.
+    """
+
+    precisions: tuple[str, ...]
+    auto: tuple[str, ...]
+    usual: bool = True
+    image_output: bool = False
+
+
+CHOICES: Mapping[str, Choice] = {
+    "ios": Choice(("fp32", "fp16", "w8", "w6", "w4"), ("fp16",), image_output=True),
+    "android": Choice(("fp32", "fp16", "int8", "int8-dynamic"), ("fp32", "fp16")),
+    "onnx": Choice(("fp32", "fp16"), ("fp32",)),
+    "web": Choice(("fp32", "fp16"), ("fp32",), usual=False),
+    "coreai": Choice(("fp32", "fp16"), ("fp16",), usual=False),
+}
+"""target -> Choice."""
 
 
 @dataclass
 class ExportConfig:
     """Bundles of one run."""
 
-    targets: list[str] = field(default_factory=lambda: [name for name, target in TARGETS.items() if target.usual])
+    targets: list[str] = setting([name for name, choice in CHOICES.items() if choice.usual], OneOf(CHOICES))
     """Platforms: ios (Core ML), android (LiteRT), onnx; made when named: web (a folder to be hosted), coreai."""
-    precision: str = "auto"
+    precision: str = setting("auto", OneOf(["auto", *dict.fromkeys(p for c in CHOICES.values() for p in c.precisions)]))
     """One that every target knows (README has the table), or auto: fp16 for ios and coreai, fp32 and fp16 for android,
     fp32 for onnx and web."""
     image_output: bool = False
     """ios: whether the model gives a CVPixelBuffer instead of a float32 tensor."""
-    golden_views: int = 8
+    golden_views: int = setting(8, Range(8, 1024))
     """Held-out poses that each bundle is executed on and carries the images of; at least 8."""
-    ios_deployment: str = "16"
+    ios_deployment: str = setting("16", OneOf(DEPLOYMENTS))
     """Lowest iOS version that must run the package: 16, 17 or 18."""
-    min_psnr_fp32: float = 60.0
+    min_psnr_fp32: float = setting(60.0, Range(0, 200), unit="dB")
     """dB that an fp32 file must reach against PyTorch on every golden view."""
-    min_psnr_fp16: float = 45.0
+    min_psnr_fp16: float = setting(45.0, Range(0, 200), unit="dB")
     """The same for fp16."""
-    max_error_fp32: float = 0.01
+    max_error_fp32: float = setting(0.01, Range(0, 1))
     """Largest difference from PyTorch (of 1) that any value of an fp32 file's image may have."""
-    max_error_fp16: float = 0.25
+    max_error_fp16: float = setting(0.25, Range(0, 1))
     """The same for fp16."""
-    min_psnr_quantized: float = 25.0
+    min_psnr_quantized: float = setting(25.0, Range(0, 200), unit="dB")
     """The same for all others: below, something is broken. What they may lose is max_drop_db."""
-    max_drop_db: float = 0.5
+    max_drop_db: float = setting(0.5, Range(0, 100), unit="dB")
     """dB of PSNR against the photos of golden views that any file may lose beside PyTorch."""
     force: bool = False
     """Whether a file that loses more is kept all the same; its manifest says so."""
-    calibration_views: int = 8
+    calibration_views: int = setting(8, Range(8, 1024))
     """Training views on which int8 finds the ranges of activations and the layers that need more than integers."""
-    calibration_drop_db: float = 0.1
+    calibration_drop_db: float = setting(0.1, Range(0, 100), unit="dB")
     """dB of PSNR that these views may lose in 8 bits before one more layer gets float activations or stays float."""
 
     def __post_init__(self) -> None:
+        check(self, "export")
         for target in self.targets:
             check_form(target, self.precision)
-        if self.image_output and not any(TARGETS[target].image_output for target in self.targets):
-            able = ", ".join(name for name, target in TARGETS.items() if target.image_output)
+        if self.image_output and not any(CHOICES[target].image_output for target in self.targets):
+            able = ", ".join(name for name, choice in CHOICES.items() if choice.image_output)
             raise ConfigError(f"export.image_output=true is of no use to {', '.join(self.targets)}; it is for {able}")
-        check_known("export.ios_deployment", self.ios_deployment, DEPLOYMENTS)
-        for key in ("golden_views", "calibration_views"):
-            if getattr(self, key) < 8:
-                raise ConfigError(f"export.{key}={getattr(self, key)} is too few to trust; use 8 or more")
 
-    def limits(self, gate: Gate) -> tuple[float, float]:
-        """Least PSNR and largest error against PyTorch that a file held by `gate` may have."""
+    def limits(self, gate: str) -> tuple[float, float]:
+        """Least PSNR and largest error against PyTorch that a file may have. gate: value of a `targets.Gate`."""
         return {
-            Gate.FP32: (self.min_psnr_fp32, self.max_error_fp32),
-            Gate.FP16: (self.min_psnr_fp16, self.max_error_fp16),
-            Gate.DROP: (self.min_psnr_quantized, 1.0),
+            "fp32": (self.min_psnr_fp32, self.max_error_fp32),
+            "fp16": (self.min_psnr_fp16, self.max_error_fp16),
+            "drop": (self.min_psnr_quantized, 1.0),
         }[gate]
-
-
-@dataclass
-class BundleContext:
-    """What the scene and the run know. World space is the scene's; poses are c2w with OpenGL axes.
-
-    kind: object, forward-facing or unbounded.
-    up: world direction that is upwards for the viewer. focus: world point that a viewer circles around.
-    near, far: depths along the view axis. background: RGB, 0 to 1, that alpha is to be composited over.
-    train: poses that training saw; the bundle's region is what they cover.
-    golden, golden_names: held-out poses and a name for each, fit for a file name. golden_photos: name to what a camera
-    saw there, uint8 [height, width, 3] over `background`, for those where one was.
-    calibration: some of the training views with their photos; int8 needs them.
-    provenance: anything JSON that says where the weights come from: checkpoint (SHA-256), config.
-    """
-
-    name: str
-    kind: str
-    up: Float[Tensor, "3"]
-    focus: Float[Tensor, "3"]
-    near: float
-    far: float
-    background: tuple[float, float, float]
-    train: Float[Tensor, "n 3 4"]
-    golden: Float[Tensor, "views 3 4"]
-    golden_names: tuple[str, ...]
-    golden_photos: Mapping[str, Tensor] = field(default_factory=dict)
-    calibration: Photos | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def plan(targets: list[str], precision: str, image_output: bool = False) -> list[tuple[str, str, str]]:
@@ -100,17 +89,17 @@ def plan(targets: list[str], precision: str, image_output: bool = False) -> list
     bundles = []
     for target in dict.fromkeys(targets):
         check_form(target, precision)
-        default = TARGETS[target].auto[0]
-        for one in TARGETS[target].auto if precision == "auto" else (precision,):
-            picture = "-image" if image_output and TARGETS[target].image_output else ""
+        default = CHOICES[target].auto[0]
+        for one in CHOICES[target].auto if precision == "auto" else (precision,):
+            picture = "-image" if image_output and CHOICES[target].image_output else ""
             bundles.append((target, one, (target if one == default else f"{target}-{one}") + picture))
     return bundles
 
 
 def check_form(target: str, precision: str) -> None:
     """Raise ConfigError, listing what is known, when there is no such target, or no such precision of it."""
-    check_known("export.targets", target, TARGETS)
-    check_known("export.precision", precision, ["auto", *TARGETS[target].forms], f" for the target {target}")
+    check_known("export.targets", target, CHOICES)
+    check_known("export.precision", precision, ["auto", *CHOICES[target].precisions], f" for the target {target}")
 
 
 def check_known(key: str, value: str, known: Iterable[str], where: str = "") -> None:

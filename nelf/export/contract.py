@@ -74,7 +74,8 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """`path` is relative to the bundle, with forward slashes. `role` is model or golden."""
+    """`path` is relative to the bundle, with forward slashes. `role` is model, golden, or
+    page: of the viewer that lies around a bundle for web."""
 
     path: str
     role: str

@@ -21,7 +21,11 @@ from nelf.export.request import Request
 DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
 """Lowest iOS version that the package runs on -> name of coremltools' target."""
 
-FP32_OPS = frozenset({"sin", "cos"})
+FP32_OPS = frozenset({"sin", "cos", "floor", "abs"})
+"""Phases of rays, places in tables and distances from their nodes: they, and all that leads to them from the pose or
+the last convolution, are computed in float32."""
+
+CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
 
@@ -100,23 +104,34 @@ def _compressed(model: Any, precision: str) -> Any:
 
 
 def _half(ct: Any) -> Any:
-    """Half precision for all but the phases of the rays: half a phase is no phase."""
+    """Half precision for all but phases and places: half a phase is no phase, and half a place is another place."""
     exact: dict[int, set[str]] = {}  # by program, filled before the pass changes its first operation
 
     def selected(op: Any) -> bool:
         block = op.enclosing_block
         if id(block) not in exact:
-            exact[id(block)] = _encoding(block)
+            exact[id(block)] = _exact(block)
         return op.name not in exact[id(block)]
 
     return ct.transform.FP16ComputePrecision(op_selector=selected)
 
 
-def _encoding(block: Any) -> set[str]:
-    """The trigonometry, and what leads to it."""
+def _exact(block: Any) -> set[str]:
+    """Operations that must compute in float32.
+
+    `FP32_OPS`, and what leads to them, back to a convolution; what leads to the rows that a gather takes;
+    and how far behind its node a place lies, which is what `floor` leaves.
+    """
     names: set[str] = set()
     for op in reversed(list(block.operations)):
-        if op.op_type in FP32_OPS or any(user.name in names for out in op.outputs for user in out.child_ops):
+        users = [(output, user) for output in op.outputs for user in output.child_ops]
+        remainder = op.op_type == "sub" and any(
+            value is not None and value.op is not None and value.op.op_type == "floor" for value in (op.x, op.y)
+        )
+        leads_on = any(
+            user.indices is output if user.op_type == "gather" else user.name in names for output, user in users
+        )
+        if op.op_type in FP32_OPS or remainder or (leads_on and op.op_type not in CONVOLUTIONS):
             names.add(op.name)
     return names
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from nelf.cameras import is_rigid
 from nelf.errors import ConfigError, ExportError
 from nelf.export.bundle import Bundle
-from nelf.export.config import BundleContext, ExportConfig, check_known
+from nelf.export.config import ExportConfig, check_known
 from nelf.export.contract import (
     CameraInfo,
     ImageInfo,
@@ -29,16 +29,16 @@ from nelf.export.golden import POSES, write_golden
 from nelf.export.graph import INPUT, OUTPUT, ExportGraph, PixelGraph
 from nelf.export.measured import as_pixels, latency, measure, parity, quality
 from nelf.export.region import covered_region
-from nelf.export.request import Photos, Request
+from nelf.export.request import BundleContext, Photos, Request
 from nelf.export.targets import TARGETS, Target
 from nelf.storage import atomic_path
-from nelf.student import NeLF, count_macs, count_parameters
+from nelf.student import Student, count_macs, count_parameters
 
 PACKAGES = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "onnx", "onnxruntime")
 
 
 def export_bundle(
-    model: NeLF,
+    model: Student,
     target: str,
     precision: str,
     context: BundleContext,
@@ -89,6 +89,8 @@ def export_bundle(
                 "all the same with export.force=true"
             )
         write_golden(temporary, found.views)
+        if beside:
+            shutil.copytree(beside, temporary, dirs_exist_ok=True)
         files = list_files(temporary, chosen.file)
         manifest = dataclasses.replace(
             draft,
@@ -100,12 +102,10 @@ def export_bundle(
             files=files,
         )
         write_manifest(temporary, manifest)
-        if beside:
-            shutil.copytree(beside, temporary, dirs_exist_ok=True)
     return manifest
 
 
-def _graph(model: NeLF, target: Target, precision: str, context: BundleContext, picture: bool) -> ExportGraph:
+def _graph(model: Student, target: Target, precision: str, context: BundleContext, picture: bool) -> ExportGraph:
     if picture:
         return PixelGraph(model, context.background)
     return ExportGraph(model, target.layout, target.forms[precision].dtype)
@@ -127,7 +127,7 @@ def _check_context(context: BundleContext) -> None:
 
 
 def _manifest(
-    model: NeLF, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
+    model: Student, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
 ) -> Manifest:
     """All that is known before the file is executed."""
     frame, chosen = model.frame, TARGETS[target]

@@ -7,17 +7,21 @@ from nelf.export.contract import MANIFEST, FileInfo, Manifest
 from nelf.export.refusal import Refusal
 from nelf.storage import sha256
 
+GOLDEN = "golden"
+"""Folder of the golden views."""
 FORBIDDEN = "\\:%\x7f"
 """Characters of no name: they separate folders, name drives or streams, or are read anew in a URL."""
 
 
 def list_files(folder: Path, model: str) -> list[FileInfo]:
-    """Every file of a bundle that is being written, in name order; those of the model path `model` have that role."""
+    """Every file of a bundle that is being written, in name order. Those of the model path `model` and of GOLDEN have
+    these roles; whatever else is there belongs to the page."""
     listed = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
         if name != MANIFEST:
-            role = "model" if name == model or name.startswith(f"{model}/") else "golden"
+            roles = {model: "model", GOLDEN: "golden"}
+            role = next((role for top, role in roles.items() if name == top or name.startswith(f"{top}/")), "page")
             listed.append(FileInfo(name, role, path.stat().st_size, sha256(path)))
     return listed
 

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from nelf.errors import BundleError, ConfigError
-from nelf.export.files import safe_name, safe_path
-from nelf.student import NeLF
+from nelf.export.files import GOLDEN, safe_name, safe_path
+from nelf.student import Student
 
-POSES = "golden/poses.json"
+POSES = f"{GOLDEN}/poses.json"
 # What JSON, Pillow and torch raise on files that are not what they should be.
 DAMAGE = (
     KeyError, TypeError, ValueError, RuntimeError, OSError, SyntaxError, EOFError, IndexError, AttributeError,
@@ -38,7 +38,7 @@ class GoldenView:
 
 
 @torch.no_grad()
-def reference_view(model: NeLF, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
+def reference_view(model: Student, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
     """The view as PyTorch renders it."""
     return GoldenView(name, c2w, model(c2w[None])[0].permute(1, 2, 0).contiguous())
 
@@ -51,7 +51,7 @@ def write_golden(folder: Path, views: list[GoldenView]) -> None:
     (folder / POSES).parent.mkdir(parents=True)
     entries = []
     for view in views:
-        path = f"golden/{safe_name(view.name)}.png"
+        path = f"{GOLDEN}/{safe_name(view.name)}.png"
         pixels = (view.image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         Image.fromarray(pixels).save(folder / path)
         entries.append({"name": view.name, "c2w": view.c2w.tolist(), "image": path})

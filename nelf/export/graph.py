@@ -4,10 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.export.encoding import NdcEncoding, SeparatedEncoding
-from nelf.export.network import TO_LAST, Layout, rebuild
-from nelf.export.surface import SurfaceGraph
-from nelf.student import NeLF
+from nelf.student import Layout, Student
+from nelf.student.deploy import TO_LAST
 
 INPUT = "pose"
 OUTPUT = "image"
@@ -19,25 +17,15 @@ class ExportGraph(nn.Module):
     dtype: of everything after the trigonometry. BatchNorm is folded, so the student must have been trained or loaded.
     """
 
-    def __init__(self, model: NeLF, layout: Layout = Layout.CHANNELS_FIRST, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: Student, layout: Layout = Layout.CHANNELS_FIRST, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         self.layout = layout
-        encoding = SeparatedEncoding.of if model.separable else NdcEncoding
-        self.encoding = encoding(model, layout, dtype)
-        self.body = rebuild(model.body, layout).to(dtype)
-        self.surface = SurfaceGraph(model, layout, dtype) if model.has_surface else None
-        self.upsampler = nn.Identity() if model.has_surface else rebuild(model.upsampler, layout).to(dtype)
-        self.top, self.left = model.top, model.left
+        self.network = model.deploy(layout, dtype)
+        self.top, self.left = model.margins
         self.height, self.width = model.frame.height, model.frame.width
         self.eval().requires_grad_(False)
-
-    def network(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
-        """The image of the whole grid of rays, in the graph's layout."""
-        encoded = self.encoding(pose)
-        if self.surface is None:
-            return self.upsampler(self.body(encoded))
-        lines = self.surface.lines(pose)  # before the network, beside the other phases
-        return self.surface(self.body(encoded), lines)
 
     def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 height width channels"]:
         image = self.network(pose)
@@ -57,7 +45,7 @@ class PixelGraph(ExportGraph):
 
     background: Tensor
 
-    def __init__(self, model: NeLF, background: tuple[float, float, float]) -> None:
+    def __init__(self, model: Student, background: tuple[float, float, float]) -> None:
         super().__init__(model)
         self.register_buffer("background", torch.tensor(background).reshape(1, 3, 1, 1), persistent=False)
 

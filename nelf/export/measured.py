@@ -11,12 +11,13 @@ from torch import Tensor
 
 from nelf.evaluate.metrics import psnr
 from nelf.export.bundle import Bundle
-from nelf.export.config import BundleContext, ExportConfig
+from nelf.export.config import ExportConfig
 from nelf.export.contract import Latency, Parity, Quality
 from nelf.export.golden import GoldenView, reference_view
 from nelf.export.parity import Difference, compare, failure
+from nelf.export.request import BundleContext
 from nelf.export.targets import Gate
-from nelf.student import NeLF
+from nelf.student import Student
 
 Colour = tuple[float, float, float]
 WARM_UP = 2  # images rendered before the clock counts
@@ -40,7 +41,7 @@ class Measured:
 
 
 def measure(
-    model: NeLF,
+    model: Student,
     bundle: Bundle,
     context: BundleContext,
     reference: Callable[[Tensor], Tensor],
@@ -77,7 +78,7 @@ def _shown(image: Tensor, plain: Tensor, photo: Tensor, background: Colour) -> t
 
 def parity(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Parity, str | None]:
     """Agreement with PyTorch, and why it is not enough, None where it is."""
-    least, largest = config.limits(gate)
+    least, largest = config.limits(gate.value)
     reason = failure(found.differences, least, largest)
     worst = min(d.psnr for d in found.differences)
     off = max(d.max_abs for d in found.differences)

@@ -10,9 +10,9 @@ import torch
 from nelf.export import coreai, coreml, mil, onnx, tflite, tflite_quantize
 from nelf.export.contract import Quantization
 from nelf.export.coreml import DEPLOYMENTS
-from nelf.export.network import Layout
 from nelf.export.request import Request
 from nelf.export.session import Session
+from nelf.student import Layout
 from nelf.view.assets import assets_folder
 
 __all__ = ["DEPLOYMENTS", "TARGETS", "Form", "Gate", "Target"]

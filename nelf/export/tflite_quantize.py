@@ -3,10 +3,10 @@
 A layer is a convolution with all that follows it up to the next one, or to an encoding. It stands on one of three
 rungs. static: weights and activations are integers, the ranges of the latter found on training views. dynamic: weights
 are integers, activations float, and the runtime quantises them for each convolution anew, in the range that they have.
-float: as it was. int8 starts at static, int8-dynamic at dynamic. An encoding, of the rays or of a surface, is never
-touched up to the next convolution, nor is what the pose alone decides: high octaves need the phase, and all this takes
-a few per cent of the time. That of a surface begins at the softmax of its likelihoods, and a convolution whose output
-is taken without its sign is part of it: one that spreads a coordinate over the nodes of a grid.
+float: as it was. int8 starts at static, int8-dynamic at dynamic. Sines, cosines and the places where tables are read
+are never touched up to the next convolution, nor is what the pose alone decides: phases and places need all their bits.
+Places begin at the softmax of the depths. The tables of one size are a group of their own: 8 bits with one scale a
+table, or float.
 
 Each layer is quantised alone and the picture compared with that of the float model. A layer is in float only where all
 in dynamic would lose more than is allowed on the training views against their photos, and then the one that costs
@@ -37,7 +37,7 @@ from nelf.export.tflite import SIGNATURE, convert, load
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 ENCODING = ("SIN", "COS", "SOFTMAX")
-"""Where an encoding begins, of rays or of a surface."""
+"""Where phases of rays begin, or places in tables."""
 
 MOST_GROUPS = 24
 """More layers than this are tried a few neighbours at a time: each try renders every calibration view."""
@@ -54,12 +54,16 @@ RUNGS = {"int8": ("static", "dynamic", FLOAT), "int8-dynamic": ("dynamic", FLOAT
 """Precision -> what its layers may be, best first."""
 
 
+TABLE = "EMBEDDING_LOOKUP"
+
+
 @dataclass(frozen=True)
 class Group:
-    """Operations that are quantised together, by the names of their outputs."""
+    """Operations that are quantised together, by the names of their outputs. tables: whether they read tables."""
 
     name: str
     outputs: tuple[str, ...]
+    tables: bool = False
 
 
 def answer(request: Request) -> Quantization | None:
@@ -78,7 +82,8 @@ def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: floa
 
     allowed_drop: dB of PSNR that the calibration views may lose against their photos.
     """
-    groups, rungs = _groups(_layers(path)), RUNGS[precision]
+    layers, tables = _layers(path)
+    groups, rungs = [*tables, *_groups(layers)], RUNGS[precision]
     model = _Calibrated(path.read_bytes(), rungs[0], calibration)
     alone = {group: model.cost(model.quantized({group: rungs[0]})) for group in groups}
     below: dict[Group, str] = {}
@@ -147,7 +152,7 @@ class _Calibrated:
             recipe = _quantizer(self.content)
             for group, rung in chosen.items():
                 for name in group.outputs:
-                    _add_rule(recipe, f"^{re.escape(name)};", rung)
+                    (_add_table_rule if group.tables else _add_rule)(recipe, f"^{re.escape(name)};", rung)
             _leave_output(recipe)
             return bytes(recipe.quantize(self.ranges, enable_progress_report=False).quantized_model)
 
@@ -169,8 +174,8 @@ class _Calibrated:
         return _Cost(near, self.psnr - self.against_photos(images))
 
 
-def _layers(path: Path) -> list[Group]:
-    """The layers of a file, first to last."""
+def _layers(path: Path) -> tuple[list[Group], list[Group]]:
+    """The layers of a file, first to last, and its tables by size."""
     with quiet("reading the operations"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -179,11 +184,14 @@ def _layers(path: Path) -> list[Group]:
         tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
         operations = interpreter._get_ops_details()
     layers: list[tuple[str, list[str]]] = []
-    unsigned = {int(i) for one in operations if one["op_name"] == "ABS" for i in one["inputs"]}
+    tables: dict[str, list[str]] = {}
     network, encodings = set[int](), set[int]()  # tensors that come of a convolution, or of an encoding since the last
     for operation in operations:
         kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
-        if kind in CONVOLUTIONS and outputs[0] not in unsigned:
+        if kind == TABLE:
+            size = "x".join(str(int(n)) for n in tensors[operation["inputs"][1]]["shape"])
+            tables.setdefault(f"tables of {size}", []).append(tensors[outputs[0]]["name"])
+        if kind in CONVOLUTIONS:
             size = "x".join(str(int(n)) for n in tensors[outputs[0]]["shape"][1:])
             layers.append((f"{len(layers) + 1}: {kind} to {size}", []))
         elif kind in ENCODING or inputs & encodings:
@@ -193,7 +201,10 @@ def _layers(path: Path) -> list[Group]:
             continue
         network.update(outputs)
         layers[-1][1].append(tensors[outputs[0]]["name"])
-    return [Group(name, tuple(outputs)) for name, outputs in layers]
+    return (
+        [Group(name, tuple(outputs)) for name, outputs in layers],
+        [Group(name, tuple(outputs), tables=True) for name, outputs in tables.items()],
+    )
 
 
 def _groups(layers: list[Group]) -> list[Group]:
@@ -223,6 +234,15 @@ def _add_rule(recipe: Any, names: str, rung: str) -> None:
         recipe.add_static_config(names, every, activation_num_bits=BITS, weight_num_bits=BITS)
     elif rung == "dynamic":
         recipe.add_dynamic_config(names, every, num_bits=BITS)
+
+
+def _add_table_rule(recipe: Any, names: str, rung: str) -> None:
+    """Tables whose rows match `names` are to be on this rung. One scale a table: one a row would be as large as it."""
+    from litert_quantizer import qtyping
+
+    if rung != FLOAT:
+        whole = qtyping.QuantGranularity.TENSORWISE
+        recipe.add_dynamic_config(names, qtyping.TFLOperationName[TABLE], num_bits=BITS, granularity=whole)
 
 
 def _leave_output(recipe: Any) -> None:

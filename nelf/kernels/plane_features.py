@@ -1,9 +1,10 @@
-"""Features of points of space, read from small tables: three planes, or three lines.
+"""Features of points of space, read from small tables: three planes, three lines, or a volume.
 
 Planes (EG3D, Chan et al. 2022; K-Planes, Fridovich-Keil et al. 2023): a point is projected on the planes xy, xz and yz,
 and each gives the bilinear mean of its four neighbours. The features of the three planes stand side by side.
 Lines (CP decomposition of TensoRF, Chen et al. 2022, eq. 3): each axis gives the linear mean of two neighbours, and the
 three are multiplied.
+Volume: the trilinear mean of a point's eight neighbours.
 
 Coordinates are in cells: 0 is the first node of a table, `nodes - 1` the last. Outside, the features of the border
 hold, and the point has no gradient there. The functions `..._reference` are the readable forms.
@@ -37,6 +38,13 @@ def read_lines(points: Float[Tensor, "n 3"], tables: Float[Tensor, "3 nodes chan
     return find("read_lines", points.device, read_lines_reference)(points, tables)
 
 
+def read_volume(
+    points: Float[Tensor, "n 3"], table: Float[Tensor, "nodes nodes nodes channels"]
+) -> Float[Tensor, "n channels"]:
+    """Features of `points` (in cells) from a volume, whose axes are z, y and x."""
+    return find("read_volume", points.device, read_volume_reference)(points, table)
+
+
 def read_planes_reference(
     points: Float[Tensor, "n 3"], tables: Float[Tensor, "3 nodes nodes channels"]
 ) -> Float[Tensor, "n channels3"]:
@@ -64,6 +72,22 @@ def read_lines_reference(
     return x * y * z
 
 
+def read_volume_reference(
+    points: Float[Tensor, "n 3"], table: Float[Tensor, "nodes nodes nodes channels"]
+) -> Float[Tensor, "n channels"]:
+    """Plain form of `read_volume`."""
+    cell, fraction = _cells(points, len(table))
+    total: Tensor | None = None
+    for corner in range(8):
+        step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2], device=points.device)
+        weight = torch.where(step.bool(), fraction, 1 - fraction).prod(dim=1, keepdim=True)
+        x, y, z = (cell + step).unbind(1)
+        part = table[z, y, x] * weight
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
 def _cells(points: Float[Tensor, "n 3"], nodes: int) -> tuple[Tensor, Tensor]:
     """The cell that each coordinate lies in, and how far it lies in it, 0 to 1."""
     inside = points.clamp(0, nodes - 1)
@@ -80,7 +104,8 @@ class _Read(torch.autograd.Function):
         channels = tables.shape[-1]
         ctx.loops = loops(channels)
         forward, _, _ = ctx.loops
-        out = torch.empty(len(points), 3 * channels if tables.ndim == 4 else channels)
+        ctx.parts = channels if loops is _volume_loops else len(tables)
+        out = torch.empty(len(points), channels * (3 if loops is _plane_loops else 1))
         split_range(forward, len(points), array(points), array(tables), array(out))
         return out
 
@@ -90,7 +115,7 @@ class _Read(torch.autograd.Function):
         _, table_gradient, point_gradient = ctx.loops
         known = array(points), array(tables), array(grad)
         grad_tables = torch.zeros(tables.shape)
-        split_range(table_gradient, len(tables), *known, array(grad_tables))
+        split_range(table_gradient, ctx.parts, *known, array(grad_tables))
         if not ctx.needs_input_grad[0]:
             return None, grad_tables, None
         grad_points = torch.empty(points.shape)
@@ -106,6 +131,11 @@ def _read_planes(points: Tensor, tables: Tensor) -> Tensor:
 @kernel("read_lines", "cpu")
 def _read_lines(points: Tensor, tables: Tensor) -> Tensor:
     return _Read.apply(points, tables, _line_loops)
+
+
+@kernel("read_volume", "cpu")
+def _read_volume(points: Tensor, table: Tensor) -> Tensor:
+    return _Read.apply(points, table, _volume_loops)
 
 
 @kernel("read_planes", GPU)
@@ -163,7 +193,7 @@ class _ReadLines(torch.autograd.Function):
 
 
 @inlined
-def _locate(x: float, nodes: int) -> tuple[int, float, bool]:
+def _locate(x: Any, nodes: int) -> tuple[int, Any, bool]:
     """Cell of a coordinate, how far it lies in it, and whether it lies inside of the table."""
     last = np.float32(nodes - 1)
     held = min(max(x, np.float32(0)), last)
@@ -289,6 +319,75 @@ def _line_loops(channels: int) -> tuple[Any, Any, Any]:
                 gx += g * (x1 - x0) * y * z
                 gy += g * x * (y1 - y0) * z
                 gz += g * x * y * (z1 - z0)
+            grad_points[n, 0] = gx if inside_x else np.float32(0)
+            grad_points[n, 1] = gy if inside_y else np.float32(0)
+            grad_points[n, 2] = gz if inside_z else np.float32(0)
+
+    return forward, table_gradient, point_gradient
+
+
+@functools.cache
+def _volume_loops(channels: int) -> tuple[Any, Any, Any]:
+    one = np.float32(1)
+
+    @compiled
+    def forward(start: int, stop: int, points: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
+        nodes = len(table)
+        for n in range(start, stop):
+            i, fx, _ = _locate(points[n, 0], nodes)
+            j, fy, _ = _locate(points[n, 1], nodes)
+            k, fz, _ = _locate(points[n, 2], nodes)
+            w00, w10, w01, w11 = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
+            a, b, c, d = table[k, j], table[k, j + 1], table[k + 1, j], table[k + 1, j + 1]
+            for f in range(channels):
+                near = w00 * a[i, f] + w10 * a[i + 1, f] + w01 * b[i, f] + w11 * b[i + 1, f]
+                far = w00 * c[i, f] + w10 * c[i + 1, f] + w01 * d[i, f] + w11 * d[i + 1, f]
+                out[n, f] = (one - fz) * near + fz * far
+
+    @compiled
+    def table_gradient(
+        start: int, stop: int, points: np.ndarray, table: np.ndarray, grad: np.ndarray, grad_table: np.ndarray
+    ) -> None:
+        nodes = len(table)
+        for n in range(len(points)):
+            i, fx, _ = _locate(points[n, 0], nodes)
+            j, fy, _ = _locate(points[n, 1], nodes)
+            k, fz, _ = _locate(points[n, 2], nodes)
+            w00, w10, w01, w11 = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
+            a, b, c, d = grad_table[k, j], grad_table[k, j + 1], grad_table[k + 1, j], grad_table[k + 1, j + 1]
+            for f in range(start, stop):
+                near, far = (one - fz) * grad[n, f], fz * grad[n, f]
+                a[i, f] += w00 * near
+                a[i + 1, f] += w10 * near
+                b[i, f] += w01 * near
+                b[i + 1, f] += w11 * near
+                c[i, f] += w00 * far
+                c[i + 1, f] += w10 * far
+                d[i, f] += w01 * far
+                d[i + 1, f] += w11 * far
+
+    @compiled
+    def point_gradient(
+        start: int, stop: int, points: np.ndarray, table: np.ndarray, grad: np.ndarray, grad_points: np.ndarray
+    ) -> None:
+        nodes = len(table)
+        for n in range(start, stop):
+            i, fx, inside_x = _locate(points[n, 0], nodes)
+            j, fy, inside_y = _locate(points[n, 1], nodes)
+            k, fz, inside_z = _locate(points[n, 2], nodes)
+            a, b, c, d = table[k, j], table[k, j + 1], table[k + 1, j], table[k + 1, j + 1]
+            gx = gy = gz = np.float32(0)
+            for f in range(channels):
+                g = grad[n, f]
+                a0, a1, b0, b1 = a[i, f], a[i + 1, f], b[i, f], b[i + 1, f]
+                c0, c1, d0, d1 = c[i, f], c[i + 1, f], d[i, f], d[i + 1, f]
+                low_x = (one - fy) * (a1 - a0) + fy * (b1 - b0)
+                high_x = (one - fy) * (c1 - c0) + fy * (d1 - d0)
+                gx += g * ((one - fz) * low_x + fz * high_x)
+                low_0, low_1 = (one - fx) * a0 + fx * a1, (one - fx) * b0 + fx * b1
+                high_0, high_1 = (one - fx) * c0 + fx * c1, (one - fx) * d0 + fx * d1
+                gy += g * ((one - fz) * (low_1 - low_0) + fz * (high_1 - high_0))
+                gz += g * ((one - fy) * (high_0 - low_0) + fy * (high_1 - low_1))
             grad_points[n, 0] = gx if inside_x else np.float32(0)
             grad_points[n, 1] = gy if inside_y else np.float32(0)
             grad_points[n, 2] = gz if inside_z else np.float32(0)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nelf.errors import ConfigError
+from nelf.core.settings import MOST_SEED, OneOf, Range, check, setting
 
 MATCHINGS = ("auto", "exhaustive", "sequential")
 
@@ -11,23 +11,19 @@ MATCHINGS = ("auto", "exhaustive", "sequential")
 class PhotosConfig:
     """How poses are found for photos that have none."""
 
-    size: int = 1600
+    size: int = setting(1600, Range(64, 16384), unit="pixels")
     """Longest side of the scene's images, pixels; larger photos are reduced to it."""
-    features: int = 4096
+    features: int = setting(4096, Range(256, 65536))
     """Most features that are sought in a photo."""
-    feature_size: int = 1280
+    feature_size: int = setting(1280, Range(64, 16384), unit="pixels")
     """Longest side at which features are sought, pixels."""
-    matching: str = "auto"
+    matching: str = setting("auto", OneOf(MATCHINGS))
     """exhaustive: every pair. sequential: photos that follow each other by name, and some farther apart.
     auto: exhaustive up to 100 photos; sequential for more, and for a video."""
-    frames: int = 120
+    frames: int = setting(120, Range(3, 10_000))
     """Most frames that are taken from a video."""
-    seed: int = 0
+    seed: int = setting(0, Range(0, MOST_SEED))
     """Of what structure from motion draws at random."""
 
     def __post_init__(self) -> None:
-        if self.matching not in MATCHINGS:
-            raise ConfigError(f"photos.matching={self.matching} is not known; use one of {', '.join(MATCHINGS)}")
-        for key, least in {"size": 64, "features": 256, "feature_size": 64, "frames": 3, "seed": 0}.items():
-            if getattr(self, key) < least:
-                raise ConfigError(f"photos.{key}={getattr(self, key)} is too small; use {least} or more")
+        check(self, "photos")

@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nelf.data import Problem
 from nelf.errors import Interrupted, SceneError
 from nelf.photos import advice, sfm
 from nelf.photos.config import PhotosConfig
@@ -50,9 +52,41 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
         return _imported(out, found)
     if found is None and out.exists() and (out.is_file() or any(out.iterdir())):
         raise SceneError(f"{out} exists and is no imported scene; remove it, or choose another folder with --out")
-    sfm.import_pycolmap(source.name)
     folder = out.with_name(f".{out.name}.working")
+    sfm.import_pycolmap(source.name)
     _start_or_go_on(folder, made_from)
+    prepared = _prepared(source, folder, config, ask)
+    solution, evidence = _solve(source, prepared, folder, config, ask)
+    problems = advice.of_photos(prepared) + advice.of_solution(prepared, evidence, solution)
+    provenance = {"made_from": made_from, "config": dataclasses.asdict(config)}
+    with atomic_path(out) as temporary:
+        write_imported(temporary, folder, prepared, solution, source.name, problems, provenance, ask)
+    remove(folder)
+    found = read_imported(out)
+    assert found is not None
+    return _imported(out, found)
+
+
+def check_photos(source: Source, config: PhotosConfig) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """What can be said of raw photos without looking for their poses: rows of label and value, and problems.
+
+    Does all that an import does before that, and raises what it raises.
+    """
+    sfm.import_pycolmap(source.name)
+    with tempfile.TemporaryDirectory(prefix="nelf-photos-") as folder:
+        prepared = _prepared(source, Path(folder), config, lambda: None)
+    height, width = prepared.size
+    focal = "not in EXIF; found with the poses" if prepared.focal is None else f"{prepared.focal:.1f} pixels"
+    rows = [
+        ("photos", f"{source.name}: {len(prepared.photos)} photos without camera poses"),
+        ("image size", f"{width} x {height} (width x height), as they are used"),
+        ("focal length", focal),
+    ]
+    return rows, advice.of_photos(prepared)
+
+
+def _prepared(source: Source, folder: Path, config: PhotosConfig, ask: Callable[[], None]) -> Prepared:
+    """The working pictures, in `folder`, and what is known of them. Raises SceneError where they will not do."""
     raw = source.photos(folder, config, ask)
     with ProgressLine("photos: pictures", len(raw.photos), "photos") as line:
 
@@ -66,15 +100,7 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
             f"photos '{source.name}': all {len(prepared.photos)} photos are blurred, or show plain surfaces only; "
             "take sharp ones: more light, hold still, wait for the focus"
         )
-    solution, evidence = _solve(source, prepared, folder, config, ask)
-    problems = advice.of_photos(prepared) + advice.of_solution(prepared, evidence, solution)
-    provenance = {"made_from": made_from, "config": dataclasses.asdict(config)}
-    with atomic_path(out) as temporary:
-        write_imported(temporary, folder, prepared, solution, source.name, problems, provenance, ask)
-    remove(folder)
-    found = read_imported(out)
-    assert found is not None
-    return _imported(out, found)
+    return prepared
 
 
 def _solve(

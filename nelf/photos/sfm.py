@@ -5,7 +5,6 @@ photos give the same poses; with more threads sums are taken in another order, a
 """
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from nelf.errors import SceneError
 from nelf.photos.config import PhotosConfig
 from nelf.photos.prepare import Prepared
 from nelf.photos.working import masks_folder, pictures_folder
+from nelf.processes import usable_cores
 from nelf.progress import ProgressLine
 from nelf.storage import refused_by_the_system, remove
 
@@ -104,7 +104,7 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
     if masks_folder(folder).is_dir():
         reader.mask_path = str(masks_folder(folder))
     options = pycolmap.FeatureExtractionOptions()
-    options.use_gpu, options.num_threads = False, _threads()
+    options.use_gpu, options.num_threads = False, usable_cores()
     options.max_image_size = config.feature_size
     options.sift.max_num_features = config.features
     _remove_if_damaged(database)
@@ -159,7 +159,7 @@ def match(pairs: Sequence[tuple[int, int]], prepared: Prepared, folder: Path, se
     """Compare the pairs (indices into the prepared photos); those that the database has are skipped."""
     pycolmap = import_pycolmap(name)
     options, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
-    options.use_gpu, options.num_threads = False, _threads()
+    options.use_gpu, options.num_threads = False, usable_cores()
     verification.ransac.random_seed = seed
     pairing, listed = pycolmap.ImportedPairingOptions(), folder / "pairs.txt"
     pairing.match_list_path = str(listed)
@@ -201,7 +201,7 @@ def find_poses(prepared: Prepared, folder: Path, seed: int, name: str, ask: Ask)
     """Incremental mapping; the model with most photos, refined at last. None where not one could be begun."""
     pycolmap = import_pycolmap(name)
     options = pycolmap.IncrementalPipelineOptions()
-    options.num_threads, options.random_seed, options.extract_colors = _threads(), seed, False
+    options.num_threads, options.random_seed, options.extract_colors = usable_cores(), seed, False
     options.min_model_size = 3
     token, stopped = pycolmap.CancellationToken(), []
     total = len(prepared.photos)
@@ -243,7 +243,7 @@ def _refine(model: Any, pycolmap: Any) -> None:
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = model.num_reg_images() >= MANY
     options.print_summary = False
-    options.ceres.solver_options.num_threads = _threads()
+    options.ceres.solver_options.num_threads = usable_cores()
     config = pycolmap.BundleAdjustmentConfig()
     for image in model.reg_image_ids():
         config.add_image(image)
@@ -291,7 +291,3 @@ def widest_angle(towards: Float[np.ndarray, "n 3"]) -> float:
     """Largest angle between two of the directions, in degrees."""
     unit = towards / np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
     return float(np.degrees(np.arccos(np.clip((unit @ unit.T).min(), -1, 1))))
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

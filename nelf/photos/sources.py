@@ -48,11 +48,11 @@ class Video:
         return {"video": sha256(self.path)}
 
     def photos(self, folder: Path, config: PhotosConfig, ask: Callable[[], None]) -> RawPhotos:
-        with ProgressLine("video: looking at frames", 100, "%") as line:
+        with ProgressLine("video: looking at frames", 1.0) as line:
 
             def looked(share: float) -> None:
                 ask()
-                line.update(round(100 * share))
+                line.update(share)
 
             chosen = video.choose(video.judge(self.path, looked), config.frames)
         if len(chosen) < FEWEST:

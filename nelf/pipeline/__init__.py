@@ -1,13 +1,19 @@
 """The whole way, from photos to verified bundles: configuration, run folders and stages. Only `cli` stands above it."""
 
-from nelf.pipeline.bundles import export_to
-from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
-from nelf.pipeline.export_table import export_table
-from nelf.pipeline.raw_photos import tell
-from nelf.pipeline.run import Run, is_run, quoted
-from nelf.pipeline.stages import NEEDS, STAGES, new_student
-from nelf.pipeline.summary import run_figures, write_summary
-from nelf.pipeline.sweep import sweep
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.pipeline.bundles import bundle_for, export_to
+    from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
+    from nelf.pipeline.overrides import is_run, quoted
+    from nelf.pipeline.raw_photos import tell
+    from nelf.pipeline.run import Run
+    from nelf.pipeline.stages import NEEDS, STAGES, new_student
+    from nelf.pipeline.summary import run_figures, write_summary
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "NEEDS",
@@ -15,15 +21,14 @@ __all__ = [
     "Config",
     "Run",
     "as_yaml",
+    "bundle_for",
     "compose_config",
     "config_folder",
-    "export_table",
     "export_to",
     "is_run",
     "new_student",
     "quoted",
     "run_figures",
-    "sweep",
     "tell",
     "typed",
     "write_summary",

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from nelf.evaluate import ground_truth
 from nelf.locking import locked
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
-from nelf.progress import Stop
+from nelf.progress import Stop, in_step, waiting
 from nelf.storage import remove_leftovers_of, sha256
 from nelf.student import load_student
 
@@ -31,8 +31,9 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
     config, context = run.config.export, bundle_context(run)
     made = []
     ask = functools.partial(leave_if_asked, stop, "export")
+    planned = list(exporting.plan(config.targets, config.precision, config.image_output))
     with _alone_in(run, folder):
-        for target, precision, name in exporting.plan(config.targets, config.precision, config.image_output):
+        for target, precision, name in planned:
             ask()
             record = StageRecord(_record_folder(run, folder) / f".{name}")
             print_ = fingerprint(
@@ -46,21 +47,40 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             remove_leftovers_of(bundle)
             made.append(bundle)
             if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
-                say(f"export: {name} is up to date")
+                say(in_step(f"export: {name} is up to date"))
                 continue
             if bundle.exists() and not (bundle / "manifest.json").is_file():
                 raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
-            with record.making(print_, []):
+            with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
             parity = manifest.parity
-            say(f"export: {bundle}: {precision}, {parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses")
+            say(
+                in_step(f"export: {name}, bundle {len(made)} of {len(planned)}: ")
+                + f"{parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses"
+            )
     return made
 
 
-def bundles_of(run: Run, folder: Path) -> dict[str, exporting.Manifest]:
-    """Manifests of the bundles in `folder` that are of the run's student, by name."""
-    student = sha256(run.folder / STUDENT)
+def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -> Path:
+    """A bundle of the run's present student for one of `targets`, the first preferred; exported where there is none."""
+    if not (run_folder / STUDENT).is_file():
+        raise ConfigError(f"{run_folder} has no trained student yet; go on with: nelf run {run_folder}")
+    found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
+    if found:
+        order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
+        return run_folder / EXPORT / min(order, key=lambda name: order[name])
+    say(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
+    asked = [f"export.targets=[{targets[0]}]", "export.precision=auto", "export.image_output=false"]
+    run = Run.open(run_folder, asked, say=say)
+    with run.locked():
+        (bundle,) = export_to(run, run.folder / EXPORT, stop, say)
+    return bundle
+
+
+def bundles_of(run_folder: Path, folder: Path) -> dict[str, exporting.Manifest]:
+    """Manifests of the bundles in `folder` that are of the student in `run_folder`, by name."""
+    student = sha256(run_folder / STUDENT)
     manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
     return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
 

@@ -2,30 +2,30 @@
 
 import contextlib
 import dataclasses
-import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nelf.data import SceneConfig
-from nelf.devices import DeviceConfig
-from nelf.distill import DistillConfig
+from nelf.core.device_config import DeviceConfig
+from nelf.core.settings import FolderPath, PlainName, check, setting
+from nelf.data.config import SceneConfig
+from nelf.distill.config import DistillConfig
 from nelf.errors import ConfigError
-from nelf.evaluate import EvalConfig
-from nelf.export import ExportConfig
-from nelf.photos import PhotosConfig
-from nelf.student import StudentConfig
-from nelf.teacher import TEACHERS, TeacherConfig
-from nelf.train import TrainConfig
+from nelf.evaluate.config import EvalConfig
+from nelf.export.config import ExportConfig
+from nelf.photos.config import PhotosConfig
+from nelf.pipeline.catalogue import Entry, entries
+from nelf.pipeline.explain import explain, unknown_key
+from nelf.student.config import STUDENT_CONFIGS, StudentConfig
+from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
+from nelf.train.config import TrainConfig
 
 ROOT = "config"
 
@@ -34,9 +34,9 @@ ROOT = "config"
 class Config:
     """Everything that a run depends on."""
 
-    name: str | None = None
+    name: str | None = setting(None, PlainName())
     """Name of the run; null names it after the scene."""
-    runs: str = "runs"
+    runs: str = setting("runs", FolderPath())
     """Folder that holds the runs."""
     scene: SceneConfig = field(default_factory=lambda: SceneConfig(path=MISSING))
     """Which photos."""
@@ -57,13 +57,21 @@ class Config:
     device: DeviceConfig = field(default_factory=DeviceConfig)
     """Where things are computed."""
 
+    def __post_init__(self) -> None:
+        check(self, "")
+
+
+FAMILIES: dict[str, dict[str, type]] = {"teacher": {**TEACHER_CONFIGS}, "student": {**STUDENT_CONFIGS}}
+"""Group -> name of a family of it -> its configuration. A choice of the group starts from one of these."""
+
 
 def register() -> None:
     """Make the dataclasses known to Hydra, so that it checks every key and type."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for name, (schema, _) in TEACHERS.items():
-        store.store(group="teacher", name=f"{name}_schema", node=schema)
+    for group, families in FAMILIES.items():
+        for name, schema in families.items():
+            store.store(group=group, name=f"{name}_schema", node=schema)
 
 
 def config_folder() -> Path:
@@ -76,7 +84,7 @@ def config_folder() -> Path:
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration. Raises ConfigError, one line, for anything that Hydra refuses."""
     register()
-    with _surprises_in_one_line(overrides), one_line_errors():
+    with one_line_errors(overrides):
         if GlobalHydra.instance().is_initialized():  # inside a sweep, Hydra is already at work
             return compose(ROOT, overrides=list(overrides))
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -84,74 +92,59 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 
 @contextlib.contextmanager
-def _surprises_in_one_line(overrides: Sequence[str]) -> Iterator[None]:
-    """Hydra takes some values for impossible and fails on them in its own midst: student=3.5, teacher=''."""
-    try:
-        yield
-    except (AssertionError, AttributeError, TypeError, ValueError) as error:
-        raise ConfigError(f"{' '.join(' '.join(overrides).split())}: not understood ({_one_line(error)})") from error
-
-
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
     """Turn what Hydra and OmegaConf raise into ConfigError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(explain(error, overrides, known_settings(), config_folder())) from error
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        # Hydra takes some values for impossible and fails on them in its own midst: student=3.5, teacher=''.
+        if not overrides:
+            raise
+        raise ConfigError(explain(error, overrides, known_settings(), config_folder())) from error
 
 
 def typed(composed: DictConfig) -> Config:
     """The dataclasses of a composed configuration; each checks itself. Raises ConfigError."""
+    _check_keys(composed)
     with one_line_errors():
         config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
     name = config.teacher.name
-    if name not in TEACHERS or type(config.teacher) is not TEACHERS[name][0]:
-        raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={'|'.join(TEACHERS)}")
+    if type(config.teacher) is not TEACHER_CONFIGS.get(name):
+        choices = "|".join(TEACHER_CONFIGS)
+        raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={choices}")
+    family = config.student.family
+    if type(config.student) is not STUDENT_CONFIGS.get(family):
+        raise ConfigError(f"student.family={family} is not to be set by itself; choose a preset, as student=m does")
     return config
+
+
+def _check_keys(node: DictConfig, prefix: str = "") -> None:
+    """Raise ConfigError for a key that no dataclass has, which Hydra takes when it is written with +; for one that was
+    removed, too."""
+    names = {field.name for field in dataclasses.fields(OmegaConf.get_type(node))}
+    for name in node:
+        if name not in names:
+            raise ConfigError(unknown_key(f"{prefix}{name}", known_settings()))
+        inner = node._get_node(name)  # the value itself may be missing
+        if isinstance(inner, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(inner)):
+            _check_keys(inner, f"{prefix}{name}.")
+    for name in sorted(names - set(node)):
+        raise ConfigError(f"{prefix}{name}: a setting cannot be removed; leave that out, or give another value")
+
+
+def known_settings() -> dict[str, Entry]:
+    """Key -> Entry of every setting that some choice of the config groups has."""
+    found = {entry.key: entry for entry in entries(Config())}
+    for group, families in FAMILIES.items():
+        for schema in families.values():
+            for entry in entries(schema(), f"{group}."):
+                found.setdefault(entry.key, entry)
+    return found
 
 
 def as_yaml(composed: DictConfig) -> str:
     """For people and for config.yaml."""
     return OmegaConf.to_yaml(composed)
-
-
-def _explain(error: Exception) -> str:
-    """Hydra's message in one line, with the nearest key that exists where it says that one does not."""
-    text = _one_line(error)
-    if text.startswith("Error merging override") and error.__cause__ is not None:
-        text = f"{text.removeprefix('Error merging override ')}: {_one_line(error.__cause__)}"
-    if isinstance(error, OverrideParseException) and error.override not in text:
-        text = f"{' '.join(error.override.split())}: {text}"
-    unknown = re.search(r"Could not find '(\w+)/([^']+)'", text)
-    if unknown:
-        folder = config_folder() / unknown[1]
-        known = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
-        return f"{unknown[1]}={unknown[2]} is not known; use one of {', '.join(known)}"
-    missing = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in", text)
-    if missing:
-        near = difflib.get_close_matches(missing[1], _all_keys() - {missing[1]}, n=3, cutoff=0.75)
-        text += f" Did you mean {' or '.join(near)}?" if near else " `nelf run SCENE --cfg job` prints all keys."
-    return text
-
-
-def _all_keys() -> set[str]:
-    """Every key that some choice of the config groups has."""
-    return {*_keys(Config()), *(key for schema, _ in TEACHERS.values() for key in _keys(schema(), "teacher."))}
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    text = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", text)
-    return re.split(r" To append to your config use| Config search path:", text)[0]
-
-
-def _keys(value: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for item in dataclasses.fields(value):
-        keys.append(prefix + item.name)
-        inner = getattr(value, item.name)
-        if dataclasses.is_dataclass(inner):
-            keys += _keys(inner, f"{prefix}{item.name}.")
-    return keys

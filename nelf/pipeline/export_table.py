@@ -17,7 +17,7 @@ def export_table(run: Run, folder: Path) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("bundle", "target", "precision", "verdict") else "right")
-    for name, manifest in bundles_of(run, folder).items():
+    for name, manifest in bundles_of(run.folder, folder).items():
         table.add_row(name, *row(manifest))
     return table
 

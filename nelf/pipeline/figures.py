@@ -35,6 +35,7 @@ def model_infos(folder: Path, bundles: Mapping[str, Path]) -> dict[str, evaluati
             parity=f"{parity.psnr_min:.1f} dB to PyTorch" if parity.status == "passed" else f"not run: {parity.reason}",
             parameters=manifest.student.parameters,
             macs=manifest.student.macs,
+            milliseconds=manifest.latency.milliseconds if manifest.latency else None,
         )
     return models
 

@@ -1,5 +1,6 @@
 """The evaluation stage's work: every model of a run on the test views, the orbit video and the report."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from torch import Tensor
 
 from nelf import evaluate as evaluation
 from nelf import export as exporting
+from nelf.pipeline.closing import advice, closing_lines, figures_of, next_command
 from nelf.pipeline.figures import model_infos, stage_seconds
+from nelf.pipeline.forecast import noted_seconds, noted_warnings
 from nelf.pipeline.run import STUDENT, Run, leave_if_asked
 from nelf.progress import ProgressLine, Stop
-from nelf.student import NeLF, load_student
+from nelf.student import Student, load_student
 from nelf.teacher import load_teacher, render_image
 
 
@@ -33,13 +36,13 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
     models["student"] = functools.partial(_render_student, student)
     for name, path in bundles.items():
         models[name] = _bundle_renderer(exporting.open_bundle(path))
-    total = float(len(models) * len(scene.test))
+    total = len(models) * len(evaluation.chosen_views(scene.test, run.config.eval))
     order = {name: i for i, name in enumerate(models)}
     with ProgressLine("eval", total, "views") as line:
 
-        def progress(name: str, done: int, count: int) -> None:
+        def progress(name: str, done: int, psnr: float) -> None:
             leave_if_asked(stop, "eval")
-            line.update(float(order[name] * count + done), model=name)
+            line.update(order[name] * len(scene.test) + done, f"{name}: PSNR {psnr:.1f} dB on test views")
 
         evaluation.evaluate(models, scene.test, folder, run.config.eval, progress=progress)
     frames = run.config.eval.video_frames
@@ -47,12 +50,14 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         poses = evaluation.orbit_poses(scene.kind, scene.train.c2w, scene.center, scene.up, frames)
         lens = scene.train.intrinsics.mean(0)
 
-        def pictures() -> Iterator[Tensor]:
-            for pose in poses:
+        def pictures(line: ProgressLine) -> Iterator[Tensor]:
+            for number, pose in enumerate(poses, start=1):
                 leave_if_asked(stop, "eval")
                 yield evaluation.to_8bit(_render_student(student, pose, lens))
+                line.update(number)
 
-        evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures(), run.config.eval.video_fps)
+        with ProgressLine("eval: orbit video", frames, "frames") as line:
+            evaluation.write_video(folder / evaluation.ORBIT_FILE, pictures(line), run.config.eval.video_fps)
 
 
 def _teacher_renderer(run: Run, file: Path) -> evaluation.Renderer:
@@ -67,8 +72,8 @@ def _teacher_renderer(run: Run, file: Path) -> evaluation.Renderer:
 
 
 @torch.no_grad()
-def _render_student(student: NeLF, c2w: Tensor, intrinsics: Tensor) -> Tensor:
-    device = student.columns.device
+def _render_student(student: Student, c2w: Tensor, intrinsics: Tensor) -> Tensor:
+    device = next(student.parameters()).device
     return student(c2w[None].to(device), intrinsics[None].to(device))[0].permute(1, 2, 0).cpu()
 
 
@@ -76,10 +81,13 @@ def _bundle_renderer(bundle: exporting.Bundle) -> evaluation.Renderer:
     return lambda c2w, intrinsics: bundle.render(c2w)
 
 
-def write_run_report(run: Run, bundles: dict[str, Path]) -> None:
-    """report.html of the run."""
+def write_run_report(run: Run, bundles: dict[str, Path]) -> list[str]:
+    """report.html of the run; gives the lines with which the run ends."""
     height, width = run.scene.size
     scene = run.scene
+    metrics = evaluation.read_metrics(run.folder / evaluation.EVAL_FOLDER)
+    models = model_infos(run.folder, bundles)
+    said = advice(figures_of(run, metrics), run.config, run.folder)
     evaluation.write_report(
         run.folder,
         evaluation.RunInfo(
@@ -90,10 +98,20 @@ def write_run_report(run: Run, bundles: dict[str, Path]) -> None:
                 ("views", ", ".join(f"{len(views)} {split}" for split, views in scene.splits.items())),
                 ("image size", f"{width} x {height}, {'RGBA' if scene.channels == 4 else 'RGB'}"),
             ],
-            models=model_infos(run.folder, bundles),
+            models=models,
             stage_seconds=stage_seconds(run.folder),
             config_yaml=(run.folder / "config.yaml").read_text(),
             commands=[run.command],
             report_views=run.config.eval.report_views,
+            verdict=noted_warnings(run.folder),
+            expected_seconds=noted_seconds(run.folder),
+            advice=said,
+            next_command=next_command(run.folder),
         ),
     )
+    timed = {
+        name: dataclasses.replace(model, milliseconds=1e3 * metrics[name]["seconds_per_view"])
+        for name, model in models.items()
+        if name in metrics and name not in bundles
+    }
+    return closing_lines(metrics, {**models, **timed}, said, run.folder)

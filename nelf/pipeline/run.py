@@ -3,28 +3,34 @@
 import contextlib
 import dataclasses
 import functools
-import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
-from nelf.data import Kind, Scene, load_scene
+from nelf.data import Kind, Scene, check_pictures, load_checked
 from nelf.devices import accelerator_of, check_rank, make_fabric, processes
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
+from nelf.pipeline.overrides import (
+    SETTINGS,
+    absolute,
+    is_run,
+    last_of_each_key,
+    overrides_of,
+    with_absolute_paths,
+)
 from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
 from nelf.progress import Stop
 from nelf.storage import read_json, sha256, write_bytes, write_json
 
-SETTINGS = "run.json"
+CHECKED = "checked_scene"  # in SETTINGS: digest of the scene whose images were all decoded
 TEACHER = Path("teacher/teacher.safetensors")
 PSEUDO = Path("pseudo")
 STUDENT = Path("student/student.safetensors")
@@ -56,11 +62,10 @@ class Run:
 
         need: the splits without which what is to be done with the run could not be done. say: see compose.
         """
-        if not is_run(target):
-            return cls.compose([f"scene.path={quoted(str(target))}", *overrides], need, say)
-        moved = any(override.startswith(("name=", "runs=")) for override in overrides)
+        moved = not is_run(target) or any(override.startswith(("name=", "runs=")) for override in overrides)
         # Where it is now, wherever it was moved to, and from wherever the command is given.
-        return cls.compose([*read_overrides(target), *overrides], need, say, None if moved else target, new=False)
+        new = not is_run(target)
+        return cls.compose([*overrides_of(target), *overrides], need, say, None if moved else target, new=new)
 
     @classmethod
     def compose(
@@ -83,8 +88,8 @@ class Run:
         if new and not sized and accelerator_of(config.device) != "cpu":
             overrides = [*overrides, "size=gpu"]
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
-        config.scene.path = _absolute(config.scene.path)
-        scene = load_scene(with_poses(config, folder, say), need, want=("val",))
+        config.scene.path = absolute(config.scene.path)
+        scene = load_checked(with_poses(config, folder, say), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
         run = cls(composed, config, scene, overrides)
@@ -98,10 +103,22 @@ class Run:
             self._check_alike()
             return
         write_bytes(self.folder / "config.yaml", as_yaml(self.composed).encode())
-        write_json(self.folder / SETTINGS, {"overrides": list(self.overrides)})
+        write_json(self.folder / SETTINGS, {"overrides": list(self.overrides), CHECKED: self.scene_digest})
         if self.ranks > 1:
             self.fabric.barrier()
             self._check_alike()
+
+    def check_pictures(self) -> None:
+        """Decode every image of the scene, unless that was done before. To be called before `prepare`.
+
+        Raises SceneError with the first fatal problem.
+        """
+        if not is_first_process():
+            return
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if read_json(self.folder / SETTINGS).get(CHECKED) == self.scene_digest:
+                return
+        check_pictures(self.scene)
 
     def _check_alike(self) -> None:
         mine = fingerprint(config=as_yaml(self.composed), scene=self.scene_digest)
@@ -218,47 +235,7 @@ def files_digest(scene: Scene) -> str:
     return fingerprint(files={file.as_posix(): sha256(scene.root / file) for file in scene.files})
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is a run that nelf made."""
-    return (folder / SETTINGS).is_file()
-
-
-def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
-    """The overrides with the folders of `config`, which they gave, such that they hold in any working directory."""
-    folders = {"scene.path": config.scene.path, "distill.external": config.distill.external}
-    absolute = [f"{key}={quoted(_absolute(folder))}" for key, folder in folders.items() if folder]
-    return absolute + [o for o in overrides if o.partition("=")[0].lstrip("+") not in folders]
-
-
-def last_of_each_key(overrides: Sequence[str]) -> list[str]:
-    """The overrides without those that a later one makes void; a later {...} does not, Hydra merges it into what is."""
-    keys = [override.partition("=")[0] for override in overrides]
-    final = {key: i for i, key in enumerate(keys) if not overrides[i].startswith(key + "={")}
-    return [override for i, override in enumerate(overrides) if i >= final.get(keys[i], i)]
-
-
-def _absolute(folder: str) -> str:
-    return str(Path(folder).expanduser().resolve())
-
-
-def read_overrides(folder: Path) -> list[str]:
-    """What the user asked for when the run was made."""
-    try:
-        content: dict[str, Any] = read_json(folder / SETTINGS)
-        return [str(override) for override in content["overrides"]]
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{folder / SETTINGS} is damaged ({error}); give the scene's folder instead of the run's"
-        raise ConfigError(message) from error
-
-
 def leave_if_asked(stop: Stop, stage: str) -> None:
     """Raise Interrupted when the user asked to stop: between pieces of work that are not divided."""
     if stop.requested:
         raise Interrupted(f"{stage}: stopped; the same command goes on from there")
-
-
-def quoted(value: str) -> str:
-    """A value as Hydra's override grammar and OmegaConf's interpolation take it literally."""
-    # Hydra reads a backslash as itself, but before a quote: there, and at the end, each must be doubled.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (found[2] and "\\'"), value)
-    return "'" + escaped.replace("${", "\\${") + "'"

@@ -11,53 +11,54 @@ from nelf import evaluate as evaluation
 from nelf.data import Scene, SceneConfig, load_scene
 from nelf.devices import reduced_type
 from nelf.distill import Ranks, distill_in_workers, external_scene
+from nelf.export import plan as planned_bundles
 from nelf.pipeline.bundles import current_bundles, export_to
+from nelf.pipeline.forecast import foresee
 from nelf.pipeline.measure import measure, outputs_of, write_run_report
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
 from nelf.processes import is_first_process
-from nelf.progress import Stop
+from nelf.progress import Stop, as_step, in_step, steps
 from nelf.storage import sha256, write_json
-from nelf.student import Frame, NeLF, save_student
-from nelf.teacher import Teacher, load_teacher, teach
+from nelf.student import Frame, Student, make_student, save_student
+from nelf.teacher import Teacher, load_teacher
+from nelf.teacher.teach import teach
 from nelf.train import train
 
 
+@as_step("teach")
 def run_teach(run: Run, stop: Stop, say: Say) -> None:
     """Train the teacher."""
     if run.config.distill.teacher == "external":
-        say("teach: not needed, distill.teacher=external")
+        say(in_step("teach: not needed, distill.teacher=external"))
         return
     record = StageRecord(run.folder / TEACHER.parent)
-
-    def print_() -> str:
-        return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
-
-    outputs = [TEACHER.name]
+    print_, outputs = functools.partial(teach_print, run), [TEACHER.name]
     if run.is_current(record, print_, outputs):
-        say("teach: up to date")
+        say(in_step("teach: up to date"))
         return
     with run.making(record, print_, outputs):
         teach(run.scene, run.config.teacher, record.folder, run.fabric, stop)
 
 
+def teach_print(run: Run) -> str:
+    return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
+
+
+@as_step("distill")
 def run_distill(run: Run, stop: Stop, say: Say) -> None:
     """Render the pseudo views."""
     run_teach(run, stop, say)
     config = run.config.distill
     if config.teacher == "external":
         external_scene(config, run.scene)
-        say(f"distill: {config.external} is taken as it is")
+        say(in_step(f"distill: {config.external} is taken as it is"))
         return
     record = StageRecord(run.folder / PSEUDO)
-    provenance = {"teacher": sha256(run.folder / TEACHER), "scene": run.scene_digest}
-
-    def print_() -> str:
-        return fingerprint(stage="distill", config=dataclasses.asdict(config), **provenance)
-
-    outputs = ["transforms.json", "images", *(["depths"] if config.depth else [])]
+    provenance = provenance_of(run)
+    print_, outputs = functools.partial(distill_print, run, provenance), pseudo_outputs(run)
     if run.is_current(record, print_, outputs):
-        say("distill: up to date")
+        say(in_step("distill: up to date"))
         return
     device = run.fabric.device
     if config.workers > 1 and device.type != "cpu":
@@ -67,6 +68,19 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
         ranks = Ranks(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
+
+
+def provenance_of(run: Run) -> dict[str, str]:
+    """What tells the teacher of this run's pseudo views from another."""
+    return {"teacher": sha256(run.folder / TEACHER), "scene": run.scene_digest}
+
+
+def distill_print(run: Run, provenance: dict[str, str]) -> str:
+    return fingerprint(stage="distill", config=dataclasses.asdict(run.config.distill), **provenance)
+
+
+def pseudo_outputs(run: Run) -> list[str]:
+    return ["transforms.json", "images", *(["depths"] if run.config.distill.depth else [])]
 
 
 def teacher_on(device: str, path: Path, dtype: torch.dtype | None = None) -> Teacher:
@@ -83,7 +97,7 @@ def rendered_scene(run: Run) -> Scene:
     return load_scene(SceneConfig(path=str(run.folder / PSEUDO), holdout=0, val_holdout=0))
 
 
-def new_student(run: Run) -> NeLF:
+def new_student(run: Run) -> Student:
     """An untrained student for the run's scene."""
     scene = run.scene
     frame = Frame.around(
@@ -96,30 +110,21 @@ def new_student(run: Run) -> NeLF:
         scene.center,
         scene.radius,
         run.config.student.mapping_for(bounded=run.bounded),
-        within_ball=run.config.student.within_ball,
+        within_ball=run.config.student.clip_to_sphere,
     )
     torch.manual_seed(run.config.train.seed)
-    return NeLF(run.config.student, frame)
+    return make_student(run.config.student, frame)
 
 
+@as_step("train")
 def run_train(run: Run, stop: Stop, say: Say) -> None:
     """Distil the student."""
     run_distill(run, stop, say)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
-
-    def print_() -> str:
-        return fingerprint(
-            stage="train",
-            scene=run.scene_digest,
-            pseudo=files_digest(external) if external else sha256(run.folder / PSEUDO / "transforms.json"),
-            student=dataclasses.asdict(run.config.student),
-            config=dataclasses.asdict(run.config.train),
-        )
-
-    outputs = [STUDENT.name]
+    print_, outputs = functools.partial(train_print, run, external), [STUDENT.name]
     if run.is_current(record, print_, outputs):
-        say("train: up to date")
+        say(in_step("train: up to date"))
         return
     with run.making(record, print_, outputs):
         student = new_student(run)
@@ -139,6 +144,17 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
             save_student(run.folder / STUDENT, student)
 
 
+def train_print(run: Run, external: Scene | None) -> str:
+    return fingerprint(
+        stage="train",
+        scene=run.scene_digest,
+        pseudo=files_digest(external) if external else sha256(run.folder / PSEUDO / "transforms.json"),
+        student=dataclasses.asdict(run.config.student),
+        config=dataclasses.asdict(run.config.train),
+    )
+
+
+@as_step("export")
 def run_export(run: Run, stop: Stop, say: Say) -> None:
     """Make the bundles that export.targets names, inside the run."""
     run_train(run, stop, say)
@@ -147,6 +163,7 @@ def run_export(run: Run, stop: Stop, say: Say) -> None:
     export_to(run, run.folder / EXPORT, stop, say)
 
 
+@as_step("eval")
 def run_eval(run: Run, stop: Stop, say: Say) -> None:
     """Measure teacher, student and the student's bundles in the run on the test views; write the report."""
     run_train(run, stop, say)
@@ -154,11 +171,8 @@ def run_eval(run: Run, stop: Stop, say: Say) -> None:
         evaluate_run(run, stop, say)
 
 
-def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
-    """`run_eval` of a run whose other stages are done."""
-    record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
-    bundles = current_bundles(run, say)
-    print_ = fingerprint(
+def eval_print(run: Run, bundles: dict[str, Path]) -> str:
+    return fingerprint(
         stage="eval",
         scene=run.scene_digest,
         teacher=sha256(run.teacher) if run.teacher else None,
@@ -166,6 +180,14 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
         bundles={name: sha256(folder) for name, folder in bundles.items()},
         config=dataclasses.asdict(run.config.eval),
     )
+
+
+@as_step("eval")
+def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
+    """`run_eval` of a run whose other stages are done."""
+    record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
+    bundles = current_bundles(run, say)
+    print_ = eval_print(run, bundles)
     outputs = outputs_of(run, bundles)
     if not record.is_current(print_, outputs):
         with record.making(print_, outputs):
@@ -173,14 +195,14 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     elif (later := evaluation.measure_later(record.folder, run.config.eval)) is not None:
         with record.making(print_, outputs):
             write_json(record.folder / evaluation.METRICS_FILE, later)
-        say("eval: tried again what could not be measured before, on the pictures that are there")
+        say(in_step("eval: tried again what could not be measured before, on the pictures that are there"))
     else:
-        say("eval: up to date")
-    write_run_report(run, bundles)
-    metrics = evaluation.read_metrics(record.folder)
-    for name, found in metrics.items():
-        say(f"eval: {name:14s} {found['psnr']:.2f} dB PSNR on {len(found['views'])} test views")
-    say(f"eval: report in {run.folder / evaluation.REPORT_FILE}")
+        say(in_step("eval: up to date"))
+    for line in write_run_report(run, bundles):
+        say(line)
+    found = evaluation.read_metrics(record.folder).values()
+    if any(len(model["views"]) < model["test_views"] for model in found):
+        say("eval: not all test views were measured, since eval.max_views bounds them: these figures are rough")
 
 
 def run_all(run: Run, stop: Stop, say: Say) -> None:
@@ -190,7 +212,62 @@ def run_all(run: Run, stop: Stop, say: Say) -> None:
         evaluate_run(run, stop, say)
 
 
-STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {
+STEPS: dict[str, tuple[str, ...]] = {
+    "teach": ("teach",),
+    "distill": ("teach", "distill"),
+    "train": ("teach", "distill", "train"),
+    "export": ("teach", "distill", "train", "export"),
+    "eval": ("teach", "distill", "train", "eval"),
+    "run": ("teach", "distill", "train", "export", "eval"),
+}
+"""Command -> its steps, as they are counted for the user."""
+
+
+def pending(run: Run, command: str) -> tuple[str, ...]:
+    """The steps of `command` that have work to do, at a glance: what earlier ones made is not read again."""
+    if run.config.distill.teacher == "external":
+        external = external_scene(run.config.distill, run.scene)
+        looks = {"train": lambda: _seems_trained(run, external)}
+    else:
+        looks = {
+            "teach": lambda: StageRecord(run.folder / TEACHER.parent).seems_current(teach_print(run), [TEACHER.name]),
+            "distill": lambda: StageRecord(run.folder / PSEUDO).seems_current(
+                distill_print(run, provenance_of(run)), pseudo_outputs(run)
+            ),
+            "train": lambda: _seems_trained(run, None),
+        }
+    looks |= {"export": lambda: _seems_exported(run), "eval": lambda: _seems_measured(run)}
+    names = tuple(name for name in STEPS[command] if name in looks)
+    for number, name in enumerate(names):
+        if not looks[name]():
+            return names[number:]
+    return ()
+
+
+def _seems_trained(run: Run, external: Scene | None) -> bool:
+    return StageRecord(run.folder / STUDENT.parent).seems_current(train_print(run, external), [STUDENT.name])
+
+
+def _seems_exported(run: Run) -> bool:
+    wanted = {name for _, _, name in planned_bundles(run.config.export.targets, run.config.export.precision)}
+    return wanted <= current_bundles(run, lambda text: None).keys()
+
+
+def _seems_measured(run: Run) -> bool:
+    bundles = current_bundles(run, lambda text: None)
+    record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
+    return record.seems_current(eval_print(run, bundles), outputs_of(run, bundles))
+
+
+def perform(command: str, run: Run, stop: Stop, say: Say) -> None:
+    """`command`, each stage first doing what it needs; before the first that has work to do, what all will take."""
+    with steps(STEPS[command]):
+        if is_first_process() and (stages := pending(run, command)):
+            foresee(run, new_student(run), stages, say)
+        WORK[command](run, stop, say)
+
+
+WORK: dict[str, Callable[[Run, Stop, Say], None]] = {
     "teach": run_teach,
     "distill": run_distill,
     "train": run_train,
@@ -198,7 +275,9 @@ STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {
     "eval": run_eval,
     "run": run_all,
 }
-"""Command -> what it does; each does first what it needs."""
+
+STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {name: functools.partial(perform, name) for name in WORK}
+"""Command -> what it does."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
     name: ("train", "test") if name in ("eval", "run") else ("train",) for name in STAGES

@@ -7,7 +7,8 @@ from pathlib import Path
 from nelf import evaluate as evaluation
 from nelf.errors import ConfigError, NelfError
 from nelf.pipeline.figures import model_infos, stage_seconds
-from nelf.pipeline.run import EXPORT, is_run, read_overrides
+from nelf.pipeline.overrides import is_run, read_overrides
+from nelf.pipeline.run import EXPORT
 
 
 def is_measured(folder: Path) -> bool:
@@ -34,6 +35,7 @@ def run_figures(folder: Path, seen_from: Path) -> evaluation.RunFigures:
             metrics={model: {key: found[key] for key in evaluation.METRICS} for model, found in metrics.items()},
             models={model: infos.get(model, evaluation.ModelInfo()) for model in metrics},
             views=max(len(found["views"]) for found in metrics.values()),
+            measured_on=max((evaluation.measured_on(found) for found in metrics.values()), key=len),
             seconds=stage_seconds(folder),
             report=Path(os.path.relpath(report, seen_from)).as_posix() if report.is_file() else "",
             asked=asked,

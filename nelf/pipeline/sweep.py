@@ -1,7 +1,6 @@
 """A sweep: every combination of comma-separated values, each a run of its own."""
 
 import contextlib
-import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,16 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from nelf.errors import ConfigError, Interrupted
-from nelf.pipeline.config import ROOT, Config, compose_config, config_folder, one_line_errors, register, typed
+from nelf.pipeline.config import ROOT, Config, config_folder, one_line_errors, register
 from nelf.pipeline.launchers import LAUNCHERS, check_launcher, launcher_of, lost_jobs_in_one_line
+from nelf.pipeline.overrides import key_of, swept_keys
 from nelf.pipeline.run import Run, Say
 from nelf.pipeline.stages import NEEDS, STAGES
 from nelf.pipeline.summary import is_measured, write_summary
@@ -29,15 +25,17 @@ SHARED = {"scene.path", "runs", "name"}
 """What is in the name of a run's folder anyway, or above it."""
 
 
-def sweep(overrides: Sequence[str], say: Say) -> None:
+def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], say: Say) -> None:
     """Hand over to Hydra, which calls back once for each combination. Raises NelfErrors, as a single run does.
+
+    checked: what `checked_combinations` makes of the overrides.
 
     A combination that fails does not keep the others from being tried; the first failure is raised after the last. A
     page over all runs is written in any case.
     """
     launcher = launcher_of(overrides)
     check_launcher(overrides)
-    folders = check_combinations(overrides, say)
+    folders = check_combinations(overrides, checked, say)
     varied = swept_keys(overrides)
 
     register()
@@ -65,6 +63,7 @@ class _Job:
     def __call__(self, config: DictConfig) -> None:
         run = Run.compose(list(HydraConfig.get().overrides.task), NEEDS["run"], self.say)
         run.folder = folder_of(run.config, run.scene.name, run.overrides, self.varied)
+        run.check_pictures()
         try:
             with run.locked(), stoppable() as stop:
                 run.prepare()
@@ -75,16 +74,15 @@ class _Job:
             raise KeyboardInterrupt from error  # Hydra would go on with the next combination
 
 
-def check_combinations(overrides: Sequence[str], say: Say) -> list[Path]:
-    """Compose every combination, and look at every scene, so that a mistake shows before hours of work.
+def check_combinations(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], say: Say) -> list[Path]:
+    """Look at every scene, so that a mistake shows before hours of work.
 
     Returns the folders that the runs will have; none where they cannot be known yet.
     """
     scenes: dict[str, str] = {}
     folders: dict[Path, list[str]] = {}
     varied = swept_keys(overrides)
-    for combination in combinations(overrides):
-        config = typed(compose_config(combination))
+    for combination, config in checked:
         if config.device.devices * config.device.num_nodes > 1 or not is_first_process():
             raise ConfigError("a sweep gives each of its runs one process; leave device.devices and torchrun out")
         scene = repr(config.scene)
@@ -105,38 +103,6 @@ def folder_of(config: Config, scene: str, overrides: Sequence[str], varied: set[
     values = sorted(one.lstrip("+") for one in overrides if key_of(one) in varied - SHARED)
     name = config.name or scene
     return Path(config.runs) / (f"{name}-{','.join(values).replace('/', '_')}" if values else name)
-
-
-def swept_keys(overrides: Sequence[str]) -> set[str]:
-    """Keys with several values."""
-    return {key_of(str(one.input_line)) for one in _parsed(overrides) if one.is_sweep_override()}
-
-
-def key_of(override: str) -> str:
-    """`student` of `student=s` and of `+student=s`."""
-    return override.partition("=")[0].lstrip("+")
-
-
-def combinations(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each run; none where a sweeper plugin is to choose values out of an interval."""
-    # How the runs are launched is no part of what they are.
-    parsed = [one for one in _parsed(overrides) if not key_of(str(one.input_line)).startswith(("hydra.", "hydra/"))]
-    if any(one.is_sweep_override() and not one.is_discrete_sweep() for one in parsed):
-        return []
-    choices = [
-        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
-        if one.is_sweep_override()
-        else [str(one.input_line)]
-        for one in parsed
-    ]
-    return [list(combination) for combination in itertools.product(*choices)]
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    register()
-    with one_line_errors(), initialize_config_dir(str(config_folder()), version_base="1.3"):
-        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        return list(parser.parse_overrides(list(overrides)))
 
 
 @contextlib.contextmanager

@@ -1,21 +1,37 @@
-"""The neural light field network: encoder, body, upsampler."""
+"""The student: a neural light field, from camera pose to image in one forward pass."""
 
-from nelf.student.config import StudentConfig
-from nelf.student.files import check_same_architecture, load_student, save_student
-from nelf.student.frame import Frame, Mapping
-from nelf.student.macs import count_macs, layer_macs
-from nelf.student.nelf import Encoded, NeLF, count_parameters
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.student.config import STUDENT_CONFIGS, HierarchicalConfig, Mapping, MobileR2LConfig, StudentConfig
+    from nelf.student.deploy import Layout
+    from nelf.student.families import STUDENTS, make_student
+    from nelf.student.files import check_same_architecture, load_student, save_student
+    from nelf.student.frame import Frame
+    from nelf.student.macs import count_macs, layer_macs
+    from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
-    "Encoded",
+    "STUDENTS",
+    "STUDENT_CONFIGS",
+    "DepthPixels",
     "Frame",
+    "HierarchicalConfig",
+    "Layout",
     "Mapping",
-    "NeLF",
+    "MobileR2LConfig",
+    "Prediction",
+    "Student",
     "StudentConfig",
     "check_same_architecture",
     "count_macs",
     "count_parameters",
     "layer_macs",
     "load_student",
+    "make_student",
     "save_student",
 ]

@@ -1,82 +1,126 @@
-"""What a student is made of. Presets are configs/student/*.yaml."""
+"""What a student is made of. Presets are configs/student/*.yaml; each names its family by the schema it starts from.
 
+Without torch, so that a wrong value is refused at once.
+"""
+
+import enum
 from dataclasses import dataclass
 
+from nelf.core.settings import OneOf, Range, check, setting
 from nelf.errors import ConfigError
-from nelf.student.body import BODIES
-from nelf.student.frame import Mapping
-from nelf.student.surface import NO_DEPTH, STRIDES
-from nelf.student.upsampler import UPSAMPLERS
 
-SURFACE = "surface"
-FACTORS = {**{name: factors for name, (_, factors) in UPSAMPLERS.items()}, SURFACE: tuple(STRIDES)}
-"""upsampler -> image pixels per coarse ray that it can do."""
+READERS = ("planes", "lines", "volume")
+COUNT = Range(1, 4096)
+CHANNELS = Range(1, 256)
 
-LIMITS = {
-    "points": (2, 1024), "octaves": (1, 32), "width": (1, 4096), "blocks": (1, 1024),
-    "tail_width": (1, 4096), "tail_blocks": (1, 1024), "tail_octaves": (1, 32), "tail_rank": (0, 4096),
-}  # fmt: skip
-"""key -> least and greatest value."""
+
+class Mapping(enum.StrEnum):
+    """Where the points of a ray lie."""
+
+    LINEAR = "linear"  # evenly spaced in depth: bounded scenes
+    DISPARITY = "disparity"  # evenly spaced in 1 / depth, coordinates shrunk with depth: open scenes
+    NDC = "ndc"  # normalised device coordinates of a reference camera (NeRF, appendix C): as published for LLFF
 
 
 @dataclass
 class StudentConfig:
-    """Network from pose to image."""
+    """What all families share."""
 
+    family: str = "hierarchical"
+    """Kind of network; set by the preset, not by itself."""
     name: str = "m"
     """Preset that these values come from; recorded, not read."""
-    points: int = 8
-    """K, points a ray that are encoded."""
-    octaves: int = 4
-    """L, octaves of sin and cos for each coordinate."""
-    mapping: str = "auto"
-    """Where the points lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
-    within_ball: bool = True
-    """Bounded scenes: points only at depths where the scene's ball is; false: from scene.near to scene.far."""
-    body: str = "pyramid"
-    """Residual blocks: pointwise (MobileR2L), conv3x3, depthwise, or pyramid (conv3x3, mostly at half resolution)."""
-    width: int = 48
-    """Channels of the body."""
-    blocks: int = 3
-    """Residual blocks of the body; of a pyramid those at half resolution, to which two at full resolution come."""
-    upsampler: str = "surface"
-    """From ray grid to image: transposed (MobileR2L), shuffle (sub-pixel convolution) or surface (depth first)."""
-    factor: int = 8
-    """Image pixels per coarse ray, in each direction."""
-    tail_width: int = 56
-    """Channels after the surface is known; upsampler=surface only."""
-    tail_blocks: int = 2
-    """Residual blocks after the surface is known; upsampler=surface only."""
-    tail_octaves: int = 3
-    """Octaves of sin and cos of the surface's coordinates; upsampler=surface only."""
-    tail_rank: int = 96
-    """Features of the surface's place, products of a function of x, of y and of z; 0: none; upsampler=surface only."""
+    points_per_ray: int = setting(32, Range(2, 1024))
+    """K, points on a coarse ray that the network is told of."""
+    depth_spacing: str = setting("auto", OneOf(("auto", *(mapping.value for mapping in Mapping))))
+    """Where they lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
+    clip_to_sphere: bool = True
+    """Bounded scenes: points only at depths where the scene's sphere is; false: from scene.near to scene.far."""
+    width: int = setting(48, COUNT)
+    """Channels of the blocks that work on coarse rays."""
+    blocks: int = setting(2, Range(1, 1024))
+    """Residual blocks that work on coarse rays."""
 
     def __post_init__(self) -> None:
-        _check_known("student.body", self.body, list(BODIES))
-        _check_known("student.upsampler", self.upsampler, list(FACTORS))
-        _check_known("student.mapping", self.mapping, ["auto", *(m.value for m in Mapping)])
-        factors = FACTORS[self.upsampler]
-        if self.factor not in factors:
-            raise ConfigError(
-                f"student.factor={self.factor} is not possible with student.upsampler={self.upsampler}; "
-                f"use one of {', '.join(map(str, factors))}"
-            )
-        for key, (least, most) in LIMITS.items():
-            value = getattr(self, key)
-            if not least <= value <= most:
-                remedy = f"small; use {least} or more" if value < least else f"large; use {most} or less"
-                raise ConfigError(f"student.{key}={value} is too {remedy}")
-        if self.upsampler == SURFACE and self.mapping == Mapping.NDC:
-            raise ConfigError(NO_DEPTH)
+        check(self, "student")
 
     def mapping_for(self, *, bounded: bool) -> Mapping:
-        """The mapping to use for a scene, `auto` resolved."""
-        if self.mapping == "auto":
+        """The depth spacing to use for a scene, `auto` resolved."""
+        if self.depth_spacing == "auto":
             return Mapping.LINEAR if bounded else Mapping.DISPARITY
-        return Mapping(self.mapping)
+        return Mapping(self.depth_spacing)
 
 
-def _check_known(key: str, value: str, known: list[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"{key}={value} is not known; use one of {', '.join(known)}")
+@dataclass
+class HierarchicalConfig(StudentConfig):
+    """Three levels of rays, coarse to fine, each reading learnt features of space (docs/student.md)."""
+
+    coarse_reader: str = setting("volume", OneOf(READERS))
+    """What coarse rays read: volume (trilinear), planes (three of them, bilinear) or lines (a product of three)."""
+    coarse_nodes: int = setting(32, Range(2, 1024))
+    """Nodes along each axis of the tables that coarse rays read."""
+    coarse_channels: int = setting(4, CHANNELS)
+    """Features of each of these tables."""
+    middle_reader: str = setting("volume", OneOf(READERS))
+    """What middle rays read; lines for devices that cannot gather from large tables."""
+    middle_nodes: int = setting(48, Range(2, 1024))
+    """Nodes along each axis of the tables that middle rays read."""
+    middle_channels: int = setting(4, CHANNELS)
+    """Features of each of these tables."""
+    middle_samples: int = setting(5, Range(1, 64))
+    """Points around its depth at which a middle ray (4x4 pixels) reads them."""
+    middle_spread: float = setting(0.04, Range(0, 1))
+    """How far from that depth the outermost of them lie, as a share of the way from near to far."""
+    middle_width: int = setting(56, COUNT)
+    """Channels of the blocks that work on middle rays."""
+    middle_blocks: int = setting(2, Range(1, 1024))
+    """Residual blocks that work on middle rays."""
+    cell: int = setting(2, OneOf((1, 2, 4)), unit="pixels")
+    """Side of a cell, for which one fine ray is followed."""
+    cell_features: int = setting(32, COUNT)
+    """Features that the middle level hands on to each cell."""
+    fine_reader: str = setting("planes", OneOf(READERS))
+    """What cells read."""
+    fine_nodes: int = setting(128, Range(2, 4096))
+    """Nodes along each axis of the tables that cells read."""
+    fine_channels: int = setting(8, CHANNELS)
+    """Features of each of these tables."""
+    fine_samples: int = setting(3, Range(1, 64))
+    """Points around its depth at which a cell reads them."""
+    fine_spread: float = setting(0.012, Range(0, 1))
+    """How far from that depth the outermost of them lie, as a share of the way from near to far."""
+    decoder_width: int = setting(32, COUNT)
+    """Channels of the decoder, which works on cells."""
+    decoder_blocks: int = setting(2, Range(0, 1024))
+    """Residual blocks of the decoder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth_spacing == Mapping.NDC:
+            raise ConfigError("student.depth_spacing=ndc has no depths, which this student needs; use auto")
+
+
+@dataclass
+class MobileR2LConfig(StudentConfig):
+    """MobileR2L as published (Cao et al., CVPR 2023)."""
+
+    family: str = "mobiler2l"
+    """Kind of network; set by the preset, not by itself."""
+    name: str = "mobiler2l"
+    """Preset that these values come from; recorded, not read."""
+    points_per_ray: int = setting(8, Range(2, 1024))
+    """K, points on a ray that are encoded."""
+    clip_to_sphere: bool = False
+    """Bounded scenes: points only at depths where the scene's sphere is; false: from scene.near to scene.far."""
+    width: int = setting(256, COUNT)
+    """Channels of the blocks."""
+    blocks: int = setting(29, Range(1, 1024))
+    """Residual blocks."""
+    num_frequencies: int = setting(6, Range(1, 32))
+    """L, octaves of sin and cos for each coordinate."""
+    upscale_factor: int = setting(8, OneOf((8, 12)), unit="pixels")
+    """Side of the square of pixels that one ray stands for: 8, or 12 as published for 1008x756."""
+
+
+STUDENT_CONFIGS: dict[str, type[StudentConfig]] = {"hierarchical": HierarchicalConfig, "mobiler2l": MobileR2LConfig}
+"""student.family -> its configuration."""

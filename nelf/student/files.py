@@ -8,43 +8,45 @@ import torch
 from torch import Tensor
 
 from nelf.errors import CheckpointError, NelfError
-from nelf.student.config import StudentConfig
+from nelf.student.config import STUDENT_CONFIGS
+from nelf.student.families import make_student
 from nelf.student.frame import Frame
-from nelf.student.nelf import NeLF
+from nelf.student.protocol import Student
 from nelf.weights import load_weights, save_weights
 
-FORMAT = "nelf-student-1"
+FORMAT = "nelf-student-2"
 REMEDY = "train again with: nelf train RUN"
 
 
-def save_student(path: Path, model: NeLF) -> None:
+def save_student(path: Path, model: Student) -> None:
     """Write weights, configuration and frame, atomically."""
     about = {"config": dataclasses.asdict(model.config), "frame": model.frame.as_dict()}
     save_weights(path, FORMAT, model.state_dict(), about)
 
 
-def load_student(path: Path) -> NeLF:
+def load_student(path: Path) -> Student:
     """The student saved at `path`, on the CPU, in eval mode.
 
     Raises CheckpointError when the file is absent, cut short, of another kind, or does not fit its own configuration.
     """
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
-        config, frame = StudentConfig(**about["config"]), Frame.from_dict(about["frame"])
+        config = STUDENT_CONFIGS[about["config"]["family"]](**about["config"])
+        frame = Frame.from_dict(about["frame"])
         with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
-            shape = NeLF(config, frame)
+            shape = make_student(config, frame)
     except (NelfError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{path} has a configuration that this version cannot read ({reason}); {REMEDY}"
         ) from error
     check_same_architecture(path, state, shape)
-    model = NeLF(config, frame)
+    model = make_student(config, frame)
     model.load_state_dict(dict(state))
     return model.eval()
 
 
-def check_same_architecture(path: Path, state: Mapping[str, Tensor], model: NeLF) -> None:
+def check_same_architecture(path: Path, state: Mapping[str, Tensor], model: Student) -> None:
     """Raise CheckpointError, naming the first difference, when `state` is not of the architecture of `model`."""
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}

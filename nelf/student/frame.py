@@ -1,7 +1,6 @@
 """What a student must know about its scene: image size, depth range, and how world space is brought to O(1)."""
 
 import dataclasses
-import enum
 import math
 from dataclasses import dataclass
 
@@ -10,17 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nelf.cameras import mean_pose
+from nelf.student.config import Mapping
 
 LONGEST_SIDE = 2**16  # pixels
 EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthetic objects lie in their own units
-
-
-class Mapping(enum.StrEnum):
-    """Where the points of a ray lie."""
-
-    LINEAR = "linear"  # evenly spaced in depth: bounded scenes
-    DISPARITY = "disparity"  # evenly spaced in 1 / depth, coordinates shrunk with depth: open scenes
-    NDC = "ndc"  # normalised device coordinates of a reference camera (NeRF, appendix C): as published for LLFF
 
 
 @dataclass(frozen=True)

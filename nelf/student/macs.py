@@ -1,6 +1,5 @@
 """Multiply-accumulates of a network: the one way in which nelf counts them, of a student and of an exported file."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nelf.student.grid import FactoredGrid
-from nelf.student.nelf import NeLF
+from nelf.student.deploy import Layout
+from nelf.student.protocol import Student
 
 
 def layer_macs(weight: Sequence[int], positions: int) -> int:
@@ -22,8 +21,11 @@ def layer_macs(weight: Sequence[int], positions: int) -> int:
 
 
 @torch.no_grad()
-def count_macs(model: NeLF) -> int:
-    """Of all convolutions, exported ones included, for one image (found on the meta device: nothing is computed)."""
+def count_macs(model: Student) -> int:
+    """Of all convolutions and linear layers of the deployed network, for one image.
+
+    Found on the meta device: nothing is computed.
+    """
     total = 0
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
@@ -31,13 +33,11 @@ def count_macs(model: NeLF) -> int:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             grid = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
             total += layer_macs(module.weight.shape, grid.shape[2:].numel())
-        elif isinstance(module, FactoredGrid):
-            functions, nodes = module.values.shape
-            spread = 3 * 3  # a convolution of an exported file takes three coordinates to the nodes of three axes
-            total += layer_macs((functions + spread, nodes), output.shape[2:].numel())
+        elif isinstance(module, nn.Linear):
+            total += layer_macs(module.weight.shape, output.shape[:-1].numel())
 
-    twin = NeLF(model.config, dataclasses.replace(model.frame)).to("meta").eval()
-    for module in twin.modules():
+    deployed = model.deploy(Layout.CHANNELS_FIRST, torch.float32).to("meta")
+    for module in deployed.modules():
         module.register_forward_hook(add)
-    twin(torch.empty(1, 3, 4, device="meta"))
+    deployed(torch.empty(1, 3, 4, device="meta"))
     return total

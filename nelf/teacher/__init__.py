@@ -1,12 +1,20 @@
 """Teachers: NeRFs that are trained on the photos and render the pseudo views."""
 
-from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
-from nelf.teacher.files import TEACHERS, load_teacher
-from nelf.teacher.protocol import Rendered, Teacher, render_image
-from nelf.teacher.teach import teach
+from typing import TYPE_CHECKING
+
+from nelf.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
+    from nelf.teacher.files import TEACHERS, load_teacher
+    from nelf.teacher.protocol import Rendered, Teacher, render_image
+    from nelf.teacher.teach import TRAINING_FILE
+else:
+    __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "TEACHERS",
+    "TRAINING_FILE",
     "HashGridConfig",
     "Rendered",
     "Teacher",
@@ -14,5 +22,4 @@ __all__ = [
     "VanillaConfig",
     "load_teacher",
     "render_image",
-    "teach",
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nelf.core.settings import MOST_MINUTES, MOST_SEED, Positive, Range, check, setting
 from nelf.errors import ConfigError
 
 
@@ -11,58 +12,49 @@ class TeacherConfig:
 
     name: str = "hashgrid"
     """hashgrid, or vanilla (NeRF's MLP, slow, the readable reference)."""
-    minutes: float | None = 10.0
+    minutes: float | None = setting(10.0, Positive(MOST_MINUTES), unit="minutes")
     """Training time; null to train for `iterations`."""
-    iterations: int | None = None
+    iterations: int | None = setting(None, Range(1, 10**9))
     """Training steps, where minutes is null; with both, whichever ends first."""
-    batch: int = 16384
+    batch: int = setting(16384, Range(1, 2**26))
     """Samples a training step; the number of rays follows from how many samples a ray needs."""
-    max_rays: int = 16384
+    max_rays: int = setting(16384, Range(1, 2**24))
     """Rays a training step at most."""
-    lr: float = 1e-2
+    lr: float = setting(1e-2, Positive(10))
     """Learning rate at the start; it falls to a hundredth along a cosine."""
-    seed: int = 0
+    seed: int = setting(0, Range(0, MOST_SEED))
     """Of the initial weights and of the rays drawn."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = setting(60.0, Positive(86_400), unit="seconds")
     """Seconds between checkpoints."""
 
     def __post_init__(self) -> None:
+        check(self, "teacher")
         if self.minutes is None and self.iterations is None:
             raise ConfigError("teacher.minutes and teacher.iterations are both null; set one of them")
-        for key in ("batch", "max_rays", "lr", "checkpoint_seconds"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"teacher.{key}={getattr(self, key)} must be positive")
 
 
 @dataclass
 class HashGridConfig(TeacherConfig):
     """Hash-grid NeRF (Müller et al. 2022)."""
 
-    levels: int = 8
+    levels: int = setting(8, Range(1, 32))
     """Levels of the hash grid; each gives 4 features."""
-    log2_entries: int = 17
+    log2_entries: int = setting(17, Range(1, 26))
     """Binary logarithm of the entries of a level's table."""
-    coarsest: int = 16
+    coarsest: int = setting(16, Range(1, 2**12))
     """Cells across the unit cube at the coarsest level."""
-    finest: int = 256
+    finest: int = setting(256, Range(1, 2**16))
     """Cells across the unit cube at the finest level."""
-    width: int = 64
+    width: int = setting(64, Range(1, 4096))
     """Channels of the two small networks."""
-    occupancy: int = 128
+    occupancy: int = setting(128, Range(1, 512))
     """Cells across the occupancy grid."""
-    steps: int = 256
+    steps: int = setting(256, Range(1, 2**16))
     """Samples over the depth range, before empty space is skipped."""
-    samples: int | None = None
+    samples: int | None = setting(None, Range(2, 2**16))
     """Samples a ray, drawn where the occupancy grid's densities say that it ends; null asks all occupied cells."""
-    opacity_threshold: float = 0.01
+    opacity_threshold: float = setting(0.01, Range(0, 1, open_start=True, open_end=True))
     """A cell is empty when one step through it is thinner than this."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        limits = {"levels": 32, "log2_entries": 26, "coarsest": 2**12, "finest": 2**16, "width": 4096, "occupancy": 512}
-        _check_limits(self, {**limits, "steps": 2**16})
-        if self.samples is not None and self.samples < 2:
-            raise ConfigError(f"teacher.samples={self.samples} is too small; use 2 or more, or null")
 
 
 @dataclass
@@ -71,25 +63,19 @@ class VanillaConfig(TeacherConfig):
 
     name: str = "vanilla"
     """vanilla."""
-    lr: float = 5e-4
+    lr: float = setting(5e-4, Positive(10))
     """Learning rate at the start."""
-    max_rays: int = 1024
+    max_rays: int = setting(1024, Range(1, 2**24))
     """Rays a training step."""
-    depth: int = 8
+    depth: int = setting(8, Range(1, 64))
     """Layers of the density network."""
-    width: int = 256
+    width: int = setting(256, Range(1, 4096))
     """Channels of the density network."""
-    coarse: int = 64
+    coarse: int = setting(64, Range(1, 4096))
     """Stratified samples a ray."""
-    fine: int = 128
+    fine: int = setting(128, Range(1, 4096))
     """Samples a ray drawn where the coarse ones found something."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_limits(self, {"depth": 64, "width": 4096, "coarse": 4096, "fine": 4096})
 
-
-def _check_limits(config: TeacherConfig, largest: dict[str, int]) -> None:
-    for key, most in largest.items():
-        if not 1 <= getattr(config, key) <= most:
-            raise ConfigError(f"teacher.{key}={getattr(config, key)} is out of range; use 1 to {most}")
+TEACHER_CONFIGS: dict[str, type[TeacherConfig]] = {"hashgrid": HashGridConfig, "vanilla": VanillaConfig}
+"""name -> its configuration."""

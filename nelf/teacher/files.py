@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nelf.errors import CheckpointError, ConfigError
-from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
+from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
 from nelf.teacher.ngp import HashGridNeRF
 from nelf.teacher.protocol import RayField
 from nelf.teacher.space import Space
@@ -21,8 +21,8 @@ FORMAT = "nelf-teacher-1"
 REMEDY = "train it again with: nelf teach RUN"
 
 TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RayField]]] = {
-    "hashgrid": (HashGridConfig, HashGridNeRF),
-    "vanilla": (VanillaConfig, VanillaNeRF),
+    "hashgrid": (TEACHER_CONFIGS["hashgrid"], HashGridNeRF),
+    "vanilla": (TEACHER_CONFIGS["vanilla"], VanillaNeRF),
 }
 """name -> (its configuration, its field)."""
 

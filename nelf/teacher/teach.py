@@ -1,5 +1,6 @@
 """The stage: from a Scene to a trained teacher in a folder."""
 
+import math
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -7,7 +8,8 @@ from lightning_fabric import Fabric
 from nelf.cameras import mean_pose
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Kind, Scene, border_color
-from nelf.progress import Stop
+from nelf.progress import Stop, waiting
+from nelf.storage import write_json
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.files import build_field, save_teacher
 from nelf.teacher.protocol import RayField
@@ -15,19 +17,24 @@ from nelf.teacher.space import Space
 from nelf.teacher.training import Trainer, fit
 
 FILE = "teacher.safetensors"
+TRAINING_FILE = "training.json"
 
 
 def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RayField:
     """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
 
+    training.json beside it says how it went: steps, seconds, PSNR on the last training rays.
     Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
     first one writes.
     """
-    trainer = new_trainer(scene, config, fabric)
+    with waiting(f"teach: reading {len(scene.train)} photos"):
+        trainer = new_trainer(scene, config, fabric)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     fit(trainer, checkpoints, stop)
     if fabric.is_global_zero:
         save_teacher(folder / FILE, trainer.field, config)
+        psnr = round(trainer.psnr, 3) if math.isfinite(trainer.psnr) else None
+        write_json(folder / TRAINING_FILE, {"steps": trainer.step, "seconds": round(trainer.seconds, 3), "psnr": psnr})
         checkpoints.clear()
     return trainer.field.eval()
 

@@ -97,6 +97,18 @@ class Trainer:
             shares.append(self.step / self.config.iterations)
         return max(shares)
 
+    @property
+    def total(self) -> tuple[float, str]:
+        """Size and unit of the training, to show to the user."""
+        if self.config.minutes is not None:
+            return self.config.minutes, "min"
+        return float(self.config.iterations or 0), "steps"
+
+    @property
+    def psnr(self) -> float:
+        """In dB, of the rays of the last steps; NaN before the first."""
+        return -10 * math.log10(max(self.error, 1e-10))
+
     def advance(self) -> None:
         """One training step."""
         began = time.perf_counter()
@@ -239,14 +251,15 @@ def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
     agree_on_step(fabric, trainer.step, checkpoints.path)
     saved = trainer.seconds
     first = fabric.is_global_zero
-    with ProgressLine("teach", 1.0, start=trainer.progress(), shown=first) as line:
+    total, unit = trainer.total
+    with ProgressLine("teach", total, unit, start=trainer.progress() * total, shown=first) as line:
         while trainer.progress() < 1:
             trainer.advance()
             if trainer.step % trainer.readings.every:
                 continue  # the host does not look up; on the CPU it does at every step
             trainer.seconds, stopping = agree(fabric, trainer.seconds, stop)
-            psnr = -10 * math.log10(max(trainer.error, 1e-10))
-            line.update(trainer.progress(), step=f"{trainer.step}", psnr=psnr, rays=f"{trainer.rays}")
+            done = min(trainer.progress(), 1.0) * total
+            line.update(done, f"PSNR {trainer.psnr:.1f} dB on training rays", f"step {trainer.step}")
             due = trainer.seconds - saved > trainer.config.checkpoint_seconds
             if stopping or (due and trainer.guard.steady):
                 if first:

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
-from nelf.student import NeLF
+from nelf.student import Student
 
 
 class WeightAverage:
@@ -16,7 +16,7 @@ class WeightAverage:
     decay 0: no average; the second model takes over the weights when it is asked for.
     """
 
-    def __init__(self, model: NeLF, decay: float) -> None:
+    def __init__(self, model: Student, decay: float) -> None:
         self.decay = decay
         self.updates = 0
         self._source = model
@@ -33,7 +33,7 @@ class WeightAverage:
         averages, values = self._pairs
         torch._foreach_lerp_(averages, values, 1 - decay)
 
-    def model(self) -> NeLF:
+    def model(self) -> Student:
         """The averaged model, in eval mode. It changes with the next update."""
         if self.decay == 0:
             self._model.load_state_dict(self._source.state_dict())
@@ -45,7 +45,7 @@ class WeightAverage:
         self.updates = 0
 
 
-def _pairs(average: NeLF, model: NeLF) -> tuple[list[Tensor], list[Tensor]]:
+def _pairs(average: Student, model: Student) -> tuple[list[Tensor], list[Tensor]]:
     """The tensors of both that are averaged; they stay the same objects while training."""
     # keep_vars: the parameters themselves, not views that a change of their storage would leave behind.
     pairs = zip(average.state_dict(keep_vars=True).values(), model.state_dict(keep_vars=True).values(), strict=True)

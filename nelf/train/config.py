@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from nelf.core.settings import MOST_MINUTES, MOST_SEED, OneOf, Positive, Range, check, setting
 from nelf.errors import ConfigError
-from nelf.train.losses import LOSSES
-from nelf.train.optimizers import OPTIMIZERS
 from nelf.train.schedule import SCHEDULES, Budget, LearningRate
+
+OPTIMIZERS = ("adamw", "adam", "sgd", "muon")
+LOSSES = ("mse", "l1", "charbonnier")
+MOST_STEPS = 10**9
 
 
 @dataclass
@@ -14,30 +17,26 @@ class FinetuneConfig:
 
     enabled: bool = True
     """Whether there is a stage 2."""
-    steps: int | None = None
+    steps: int | None = setting(300, Range(1, MOST_STEPS))
     """Most steps of stage 2; null: no limit by steps."""
-    minutes: float | None = 1.0
+    minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
     """Most minutes of stage 2; null: no limit by time."""
-    lr: float = 2e-4
+    lr: float = setting(2e-4, Positive(100))
     """Learning rate at its start; falls to zero along a cosine."""
-    warmup_steps: int = 20
+    warmup_steps: int = setting(20, Range(0, MOST_STEPS))
     """Steps in which the rate rises from zero to lr."""
-    val_every: int = 50
+    val_every: int = setting(50, Range(1, MOST_STEPS))
     """Steps between looks at the validation views."""
-    patience: int = 6
+    patience: int = setting(6, Range(1, 1_000_000))
     """Looks without improvement after which stage 2 ends."""
-    pseudo_fraction: float = 0.5
+    pseudo_fraction: float = setting(
+        0.5, Range(0, 1, open_end=True), advice="for pseudo views only, set train.finetune.enabled=false"
+    )
     """Share of pseudo views in a batch: against overfitting to few real views."""
 
     def __post_init__(self) -> None:
+        check(self, "train.finetune")
         _check_budget("train.finetune", self.steps, self.minutes)
-        _check_least("train.finetune", self, {"val_every": 1, "patience": 1, "warmup_steps": 0})
-        _check_positive("train.finetune", self, "lr")
-        if not 0 <= self.pseudo_fraction < 1:
-            raise ConfigError(
-                f"train.finetune.pseudo_fraction={self.pseudo_fraction} must be at least 0 and below 1; "
-                "for pseudo views only, set train.finetune.enabled=false"
-            )
 
     @property
     def budget(self) -> Budget:
@@ -52,51 +51,50 @@ class FinetuneConfig:
 class TrainConfig:
     """Stage 1: learn from the pseudo views. What is said for batch, loss and optimizer holds for stage 2, too."""
 
-    steps: int | None = None
-    """Most steps of stage 1; null: no limit by steps."""
-    minutes: float | None = 10.0
+    steps: int | None = setting(6000, Range(1, MOST_STEPS))
+    """Most steps of stage 1, by default the preset's; null: no limit by steps."""
+    minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
     """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
-    batch: int = 8
+    batch: int = setting(8, Range(1, 65536))
     """Whole views a step, on each device."""
-    optimizer: str = "muon"
+    optimizer: str = setting("muon", OneOf(OPTIMIZERS))
     """muon (for the convolutions; adamw for the rest), adamw, adam or sgd."""
-    lr: float = 3e-3
+    lr: float = setting(3e-3, Positive(100))
     """Highest learning rate."""
-    weight_decay: float = 1e-2
+    weight_decay: float = setting(1e-2, Range(0, 100))
     """Weight decay of the optimizer."""
-    schedule: str = "trapezoid"
+    schedule: str = setting("trapezoid", OneOf(SCHEDULES))
     """Learning rate after the warm-up: constant, cosine or trapezoid (to zero at the end of the budget) or
     exponential."""
-    warmup_steps: int = 100
+    warmup_steps: int = setting(100, Range(0, MOST_STEPS))
     """Steps in which the rate rises linearly to lr."""
-    warmup_lr: float = 0.0
+    warmup_lr: float = setting(0.0, Range(0, 100))
     """Rate at the first step of the warm-up."""
-    decay_steps: int = 500_000
+    decay_steps: int = setting(500_000, Range(1, MOST_STEPS))
     """Steps in which the exponential schedule falls by ten."""
-    loss: str = "mse"
+    loss: str = setting("mse", OneOf(LOSSES))
     """mse, l1 or charbonnier; of RGBA the mean over a white and a black background."""
-    surface_weight: float = 2.0
-    """Weight of the error of the depth (fraction of near to far) beside that of the colours; student.upsampler=surface
-    and views with depth only."""
+    depth_loss_weight: float = setting(2.0, Range(0, 1_000_000))
+    """Weight of the error of the depth (fraction of near to far) next to that of the colours, for views with depth."""
     jitter: bool = False
     """Move the points of each ray at random inside their bins (MobileR2L)."""
-    ema: float = 0.999
+    ema: float = setting(0.999, Range(0, 1, open_end=True), advice="0 turns it off")
     """Decay of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
-    grad_clip: float = 0.0
+    grad_clip: float = setting(0.0, Range(0, 1_000_000))
     """Largest norm of the gradient; 0 does not clip."""
-    checkpoint_every: float = 120.0
+    checkpoint_every: float = setting(120.0, Positive(86_400), unit="seconds")
     """Seconds between checkpoints."""
-    log_every: int = 50
+    log_every: int = setting(50, Range(1, MOST_STEPS))
     """Steps between TensorBoard scalars."""
-    val_every: int = 500
+    val_every: int = setting(500, Range(1, MOST_STEPS))
     """Steps between looks at the validation views."""
-    val_views: int = 16
+    val_views: int = setting(16, Range(0, 1_000_000))
     """Validation views looked at, evenly spread over all that there are; 0: all of them."""
-    image_every: int = 2000
+    image_every: int = setting(2000, Range(1, MOST_STEPS))
     """Steps between TensorBoard images; they come with the next look at the validation views."""
-    seed: int = 0
+    seed: int = setting(0, Range(0, MOST_SEED))
     """Seed of the order of the views and of the jitter."""
-    cache_gb: float = 4.0
+    cache_gb: float = setting(4.0, Range(0, 10_000), unit="GB")
     """Memory for decoded views, GB (8 bit a channel); views beyond it are decoded again each time."""
     channels_last: bool = True
     """Memory layout of the network's tensors; changes the speed only."""
@@ -104,20 +102,10 @@ class TrainConfig:
     """Stage 2."""
 
     def __post_init__(self) -> None:
+        check(self, "train")
         _check_budget("train", self.steps, self.minutes)
-        for key, known in {"optimizer": [*OPTIMIZERS], "schedule": [*SCHEDULES], "loss": [*LOSSES]}.items():
-            if getattr(self, key) not in known:
-                raise ConfigError(f"train.{key}={getattr(self, key)} is not known; use one of {', '.join(known)}")
-        least = {"batch": 1, "warmup_steps": 0, "decay_steps": 1, "log_every": 1, "val_every": 1, "image_every": 1}
-        _check_least("train", self, least)
-        none = {"seed": 0, "val_views": 0, "weight_decay": 0, "grad_clip": 0, "cache_gb": 0, "surface_weight": 0}
-        _check_least("train", self, none)
-        _check_positive("train", self, "lr")
-        _check_positive("train", self, "checkpoint_every")
-        if not 0 <= self.warmup_lr <= self.lr:
-            raise ConfigError(f"train.warmup_lr={self.warmup_lr} must lie between 0 and train.lr={self.lr}")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"train.ema={self.ema} must be at least 0 and below 1, e.g. 0.999; 0 turns it off")
+        if self.warmup_lr > self.lr:
+            raise ConfigError(f"train.warmup_lr={self.warmup_lr} must be at most train.lr={self.lr}")
 
     @property
     def budget(self) -> Budget:
@@ -133,17 +121,3 @@ def _check_budget(prefix: str, steps: int | None, minutes: float | None) -> None
         raise ConfigError(
             f"{prefix}.steps and {prefix}.minutes are both null; set one of them, e.g. {prefix}.minutes=10"
         )
-    for key, value in (("steps", steps), ("minutes", minutes)):
-        if value is not None and value <= 0:
-            raise ConfigError(f"{prefix}.{key}={value} must be above 0, or null for no limit by {key}")
-
-
-def _check_least(prefix: str, config: object, least: dict[str, int]) -> None:
-    for key, bound in least.items():
-        if getattr(config, key) < bound:
-            raise ConfigError(f"{prefix}.{key}={getattr(config, key)} is too small; use {bound} or more")
-
-
-def _check_positive(prefix: str, config: object, key: str) -> None:
-    if getattr(config, key) <= 0:
-        raise ConfigError(f"{prefix}.{key}={getattr(config, key)} must be above 0")

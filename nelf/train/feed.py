@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from nelf.data import Views
 from nelf.errors import SceneError
-from nelf.student import NeLF
+from nelf.student import DepthPixels
 
 AHEAD = 3  # batches prepared in advance
 
@@ -25,31 +25,14 @@ AHEAD = 3  # batches prepared in advance
 class Batch:
     """Some views, as stored: 8 bit, straight alpha, on the CPU.
 
-    depths: where the student's finer rays end, along the view axis, world units, 0 where unknown; None for students
-    without a surface.
+    depths: at the student's `depth_pixels`, along the view axis, world units, 0 where unknown; None for students that
+    need none.
     """
 
     c2w: Float[Tensor, "batch 3 4"]
     intrinsics: Float[Tensor, "batch 4"]
     images: UInt8[Tensor, "batch channels height width"]
-    depths: Float[Tensor, "batch finer_rows finer_columns"] | None = None
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The pixels in which a student's finer rays lie: one index an axis."""
-
-    rows: Int[np.ndarray, "finer_rows"]
-    columns: Int[np.ndarray, "finer_columns"]
-
-    @classmethod
-    def of(cls, model: NeLF) -> "Cells | None":
-        """None for a student without a surface. Rays beyond the image take its outermost pixels."""
-        if not model.has_surface:
-            return None
-        rows = model.finer_rows.long().clamp(0, model.frame.height - 1)
-        columns = model.finer_columns.long().clamp(0, model.frame.width - 1)
-        return cls(rows.cpu().numpy(), columns.cpu().numpy())
+    depths: Float[Tensor, "batch depth_rows depth_columns"] | None = None
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
@@ -77,12 +60,14 @@ class CachedViews:
     What came first stays: in an order that is shuffled anew for every pass, no other choice is read more often.
     """
 
-    def __init__(self, views: Views, channels: int, budget: MemoryBudget, cells: Cells | None = None) -> None:
-        """cells: where depths are wanted; None: nowhere."""
+    def __init__(
+        self, views: Views, channels: int, budget: MemoryBudget, depth_pixels: DepthPixels | None = None
+    ) -> None:
+        """depth_pixels: where depths are wanted; None: nowhere."""
         self.views = views
         self.channels = channels
         self.budget = budget
-        self.cells = cells
+        self.depth_pixels = depth_pixels
         self._images: dict[int, np.ndarray] = {}
         self._depths: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
@@ -103,13 +88,13 @@ class CachedViews:
             )
         return self._kept(self._images, index, np.ascontiguousarray(image.transpose(2, 0, 1)))
 
-    def depth(self, index: int, cells: Cells) -> np.ndarray:
-        """float32 [finer_rows, finer_columns]; 0, for unknown, where the views have no depth."""
+    def depth(self, index: int, pixels: DepthPixels) -> np.ndarray:
+        """float32 [depth_rows, depth_columns]; 0, for unknown, where the views have no depth."""
         if (depth := self._depths.get(index)) is not None:
             return depth
         if self.views.read_depth is None:
-            return np.zeros((len(cells.rows), len(cells.columns)), np.float32)
-        depth = self.views.read_depth(index)[np.ix_(cells.rows, cells.columns)]
+            return np.zeros((len(pixels.rows), len(pixels.columns)), np.float32)
+        depth = self.views.read_depth(index)[np.ix_(pixels.rows, pixels.columns)]
         return self._kept(self._depths, index, depth)
 
     def _kept(self, cache: dict[int, np.ndarray], index: int, value: np.ndarray) -> np.ndarray:
@@ -124,8 +109,8 @@ class CachedViews:
         """The views at `indices`."""
         images = torch.from_numpy(np.stack([self.image(i) for i in indices]))
         depths = None
-        if self.cells is not None:
-            depths = torch.from_numpy(np.stack([self.depth(i, self.cells) for i in indices]))
+        if self.depth_pixels is not None:
+            depths = torch.from_numpy(np.stack([self.depth(i, self.depth_pixels) for i in indices]))
         chosen = list(indices)
         return Batch(self.views.c2w[chosen].float(), self.views.intrinsics[chosen].float(), images, depths)
 

@@ -11,30 +11,30 @@ from torch import Tensor, nn
 
 from nelf.draws import Draws
 from nelf.guard import Guard
-from nelf.student import Encoded, NeLF
+from nelf.student import Prediction, Student
 from nelf.train.average import WeightAverage
 from nelf.train.config import TrainConfig
 from nelf.train.feed import Batch
-from nelf.train.losses import image_loss, premultiplied, surface_loss
+from nelf.train.losses import depth_loss, image_loss, premultiplied
 from nelf.train.optimizers import OPTIMIZERS
 from nelf.train.shards import Shards
 
 
-class _Decoder(nn.Module):
-    """What is trained of the student. Encoding stays outside: mixed precision must not round the poses."""
+class _Predictor(nn.Module):
+    """What is trained of the student. Rays are prepared outside: mixed precision must not round the poses."""
 
-    def __init__(self, model: NeLF) -> None:
+    def __init__(self, model: Student) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, rays: Tensor, lines: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return self.model.decode(Encoded(rays, lines))
+    def forward(self, rays: Tensor) -> Prediction:
+        return self.model.predict(rays)
 
 
 class Learner:
     """Trains `model` in place. `average` holds the weights to evaluate and keep."""
 
-    def __init__(self, model: NeLF, config: TrainConfig, fabric: Fabric, *, compiled: bool = False) -> None:
+    def __init__(self, model: Student, config: TrainConfig, fabric: Fabric, *, compiled: bool = False) -> None:
         self.config = config
         self.fabric = fabric
         self.device = fabric.device
@@ -42,25 +42,25 @@ class Learner:
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.average = WeightAverage(self.model, config.ema)
-        decoder: Any = _Decoder(self.model)
+        predict: Any = _Predictor(self.model)
         self.apart: list[Tensor] = []
         if fabric.world_size > 1:
             if self.device.type == "cuda":  # students without BatchNorm stay as they are
-                decoder = nn.SyncBatchNorm.convert_sync_batchnorm(decoder)
+                predict = nn.SyncBatchNorm.convert_sync_batchnorm(predict)
             else:  # it exists for CUDA only: each process normalises by its own views, and statistics are averaged
                 self.apart = _statistics(self.model)
-        self.encode = self.model.encode
+        self.prepare = self.model.prepare
         if compiled:
-            decoder = torch.compile(decoder)
-            self.encode = torch.compile(self.model.encode)
+            predict = torch.compile(predict)
+            self.prepare = torch.compile(self.model.prepare)
         self.parameters = list(self.model.parameters())
         fused = self.device.type in ("cpu", "cuda")
         optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
-        self.decoder, self.optimizer = fabric.setup(decoder, optimizer)
+        self.predict, self.optimizer = fabric.setup(predict, optimizer)
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.shards = Shards(self.parameters, self._share) if self._divisible(compiled) else None
         if self.shards is not None:  # threads call backward by themselves, which Fabric's wrapper would not let them
-            self.decoder = self._autocast
+            self.predict = self._autocast
         self.guard = Guard(
             self._weights,
             self._load_weights,
@@ -84,7 +84,7 @@ class Learner:
             rank, ranks = self.fabric.global_rank, self.fabric.world_size
             draws = Draws(*key, rank=rank, ranks=ranks, device=self.device)
             jitter = self.model.draw_jitter(draws, len(c2w))
-        known = c2w, intrinsics, jitter, truth, self._true_surface(batch)
+        known = c2w, intrinsics, jitter, truth, self._true_depth(batch)
         if self.shards is not None:
             loss, predicted = self.shards.backward(*known)
         else:
@@ -102,19 +102,19 @@ class Learner:
         return loss.detach(), predicted.detach(), truth
 
     def _share(
-        self, c2w: Tensor, intrinsics: Tensor, jitter: Tensor | None, truth: Tensor, surface: Tensor | None
+        self, c2w: Tensor, intrinsics: Tensor, jitter: Tensor | None, truth: Tensor, true_depth: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Loss and predicted images of some views."""
         with torch.no_grad():
-            encoded = self.encode(c2w, intrinsics, jitter)
-        predicted, found = self.decoder(*encoded)
-        loss = image_loss(self.config.loss, predicted, truth)
-        if found is not None and surface is not None:
-            loss = loss + self.config.surface_weight * surface_loss(found, surface)
-        return loss, predicted
+            rays = self.prepare(c2w, intrinsics, jitter)
+        image, depth = self.predict(rays)
+        loss = image_loss(self.config.loss, image, truth)
+        if depth is not None and true_depth is not None:
+            loss = loss + self.config.depth_loss_weight * depth_loss(depth, true_depth)
+        return loss, image
 
-    def _true_surface(self, batch: Batch) -> Tensor | None:
-        """As SurfaceUpsampler gives it, -1 where unknown."""
+    def _true_depth(self, batch: Batch) -> Tensor | None:
+        """As the student gives it, -1 where unknown."""
         if batch.depths is None:
             return None
         depths = batch.depths.to(self.device, non_blocking=True)
@@ -126,11 +126,11 @@ class Learner:
         independent = not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
         return alone and independent and self.config.batch > 1 and torch.get_num_threads() > 1
 
-    def _autocast(self, rays: Tensor, lines: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The decoder in the precision of `fabric`, in any thread."""
+    def _autocast(self, rays: Tensor) -> Prediction:
+        """`Student.predict` in the precision of `fabric`, in any thread."""
         with self.fabric.autocast():
-            image, surface = self.model.decode(Encoded(rays, lines))
-        return image.float(), surface
+            image, depth = self.model.predict(rays)
+        return Prediction(image.float(), depth)
 
     def start_from(self, state: dict[str, Tensor]) -> None:
         """Begin anew from the weights `state`: optimizer, average and guard forget the past."""
@@ -160,7 +160,7 @@ class Learner:
         if self.scaler is not None:
             # The scaler looks for infinite gradients itself, and meets some while it looks for its scale.
             if clip > 0:
-                self.fabric.clip_gradients(self.decoder, self.optimizer, max_norm=clip, error_if_nonfinite=False)
+                self.fabric.clip_gradients(self.predict, self.optimizer, max_norm=clip, error_if_nonfinite=False)
             total = self.fabric.all_reduce(loss.detach())
             return math.isfinite(float(total))
         norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])

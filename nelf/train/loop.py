@@ -15,16 +15,16 @@ from nelf.data import Views
 from nelf.devices import agree_on_step
 from nelf.errors import CheckpointError, Interrupted, SceneError
 from nelf.progress import Stop
-from nelf.student import NeLF, check_same_architecture
+from nelf.student import Student, check_same_architecture
 from nelf.train.config import TrainConfig
-from nelf.train.feed import CachedViews, Cells, Feed, MemoryBudget, Source
+from nelf.train.feed import CachedViews, Feed, MemoryBudget, Source
 from nelf.train.journal import Journal
 from nelf.train.learner import Learner
 from nelf.train.stage import Course, Stage, StageRunner
 
 
 def train(
-    model: NeLF,
+    model: Student,
     pseudo: Views,
     real: Views,
     val: Views,
@@ -35,7 +35,7 @@ def train(
     *,
     compiled: bool = False,
     clock: Callable[[], float] = time.monotonic,
-) -> NeLF:
+) -> Student:
     """Train `model` and give the best weights as a model in eval mode on the CPU.
 
     pseudo: the teacher's renders. real: training photos. val: photos that choose the weights; never the test views.
@@ -62,15 +62,15 @@ def train(
             checkpoints.save(course.total_steps, state)
 
     memory = MemoryBudget(config.cache_gb)
-    channels, cells = model.frame.channels, Cells.of(model)
-    cached = {name: CachedViews(v, channels, memory, cells) for name, v in (("pseudo", pseudo), ("real", real))}
+    channels, pixels = model.frame.channels, model.depth_pixels
+    cached = {name: CachedViews(v, channels, memory, pixels) for name, v in (("pseudo", pseudo), ("real", real))}
     val_views = CachedViews(_spread(val, config.val_views), channels, memory)
     with Journal(folder, course.total_steps, active=fabric.is_global_zero) as journal:
         runner = StageRunner(learner, course, val_views, config, journal, save, stop, clock)
         runner.best = best
         if course.stage == 1:
             with _feed([Source(cached["pseudo"], config.batch)], config, 1, fabric) as feed:
-                _run(runner, Stage("training", feed, config.budget, config.rate, config.val_every), folder)
+                _run(runner, Stage("train", feed, config.budget, config.rate, config.val_every), folder)
         if config.finetune.enabled and len(real) > 0 and len(val) > 0:
             if course.stage == 1:
                 learner.start_from(learner.average.model().state_dict())
@@ -79,7 +79,7 @@ def train(
                 course.step, course.seconds = 0, 0.0
             with _feed(_mixed(cached, config), config, 2, fabric) as feed:
                 tune = config.finetune
-                stage = Stage("fine-tuning", feed, tune.budget, tune.rate, tune.val_every, tune.patience)
+                stage = Stage("fine-tune", feed, tune.budget, tune.rate, tune.val_every, tune.patience)
                 _run(runner, stage, folder)
         elif config.finetune.enabled:
             lacking = "validation" if len(real) else "training"

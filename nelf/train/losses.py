@@ -41,12 +41,13 @@ def image_loss(
     return (LOSSES[name](black) + LOSSES[name](black - difference[:, 3:])) / 2
 
 
-def surface_loss(
-    predicted: Float[Tensor, "batch rows columns"], truth: Float[Tensor, "batch rows columns"]
+def depth_loss(
+    predicted: Float[Tensor, "batch levels rows columns"], truth: Float[Tensor, "batch rows columns"]
 ) -> Float[Tensor, ""]:
-    """Mean absolute error of where the surface is (fraction of the way from near to far), where that is known; below 0
-    it is not. Cells of which nothing is known count as right."""
-    return torch.where(truth >= 0, (predicted - truth).abs(), 0.0).mean()
+    """Mean absolute error of the depth (fraction of the way from near to far) of every level, where that is known;
+    below 0 it is not. Pixels of which nothing is known count as right."""
+    known = truth[:, None]
+    return torch.where(known >= 0, (predicted - known).abs(), 0.0).mean()
 
 
 def premultiplied(images: UInt8[Tensor, "batch channels h w"]) -> Float[Tensor, "batch channels h w"]:

@@ -22,11 +22,11 @@ class Budget:
 
     @property
     def total(self) -> tuple[float, str]:
-        """Size and unit to show to the user."""
+        """Size and unit to show to the user; of `fraction` 1."""
         if self.steps is not None:
             return float(self.steps), "steps"
         assert self.minutes is not None
-        return 60 * self.minutes, "s"
+        return self.minutes, "min"
 
 
 @dataclass(frozen=True)

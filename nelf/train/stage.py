@@ -40,7 +40,7 @@ class Course:
     waited: int = 0
     """Stage 2: looks at the validation views since then."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a look at the validation views."""
+    """One entry a look at the validation views; train_psnr: of the last batch that was logged, None before one."""
 
     @property
     def total_steps(self) -> int:
@@ -77,7 +77,9 @@ class StageRunner:
         self.journal, self.save, self.stop, self.clock = journal, save, stop, clock
         self.fabric = learner.fabric
         self.best: dict[str, Tensor] | None = None
-        self._figures: dict[str, str | int | float] = {}
+        self._val_psnr: float | None = None
+        self._train_psnr: float | None = None
+        self._speed = 0.0
         self._loss = float("nan")
         self._logged = (0, 0.0)
         self._pictured: int | None = None
@@ -99,7 +101,7 @@ class StageRunner:
             while True:
                 course.seconds, stopping = agree(self.fabric, self.clock() - began, self.stop)
                 fraction = stage.budget.fraction(course.step, course.seconds)
-                line.update(min(fraction, 1.0) * total, **self._figures)
+                line.update(min(fraction, 1.0) * total, self._figure(), f"{self._speed:.3g} views/s")
                 if stopping or fraction >= 1 or self._patience_is_over(stage):
                     break
                 if self.clock() - saved >= self.config.checkpoint_every:
@@ -124,8 +126,8 @@ class StageRunner:
         value = self.fabric.broadcast(value)
         step = course.total_steps
         entry = {"stage": course.stage, "step": step, "seconds": round(course.seconds_before + course.seconds, 3)}
-        course.history.append({**entry, "val_psnr": value})
-        self._figures["val"] = value
+        course.history.append({**entry, "val_psnr": value, "train_psnr": self._train_psnr})
+        self._val_psnr = value
         self.journal.scalars(step, val_psnr=value)
         if self._pictured is None or step - self._pictured >= self.config.image_every:
             self.journal.image(step, "val: prediction, truth", picture)
@@ -154,11 +156,19 @@ class StageRunner:
         steps, seconds = course.step - self._logged[0], course.seconds - self._logged[1]
         speed = steps * predicted.shape[0] * self.fabric.world_size / seconds if seconds > 0 else 0.0
         self._logged = (course.step, course.seconds)
-        self._figures |= {"psnr": value, "views/s": speed}
+        self._train_psnr, self._speed = value, speed
         rate *= self.learner.guard.rate_factor
         self.journal.scalars(
             course.total_steps, loss=total, train_psnr=value, learning_rate=rate, views_per_second=speed
         )
+
+    def _figure(self) -> str:
+        """How good the student is, for the progress line."""
+        if self._val_psnr is not None:
+            return f"validation PSNR {self._val_psnr:.1f} dB"
+        if self._train_psnr is None:
+            return ""
+        return f"PSNR {self._train_psnr:.1f} dB on {'pseudo views' if self.course.stage == 1 else 'its batch'}"
 
     def _patience_is_over(self, stage: Stage) -> bool:
         return stage.patience is not None and self.course.waited >= stage.patience

@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.student import NeLF
+from nelf.student import Student
 from nelf.train.feed import CachedViews
 from nelf.train.losses import over_white, premultiplied, psnr
 
 
 @torch.no_grad()
-def validate(model: NeLF, views: CachedViews, batch: int) -> tuple[float, Float[Tensor, "3 h w2"]]:
+def validate(model: Student, views: CachedViews, batch: int) -> tuple[float, Float[Tensor, "3 h w2"]]:
     """Mean PSNR of all views in dB (RGBA on white), and the first view: prediction left, truth right."""
     device = next(model.parameters()).device
     values: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""The built web viewer: what `make web` puts beside this file."""
+"""What lies beside this file: the web viewer, as `make web` builds it, and a finished bundle to look at."""
 
 from pathlib import Path
 
@@ -6,15 +6,14 @@ from nelf.errors import ConfigError
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE = "index.html"
+EXAMPLE = Path(__file__).parent / "example"
+"""A student of the embedded scene in 8 bits, as `python -m tools.example RUN` makes it."""
 
 
 def assets_folder() -> Path:
     """Where the built viewer is. Raises ConfigError where it was not built."""
     if not (ASSETS / PAGE).is_file():
-        raise ConfigError(
-            "the web viewer is not built: run `make web` in the checkout (it needs Node.js 20 or later with npm), "
-            "then the same command again"
-        )
+        raise ConfigError("the web viewer is not built: run `make web` in the checkout, then the same command again")
     return ASSETS
 
 

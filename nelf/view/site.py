@@ -9,7 +9,7 @@ from nelf.view.assets import PAGE, asset_names, assets_folder
 
 MANIFEST = "manifest.json"
 VIEWABLE = ("web", "android")
-"""Targets whose model a browser runs."""
+"""Targets whose model a browser runs, the one made for it first."""
 
 
 class Site:
@@ -24,7 +24,7 @@ class Site:
         self.assets = {name: assets_folder() / name for name in asset_names()}
         if not (bundle / MANIFEST).is_file():
             what = "has no manifest.json, so it is no bundle" if bundle.is_dir() else "does not exist"
-            raise BundleError(f"{bundle} {what}; give a folder that nelf export wrote, such as RUN/export/web")
+            raise BundleError(f"{bundle} {what}; give the folder of a run, or a bundle such as RUN/export/web")
         target = self._manifest().get("target", VIEWABLE[0])
         if target not in VIEWABLE:
             raise BundleError(

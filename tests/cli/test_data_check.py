@@ -2,28 +2,51 @@
 
 from pathlib import Path
 
-from tests.pipeline.commands import cut, nelf, works
+from tests.pipeline.commands import cut, nelf, refused_at_once, works
 from tests.scenes import make_nerfstudio_scene
 
 
 def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     room = make_nerfstudio_scene(tmp_path / "room", views=32)
-    assert "no problems" in works("data", "check", room).out
+    assert works("data", "check", room).out.splitlines()[0] == "`nelf run` takes this scene; no problems"
     (room / "images/0005.png").unlink()
     (room / "images/0006.png").write_text("<html>404 not found</html>")
-    outcome = nelf("data", "check", room)
+    (room / "images/spare.png").write_text("")
+    outcome = nelf("data", "check", room, "scene.downscale=2")
     assert outcome.code == 2  # nelf run would refuse it, too
     assert outcome.err == ""
-    lines = outcome.out.splitlines()
+    verdict, first, second, *lines = outcome.out.splitlines()
+    assert verdict == "`nelf run` refuses this scene: 2 to mend first; 2 problems else"
+    assert first.startswith("problem (fatal): ")
+    assert "0006.png" in first
+    assert second.startswith("problem (fatal): ")
+    assert "0005.png" in second
+    assert lines[0] == f"    nelf run {room} scene.downscale=2 scene.allow_missing=true"
+    assert lines[1].startswith("problem: 1 image in images has no frame: spare.png")
     assert any(line.startswith("kind ") for line in lines)
-    assert any(
-        line.startswith("problem (fatal): ") and "0005.png" in line and "allow_missing" in line for line in lines
-    )
-    assert any(line.startswith("problem (fatal): ") and "0006.png" in line for line in lines)
-    assert lines[-1] == "2 problems, 2 of them fatal: nelf run refuses the scene until they are mended"
     (room / "images/0006.png").unlink()
+    (room / "images/spare.png").unlink()
     outcome = works("data", "check", room, "scene.allow_missing=true")
-    assert outcome.out.splitlines()[-1] == "1 problem"
+    assert outcome.out.splitlines()[0] == "`nelf run` takes this scene; 1 problem"
+
+
+def test_photos_without_poses(tmp_path: Path) -> None:
+    """`nelf run` finds their poses; what it would refuse before that is refused here, too."""
+    photos = make_nerfstudio_scene(tmp_path / "room", size=160, width=240, views=6) / "images"
+    outcome = works("data", "check", photos)
+    verdict, *lines = outcome.out.splitlines()
+    assert verdict == "`nelf run` finds the camera poses first; what can be said before that; 1 problem"
+    assert lines[0] == "problem: 6 photos are few; take 30 to 100, each a step from the last"
+    assert "image size     240 x 160 (width x height), as they are used" in lines
+    assert "--sheet shows cameras" in refused_at_once("data", "check", photos, "--sheet", tmp_path / "sheet.png")
+
+
+def test_the_sheet_is_written_on_request(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=12)
+    outcome = works("data", "check", room, "--sheet", tmp_path / "sheet.png")
+    assert outcome.out.splitlines()[-1] == f"sheet          {tmp_path / 'sheet.png'}"
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert "--sheet sheet.jpg must end in .png" in refused_at_once("data", "check", room, "--sheet", "sheet.jpg")
 
 
 def test_data_check_leaves_no_remedy_out_and_no_separator_behind(tmp_path: Path) -> None:

@@ -23,22 +23,25 @@ def test_unknown_teacher_lists_the_known(room: Path) -> None:
 
 
 def test_misspelt_override_names_the_nearest(room: Path) -> None:
-    assert "Did you mean train.minutes?" in refused_scene(room, "train.minuets=5")
-    assert "Did you mean distill.views" in refused_scene(room, "distil.views=5")
+    assert "did you mean train.minutes?" in refused_scene(room, "train.minuets=5")
+    assert "did you mean distill.views" in refused_scene(room, "distil.views=5")
 
 
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
         ("train.steps=many", "many"),
-        ("distill.views=0", "distill.views=0 is too small; use 1 or more"),
-        ("scene.kind=round", "scene.kind=round is unknown; use one of auto, object"),
+        ("distill.views=0", "distill.views=0 is too small; use a whole number from 1 to "),
+        ("scene.kind=round", "scene.kind=round is not known; use one of auto, object"),
         ("device.accelerator=tpu", "device.accelerator=tpu is not known; use one of auto, cpu"),
-        ("export.golden_views=3", "export.golden_views=3 is too few"),
+        ("export.golden_views=3", "export.golden_views=3 is too small"),
         ("teacher.minutes=null", "teacher.minutes and teacher.iterations are both null"),
         ("distill.teacher=external", "needs distill.external=FOLDER"),
         ("train.steps=[", "train.steps="),
-        ("nonsense", "nonsense"),
+        ("nonsense", "nonsense lacks a value; settings are written KEY=VALUE"),
+        ("+foo=1", "foo is not a setting; `nelf config` lists all settings"),
+        ("+train.minuts=5", "train.minuts is not a setting; did you mean train.minutes?"),
+        ("name=../evil", "name=../evil is not a plain name; use the name of one folder"),
     ],
 )
 def test_bad_values(room: Path, override: str, expected: str) -> None:

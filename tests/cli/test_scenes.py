@@ -50,7 +50,8 @@ def test_absent_images(room: Path) -> None:
 
 def test_mixed_sizes(room: Path) -> None:
     Image.new("RGB", (12, 8)).save(room / "images/0007.png")
-    assert "images/0001.png is 24x16, images/0007.png is 12x8; all must have one size" in refused_scene(room)
+    edit_json(room / "transforms.json", w=None, h=None, cx=None, cy=None)
+    assert "images/0001.png is 24x16, images/0007.png is 12x8; give each frame the w and h" in refused_scene(room)
 
 
 def edit_frame(scene: Path, number: int, **changes: Any) -> None:

@@ -162,7 +162,7 @@ def test_missing_images(room: Path) -> None:
         (room / f"images/{number:04d}.png").unlink()
     assert refusal(room) == (
         "scene 'room': frame 4 names images/0005.png, which does not exist. 2 of 12 images are missing; "
-        "pass scene.allow_missing=true to use the 10 that are there."
+        "pass scene.allow_missing=true to use the 10 that are there"
     )
     scene = load_scene(SceneConfig(str(room), allow_missing=True), ALL)
     assert sum(len(scene.splits[split]) for split in ALL) == 10
@@ -177,8 +177,11 @@ def test_all_images_missing(room: Path) -> None:
 
 
 def test_mixed_sizes(room: Path) -> None:
+    """Of an image of another size the intrinsics must be known, too."""
     Image.new("RGB", (12, 8)).save(room / "images/0007.png")
-    assert "images/0001.png is 24x16, images/0007.png is 12x8; all must have one size" in refusal(room)
+    edit_json(room / "transforms.json", w=None, h=None, cx=None, cy=None)
+    message = refusal(room)
+    assert "images/0001.png is 24x16, images/0007.png is 12x8; give each frame the w and h of its intrinsics" in message
 
 
 def test_text_file_as_image(room: Path) -> None:
@@ -316,14 +319,14 @@ def test_bad_record3d(tmp_path: Path, change: dict[str, Any], expected: str) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"kind": "round"}, "scene.kind=round is unknown; use one of auto, object, forward-facing, unbounded"),
-        ({"downscale": 0}, "scene.downscale=0 must be a whole number of at least 1"),
-        ({"holdout": 1}, "scene.holdout=1 must be 0 .* or at least 2"),
-        ({"near": -1.0}, "scene.near=-1.0 must be a positive depth"),
-        ({"far": 1e200}, r"scene.far=1e\+200 must be a positive depth in world units, 1e-09 to 1e\+12"),
-        ({"up": [1e299, 0.0, 0.0]}, r"scene.up=\[1e\+299, 0.0, 0.0\] must be three numbers"),
-        ({"near": 3.0, "far": 2.0}, "scene.near=3.0 must be smaller than scene.far=2.0"),
-        ({"up": [0.0, 0.0]}, r"scene.up=\[0.0, 0.0\] must be three numbers"),
+        ({"kind": "round"}, "scene.kind=round is not known; use one of auto, object, forward-facing, unbounded"),
+        ({"downscale": 0}, "scene.downscale=0 is too small; use a whole number from 1 to 1024"),
+        ({"holdout": 1}, "scene.holdout=1 holds out every view; use 0 .* or at least 2"),
+        ({"near": -1.0}, "scene.near=-1 is too small; use a number from 1e-09 to 1e\\+12 world units, or null"),
+        ({"far": 1e200}, r"scene.far=1e\+200 is too large; use a number from 1e-09 to 1e\+12 world units, or null"),
+        ({"up": [1e299, 0.0, 0.0]}, r"scene.up=\[1e\+299,0,0\]: 1e\+299 is too large; use a list"),
+        ({"near": 3.0, "far": 2.0}, "scene.near=3 must be smaller than scene.far=2"),
+        ({"up": [0.0, 0.0]}, r"scene.up=\[0,0\] must be three numbers"),
     ],
 )
 def test_bad_config(options: dict[str, Any], expected: str) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from nelf.data import SceneConfig, check, report
+from nelf.data import SceneConfig, check, load_scene, report, write_sheet
 from nelf.errors import SceneError
 from tests.scenes import edit_json, make_blender_scene, make_llff_scene, make_nerfstudio_scene
 
@@ -45,12 +46,12 @@ def test_problems_have_remedies(tmp_path: Path) -> None:
     content["frames"][9]["transform_matrix"] = content["frames"][10]["transform_matrix"]
     edit_json(tmp_path / "transforms.json", frames=content["frames"])
     found = problems(tmp_path, allow_missing=True)
-    assert "1 of 12 images are missing, the first is images/0004.png; add them" in found
+    assert "1 of 12 images is missing, the first is images/0004.png; add them" in found
     assert "the same image is in test and train: train/0002, test/0001; keep it in one split only" in found
     assert "0006.png" in found
     assert "cannot read the image" in found
-    assert "1 images in images have no frame, the first is spare.png" in found
-    assert "have one pose, the first is" in found
+    assert "1 image in images has no frame: spare.png" in found
+    assert "1 pair of views has one pose: " in found
     assert "focal lengths differ from 27.8 to 60.0 pixels" in found
     assert "training views are few; 20 or more" in found
     assert "undistortion has no source for" in found
@@ -67,7 +68,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     """A frame that cannot be used is a problem like others: what is said of the rest is still worth knowing."""
     room = make_nerfstudio_scene(tmp_path / "room", views=32)
     images = room / "images"
-    Image.new("RGB", (12, 8)).save(images / "0001.png")  # the first one: the size is that of most
+    Image.new("RGB", (12, 16)).save(images / "0001.png")  # the first one: the size is that of most
     (images / "0005.png").unlink()
     (images / "0006.png").unlink()
     (images / "0007.png").write_text("<html>404</html>")
@@ -99,7 +100,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         "frame 7 (images/0008.png) has a pose that is not rigid",
         "0007.png: it is not an image in a known format",
         "frame 11 (images/0012.png) is 24x16, but its intrinsics are for 16x24",
-        "images differ in size: images/0002.png is 24x16, images/0001.png is 12x8; all must have one size",
+        "frame 0 (images/0001.png) is 12x16, but its intrinsics are for 24x16, another aspect ratio",
         "frame 12 (images/0013.png) has distortion",
         "0031.png: ",
     ):
@@ -125,12 +126,59 @@ def test_depth_bounds_stay_with_their_frames(tmp_path: Path) -> None:
     assert (found.scene.near, found.scene.far) == (pytest.approx(3.6), pytest.approx(15))
 
 
-def test_many_faults_are_counted(tmp_path: Path) -> None:
+def test_the_same_fault_of_many_frames_is_told_once(tmp_path: Path) -> None:
     room = make_nerfstudio_scene(tmp_path / "room", views=32)
-    edit_frames(room, {i: {"fl_x": 0} for i in range(31)})
-    lines = problems(room).splitlines()
-    assert sum("has focal length fl_x = 0" in line for line in lines) == 20
-    assert "11 more frames have such faults; mend the first ones and check again" in lines
+    edit_frames(room, {i: {"fl_x": -i} for i in range(20)})
+    edit_frames(room, {i: {"transform_matrix": (i * np.eye(4)).tolist()} for i in (30, 31)})
+    first, second, *others = report(SceneConfig(str(room))).problems
+    assert "frame 0 (images/0001.png) has focal length fl_x = 0; 19 more have this fault (images/0002.png, " in str(
+        first
+    )
+    assert "frame 30 (images/0031.png) has a pose that is not rigid" in str(second)
+    assert "; 1 more has this fault (images/0032.png); the left 3x3 part must be a rotation" in str(second)
+    assert [other.fatal for other in others] == [False] * len(others)
+
+
+def test_photos_of_two_sizes_become_of_one(tmp_path: Path) -> None:
+    """A finer photo, a coarser one with a longer lens and one in portrait show what the others would have shown."""
+    room = make_nerfstudio_scene(tmp_path / "room", size=48, width=72, views=12)
+    plain = load_scene(SceneConfig(str(room), holdout=0, val_holdout=0)).train
+    fine = make_nerfstudio_scene(tmp_path / "fine", size=96, width=144, views=12)
+    shutil.copy(fine / "images/0003.png", room / "images/0003.png")
+    lens = edit_json(fine / "transforms.json")
+    keys = ("fl_x", "fl_y", "cx", "cy", "w", "h")
+    with Image.open(room / "images/0006.png") as image:
+        image.crop((12, 0, 60, 48)).save(room / "images/0006.png")  # 48 x 48: the sides are missing
+    edit_frames(room, {2: {key: lens[key] for key in keys}, 5: {"w": 48, "h": 48, "cx": 24}})
+    found = report(SceneConfig(str(room)))
+    assert [str(problem) for problem in found.problems if "another size" in str(problem)] == [
+        "2 of 12 photos have another size than 72x48, and are brought to it and to focal length 100.1; 1 of them "
+        "cropped, since they show less at the sides; nothing to do, if their intrinsics are right"
+    ]
+    views = load_scene(SceneConfig(str(room), holdout=0, val_holdout=0)).train
+    assert (views.height, views.width) == (48, 72)
+    assert torch.allclose(views.intrinsics[2], plain.intrinsics[2])
+    difference = (views.image(2).float() - plain.image(2).float()).abs()
+    assert float(difference.mean()) < 2  # of 255: other samples of the same edges
+    zoom = float(views.intrinsics[5, 0] / plain.intrinsics[5, 0])
+    assert zoom == pytest.approx(0.99 * 1.5)
+    # A pixel of the cropped photo shows what the whole one shows at the same angle.
+    column, row = 50, 30
+    there = (round((column + 0.5 - 36) / zoom + 36 - 0.5), round((row + 0.5 - 24) / zoom + 24 - 0.5))
+    assert np.abs(views.read(5)[row, column].astype(int) - plain.read(5)[there[1], there[0]].astype(int)).max() < 25
+
+
+def test_contact_sheet(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=12)
+    cut = room / "images/0007.png"
+    cut.write_bytes(cut.read_bytes()[:100])
+    write_sheet(tmp_path / "sheet.png", report(SceneConfig(str(room))).loaded)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape[1] == 1600
+    photos = pixels[-134:-34]  # the row of thumbnails, 150 x 100
+    assert photos.std() > 30
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["sheet.png"]
 
 
 def test_a_scene_without_any_usable_frame_is_refused(tmp_path: Path) -> None:
@@ -166,8 +214,8 @@ def test_empty_splits_and_opaque_alpha_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "train").iterdir():
         Image.open(path).convert("RGB").convert("RGBA").save(path)
     found = problems(tmp_path)
-    assert "there are no test views; `nelf run` and `nelf eval` need a test split" in found
-    assert "there are no val views" in found
+    assert "no test views among the 4 that were found; add transforms_test.json" in found
+    assert "the scene has no val views; 1 of the training views are used instead" in found
     assert "the alpha of all images is opaque" in found
 
 

@@ -1,5 +1,6 @@
 """Several processes render pseudo views together."""
 
+import ctypes
 import dataclasses
 import functools
 import multiprocessing
@@ -17,6 +18,43 @@ from nelf.distill.workers import _problem, _work
 from nelf.errors import Interrupted, NelfError
 from nelf.progress import Stop
 from tests.distill.fakes import FROM, BallTeacher, DyingTeacher, content, make_ball, make_nothing, make_scene, run
+
+
+@pytest.fixture(autouse=True)
+def room_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever machine the tests run on."""
+    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(workers, "available_memory", lambda: 64 * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "views", "ranks", "started", "reason"),
+    [
+        (2, 64e9, 100, 1, 2, "this machine has 2 cores"),
+        (64, 7e9, 100, 1, 3, "7.0 GB of memory are free, and each may need 2"),
+        (64, 1e9, 100, 1, 1, "1.0 GB of memory are free"),
+        (64, 999e9, 12, 1, 12, "there are 12 views to render"),
+        (64, 999e9, 12, 4, 3, "there are 12 views to render"),
+        (64, None, 5000, 1, 64, "this machine has 64 cores"),
+    ],
+)
+def test_no_more_workers_than_are_of_use(
+    cores: int,
+    memory: float | None,
+    views: int,
+    ranks: int,
+    started: int,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
+    monkeypatch.setattr(workers, "available_memory", lambda: None if memory is None else int(memory))
+    config = DistillConfig(views=views, workers=1000)
+    assert workers.affordable_workers(config, workers.Ranks(0, ranks)) == started
+    assert f"distill: {started} of 1000 workers are started: {reason}" in capsys.readouterr().err
+    assert workers.affordable_workers(dataclasses.replace(config, workers=1), workers.Ranks(0, ranks)) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_two_processes_give_what_one_gives(whole: Path, tmp_path: Path) -> None:
@@ -63,7 +101,14 @@ def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
     receiver, sender = multiprocessing.Pipe(duplex=False)
     threads = torch.get_num_threads()
     with pytest.raises(SystemExit) as end:
-        _work(sender, _no_teacher, (make_scene(), DistillConfig(workers=2), tmp_path, FROM), 0, 2)
+        _work(
+            sender,
+            _no_teacher,
+            (make_scene(), DistillConfig(workers=2), tmp_path, FROM),
+            0,
+            2,
+            (ctypes.c_longlong * 2)(),
+        )
     torch.set_num_threads(threads)
     assert end.value.code == 2
     assert str(_problem(receiver, 2)) == "no such teacher"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nelf.errors import ConfigError, NelfError, SceneError
-from nelf.evaluate import EvalConfig, evaluate, ground_truth, psnr, read_metrics, read_picture
+from nelf.evaluate import EvalConfig, evaluate, ground_truth, measured_on, psnr, read_metrics, read_picture
 from nelf.evaluate.lpips_network import Unavailable
 from nelf.evaluate.metrics import METRICS
 
@@ -26,7 +26,7 @@ def test_layout_and_keys(tmp_path: Path) -> None:
         f"{model}/r_{i}.png" for model in ("ground_truth", "student", "teacher") for i in range(3)
     ]
     assert list(result) == ["teacher", "student"]
-    assert list(result["student"]) == [*METRICS, "views", "unavailable", "seconds_per_view"]
+    assert list(result["student"]) == [*METRICS, "views", "unavailable", "seconds_per_view", "test_views"]
     assert list(result["student"]["views"]) == ["r_0", "r_1", "r_2"]
     assert list(result["student"]["views"]["r_0"]) == ["psnr", "ssim", "flip"]
     assert result["student"]["lpips_alex"] is None
@@ -46,6 +46,19 @@ def test_figures_are_those_of_the_pictures_on_disk(tmp_path: Path) -> None:
         assert result["views"][name]["psnr"] == figures[-1]
     assert result["psnr"] == pytest.approx(sum(figures) / 3)  # the mean of PSNRs, not the PSNR of the mean error
     assert figures == sorted(figures, reverse=True)  # the noise grows from view to view
+
+
+def test_some_of_the_views_stand_for_all(tmp_path: Path) -> None:
+    views = make_views(9)
+    result = evaluate({"m": noisy_model(views, 0.05)}, views, tmp_path, EvalConfig(lpips=False, max_views=3))["m"]
+    assert list(result["views"]) == ["r_0", "r_3", "r_6"]
+    assert sorted(path.name for path in (tmp_path / "ground_truth").iterdir()) == ["r_0.png", "r_3.png", "r_6.png"]
+    assert result["test_views"] == 9
+    assert measured_on(read_metrics(tmp_path)["m"]) == "3 of 9"
+    few = EvalConfig(lpips=False, max_views=20)
+    assert measured_on(evaluate({"m": noisy_model(views, 0.05)}, views, tmp_path, few)["m"]) == "9"
+    with pytest.raises(ConfigError, match=r"eval\.max_views=0 is too small"):
+        EvalConfig(max_views=0)
 
 
 def test_perfect_model(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nelf.evaluate import config
 from nelf.evaluate.metrics import METRICS, PSNR_CAP, Unavailable, flip, flip_map, lpips_alex, psnr, ssim
 from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
 
@@ -110,7 +111,7 @@ def test_lpips_refuses_pictures_too_small_for_its_network() -> None:
 
 
 def test_names_are_those_of_metrics_json() -> None:
-    assert list(METRICS) == ["psnr", "ssim", "flip", "lpips_alex", "lpips_vgg"]
+    assert list(METRICS) == ["psnr", "ssim", "flip", "lpips_alex", "lpips_vgg"] == list(config.METRICS)
 
 
 def test_premultiplied_renders_are_composited_over_white() -> None:

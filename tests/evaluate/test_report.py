@@ -27,7 +27,7 @@ from nelf.evaluate.selection import choose_views
 
 from .views import make_views, noisy_model
 
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
@@ -85,8 +85,8 @@ def test_report_says_everything(run: Path) -> None:
     for words in (
         "<b>lego</b> & more", "student <PyTorch>", "teacher", "iOS", "62.1 dB on 8 poses", "3.30 MB", "1 kB",
         "1.23 M", "2.5 G",
-        "LPIPS (vgg) unavailable (all models): eval.lpips=false", "train1 h 6 min", "12.0 s", "blender", "name: <m>",
-        "nelf run 'a & b'", "r_4 worst", "r_2 median", "r_0 best",
+        "LPIPS (alex), LPIPS (vgg) unavailable (all models): eval.lpips=false", "train1 h 6 min", "12.0 s", "blender",
+        "name: <m>", "nelf run 'a & b'", "r_4 worst", "r_2 median", "r_0 best",
     ):  # fmt: skip
         assert words in text, words
 
@@ -123,11 +123,23 @@ def test_large_pictures_become_small_jpegs() -> None:
 
 
 def test_orbit_is_embedded_or_linked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_video(run / "eval" / "orbit.mp4", [torch.zeros(16, 16, 3, dtype=torch.uint8)] * 3, 10)
+    write_video(run / "eval" / "orbit.mp4", [torch.full((16, 16, 3), 200, dtype=torch.uint8)] * 3, 10)
     embedded = Page(render_report(run, INFO)).attributes
     assert any(tag == "video" and value.startswith("data:video/mp4;base64,") for tag, _, value in embedded)
+    poster = next(value for tag, key, value in embedded if (tag, key) == ("video", "poster"))
+    with Image.open(io.BytesIO(base64.b64decode(poster.removeprefix("data:image/png;base64,")))) as first:
+        assert first.size == (16, 16)
+        assert np.abs(np.array(first).astype(int) - 200).max() <= 2  # H.264 rounds
     monkeypatch.setattr(report_module, "VIDEO_BUDGET", 0)
-    assert ("a", "href", "eval/orbit.mp4") in Page(render_report(run, INFO)).attributes
+    linked = Page(render_report(run, INFO)).attributes
+    assert ("a", "href", "eval/orbit.mp4") in linked
+    assert ("img", "src", poster) in linked
+
+
+def test_a_video_that_is_none(run: Path) -> None:
+    (run / "eval" / "orbit.mp4").write_bytes(b"no video")
+    with pytest.raises(NelfError, match=r"orbit\.mp4 cannot be read; remove it and run `nelf eval` again"):
+        render_report(run, INFO)
 
 
 def test_one_model_one_view(tmp_path: Path) -> None:
@@ -180,3 +192,15 @@ def test_chart_spans_its_box() -> None:
 
 def test_chart_of_equal_figures() -> None:
     assert len(psnr_chart({"m": {"a": 30.0}}, ["a"]).grid) == 2
+
+
+def test_lines_that_lie_on_each_other_are_one() -> None:
+    """Four files of a student would hide it, and each other."""
+    student = {"a": 20.0, "b": 30.0}
+    files = {name: {view: psnr + 0.01 for view, psnr in student.items()} for name in ("ios", "android")}
+    worse = {view: psnr - 0.5 for view, psnr in student.items()}
+    chart = psnr_chart({"teacher": {"a": 25.0, "b": 35.0}, "student": student, **files, "w4": worse}, ["a", "b"])
+    assert [line.label for line in chart.lines] == ["teacher", "student, ios, android", "w4"]
+    assert chart.lines[1].dots[0][2] == "student, ios, android, a: 20.00 to 20.01 dB"
+    lacking = psnr_chart({"student": student, "ios": {"a": 20.0}}, ["a", "b"])
+    assert [line.label for line in lacking.lines] == ["student", "ios"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from nelf.export import TARGETS, ExportConfig, Manifest, export_bundle
-from nelf.student import NeLF
+from nelf.student import Student
 from tests.export.networks import context, usual
 
 ALL = [(name, precision) for name, target in TARGETS.items() if not target.beside for precision in target.forms]
@@ -27,7 +27,7 @@ class Elsewhere(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def model() -> NeLF:
+def model() -> Student:
     return usual()
 
 
@@ -47,7 +47,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
 
 
 @pytest.fixture(scope="session")
-def bundles(model: NeLF, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def bundles(model: Student, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """Every target in every precision, of one student. Not to be changed."""
     root = tmp_path_factory.mktemp("export")
     made: Exported = {}

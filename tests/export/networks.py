@@ -1,12 +1,15 @@
 """Small students with weights that give pictures of contrast, and cameras to look at them with."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from nelf.cameras import look_at
 from nelf.evaluate import to_8bit
 from nelf.export import BundleContext, Photos
-from nelf.student import Frame, Mapping, NeLF, StudentConfig
+from nelf.student import Frame, Mapping, Student
+from tests.student.small import small_student, with_contrast
 
 SIZE = (21, 28)  # the height is no multiple of 8
 
@@ -27,30 +30,13 @@ def ahead(count: int, seed: int = 0) -> Tensor:
 
 
 def student(
-    body: str = "conv3x3",
+    family: str = "hierarchical",
     mapping: str = "linear",
     channels: int = 3,
     size: tuple[int, int] = SIZE,
-    factor: int = 8,
-    width: int = 8,
-    upsampler: str = "shuffle",
-    tail_octaves: int = 8,
-) -> NeLF:
-    """A student in eval mode; `pointwise` gets MobileR2L's upsampler, the others `upsampler`. BatchNorm is not idle."""
-    torch.manual_seed(0)
-    config = StudentConfig(
-        name=body,
-        points=4,
-        octaves=4,
-        body=body,
-        width=width,
-        blocks=1,
-        upsampler="transposed" if body == "pointwise" else upsampler,
-        factor=factor,
-        tail_width=8,
-        tail_blocks=1,
-        tail_octaves=tail_octaves,
-    )
+    **changes: Any,
+) -> Student:
+    """A student in eval mode. changes: to its configuration."""
     poses = around(16) if mapping == "linear" else ahead(16)
     height, columns = size
     intrinsics = torch.tensor([0.9 * columns, 0.95 * columns, columns / 2 + 0.7, height / 2 - 0.3])
@@ -65,26 +51,16 @@ def student(
         1.5,
         Mapping(mapping),
     )
-    model = NeLF(config, frame).train()
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.uniform_(-0.3, 0.3)
-        for _ in range(3):
-            model(poses)  # running statistics
-        last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
-        last.weight.mul_(30 if model.has_surface else 15)  # as much contrast behind one hidden layer more
-    return model.eval()
+    return with_contrast(small_student(frame, family, **changes), poses)
 
 
-def usual() -> NeLF:
+def usual() -> Student:
     """As the default preset is built, RGBA."""
-    return student("pyramid", channels=4, upsampler="surface", tail_octaves=3)
+    return student(channels=4)
 
 
 @torch.no_grad()
-def photos(model: NeLF, poses: Tensor, noise: float = 0.05) -> Photos:
+def photos(model: Student, poses: Tensor, noise: float = 0.05) -> Photos:
     """What a camera saw: the student's pictures on white, but for an error as a student has one."""
     generator = torch.Generator().manual_seed(0)
     images = []
@@ -94,7 +70,7 @@ def photos(model: NeLF, poses: Tensor, noise: float = 0.05) -> Photos:
     return Photos(poses, tuple(images))
 
 
-def context(mapping: str = "linear", name: str = "stilllife", model: NeLF | None = None) -> BundleContext:
+def context(mapping: str = "linear", name: str = "stilllife", model: Student | None = None) -> BundleContext:
     """What a run would say about such a student; of `model`, photos too."""
     poses = around if mapping == "linear" else ahead
     golden, names = poses(8, seed=1), tuple(f"r_{i}" for i in range(8))

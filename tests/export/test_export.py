@@ -18,6 +18,8 @@ from nelf.export import (
     Box,
     ExportConfig,
     Shell,
+    config,
+    coreml,
     export_bundle,
     open_bundle,
     plan,
@@ -27,7 +29,7 @@ from nelf.export import (
 from nelf.export.files import list_files
 from nelf.export.session import Session
 from nelf.storage import write_json
-from nelf.student import NeLF, count_parameters
+from nelf.student import Student, count_parameters
 from tests.export.conftest import ALL, Exported
 from tests.export.networks import ahead, around, context, student
 
@@ -37,7 +39,9 @@ QUANTIZED = [form for form in ALL if form not in FLOAT]
 
 @pytest.mark.parametrize(("target", "precision"), FLOAT)
 @torch.no_grad()
-def test_bundle_renders_what_the_student_renders(bundles: Exported, model: NeLF, target: str, precision: str) -> None:
+def test_bundle_renders_what_the_student_renders(
+    bundles: Exported, model: Student, target: str, precision: str
+) -> None:
     folder, manifest = bundles[target, precision]
     bundle = open_bundle(folder)
     assert bundle.manifest == manifest
@@ -53,7 +57,7 @@ def test_bundle_renders_what_the_student_renders(bundles: Exported, model: NeLF,
 
 @pytest.mark.parametrize(("target", "precision"), QUANTIZED)
 @torch.no_grad()
-def test_quantized_bundle(bundles: Exported, model: NeLF, target: str, precision: str) -> None:
+def test_quantized_bundle(bundles: Exported, model: Student, target: str, precision: str) -> None:
     folder, manifest = bundles[target, precision]
     assert read_manifest(folder) == manifest
     image = open_bundle(folder).render(context().golden[0])
@@ -80,7 +84,7 @@ def test_verifies(bundles: Exported, target: str, precision: str) -> None:
     assert min(d.psnr for d in result.differences) == pytest.approx(-10 * math.log10(error), abs=0.6)
 
 
-def test_manifest_says_what_a_viewer_needs(bundles: Exported, model: NeLF) -> None:
+def test_manifest_says_what_a_viewer_needs(bundles: Exported, model: Student) -> None:
     folder, manifest = bundles["ios", "fp16"]
     assert manifest == read_manifest(folder)
     assert (manifest.image.width, manifest.image.height, manifest.image.channels) == (28, 21, 4)
@@ -97,7 +101,7 @@ def test_manifest_says_what_a_viewer_needs(bundles: Exported, model: NeLF) -> No
     assert not list(folder.parent.glob(".*")), "nothing temporary is left"
 
 
-def test_golden_images_are_the_students(bundles: Exported, model: NeLF) -> None:
+def test_golden_images_are_the_students(bundles: Exported, model: Student) -> None:
     with Image.open(bundles["android", "fp32"][0] / "golden" / "r_3.png") as image:
         pixels = np.asarray(image)
     with torch.no_grad():
@@ -106,7 +110,7 @@ def test_golden_images_are_the_students(bundles: Exported, model: NeLF) -> None:
 
 
 def test_published_shape_in_device_coordinates(tmp_path: Path) -> None:
-    model = student("pointwise", "ndc", size=(25, 36), factor=12)
+    model = student("mobiler2l", "ndc", size=(25, 36), upscale_factor=12)
     manifest = export_bundle(model, "onnx", "fp16", context("ndc"), ExportConfig(), tmp_path / "onnx")
     assert isinstance(manifest.region, Box)
     assert manifest.image.alpha == "none"
@@ -116,7 +120,7 @@ def test_published_shape_in_device_coordinates(tmp_path: Path) -> None:
     assert difference.abs().max() < 0.01
 
 
-def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, model: NeLF) -> None:
+def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, model: Student) -> None:
     folder = tmp_path / "onnx"
     folder.mkdir()
     (folder / "old").touch()
@@ -125,7 +129,7 @@ def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, model: NeLF) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "old"]
 
 
-def test_an_export_replaces_what_stood_there(tmp_path: Path, model: NeLF) -> None:
+def test_an_export_replaces_what_stood_there(tmp_path: Path, model: Student) -> None:
     folder = tmp_path / "onnx"
     folder.mkdir()
     (folder / "old").touch()
@@ -134,7 +138,7 @@ def test_an_export_replaces_what_stood_there(tmp_path: Path, model: NeLF) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
 
 
-def test_numbers_that_are_none_do_not_pass(tmp_path: Path, model: NeLF, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_are_none_do_not_pass(tmp_path: Path, model: Student, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Session("a broken runtime", lambda pose: torch.full((1, 21, 28, 4), torch.nan))
     targets = {"onnx": dataclasses.replace(TARGETS["onnx"], load=lambda path: broken)}
     monkeypatch.setattr("nelf.export.bundle.TARGETS", targets)
@@ -142,7 +146,7 @@ def test_numbers_that_are_none_do_not_pass(tmp_path: Path, model: NeLF, monkeypa
         export_bundle(model, "onnx", "fp32", context(), ExportConfig(), tmp_path / "onnx")
 
 
-def test_full_disk(tmp_path: Path, model: NeLF, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(tmp_path: Path, model: Student, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -168,6 +172,14 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
     assert "r_2" in result.reason
 
 
+def test_what_a_user_may_ask_is_what_the_targets_know() -> None:
+    """It stands in the configuration again, which is checked before converters are loaded."""
+    assert {
+        name: config.Choice(tuple(one.forms), one.auto, one.usual, one.image_output) for name, one in TARGETS.items()
+    } == config.CHOICES
+    assert set(config.DEPLOYMENTS) == set(coreml.DEPLOYMENTS)
+
+
 def test_plan() -> None:
     assert plan(["ios", "android", "onnx"], "auto") == [
         ("ios", "fp16", "ios"),
@@ -180,7 +192,7 @@ def test_plan() -> None:
     assert plan(["ios", "onnx"], "fp32", image_output=True)[1] == ("onnx", "fp32", "onnx")
 
 
-def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, model: NeLF) -> None:
+def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, model: Student) -> None:
     of_scene, folder = context(model=model), tmp_path / "ios"
     with pytest.raises(ExportError, match=r"ios w4: .* lost, export.max_drop_db=0 are allowed; .*force=true") as e:
         export_bundle(model, "ios", "w4", of_scene, ExportConfig(max_drop_db=0.0), folder)
@@ -215,7 +227,7 @@ def test_picture_output(channels: int, tmp_path: Path) -> None:
     assert (picture - 255 * expected.clamp(0, 1)).abs().mean() < 0.4, "half a step at most, a quarter in the mean"
 
 
-def test_without_photos(tmp_path: Path, model: NeLF) -> None:
+def test_without_photos(tmp_path: Path, model: Student) -> None:
     with pytest.raises(ExportError, match=r"ios w8: no photo, .* says what it loses; .*export\.force=true"):
         export_bundle(model, "ios", "w8", context(), ExportConfig(), tmp_path / "ios")
     manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(force=True), tmp_path / "ios")
@@ -227,7 +239,7 @@ def test_without_photos(tmp_path: Path, model: NeLF) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["ios"]
 
 
-def test_without_test_views_training_views_say_what_is_lost(tmp_path: Path, model: NeLF) -> None:
+def test_without_test_views_training_views_say_what_is_lost(tmp_path: Path, model: Student) -> None:
     of_scene = dataclasses.replace(context(model=model), golden_photos={})
     strict = ExportConfig(max_drop_db=0.0)
     with pytest.raises(ExportError, match=r"photos of 8 training views where PyTorch has .*max_drop_db=0 are allowed"):
@@ -247,7 +259,7 @@ def test_latency_where_it_says_something(bundles: Exported) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"targets": ["ios", "tv"]}, "export.targets=tv is not known; use one of ios, android, onnx, web, coreai"),
+        ({"targets": ["ios", "tv"]}, r"export.targets=\[ios,tv\]: tv is not known; use a list, each one of ios"),
         (
             {"targets": ["android"], "precision": "w6"},
             "export.precision=w6 is not known for the target android; use one of auto, fp32, fp16, int8, int8-dynamic",
@@ -261,7 +273,7 @@ def test_latency_where_it_says_something(bundles: Exported) -> None:
             "export.image_output=true is of no use to onnx; it is for ios",
         ),
         ({"ios_deployment": "9"}, "export.ios_deployment=9 is not known; use one of 16, 17, 18"),
-        ({"golden_views": 3}, "export.golden_views=3 is too few"),
+        ({"golden_views": 3}, "export.golden_views=3 is too small; use a whole number from 8"),
     ],
 )
 def test_bad_configuration(values: dict[str, object], message: str) -> None:
@@ -269,7 +281,7 @@ def test_bad_configuration(values: dict[str, object], message: str) -> None:
         ExportConfig(**values)  # type: ignore[arg-type]
 
 
-def test_bad_requests(tmp_path: Path, model: NeLF) -> None:
+def test_bad_requests(tmp_path: Path, model: Student) -> None:
     with pytest.raises(
         ConfigError, match=r"export\.targets=tv is not known; use one of ios, android, onnx, web, coreai"
     ):

@@ -1,13 +1,14 @@
 """What is read from model files: operations, shapes, and as many multiply-accumulates as the student has."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nelf.export import TARGETS, ExportGraph, Photos
 from nelf.export.fit import Format, Operation, TensorFacts, graph_macs, operation_macs, read_graph
 from nelf.export.request import Request
-from nelf.student import NeLF, count_macs
+from nelf.student import Student, count_macs
 from tests.export.conftest import Exported
 from tests.export.networks import around, student
 
@@ -18,17 +19,22 @@ def model_file(bundles: Exported, target: str, precision: str) -> Path:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("target", ["ios", "android", "onnx"])
-def test_a_file_has_the_students_macs(bundles: Exported, model: NeLF, target: str, precision: str) -> None:
+def test_a_file_has_the_students_macs(bundles: Exported, model: Student, target: str, precision: str) -> None:
     assert graph_macs(read_graph(model_file(bundles, target, precision))) == count_macs(model)
 
 
 @pytest.mark.parametrize(
-    ("body", "target"),
-    [("pointwise", "ios"), ("pointwise", "android"), ("depthwise", "android"), ("conv3x3", "onnx")],
+    ("family", "changes", "target"),
+    [
+        ("mobiler2l", {}, "ios"),
+        ("mobiler2l", {"upscale_factor": 12}, "android"),
+        ("hierarchical", {"reader": "lines"}, "android"),
+        ("hierarchical", {"cell": 4, "mapping": "disparity"}, "onnx"),
+    ],
 )
-def test_so_do_other_bodies(body: str, target: str, tmp_path: Path) -> None:
-    """Transposed convolutions, depthwise ones; strides are in the bundles' own student."""
-    network, chosen = student(body), TARGETS[target]
+def test_so_do_other_students(family: str, changes: dict[str, Any], target: str, tmp_path: Path) -> None:
+    """Transposed convolutions, products of lines; strides are in the bundles' own student."""
+    network, chosen = student(family, **changes), TARGETS[target]
     path = tmp_path / chosen.file
     chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, Photos(around(0))))
     assert graph_macs(read_graph(path)) == count_macs(network)

@@ -14,21 +14,20 @@ from nelf.export import TARGETS, ExportGraph, Photos
 from nelf.export.fit import RULES, Fit, Format, Graph, Operation, TensorFacts, judge, read_graph
 from nelf.export.quiet import quiet
 from nelf.export.request import Request
-from nelf.pipeline import compose_config, typed
-from nelf.student import Mapping, NeLF, count_macs
+from nelf.student import Mapping, Student, count_macs, make_student
 from tests.export.conftest import Exported
 from tests.export.networks import around, student
 from tests.export.programs import converted
+from tests.student.small import preset as preset_config
 
 
-def preset(name: str, channels: int, mapping: str = "linear") -> NeLF:
+def preset(name: str, channels: int) -> Student:
     """A preset of configs/student with untrained weights, for 40x56 pixels."""
-    config = typed(compose_config(["scene.path=nowhere", f"student={name}"])).student
-    frame = student(mapping=mapping, channels=channels, size=(40, 56)).frame
-    return NeLF(config, frame).eval()
+    frame = student(channels=channels, size=(40, 56)).frame
+    return make_student(preset_config(name), frame).eval()
 
 
-def exported(network: NeLF, target: str, precision: str, folder: Path) -> Fit:
+def exported(network: Student, target: str, precision: str, folder: Path) -> Fit:
     chosen = TARGETS[target]
     path = folder / chosen.file
     graph = ExportGraph(network, chosen.layout, chosen.forms[precision].dtype)
@@ -36,12 +35,28 @@ def exported(network: NeLF, target: str, precision: str, folder: Path) -> Fit:
     return judge(read_graph(path))
 
 
-@pytest.mark.parametrize(
-    ("name", "channels", "target", "precision"),
-    [("m", 4, "ios", "fp16"), ("m", 4, "android", "fp32"), ("s", 3, "android", "fp32"), ("l", 3, "ios", "fp16")],
-)
-def test_our_presets_break_no_rule(name: str, channels: int, target: str, precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "channels"), [("m", 4), ("s", 3)])
+def test_the_gpu_delegate_takes_all_of_our_presets(name: str, channels: int, tmp_path: Path) -> None:
     network = preset(name, channels)
+    fit = exported(network, "android", "fp32", tmp_path)
+    assert fit.violations == ()
+    assert fit.macs == fit.accelerated_macs == count_macs(network)
+    assert fit.stretches == 1
+
+
+def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
+    """The report says so: gathers, and places in float32. The convolutions between them may run there."""
+    network = preset("m", 4)
+    fit = exported(network, "ios", "fp16", tmp_path)
+    assert {finding.rule.name for finding in fit.violations} == {"unfit operation", "full precision"}
+    assert {f.operation.kind for f in fit.violations if f.rule.name == "unfit operation"} == {"gather"}
+    assert fit.macs == fit.accelerated_macs == count_macs(network)
+    assert 1 < fit.stretches < 20
+
+
+@pytest.mark.parametrize(("target", "precision"), [("ios", "fp16"), ("android", "fp32")])
+def test_a_network_of_encoded_rays_breaks_no_rule(target: str, precision: str, tmp_path: Path) -> None:
+    network = student("mobiler2l", channels=4, size=(40, 56))
     fit = exported(network, target, precision, tmp_path)
     assert fit.violations == ()
     assert fit.macs == fit.accelerated_macs == count_macs(network)
@@ -65,7 +80,7 @@ def test_a_package_in_full_precision_keeps_nothing_on_the_neural_engine(bundles:
 
 def test_large_phases_in_full_precision_are_no_small_matter(tmp_path: Path) -> None:
     """Normalised device coordinates: sines of the whole grid, which are then handed over."""
-    fit = exported(student(mapping=Mapping.NDC.value, size=(40, 56)), "ios", "fp16", tmp_path)
+    fit = exported(student("mobiler2l", Mapping.NDC.value, size=(40, 56)), "ios", "fp16", tmp_path)
     assert {"sin", "cos"} <= {finding.operation.kind for finding in fit.violations}
 
 

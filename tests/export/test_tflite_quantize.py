@@ -1,65 +1,77 @@
 """How far down the ladder layers go in 8 bits, and whether the file is what the manifest says."""
 
-import itertools
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nelf.export import TARGETS, ExportGraph, Photos
+from nelf.export import Photos
 from nelf.export.contract import Quantization
 from nelf.export.quiet import quiet
-from nelf.export.tflite import convert
 from nelf.export.tflite_quantize import CONVOLUTIONS, quantize
-from nelf.student import NeLF
+from nelf.student import Student
 from tests.export.conftest import Exported
-from tests.export.networks import around, photos, student
+from tests.export.networks import around, photos
 
 
 @pytest.fixture(scope="module")
-def calibration(model: NeLF) -> Photos:
+def calibration(model: Student) -> Photos:
     return photos(model, around(3, seed=5), noise=0.01)
 
 
 def quantized(bundles: Exported, folder: Path, precision: str, seen: Photos, allowed_drop: float) -> Quantization:
-    """In 8 bits and with each layer on the rung that is said of it."""
+    """In 8 bits and with each layer, and each size of tables, on the rung that is said of it."""
     path = folder / "model.tflite"
     path.write_bytes((bundles["android", "fp32"][0] / "model.tflite").read_bytes())
     found = quantize(path, precision, seen, allowed_drop)
-    assert rungs_in(path) == [group.rung for group in found.groups]
+    tables, layers = ([g for g in found.groups if g.name.startswith("tables ") == of] for of in (True, False))
+    assert rungs_in(path) == [group.rung for group in layers]
+    assert integer_tables_in(path) == [group.rung != "float" for group in tables]
     return found
 
 
 def rungs_in(path: Path) -> list[str]:
-    """By the types of each convolution's input and weights; but not of what spreads coordinates over a grid's nodes."""
+    """By the types of each convolution's input and weights."""
     names = {("int8", "int8"): "static", ("float32", "int8"): "dynamic", ("float32", "float32"): "float"}
     found = []
-    operations = operations_in(path)
-    for (kind, inputs, _), (after, _, _) in itertools.zip_longest(operations, operations[1:], fillvalue=("", [], [])):
-        if kind in CONVOLUTIONS and after != "ABS":
+    for kind, inputs, _, _ in operations_in(path):
+        if kind in CONVOLUTIONS:
             image, weights = (inputs[2], inputs[1]) if kind == "TRANSPOSE_CONV" else inputs[:2]
             found.append(names[image, weights])
     return found
 
 
-def operations_in(path: Path) -> list[tuple[str, list[str], list[str]]]:
-    """Kind, types of inputs, types of outputs, in order."""
+def integer_tables_in(path: Path) -> list[bool]:
+    """Of each size of tables, whether all of that size are integers."""
+    tables: dict[int, list[str]] = {}
+    for kind, inputs, _, sizes in operations_in(path):
+        if kind == "EMBEDDING_LOOKUP":
+            tables.setdefault(sizes[1], []).append(inputs[1])
+    assert all(len(set(types)) == 1 for types in tables.values())
+    return [types[0] == "int8" for types in tables.values()]
+
+
+def operations_in(path: Path) -> list[tuple[str, list[str], list[str], list[int]]]:
+    """Kind, types of inputs, types of outputs, elements of inputs, in order."""
     with quiet("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
-    types = {tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
+    tensors = interpreter.get_tensor_details()
+    types = {tensor["index"]: np.dtype(tensor["dtype"]).name for tensor in tensors}
+    sizes = {tensor["index"]: math.prod(tensor["shape"].tolist()) for tensor in tensors}
     return [
-        (op["op_name"], [types[i] for i in op["inputs"]], [types[i] for i in op["outputs"]])
+        (
+            op["op_name"],
+            [types[i] for i in op["inputs"]],
+            [types[i] for i in op["outputs"]],
+            [sizes[i] for i in op["inputs"]],
+        )
         for op in interpreter._get_ops_details()
     ]
-
-
-def test_all_are_integers_where_any_drop_is_allowed(bundles: Exported, tmp_path: Path, calibration: Photos) -> None:
-    found = quantized(bundles, tmp_path, "int8", calibration, math.inf)
-    assert found.rungs() == f"{len(found.groups)} static"
 
 
 def test_the_costliest_get_float_activations_first(bundles: Exported, tmp_path: Path, calibration: Photos) -> None:
@@ -76,26 +88,31 @@ def test_the_costliest_get_float_activations_first(bundles: Exported, tmp_path: 
     assert max(group.psnr for group in found.groups if group.rung == "dynamic") <= min(kept)
 
 
-def test_where_the_surface_is_stays_in_float(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is allowed: from the likelihoods of depths on only a grid's values are integers, then the network."""
-    monkeypatch.setattr("nelf.export.tflite_quantize.MOST_GROUPS", 3)  # fewer tries take less time
-    model, path = student("pyramid", channels=4, upsampler="surface"), tmp_path / "model.tflite"
-    convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
-    found = quantize(path, "int8", photos(model, around(1, seed=5)), math.inf)
+@pytest.fixture(scope="module")
+def all_integers(bundles: Exported, calibration: Photos, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file in which nothing is kept back, whatever it costs."""
+    folder = tmp_path_factory.mktemp("integers")
+    found = quantized(bundles, folder, "int8", calibration, math.inf)
     assert found.rungs() == f"{len(found.groups)} static"
-    operations = operations_in(path)
-    kinds = [kind for kind, _, _ in operations]
-    convolutions = [i for i, kind in enumerate(kinds) if kind in CONVOLUTIONS]
-    likelihood = max(i for i in convolutions if i < kinds.index("SOFTMAX"))
-    mix = next(i for i in convolutions if "CONCATENATION" not in kinds[i:])
-    integers: dict[bool, list[str]] = {False: [], True: []}
-    for kind, inputs, outputs in operations[likelihood + 1 : mix]:
-        if kind not in ("QUANTIZE", "DEQUANTIZE"):
-            integers["int8" in (*inputs, *outputs)].append(kind)
-    assert {"SOFTMAX", "SUM", "MUL", "ABS", "CONCATENATION"} <= set(integers[False])
-    assert integers[False].count("CONV_2D") == 1, "the one that spreads the coordinates over the nodes"
-    assert sorted(integers[True]) == ["CONV_2D"] * 3 + ["MUL"] * 2, "the grid's values and their products"
-    assert operations[mix][1][0] == "int8", "the network goes on in integers"
+    return folder / "model.tflite"
+
+
+def test_where_places_are_stays_in_float(all_integers: Path) -> None:
+    """Whatever is allowed: from the likelihoods of depths on, and from the pose on, until a table is read."""
+    operations = operations_in(all_integers)
+    exact = [op for op in operations if op[0] in ("FLOOR", "SOFTMAX", "SIN", "COS", "CAST")]
+    assert Counter(kind for kind, *_ in exact)["FLOOR"] == 3 * 3, "of three levels, three axes"
+    for kind, inputs, outputs, _ in exact:
+        assert "int8" not in (*inputs, *outputs), kind
+    for kind, inputs, _, _ in operations:
+        if kind == "EMBEDDING_LOOKUP":
+            assert inputs[0] == "int32", "rows"
+
+
+def test_tables_are_integers_too(all_integers: Path) -> None:
+    """They are most of a student's weights."""
+    reads = [inputs[1] for kind, inputs, _, _ in operations_in(all_integers) if kind == "EMBEDDING_LOOKUP"]
+    assert set(reads) == {"int8"}
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from nelf.errors import ConfigError
+from nelf.errors import BundleError, ConfigError
 from nelf.export import ExportConfig, export_bundle, open_bundle, verify_bundle
-from nelf.student import NeLF
+from nelf.student import Student
 from nelf.view import assets
 from tests.export.conftest import Exported
 from tests.export.networks import context
 
 
 def test_the_viewer_lies_beside_the_bundle(
-    bundles: Exported, model: NeLF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundles: Exported, model: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = tmp_path / "built"
     (built / "viewer").mkdir(parents=True)
@@ -24,15 +24,18 @@ def test_the_viewer_lies_beside_the_bundle(
     manifest = export_bundle(model, "web", "fp32", context(), ExportConfig(), folder)
     assert (folder / "index.html").read_text() == "the page"
     assert (folder / "viewer/index.js").read_text() == "its code"
-    assert {file.role for file in manifest.files} == {"model", "golden"}, "the viewer is no part of the contract"
-    assert not [file.path for file in manifest.files if file.path.startswith(("index", "viewer"))]
+    assert {file.path for file in manifest.files if file.role == "page"} == {"index.html", "viewer/index.js"}
+    assert {file.role for file in manifest.files} == {"model", "golden", "page"}
     android, _ = bundles["android", "fp32"]
     assert (folder / "model.tflite").read_bytes() == (android / "model.tflite").read_bytes()
     open_bundle(folder)
     assert verify_bundle(folder).passed
+    (folder / "viewer/index.js").write_text("its c0de")
+    with pytest.raises(BundleError, match=r"viewer/index\.js was changed: its SHA-256 is not the manifest's"):
+        verify_bundle(folder)
 
 
-def test_without_the_viewer_nothing_is_made(model: NeLF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_viewer_nothing_is_made(model: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "ASSETS", tmp_path / "none")
     with pytest.raises(ConfigError, match=r"the web viewer is not built: run `make web`"):
         export_bundle(model, "web", "fp32", context(), ExportConfig(), tmp_path / "web")

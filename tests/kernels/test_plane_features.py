@@ -1,4 +1,4 @@
-"""Planes and lines of features: the compiled kernels against the readable forms, values and gradients."""
+"""Planes, lines and volumes of features: the compiled kernels against the readable forms, values and gradients."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,20 @@ import torch
 from torch import Tensor
 
 from nelf.kernels.dispatch import find
-from nelf.kernels.plane_features import read_lines, read_lines_reference, read_planes, read_planes_reference
+from nelf.kernels.plane_features import (
+    read_lines,
+    read_lines_reference,
+    read_planes,
+    read_planes_reference,
+    read_volume,
+    read_volume_reference,
+)
 
 NODES = 9
 FORMS = {
     "planes": (read_planes, read_planes_reference, (3, NODES, NODES, 4)),
     "lines": (read_lines, read_lines_reference, (3, NODES, 5)),
+    "volume": (read_volume, read_volume_reference, (NODES, NODES, NODES, 4)),
 }
 
 
@@ -53,6 +61,8 @@ def test_values_at_nodes_are_the_tables(name: str) -> None:
     x, y, z = 3, 5, 7
     if name == "planes":
         expected = torch.cat([tables[0, y, x], tables[1, z, x], tables[2, z, y]])
+    elif name == "volume":
+        expected = tables[z, y, x]
     else:
         expected = tables[0, x] * tables[1, y] * tables[2, z]
     torch.testing.assert_close(form(torch.tensor([[float(x), y, z]]), tables)[0], expected)

@@ -35,19 +35,31 @@ def test_yaml_composes_to_the_same() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("train.stepz=3", "Did you mean train.steps"),
-        ("train.finetune.minute=3", "Did you mean train.finetune.minutes"),
-        ("distil.views=3", "Did you mean distill.views"),
-        ("teacher.iteration=3", "Did you mean teacher.iterations?"),
-        ("scene.down_scale=3", "Did you mean scene.downscale?"),
-        ("zzz=3", "`nelf run SCENE --cfg job` prints all keys."),
-        ("train.steps=many", "Value 'many' of type 'str' could not be converted to Integer"),
+        ("train.stepz=3", "did you mean train.steps"),
+        ("train.finetune.minute=3", "did you mean train.finetune.minutes"),
+        ("distil.views=3", "did you mean distill.views"),
+        ("teacher.iteration=3", "did you mean teacher.iterations?"),
+        ("scene.down_scale=3", "did you mean scene.downscale?"),
+        ("zzz=3", "zzz is not a setting; `nelf config` lists all settings"),
+        ("train.steps=many", "train.steps=many is not allowed; use a whole number from 1 to 1000000000, or null"),
         ("teacher.name=vanilla", "choose with teacher=hashgrid|vanilla"),
         ("train.steps=[", "train.steps=["),
         ("student=xxl", "xxl"),
         ("experiment=smok", "smok"),
         ("teacher=plenoxels", "plenoxels"),
-        ("train.steps", "train.steps"),
+        ("train.steps", "train.steps lacks a value; write train.steps=VALUE"),
+        ("student", "student lacks a value; write student=NAME with one of l, m, mobiler2l, s"),
+        ("student=", "student= is not known; use one of l, m, mobiler2l, s"),
+        ("scene.up=z", "scene.up=z is not allowed; use a list, each a number from"),
+        ("train.steps=1,2", "train.steps=1,2 has several values; add --multirun"),
+        ("~train.steps", "~train.steps: a setting cannot be removed"),
+        ("+student=s", "+student=s: leave the + out"),
+        ("distill=5", "distill has several settings, such as distill.teacher; `nelf config distill` lists them"),
+        ("++foo.bar=1", "foo is not a setting"),
+        ("hydra.foo=1", "hydra.foo is not a setting"),
+        ("train.steps=${foo}", "Interpolation key 'foo' not found"),
+        ("runs=", "runs= is not a path; use the path of a folder"),
+        ("scene.name=a/b", "scene.name=a/b is not a plain name"),
         ("teacher.name=plenoxels", "plenoxels"),
     ],
 )
@@ -66,5 +78,5 @@ def test_unknown_choices_list_the_known() -> None:
 
 
 def test_without_a_scene() -> None:
-    with pytest.raises(ConfigError, match="missing mandatory value: path"):
+    with pytest.raises(ConfigError, match="no scene is given; name its folder"):
         typed(compose_config([]))

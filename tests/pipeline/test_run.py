@@ -12,7 +12,7 @@ from nelf.errors import ConfigError
 from nelf.pipeline import Run, is_run, quoted
 from nelf.pipeline import config as config_module
 from nelf.pipeline.bundles import bundle_context, golden_poses
-from nelf.pipeline.run import last_of_each_key, read_overrides
+from nelf.pipeline.overrides import last_of_each_key, read_overrides
 from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
 

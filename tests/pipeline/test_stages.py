@@ -88,7 +88,7 @@ def test_bundles_of_an_earlier_student_are_not_measured(run: Run, monkeypatch: p
             (run.folder / "eval" / name).mkdir(exist_ok=True)
 
     monkeypatch.setattr(stages, "measure", note)
-    monkeypatch.setattr(stages, "write_run_report", lambda run, bundles: measured.append(list(bundles)))
+    monkeypatch.setattr(stages, "write_run_report", lambda run, bundles: measured.append(list(bundles)) or [])
     stages.evaluate_run(run, Stop(), said.append)
     assert measured == 2 * [["android", "android-fp16", "ios", "onnx"]]
     assert [line for line in said if "nelf export" in line] == []

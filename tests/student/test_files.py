@@ -1,5 +1,6 @@
 """A student on disk."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,28 +9,24 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nelf.errors import CheckpointError
-from nelf.student import (
-    Frame,
-    Mapping,
-    NeLF,
-    StudentConfig,
-    check_same_architecture,
-    load_student,
-    save_student,
-)
+from nelf.student import STUDENTS, Frame, Mapping, Student, check_same_architecture, load_student, save_student
 from nelf.student.files import FORMAT
 from tests.student.frames import cameras, frame
+from tests.student.small import small_student
 
 
 @pytest.fixture
-def model() -> NeLF:
-    return NeLF(StudentConfig(width=16, blocks=1), frame(size=(18, 26), channels=4)).eval()
+def model() -> Student:
+    return small_student(frame(size=(18, 26), channels=4)).eval()
 
 
-def test_round_trip(tmp_path: Path, model: NeLF) -> None:
+@pytest.mark.parametrize("family", STUDENTS)
+def test_round_trip(tmp_path: Path, family: str) -> None:
+    model = small_student(frame(size=(18, 26), channels=4), family).eval()
     path = tmp_path / "deep" / "student.safetensors"
     save_student(path, model)
     loaded = load_student(path)
+    assert type(loaded) is type(model)
     assert loaded.config == model.config
     assert loaded.frame == model.frame
     assert not loaded.training
@@ -38,7 +35,7 @@ def test_round_trip(tmp_path: Path, model: NeLF) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_channels_last_weights_are_saved_alike(tmp_path: Path, model: NeLF) -> None:
+def test_channels_last_weights_are_saved_alike(tmp_path: Path, model: Student) -> None:
     save_student(tmp_path / "a", model)
     save_student(tmp_path / "b", model.to(memory_format=torch.channels_last))
     first, second = load_file(tmp_path / "a"), load_file(tmp_path / "b")
@@ -62,7 +59,7 @@ def test_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
-def test_cut_short(tmp_path: Path, model: NeLF, share: float) -> None:
+def test_cut_short(tmp_path: Path, model: Student, share: float) -> None:
     path = tmp_path / "student.safetensors"
     save_student(path, model)
     content = path.read_bytes()
@@ -74,47 +71,84 @@ def test_cut_short(tmp_path: Path, model: NeLF, share: float) -> None:
 def test_foreign(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.ones(3)}, path)
-    with pytest.raises(CheckpointError, match=r"has format None, expected 'nelf-student-1'"):
+    with pytest.raises(CheckpointError, match=rf"has format None, expected '{FORMAT}'"):
         load_student(path)
+
+
+def rewritten(path: Path, model: Student, **about: object) -> Path:
+    """The student's file with something else in its metadata."""
+    save_student(path, model)
+    known = {"format": FORMAT, "config": dataclasses.asdict(model.config), "frame": model.frame.as_dict()}
+    save_file(load_file(path), path, {"nelf": json.dumps({**known, **about})})
+    return path
+
+
+def refused(path: Path, match: str) -> None:
+    with pytest.raises(CheckpointError, match=match) as error:
+        load_student(path)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+    assert path.is_file(), "what cannot be read is not thrown away"
+
+
+def test_the_former_format(tmp_path: Path, model: Student) -> None:
+    """Students of before the families: another network, so there is nothing to convert."""
+    former = {"width": 48, "blocks": 2, "body": "pyramid", "upsampler": "surface", "factor": 8, "points": 16}
+    path = rewritten(tmp_path / "student.safetensors", model, format="nelf-student-1", config=former)
+    refused(path, rf"has format 'nelf-student-1', expected '{FORMAT}'; train again with: nelf train RUN")
 
 
 @pytest.mark.parametrize(
-    "about",
+    "config",
     [
-        "{}",
-        "not json",
-        "[]",
-        '{"config": [], "frame": {}}',
-        '{"config": {"width": 16, "blocks": 1, "colour": 3}, "frame": {}}',
-        '{"config": {"body": "resnet"}, "frame": {}}',
+        {"family": "nerf"},
+        {"width": 8},
+        {"family": "mobiler2l", "reader": "planes"},
+        {"family": "hierarchical", "reader": "cubes"},
+        {"family": ["hierarchical"]},
+        [],
     ],
 )
+def test_a_configuration_of_no_family(tmp_path: Path, model: Student, config: object) -> None:
+    path = rewritten(tmp_path / "student.safetensors", model, config=config)
+    refused(path, r"has a configuration that this version cannot read .*; train again with: nelf train RUN")
+
+
+def test_weights_of_another_family(tmp_path: Path, model: Student) -> None:
+    other = small_student(model.frame, "mobiler2l")
+    path = rewritten(tmp_path / "student.safetensors", model, config=dataclasses.asdict(other.config))
+    refused(path, r"is of another architecture: \S+ is .*, student=mobiler2l needs ")
+
+
+@pytest.mark.parametrize("change", [{"width": 16}, {"fine_nodes": 32}, {"reader": "lines"}, {"cell": 4}])
+def test_weights_of_another_architecture(tmp_path: Path, model: Student, change: dict[str, object]) -> None:
+    config = {**dataclasses.asdict(model.config), **change}
+    refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"is of another architecture: \S+ is ")
+
+
+def test_tables_that_no_memory_holds(tmp_path: Path, model: Student) -> None:
+    """A damaged file may ask for 400 GB: shapes are compared before anything is made."""
+    huge = {f"{level}_nodes": 4096 for level in ("coarse", "middle", "fine")}
+    huge |= {f"{level}_channels": 256 for level in ("coarse", "middle", "fine")}
+    config = {**dataclasses.asdict(model.config), **huge}
+    refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"is of another architecture: \S+ is ")
+
+
+@pytest.mark.parametrize("about", ["{}", "not json", "[]"])
 def test_damaged_metadata(tmp_path: Path, about: str) -> None:
     path = tmp_path / "student.safetensors"
-    form = f'{{"format": "{FORMAT}", '
-    save_file({"weight": torch.ones(3)}, path, {"nelf": about.replace("{", form, 1) if about[:3] == '{"c' else about})
-    with pytest.raises(CheckpointError, match=r"cannot read|damaged"):
-        load_student(path)
+    save_file({"weight": torch.ones(3)}, path, {"nelf": about})
+    refused(path, r"has format None|damaged")
 
 
-def test_weights_of_another_architecture(tmp_path: Path, model: NeLF) -> None:
-    path = tmp_path / "student.safetensors"
-    save_student(path, model)
-    weights = load_file(path)
-    about = {"format": FORMAT, "config": {"width": 32, "blocks": 1}, "frame": model.frame.as_dict()}
-    save_file(weights, path, {"nelf": json.dumps(about)})
-    with pytest.raises(CheckpointError, match=r"is of another architecture: \S+ is \(16.*needs \(32"):
-        load_student(path)
-
-
-def test_check_same_architecture(model: NeLF) -> None:
+def test_check_same_architecture(model: Student) -> None:
     path = Path("x")
     check_same_architecture(path, model.state_dict(), model)
-    wider = NeLF(StudentConfig(width=32, blocks=1), model.frame)
+    wider = small_student(model.frame, width=16)
     with pytest.raises(
-        CheckpointError, match=r"x is of another architecture: body\.\S+ is \(32,.*student=m needs \(16,"
+        CheckpointError, match=r"x is of another architecture: coarse\.\S+ is \(16,.*student=m needs \(8,"
     ):
         check_same_architecture(path, wider.state_dict(), model)
-    deeper = NeLF(StudentConfig(width=16, blocks=2), model.frame)
+    deeper = small_student(model.frame, blocks=2)
     with pytest.raises(CheckpointError, match="is absent, student=m needs"):
         check_same_architecture(path, deeper.state_dict(), model)

@@ -14,8 +14,9 @@ import torch
 from nelf.data import Scene, SceneConfig, Views, load_scene, over_background
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
-from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image, teach
+from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image
 from nelf.teacher.protocol import RayField
+from nelf.teacher.teach import teach
 from nelf.teacher.training import Trainer
 from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_plain_scene
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nelf.data import Views
+from nelf.student import DepthPixels
 from nelf.train.feed import CachedViews, Feed, MemoryBudget, ShuffledOrder, Source
 from tests.train import tiny
 
@@ -77,6 +78,28 @@ def test_a_view_that_is_read_twice_at_once_is_kept_once() -> None:
         first, second = pool.map(views.image, [0, 0])
     assert np.array_equal(first, second)
     assert views.budget.left == IMAGE_BYTES
+
+
+def test_depths_are_those_of_the_pixels_and_are_kept_too() -> None:
+    read, views = [0], tiny.views(3)
+    depths = np.random.default_rng(0).random((3, tiny.SIZE, tiny.SIZE), np.float32)
+
+    def read_depth(index: int) -> np.ndarray:
+        read[0] += 1
+        return depths[index]
+
+    pixels = DepthPixels(np.array([1, 5, 9]), np.array([0, 0, 7, 15]))
+    deep = CachedViews(dataclasses.replace(views, read_depth=read_depth), 4, MemoryBudget(1.0), pixels)
+    for _ in range(2):
+        found = deep.batch([2, 0]).depths
+        assert found is not None
+        assert np.array_equal(found.numpy(), depths[[2, 0]][:, [1, 5, 9]][:, :, [0, 0, 7, 15]])
+    assert read == [2]
+    unknown = CachedViews(views, 4, MemoryBudget(1.0), pixels).batch([0]).depths
+    assert unknown is not None
+    assert unknown.shape == (1, 3, 4)
+    assert not unknown.any()
+    assert cached(views).batch([0]).depths is None
 
 
 def test_two_caches_share_one_budget() -> None:

@@ -13,8 +13,10 @@ from torch import Tensor
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.errors import NelfError
 from nelf.guard import BAD_STEPS
+from nelf.student import STUDENTS
+from nelf.student.mobiler2l import MobileR2L
 from nelf.train import learner as learner_module
-from nelf.train.feed import Batch, CachedViews, Cells, MemoryBudget
+from nelf.train.feed import Batch, CachedViews, MemoryBudget
 from nelf.train.learner import Learner
 from nelf.train.losses import image_loss
 from tests.scenes import CAMERA_DISTANCE
@@ -87,7 +89,8 @@ def test_many_bad_steps_go_back_with_half_the_rate(fault: Fault, capsys: pytest.
 
 
 def test_spoilt_statistics_go_back_at_once(fault: Fault) -> None:
-    network = tiny.student(body="pointwise", upsampler="transposed", factor=8, width=16)
+    network = tiny.student(family="mobiler2l")
+    assert isinstance(network, MobileR2L)
     learner = Learner(network, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu")))
     fault.active = True
     torch.nn.init.constant_(network.body.head[0].weight, float("inf"))
@@ -116,28 +119,28 @@ def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monke
     assert fault.calls == 36
 
 
-def test_the_surface_is_held_to_the_depth_that_is_known() -> None:
+def test_depths_are_held_to_what_is_known() -> None:
     """Depths far behind what the student says pull it there; unknown ones leave it to the colours."""
     found = {}
     for known in (0.0, CAMERA_DISTANCE + 1):
-        model = tiny.student(upsampler="surface", tail_width=8, tail_blocks=1)
-        cells = Cells.of(model)
-        assert cells is not None
+        model = tiny.student()
+        pixels = model.depth_pixels
+        assert pixels is not None
         deep = dataclasses.replace(
             tiny.views(4), read_depth=lambda i, known=known: np.full((tiny.SIZE, tiny.SIZE), known, np.float32)
         )
-        given = CachedViews(deep, 4, MemoryBudget(1.0), cells).batch(range(4))
+        given = CachedViews(deep, 4, MemoryBudget(1.0), pixels).batch(range(4))
         assert given.depths is not None
-        assert given.depths.shape[1:] == (len(cells.rows), len(cells.columns))
+        assert given.depths.shape[1:] == (len(pixels.rows), len(pixels.columns))
         learner = Learner(model, tiny.config(ema=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
         for step in range(60):
             learner.step(given, 5e-3, (step,))
         with torch.no_grad():
-            surface = model.decode(model.encode(given.c2w, given.intrinsics, None))[1]
-        assert surface is not None
-        found[known] = float(model.frame.depth_at(surface).mean())
-    assert found[CAMERA_DISTANCE + 1] > CAMERA_DISTANCE + 0.7
-    assert found[0.0] < CAMERA_DISTANCE + 0.5
+            depth = model.predict(model.prepare(given.c2w, given.intrinsics)).depth
+        assert depth is not None
+        found[known] = model.frame.depth_at(depth).mean(dim=(0, 2, 3))
+    assert found[CAMERA_DISTANCE + 1].min() > CAMERA_DISTANCE + 0.7, "of every level"
+    assert found[0.0].max() < CAMERA_DISTANCE + 0.5
 
 
 def test_mixed_precision_does_not_round_the_poses() -> None:
@@ -163,11 +166,11 @@ def test_layout_changes_no_values() -> None:
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
-def test_compiled_it_learns_the_same() -> None:
+@pytest.mark.parametrize("family", STUDENTS)
+def test_compiled_it_learns_the_same(family: str) -> None:
     """device.compile=true: what is computed is the same, and so are the names in a checkpoint."""
     fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter=True)
-
-    learners = [Learner(tiny.student(width=8), config, fabric, compiled=compiled) for compiled in (False, True)]
+    learners = [Learner(tiny.student(family=family), config, fabric, compiled=compiled) for compiled in (False, True)]
     losses = []
     for learner in learners:
         found = learner.step(batch(), 5e-3, (0, 1, 0))

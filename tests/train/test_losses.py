@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nelf.train.losses import CHARBONNIER_WIDTH, LOSSES, image_loss, over_white, premultiplied, psnr
+from nelf.train.losses import CHARBONNIER_WIDTH, LOSSES, depth_loss, image_loss, over_white, premultiplied, psnr
 
 
 def composite(premultiplied_image: torch.Tensor, background: float) -> torch.Tensor:
@@ -35,6 +35,13 @@ def test_alpha_and_colour_are_both_determined() -> None:
 def test_charbonnier_is_l1_for_large_differences() -> None:
     difference = torch.linspace(-1, 1, 100)
     assert LOSSES["charbonnier"](difference) == pytest.approx(float(LOSSES["l1"](difference)), abs=CHARBONNIER_WIDTH)
+
+
+def test_depth_of_every_level_counts_where_it_is_known() -> None:
+    predicted = torch.tensor([[0.5, 0.2], [0.7, 0.9]]).reshape(1, 2, 1, 2)  # two levels, two pixels
+    truth = torch.tensor([0.4, -1.0]).reshape(1, 1, 2)
+    assert depth_loss(predicted, truth) == pytest.approx((0.1 + 0.3) / 4)
+    assert depth_loss(predicted, -torch.ones(1, 1, 2)) == 0
 
 
 def test_premultiplied() -> None:

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from nelf.devices import DeviceConfig, make_fabric
-from nelf.train.feed import CachedViews, Cells, MemoryBudget
+from nelf.train.feed import CachedViews, MemoryBudget
 from nelf.train.learner import Learner
 from nelf.train.shards import Shards
 from tests.train import tiny
 
 
-def learner(upsampler: str = "shuffle", precision: str = "32-true", **changes: object) -> Learner:
-    model = tiny.student(upsampler=upsampler, tail_width=8)
+def learner(precision: str = "32-true", reader: str = "planes", **changes: object) -> Learner:
+    model = tiny.student(reader=reader)
     device = DeviceConfig(accelerator="cpu", threads=2, precision=precision)
     return Learner(model, tiny.config(**changes), make_fabric(device))
 
@@ -28,15 +28,15 @@ def _threads() -> object:
 
 
 @pytest.mark.parametrize("batch", [2, 3, 4])
-@pytest.mark.parametrize("upsampler", ["shuffle", "surface"])
-def test_gradients_are_those_of_the_whole_batch(batch: int, upsampler: str) -> None:
-    shared = learner(upsampler, batch=batch)
+@pytest.mark.parametrize("reader", ["planes", "lines"])
+def test_gradients_are_those_of_the_whole_batch(batch: int, reader: str) -> None:
+    shared = learner(reader=reader, batch=batch)
     assert shared.shards is not None
     assert torch.get_num_threads() == 2
     whole = copy.copy(shared)
     whole.shards = None
     near = dataclasses.replace(tiny.views(batch, 1), read_depth=lambda i: np.full((tiny.SIZE,) * 2, 3.0, np.float32))
-    views = CachedViews(near, 4, MemoryBudget(1.0), Cells.of(shared.model)).batch(range(batch))
+    views = CachedViews(near, 4, MemoryBudget(1.0), shared.model.depth_pixels).batch(range(batch))
     gradients, losses = [], []
     for one in (whole, shared):
         one.optimizer.zero_grad()
@@ -46,13 +46,14 @@ def test_gradients_are_those_of_the_whole_batch(batch: int, upsampler: str) -> N
         assert result[1].shape == result[2].shape == (batch, 4, tiny.SIZE, tiny.SIZE)
         gradients.append([p.grad.clone() for p in one.parameters if p.grad is not None])
     torch.testing.assert_close(losses[0], losses[1])
+    assert len(gradients[0]) == len(whole.parameters)
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-7)  # sums in another order
 
 
 def test_in_bfloat16_each_thread_rounds() -> None:
     """Autocast is a thread's own; gradients agree with those of float32 as far as eight bits do."""
-    single, mixed = learner("surface", batch=2), learner("surface", "bf16-mixed", batch=2)
+    single, mixed = learner(batch=2), learner("bf16-mixed", batch=2)
     assert mixed.shards is not None
     views = CachedViews(tiny.views(2, 1), 4, MemoryBudget(1.0)).batch(range(2))
     gradients = []
@@ -83,7 +84,7 @@ def test_each_thread_works_alone() -> None:
 
 
 def test_networks_with_batchnorm_are_not_divided() -> None:
-    model = tiny.student(body="pointwise", upsampler="transposed", factor=8)
+    model = tiny.student(family="mobiler2l")
     one = Learner(model, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
     assert one.shards is None
 

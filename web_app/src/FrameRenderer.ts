@@ -1,5 +1,5 @@
 /**
- * Presents pictures: bilinear, over the background that the page has behind the canvas. On a GPU with WebGL 2, at the
+ * Presents pictures: bilinear, over what the page has behind the canvas. On a GPU with WebGL 2, at the
  * screen's resolution and turned where the viewer asks for it; where a CPU would play the GPU, on a 2D canvas.
  *
  * Colour is premultiplied in pictures and on the page, so a transparent canvas is the composition.

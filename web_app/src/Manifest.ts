@@ -49,7 +49,7 @@ export interface Tensor {
 
 export interface FileInfo {
   path: string;
-  role: "model" | "golden";
+  role: "model" | "golden" | "page";
   bytes: number;
   sha256: string;
 }
@@ -73,6 +73,7 @@ export interface Manifest {
   model: { path: string; input: Tensor; output: Tensor };
   files: readonly FileInfo[];
   golden: string;
+  parity: { status: string; required_psnr?: number };
   student: { name: string; parameters: number; macs: number };
 }
 

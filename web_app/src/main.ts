@@ -2,7 +2,7 @@
 
 import { candidates, hasThreads } from "./backends";
 import { listen } from "./gestures";
-import { compareView, type GoldenView, REQUIRED_PSNR, readGolden } from "./golden";
+import { compareView, type GoldenView, readGolden } from "./golden";
 import { type Manifest, type Read, readFile, readManifest, unsupported } from "./Manifest";
 import { BACKENDS, type Backend } from "./messages";
 import { NelfModel } from "./NelfModel";
@@ -48,8 +48,8 @@ async function openModel(
     try {
       const model = await NelfModel.load(manifest, bytes, backend, RUNTIME);
       if (!first) return { model, fallbacks };
-      const { psnr } = await compareView(model, first, manifest, read);
-      if (psnr >= REQUIRED_PSNR) return { model, fallbacks };
+      const { psnr, required } = await compareView(model, first, manifest, read);
+      if (psnr >= required) return { model, fallbacks };
       model.release();
       fallbacks.push(`${page.BACKEND_NAMES[backend]} gives a wrong picture (${psnr.toFixed(1)} dB).`);
     } catch (error) {

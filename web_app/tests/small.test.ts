@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { FrameTimes } from "../src/FrameTimes";
 import type { Pose, Vector } from "../src/geometry";
 import { add, columns, dot, upright } from "../src/geometry";
+import { requiredPsnr } from "../src/golden";
 import { nextQuality } from "../src/quality";
 import { warp } from "../src/warp";
 
@@ -22,6 +23,17 @@ test.each([
   ["direct", Number.NaN, "direct"],
 ] as const)("quality: %s at a median of %d ms becomes %s", (now, median, next) => {
   expect(nextQuality(now, median)).toBe(next);
+});
+
+test.each([
+  [60, 40],
+  [45, 40],
+  [undefined, 40],
+  [38, 36.74],
+  [25, 24.7],
+])("golden views of an export held to %s dB must reach %d dB", (limit, required) => {
+  const parity = { status: "passed", ...(limit !== undefined && { required_psnr: limit }) };
+  expect(requiredPsnr({ parity })).toBeCloseTo(required, 2);
 });
 
 const INTRINSICS = [178, 180, 63, 65] as const;

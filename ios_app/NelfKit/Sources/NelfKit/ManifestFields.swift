@@ -110,7 +110,7 @@ extension TensorInfo {
 extension FileInfo {
     init(_ field: Field) throws {
         path = try field["path"].name()
-        role = try field["role"].one(of: ["model", "golden"])
+        role = try field["role"].one(of: ["model", "golden", "page"])
         bytes = try field["bytes"].integer(in: 0...(1 << 53 - 1))
         sha256 = try field["sha256"].text()
         let hexadecimal = sha256.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }

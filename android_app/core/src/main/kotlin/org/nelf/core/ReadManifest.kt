@@ -189,7 +189,7 @@ private fun tensorOf(
 private fun fileOf(fields: JsonFields): FileInfo {
     val sha256 = fields.string("sha256")
     if (!SHA256.matches(sha256)) fields.refuse("sha256", "is no SHA-256")
-    val role = fields.oneOf("role", "model", "golden")
+    val role = fields.oneOf("role", "model", "golden", "page")
     return FileInfo(fields.text("path"), role, fields.integer("bytes", 0, LARGEST_FILE), sha256)
 }
 

@@ -1,0 +1,357 @@
+"""What a run will take of time, disk and memory on this machine, told before the first stage begins.
+
+The figures are those of the demo and of `fern` in docs/results.md, made by the commands that stand there, on a machine
+that reaches `REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are scaled by
+pixels, views, steps and multiply-adds, and by the GFLOP/s that this machine reaches now. `python benchmarks/forecast.py
+RUN...` holds them against what finished runs took.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nelf import evaluate as evaluation
+from nelf.data import Kind
+from nelf.devices import best_accelerator, multiplies_bfloat16
+from nelf.errors import StorageError
+from nelf.evaluate import lpips_is_here
+from nelf.export import plan as planned_bundles
+from nelf.machine import Machine, measure_machine
+from nelf.pipeline.record import StageRecord
+from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, Say
+from nelf.progress import duration, seconds_of
+from nelf.storage import read_json, write_json
+from nelf.student import Student, count_macs, count_parameters
+from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
+
+FILE = "machine.json"
+REFERENCE = 200.0  # GFLOP/s
+
+# Of the demo, at the reference: 1.7 minutes for a teacher of 1.6, 1400 views of 128x128 in 1.5 minutes, students at 140
+# views a second (preset m: 0.304 GMAC a view), four bundles in 0.3 minutes, 20 views of six models in 0.1 minutes.
+TEACH_START = 6.0  # seconds
+TEACH_SAMPLE = (
+    1.1e-6  # seconds a sample of a hash grid's training: docs/teacher.md, 34.7 ms for 16384 on one of the cores
+)
+RENDER_START = 10.0  # seconds until worker processes are there
+RENDER_PIXEL = 3.5e-6  # seconds, of an object
+RENDER_PIXEL_DENSE = 16e-6  # seconds, where every ray meets something: fern, 581 views of 504x378 in 30 minutes
+TRAIN_SPEED = 1.28  # of the matrix product's, where the processor multiplies bfloat16
+TRAIN_SPEED_FLOAT32 = 0.9
+EXPORT_BUNDLE = 4.5  # seconds
+EVAL_PIXEL = 2e-6  # seconds a pixel of a view of a model, PSNR, SSIM and FLIP
+LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, twice, at half the matrix product's speed
+# On paper: what runs on convolutions or fully connected layers alone, at half the matrix product's speed.
+PLAIN_SPEED = 0.5
+GOLDEN_RUNS = 16  # pictures that an export computes, with operations that are executed one by one
+GOLDEN_SPEED = 0.25
+ERROR = "give or take a third"
+
+PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and what a stage imports
+WORKER_MEMORY = 1.1e9  # docs/scaling.md
+EXPORT_MEMORY = 1.3e9  # with the converters
+PARAMETER_MEMORY = 74  # bytes of a parameter in training, docs/scaling.md
+MAC_MEMORY = 0.08  # bytes of a multiply-add in training: MobileR2L, 8.4 GB for two views of 50.6 GMAC, docs/results.md
+PNG_SHARE = {4: 0.25, 3: 0.5}  # of the pixels' bytes, by channels: the demo's and fern's pseudo views, depths included
+
+SLOW = 0.75  # of the reference: a machine below is told so
+BUSY = 0.25  # of the cores: others that use more are told of
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a stage will take. seconds: None where there is no figure for this device. disk, memory: bytes; memory at
+    the stage's peak."""
+
+    seconds: float | None
+    disk: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the stages that have work to do will take. free_disk: bytes where the run is."""
+
+    stages: Mapping[str, Expected]
+    machine: Machine
+    free_disk: int
+    warning: str = ""
+
+    @property
+    def disk(self) -> float:
+        return sum(stage.disk for stage in self.stages.values())
+
+    @property
+    def memory(self) -> float:
+        return max(stage.memory for stage in self.stages.values())
+
+    @property
+    def line(self) -> str:
+        """The one line for the user."""
+        known = sum(stage.seconds for stage in self.stages.values() if stage.seconds is not None)
+        whole = all(stage.seconds is not None for stage in self.stages.values())
+        time = _time(known) if whole else f"{_time(known)} and more"
+        memory = self.machine.memory
+        return (
+            f"expected: {time}, {_gigabytes(self.disk)} of {_gigabytes(self.free_disk)} GB disk, "
+            f"{_gigabytes(self.memory)}{f' of {_gigabytes(memory)}' if memory else ''} GB memory ({ERROR})"
+        )
+
+
+def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None:
+    """Measure the machine, say and note down what `stages`, which have work to do, will take.
+
+    student: an untrained one.
+
+    Raises StorageError where the disk or the memory will not do.
+    """
+    machine = measure_machine()
+    expected = expect(run, student, stages, machine)
+    existing = run.folder
+    while not existing.exists():
+        existing = existing.parent
+    forecast = Forecast(expected, machine, shutil.disk_usage(existing).free, warning_of(run, expected, machine))
+    say(forecast.line)
+    check(run, forecast)
+    if forecast.warning:
+        say(f"WARNING: {forecast.warning}")
+    note_down(run.folder, forecast)
+
+
+def check(run: Run, forecast: Forecast) -> None:
+    """Raise StorageError where the disk or the memory will not do."""
+    if forecast.disk > forecast.free_disk:
+        raise StorageError(
+            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, {_gigabytes(forecast.free_disk)} GB are "
+            "free; free some space, put the run elsewhere with runs=FOLDER, or lower distill.views"
+        )
+    memory = forecast.machine.memory
+    if memory is not None and forecast.memory > memory:
+        stage = max(forecast.stages, key=lambda name: forecast.stages[name].memory)
+        raise StorageError(
+            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, {_gigabytes(memory)} GB are free; "
+            f"end other programs, or {MEMORY_REMEDIES[stage]}"
+        )
+
+
+MEMORY_REMEDIES = {
+    "teach": "give smaller images: scene.downscale=2",
+    "distill": "lower distill.workers",
+    "train": "lower train.batch or train.cache_gb",
+    "export": "give smaller images: scene.downscale=2",
+    "eval": "give smaller images: scene.downscale=2",
+}
+"""Stage -> what lowers its memory."""
+
+
+def expect(run: Run, student: Student, stages: Sequence[str], machine: Machine) -> dict[str, Expected]:
+    """What `stages` will take; of what a stage has done before it was interrupted, the time is taken off."""
+    cost = _Costs(run, student, machine)
+    found: dict[str, Expected] = {}
+    for stage in stages:
+        expected: Expected = getattr(cost, stage)()
+        seconds = expected.seconds
+        if seconds is not None and stage in FOLDERS:
+            seconds = max(0.0, seconds - _spent(run.folder / FOLDERS[stage]))
+        found[stage] = Expected(seconds, expected.disk, expected.memory)
+    return found
+
+
+FOLDERS = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent}
+
+
+def _spent(folder: Path) -> float:
+    """Seconds that went into a stage that was interrupted."""
+    record = StageRecord(folder)
+    return 0.0 if "outputs" in record.content else record.seconds
+
+
+class _Costs:
+    """The table above, for one run on one machine."""
+
+    def __init__(self, run: Run, student: Student, machine: Machine) -> None:
+        self.run, self.config = run, run.config
+        accelerator = run.config.device.accelerator
+        self.on_cpu = (best_accelerator() if accelerator == "auto" else accelerator) == "cpu"
+        self.flops = machine.gflops * 1e9 * run.ranks
+        self.rate = machine.gflops * run.ranks / REFERENCE
+        height, width = run.scene.size
+        self.pixels = height * width
+        self.channels = run.scene.channels
+        self.macs, self.parameters = count_macs(student), count_parameters(student)
+        self.bundles = planned_bundles(self.config.export.targets, self.config.export.precision)
+
+    def teach(self) -> Expected:
+        teacher = self.config.teacher
+        step = self.samples(teacher.batch, TEACH_SAMPLE, 6)
+        seconds = self.budget(teacher.minutes, teacher.iterations, step)
+        views = len(self.run.scene.train)
+        weights = _weights(teacher)
+        return Expected(
+            None if seconds is None else seconds + TEACH_START / min(self.rate, 1.0),
+            disk=7 * weights,  # and two checkpoints, each with the two moments of Adam
+            memory=PROCESS_MEMORY + 8 * self.pixels * views + 8 * weights,  # pixels and their indices
+        )
+
+    def distill(self) -> Expected:
+        config, teacher = self.config.distill, self.config.teacher
+        dense = RENDER_PIXEL if self.run.scene.kind is Kind.OBJECT else RENDER_PIXEL_DENSE
+        one = self.samples(self.pixels * _samples(teacher), dense / _samples(teacher), 2)
+        views: float = config.views
+        if config.minutes is not None and one is not None:
+            views = min(views, max(config.min_views, 60 * config.minutes / one))
+        seconds = views * one if one is not None else 60 * config.minutes if config.minutes is not None else None
+        if seconds is not None and config.workers > 1:
+            seconds += RENDER_START / min(self.rate, 1.0)
+        bytes_ = self.pixels * (self.channels + (2 if config.depth else 0)) * PNG_SHARE[self.channels] + 8192
+        workers = config.workers if config.workers > 1 else 0
+        return Expected(seconds, views * bytes_, PROCESS_MEMORY + workers * WORKER_MEMORY)
+
+    def train(self) -> Expected:
+        config, tune = self.config.train, self.config.train.finetune
+        precision = self.config.device.precision
+        half = precision != "32-true" and (precision != "auto" or multiplies_bfloat16())
+        step = config.batch * 6 * self.macs / (self.flops * (TRAIN_SPEED if half else TRAIN_SPEED_FLOAT32))
+        parts = [self.budget(config.minutes, config.steps, step if self.on_cpu else None)]
+        if tune.enabled:
+            parts.append(self.budget(tune.minutes, tune.steps, step if self.on_cpu else None))
+        decoded = self.config.distill.views * self.pixels * self.channels
+        return Expected(
+            None if None in parts else sum(part for part in parts if part is not None),
+            disk=(4 + 2 * 20) * self.parameters + 2e6,
+            memory=PROCESS_MEMORY
+            + min(config.cache_gb * 1e9, decoded)
+            + PARAMETER_MEMORY * self.parameters
+            + MAC_MEMORY * self.macs * config.batch,
+        )
+
+    def export(self) -> Expected:
+        seconds = EXPORT_BUNDLE / self.rate + GOLDEN_RUNS * 2 * self.macs / (self.flops * GOLDEN_SPEED)
+        golden = self.config.export.golden_views * self.pixels * 3 * PNG_SHARE[3]
+        return Expected(
+            len(self.bundles) * seconds,  # on the processor, whatever the device
+            disk=len(self.bundles) * (3 * self.parameters + golden),
+            memory=EXPORT_MEMORY + MAC_MEMORY * self.macs + 40 * self.parameters,
+        )
+
+    def eval(self) -> Expected:
+        config, views = self.config.eval, len(self.run.scene.test)
+        models = 1 + len(self.bundles) + (1 if self.run.teacher else 0)
+        lpips = sum(name.startswith("lpips") for name in config.metrics) if config.lpips and lpips_is_here() else 0
+        pixel = (EVAL_PIXEL + (LPIPS_PIXEL if lpips else 0.0)) / self.rate
+        student = 2 * self.macs / (self.flops * PLAIN_SPEED)
+        seconds = models * views * (self.pixels * pixel + student) + config.video_frames * student
+        if self.run.teacher:
+            dense = RENDER_PIXEL if self.run.scene.kind is Kind.OBJECT else RENDER_PIXEL_DENSE
+            one = self.samples(self.pixels * _samples(self.config.teacher), dense / _samples(self.config.teacher), 2)
+            seconds += views * (one or 0.0)
+        pictures = (models + 1) * views * self.pixels * 3 * PNG_SHARE[3]
+        return Expected(seconds, pictures + evaluation.PICTURE_BUDGET * 4 / 3, EXPORT_MEMORY + 300 * self.pixels)
+
+    def samples(self, count: float, reference: float, passes: int) -> float | None:
+        """Seconds for `count` samples of the field. reference: of one, of a hash grid. passes: flops a multiply-add."""
+        if not self.on_cpu:
+            return None
+        teacher = self.config.teacher
+        if isinstance(teacher, VanillaConfig):
+            macs = teacher.depth * teacher.width**2
+            return count * passes * macs / (self.flops * PLAIN_SPEED)
+        return count * reference / self.rate
+
+    def budget(self, minutes: float | None, steps: int | None, step: float | None) -> float | None:
+        """Seconds of a budget; a step takes `step` seconds, None where nobody knows."""
+        parts = [60 * minutes] if minutes is not None else []
+        if steps is not None and step is not None:
+            parts.append(steps * step)
+        return min(parts, default=None)
+
+
+def _samples(teacher: TeacherConfig) -> int:
+    """Of the field, a ray of a render: counted for the MLP alone, a hash grid's are inside the figure for a pixel."""
+    return 2 * teacher.coarse + teacher.fine if isinstance(teacher, VanillaConfig) else 1
+
+
+def _weights(teacher: TeacherConfig) -> float:
+    """Bytes of a teacher's file, about."""
+    if isinstance(teacher, HashGridConfig):
+        return 1.5 * teacher.levels * 2**teacher.log2_entries * 4 * 4
+    return 10e6
+
+
+def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> str:
+    """What a slow or busy machine means for the result, and what helps; empty where there is nothing to say."""
+    others = machine.others or 0.0
+    busy = others > BUSY * machine.cores
+    share = machine.gflops * run.ranks / REFERENCE
+    if not busy and share >= SLOW:
+        return ""
+    reached = (
+        f"{machine.gflops:.0f} GFLOP/s on {machine.threads} of {machine.cores} cores, the reference {REFERENCE:.0f}"
+    )
+    parts = [f"{'busy' if busy else 'slow'} machine: it reaches {reached}"]
+    if busy:
+        parts.append(f"other programs use {others:.1f} cores: end them, or wait")
+    elif machine.threads < machine.cores:
+        parts.append(f"{machine.cores} cores are there: device.threads={machine.cores} uses them")
+    share = min(share, 1.0)
+    budgets = {"teach": ("teacher", run.config.teacher.minutes), "train": ("student", run.config.train.minutes)}
+    for stage, (who, minutes) in budgets.items():
+        key = {"teach": "teacher.minutes", "train": "train.minutes"}[stage]
+        if stage in stages and minutes is not None and share < SLOW:
+            parts.append(
+                f"the {who} learns {share:.0%} of what it would in its {minutes:g} min: "
+                f"{key}={_two_digits(minutes / share)} makes up for it"
+            )
+    seconds = stages["train"].seconds if "train" in stages else None
+    if run.config.train.minutes is None and seconds is not None and share < SLOW:
+        parts.append(f"the student takes {_time(seconds)} instead of {_time(seconds * share)}: student=s takes less")
+    return "; ".join(parts)
+
+
+def note_down(folder: Path, forecast: Forecast) -> None:
+    """Keep what was expected of these stages in the run's folder; what is noted of others stays."""
+    machine = {**asdict(forecast.machine), "reference_gflops": REFERENCE}
+    noted = {
+        name: {**asdict(expected), "warning": forecast.warning, "machine": machine}
+        for name, expected in forecast.stages.items()
+    }
+    write_json(folder / FILE, {**_read(folder), **noted})
+
+
+def noted_warnings(folder: Path) -> list[str]:
+    """What was said of the machine before the stages that made the run, each with the stages it was said of."""
+    stages: dict[str, list[str]] = {}
+    for name, noted in _read(folder).items():
+        if isinstance(noted, dict) and isinstance(warning := noted.get("warning"), str) and warning:
+            stages.setdefault(warning, []).append(name)
+    return [f"{', '.join(names)}: {warning}" for warning, names in stages.items()]
+
+
+def noted_seconds(folder: Path) -> dict[str, float]:
+    """Stage -> seconds that were expected."""
+    found = {name: seconds_of(noted.get("seconds")) for name, noted in _read(folder).items() if isinstance(noted, dict)}
+    return {name: seconds for name, seconds in found.items() if seconds}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        content = read_json(folder / FILE)
+    except (OSError, ValueError):  # absent or damaged: nothing was noted
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{duration(seconds)[:-3]} h"
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.0f}" if count >= 9.95e9 else f"{max(count, 0.1e9) / 1e9:.1f}"
+
+
+def _two_digits(value: float) -> str:
+    return f"{float(f'{value:.2g}'):g}"

@@ -1,0 +1,113 @@
+"""What a user asks for: overrides on the command line and those that a run remembers. Imports no torch."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from nelf.errors import ConfigError
+from nelf.pipeline.config import Config, compose_config, config_folder, one_line_errors, register, typed
+from nelf.storage import check_writable, read_json
+
+SETTINGS = "run.json"
+
+
+def check_request(target: Path, overrides: Sequence[str], *, writes: bool = True) -> Config:
+    """The configuration that a scene's or a run's folder and `overrides` give, as far as it is known before the scene.
+
+    Raises ConfigError for all that can be refused without PyTorch, which takes seconds to load; StorageError where the
+    run's folder cannot be written, if anything `writes` there.
+    """
+    config = typed(compose_config([*overrides_of(target), *overrides]))
+    name = config.name or config.scene.name or Path(config.scene.path).name
+    if writes:
+        check_writable((target if is_run(target) else Path(config.runs) / name) / SETTINGS)
+    return config
+
+
+def checked_combinations(overrides: Sequence[str]) -> list[tuple[list[str], Config]]:
+    """The overrides of each run of a sweep, with what they give. Raises ConfigError as `check_request` does."""
+    return [(one, typed(compose_config(one))) for one in combinations(overrides)]
+
+
+def overrides_of(target: Path) -> list[str]:
+    """Those that a scene's folder stands for, or with which a run was made."""
+    return read_overrides(target) if is_run(target) else [f"scene.path={quoted(str(target))}"]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run that nelf made."""
+    return (folder / SETTINGS).is_file()
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """What the user asked for when the run was made."""
+    try:
+        content: dict[str, Any] = read_json(folder / SETTINGS)
+        return [str(override) for override in content["overrides"]]
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{folder / SETTINGS} is damaged ({error}); give the scene's folder instead of the run's"
+        raise ConfigError(message) from error
+
+
+def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
+    """The overrides with the folders of `config`, which they gave, such that they hold in any working directory."""
+    folders = {"scene.path": config.scene.path, "distill.external": config.distill.external}
+    found = [f"{key}={quoted(absolute(folder))}" for key, folder in folders.items() if folder]
+    return found + [o for o in overrides if o.partition("=")[0].lstrip("+") not in folders]
+
+
+def absolute(folder: str) -> str:
+    return str(Path(folder).expanduser().resolve())
+
+
+def last_of_each_key(overrides: Sequence[str]) -> list[str]:
+    """The overrides without those that a later one makes void; a later {...} does not, Hydra merges it into what is."""
+    keys = [override.partition("=")[0] for override in overrides]
+    final = {key: i for i, key in enumerate(keys) if not overrides[i].startswith(key + "={")}
+    return [override for i, override in enumerate(overrides) if i >= final.get(keys[i], i)]
+
+
+def quoted(value: str) -> str:
+    """A value as Hydra's override grammar and OmegaConf's interpolation take it literally."""
+    # Hydra reads a backslash as itself, but before a quote: there, and at the end, each must be doubled.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (found[2] and "\\'"), value)
+    return "'" + escaped.replace("${", "\\${") + "'"
+
+
+def swept_keys(overrides: Sequence[str]) -> set[str]:
+    """Keys with several values."""
+    return {key_of(str(one.input_line)) for one in _parsed(overrides) if one.is_sweep_override()}
+
+
+def key_of(override: str) -> str:
+    """`student` of `student=s` and of `+student=s`."""
+    return override.partition("=")[0].lstrip("+")
+
+
+def combinations(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each run; none where a sweeper plugin is to choose values out of an interval."""
+    # How the runs are launched is no part of what they are.
+    parsed = [one for one in _parsed(overrides) if not key_of(str(one.input_line)).startswith(("hydra.", "hydra/"))]
+    if any(one.is_sweep_override() and not one.is_discrete_sweep() for one in parsed):
+        return []
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [str(one.input_line)]
+        for one in parsed
+    ]
+    return [list(combination) for combination in itertools.product(*choices)]
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    register()
+    with one_line_errors(), initialize_config_dir(str(config_folder()), version_base="1.3"):
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        return list(parser.parse_overrides(list(overrides)))

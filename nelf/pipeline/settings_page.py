@@ -1,0 +1,138 @@
+"""Every setting on one page: for the terminal (`nelf config`) and as docs/settings.md."""
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from nelf.core.settings import shown
+from nelf.errors import ConfigError
+from nelf.pipeline.catalogue import Entry, entries
+from nelf.pipeline.config import FAMILIES, Config, compose_config, config_folder, known_settings
+from nelf.pipeline.explain import choices_of, unknown_key
+
+HEAD = """# Settings
+
+Every setting with its default, what it allows, and what it means. `nelf config` prints the same, `nelf config train`
+one group of it. Give a setting behind any command: `nelf run my_photos train.minutes=5`.
+
+This page is made by `nelf config --markdown > docs/settings.md`. A test holds it current.
+"""
+WIDEST = 100
+
+
+@dataclass(frozen=True)
+class Section:
+    """Settings that stand together. title: such as "teacher=vanilla". choices: names for GROUP=NAME."""
+
+    group: str
+    title: str
+    about: str
+    choices: tuple[str, ...]
+    settings: tuple[Entry, ...]
+    composed: DictConfig
+
+    def default(self, entry: Entry) -> str:
+        """What holds where nothing is said."""
+        value = OmegaConf.select(self.composed, entry.key, throw_on_missing=False)
+        return entry.default_text if value is None else shown(OmegaConf.to_object(value) if _is_list(value) else value)
+
+
+def as_text(group: str | None, width: int | None = None) -> str:
+    """For the terminal. group: only settings of this group, or this setting. Raises ConfigError for an unknown one."""
+    width = width or min(WIDEST, shutil.get_terminal_size().columns)
+    others, lines = other_defaults(), []
+    for section in sections():
+        chosen = [e for e in section.settings if group is None or e.key == group or e.key.startswith(f"{group}.")]
+        if not chosen:
+            continue
+        lines += textwrap.wrap(f"{section.title}: {section.about}", width)
+        if section.choices:
+            lines += textwrap.wrap(f"{section.group}= one of {', '.join(section.choices)}", width)
+        for entry in chosen:
+            said = [f"{entry.key}={section.default(entry)}", f"use {entry.allowed}", entry.sentence]
+            lines += ["", said[0]]
+            for text in (*said[1:], *_elsewhere(entry, section, others)):
+                lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
+        lines.append("")
+    if not lines:
+        raise ConfigError(unknown_key(group or "", known_settings()))
+    return "\n".join(lines[:-1])
+
+
+def as_markdown() -> str:
+    """For the documents."""
+    others, lines = other_defaults(), [HEAD]
+    for section in sections():
+        lines += [f"## {section.title}", "", section.about, ""]
+        if section.choices:
+            lines += [f"`{section.group}=` one of {', '.join(f'`{name}`' for name in section.choices)}.", ""]
+        lines += ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+        for entry in section.settings:
+            meaning = " ".join([entry.sentence, *(f"{text}." for text in _elsewhere(entry, section, others))])
+            default = f"`{text}`" if (text := section.default(entry)) else "none"
+            lines.append(f"| `{entry.key}` | {default} | {_cell(entry.allowed)} | {_cell(meaning)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def sections() -> Iterator[Section]:
+    """In the order of the whole configuration; one for each family of teachers and of students."""
+    plain = Config()
+    found = list(entries(plain))
+    composed = compose_config([])
+    top = tuple(e for e in found if "." not in e.key and not e.is_group)
+    yield Section("", "general", "Where a run is kept.", (), top, composed)
+    for group in (e for e in found if "." not in e.key and e.is_group):
+        choices = tuple(choices_of(group.key, config_folder()))
+        if group.key in FAMILIES:
+            for family, kind in FAMILIES[group.key].items():
+                name = family if family in choices else composed[group.key].name
+                settings = tuple(entries(kind(), f"{group.key}."))
+                chosen = compose_config([f"{group.key}={name}"])
+                yield Section(group.key, f"{group.key}={name}", _about(kind), choices, settings, chosen)
+            continue
+        settings = tuple(e for e in found if e.key.startswith(f"{group.key}.") and not e.is_group)
+        yield Section(group.key, group.key, group.sentence, choices, settings, composed)
+
+
+def other_defaults() -> dict[str, list[tuple[str, str]]]:
+    """Key -> (where, value): defaults that a choice of a group, or the kind of a scene, brings instead."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for group in ("student", "train", "kind", "kind_teacher"):
+        for name in choices_of(group, config_folder()):
+            content = OmegaConf.load(config_folder() / group / f"{name}.yaml")
+            kind = name.removesuffix("-hashgrid")
+            where = f"{kind} scenes" if group.startswith("kind") else f"{group}={name}"
+            prefix = "" if group.startswith("kind") or group == "student" else f"{group}."  # whose YAML is of the root
+            for key, value in _flat(OmegaConf.to_container(content), prefix):
+                found.setdefault(key, []).append((where, shown(value)))
+    return found
+
+
+def _elsewhere(entry: Entry, section: Section, others: dict[str, list[tuple[str, str]]]) -> list[str]:
+    default = section.default(entry)
+    return [f"{where}: {value}" for where, value in others.get(entry.key, []) if value != default]
+
+
+def _flat(content: object, prefix: str) -> Iterator[tuple[str, object]]:
+    assert isinstance(content, dict)
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif name != "defaults":
+            yield f"{prefix}{name}", value
+
+
+def _is_list(value: object) -> bool:
+    return OmegaConf.is_list(value)
+
+
+def _about(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split())
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,208 @@
+"""The three levels rebuilt for inference: one pose, one image size, tables read by rows.
+
+Rays are constants of the pixel and a few numbers of the pose. Where a table is read is computed in float32: half
+precision has steps of 1/16 of a node at 128 nodes. The rows of all samples of a ray lie side by side, so that each
+table's features are an image of their own, and the layer that takes them is a sum of layers: nothing is concatenated.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nelf.student.config import Mapping
+from nelf.student.deploy import TO_FIRST, Layout, Skip, pointwise, rebuild
+from nelf.student.deployed_encoding import plane_of
+from nelf.student.frame import EXTENT, Frame
+from nelf.student.hierarchical.feature_tables import FeatureTables
+from nelf.student.hierarchical.ray_features import COARSE, CORRECTION, MIDDLE
+from nelf.student.hierarchical.table_rows import Place
+
+
+@runtime_checkable
+class _Model(Protocol):
+    """What is read of `Hierarchical`, which imports this module."""
+
+    frame: Frame
+    rows: Tensor
+    columns: Tensor
+
+    def __getattr__(self, name: str) -> Any: ...
+
+
+class DeployedHierarchical(nn.Module):
+    """`pose` [1, 3, 4] to the image of the whole grid of rays, in `layout` and `dtype`."""
+
+    def __init__(self, model: _Model, layout: Layout, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.layout = layout
+        config, frame, cells = model.config, model.frame, MIDDLE // model.config.cell
+        grid = model.columns.double().cpu(), model.rows.double().cpu()
+        middle, coarse = ([_means(axis, size // config.cell) for axis in grid] for size in (MIDDLE, COARSE))
+
+        def reads(tables: FeatureTables, rays: Sequence[Tensor], layer: nn.Conv2d, known: int, samples: int) -> _Reads:
+            columns, rows = rays
+            return _Reads(tables, _Positions(frame, columns, rows, tables), layer, known, samples, layout, dtype)
+
+        head, *activation = model.coarse.head
+        self.coarse_reads = reads(model.coarse_tables, coarse, head, 0, config.points_per_ray)
+        blocks = Skip(rebuild(model.coarse.blocks, layout))
+        self.coarse = nn.Sequential(*activation, blocks).to(dtype)
+        self.upsample = rebuild(model.upsample, layout).to(dtype)
+        self.depth_logits = rebuild(nn.Sequential(model.depth_logits), layout).to(dtype)
+        self.fuse = _part(model.fuse, config.middle_width, layout).to(dtype)
+        self.middle_reads = reads(model.middle_tables, middle, model.fuse, config.middle_width, config.middle_samples)
+        self.middle = rebuild(model.middle, layout).to(dtype)
+        self.correct = rebuild(_scaled(model.correct[0], CORRECTION), layout).to(dtype)
+        self.to_cells = rebuild(model.to_cells, layout).to(dtype)
+        decoder = model.decoder
+        self.narrow = _part(decoder.narrow, config.cell_features, layout).to(dtype)
+        self.fine_reads = reads(model.fine_tables, grid, decoder.narrow, config.cell_features, config.fine_samples)
+        self.paint = rebuild(decoder.paint, layout).to(dtype)
+        self.cells = cells
+        for name in ("steps", "fractions", "middle_offsets", "fine_offsets"):
+            value = getattr(model, name).detach().cpu().float()
+            axis = layout.value if name == "fractions" else 3
+            self.register_buffer(name, value.reshape([-1 if i == axis else 1 for i in range(4)]), persistent=False)
+
+    steps: Tensor
+    fractions: Tensor
+    middle_offsets: Tensor
+    fine_offsets: Tensor
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        axis = self.layout.value
+        features = self.upsample(self.coarse(self.coarse_reads(pose, self.steps)))
+        logits = self.depth_logits(features).float().softmax(dim=axis)
+        depth = (logits * self.fractions).sum(dim=axis, keepdim=True)
+        rough = depth.reshape(1, *self._size(depth), 1)
+        features = self.middle(self.fuse(features) + self.middle_reads(pose, rough + self.middle_offsets))
+        fine = self._shuffled(self.correct(features).float() + depth)
+        known = self.narrow(self.to_cells(features))
+        image: Tensor = self.paint(known + self.fine_reads(pose, fine + self.fine_offsets))
+        return image
+
+    def _size(self, image: Tensor) -> tuple[int, int]:
+        first = 2 if self.layout is Layout.CHANNELS_FIRST else 1
+        return image.shape[first], image.shape[first + 1]
+
+    def _shuffled(self, depth: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 rows columns 1"]:
+        """One depth a cell, from those of the cells of a middle ray as channels."""
+        rows, columns = self._size(depth)
+        if self.layout is Layout.CHANNELS_FIRST:
+            depth = functional.pixel_shuffle(depth, self.cells)
+        else:
+            depth = depth.reshape(rows, columns, self.cells, self.cells).transpose(1, 2)
+        return depth.reshape(1, rows * self.cells, columns * self.cells, 1)
+
+
+class _Positions(nn.Module):
+    """Where samples of the rays of one level lie in its tables, in float32.
+
+    With s the depth of a sample a coordinate is o + s d; with disparity, s is its reciprocal, and a coordinate is
+    (o s + d) / (unit s + 1). o and d are of the pose and the pixel: nelf/student/frame.py.
+    """
+
+    def __init__(self, frame: Frame, columns: Tensor, rows: Tensor, tables: FeatureTables) -> None:
+        super().__init__()
+        self.frame = frame
+        self.linear = frame.mapping == Mapping.LINEAR
+        self.middle = (tables.nodes - 1) / 2
+        self.last = float(torch.nextafter(torch.tensor(tables.nodes - 1.0), torch.tensor(0.0)))
+        self.scale = float(tables.cells(torch.tensor(EXTENT, dtype=torch.float64)) - self.middle)
+        if self.linear:
+            self.scale /= frame.unit
+        u, v = plane_of(columns, rows, frame)
+        self.register_buffer("u", (self.scale * u).float().reshape(1, 1, -1, 1), persistent=False)
+        self.register_buffer("v", (self.scale * v).float().reshape(1, -1, 1, 1), persistent=False)
+
+    u: Tensor
+    v: Tensor
+
+    def forward(self, pose: Float[Tensor, "1 3 4"], fraction: Float[Tensor, "1 #rows #columns samples"]) -> list[Place]:
+        """Where each sample lies along each axis."""
+        frame = self.frame
+        if self.linear:
+            along = frame.depth_at(fraction)
+        else:
+            along = 1 / frame.near + fraction.clamp(min=0).clamp(max=1) * (1 / frame.far - 1 / frame.near)
+            shrink = 1 / (frame.unit * along + 1)
+        found = []
+        for axis, row in enumerate(pose.reshape(1, 1, 3, 4).split(1, dim=2)):
+            right, up, back, eye = row.split(1, dim=3)  # four axes: LiteRT's GPU delegate slices no matrices
+            direction = right * self.u + up * self.v - back * self.scale
+            origin = (eye - frame.center[axis]) * self.scale
+            if self.linear:
+                position = origin + self.middle + along * direction
+            else:
+                position = (origin * along + direction) * shrink + self.middle
+            position = position.clamp(min=0).clamp(max=self.last)
+            node = position.floor()
+            found.append(Place(node, position - node))
+        return found
+
+
+class _Reads(nn.Module):
+    """Samples of a level's rays read from its tables, and what the layer that takes them makes of them.
+
+    layer: takes `known` channels first, and then these features; only its part for these is built, without bias.
+    """
+
+    def __init__(
+        self,
+        tables: FeatureTables,
+        positions: _Positions,
+        layer: nn.Conv2d,
+        known: int,
+        samples: int,
+        layout: Layout,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.positions, self.layout = positions, layout
+        self.rows = tables.deploy(layout, dtype)
+        weight = layer.weight.detach().cpu().float()[:, known:, 0, 0]
+        parts = weight.view(len(weight), samples, -1, tables.channels).unbind(2)
+        bias = layer.bias.detach().cpu().float() if known == 0 and layer.bias is not None else None
+        self.layers = nn.ModuleList(
+            pointwise((part * scale).flatten(1), layout, bias if number == 0 else None).to(dtype)
+            for number, (part, scale) in enumerate(zip(parts, self.rows.scales, strict=True))
+        )
+
+    def forward(
+        self, pose: Float[Tensor, "1 3 4"], fraction: Float[Tensor, "1 #rows #columns samples"]
+    ) -> Float[Tensor, "1 a b c"]:
+        places = self.positions(pose, fraction)
+        _, rows, columns, _ = places[0].node.shape
+        total: Tensor | None = None
+        for layer, features in zip(self.layers, self.rows(places), strict=True):
+            image = features.reshape(1, rows, columns, -1)
+            part = layer(image.permute(TO_FIRST) if self.layout is Layout.CHANNELS_FIRST else image)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+
+def _part(layer: nn.Conv2d, channels: int, layout: Layout) -> nn.Module:
+    """The layer for its first `channels` channels only, with its bias."""
+    assert layer.bias is not None
+    weight, bias = layer.weight.detach().cpu().float()[:, :channels, 0, 0], layer.bias.detach().cpu().float()
+    return pointwise(weight, layout, bias)
+
+
+def _scaled(layer: nn.Conv2d, factor: float) -> nn.Sequential:
+    """The layer, `factor` times what it gives."""
+    twin = nn.Conv2d(layer.in_channels, layer.out_channels, 1)
+    assert twin.bias is not None
+    assert layer.bias is not None
+    twin.weight.data = factor * layer.weight.detach().cpu().float()
+    twin.bias.data = factor * layer.bias.detach().cpu().float()
+    return nn.Sequential(twin)
+
+
+def _means(positions: Tensor, size: int) -> Tensor:
+    """The middle of each `size` positions along an axis."""
+    return positions.view(-1, size).mean(dim=1)

@@ -1,0 +1,44 @@
+"""Files of students that are not the default: other readers, spacings and families survive every converter."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nelf.export import TARGETS, ExportGraph, Photos
+from nelf.export.request import Request
+from tests.export.networks import ahead, around, student
+
+LINES: dict[str, Any] = {"reader": "lines", "channels": 4}
+OPEN: dict[str, Any] = {"mapping": "disparity"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "precision", "least"),
+    [
+        (LINES, "android", "fp32", 80.0),
+        (LINES, "onnx", "fp16", 55.0),
+        (LINES, "ios", "fp16", 55.0),
+        (OPEN, "android", "fp32", 80.0),
+        (OPEN, "android", "fp16", 55.0),
+        (OPEN, "onnx", "fp16", 55.0),
+        (OPEN, "ios", "fp32", 80.0),
+        (OPEN, "ios", "fp16", 55.0),
+    ],
+)
+@torch.no_grad()
+def test_the_file_gives_the_students_image(
+    changes: dict[str, Any], name: str, precision: str, least: float, tmp_path: Path
+) -> None:
+    """Half precision that rounded places would not pass: 16 nodes have steps of a 64th of one, depths of a 1000th."""
+    model = student(**changes)
+    target, path = TARGETS[name], tmp_path / TARGETS[name].file
+    graph = ExportGraph(model, target.layout, target.forms[precision].dtype)
+    target.convert(Request(graph, precision, path, Photos(around(0))))
+    session = target.load(path)
+    for pose in (ahead if model.frame.mapping == "disparity" else around)(3, seed=5):
+        reference = model(pose[None]).permute(0, 2, 3, 1)
+        assert reference.std() > 0.05, "a flat picture proves nothing"
+        error = (session.render(pose[None]) - reference).square().mean()
+        assert -10 * torch.log10(error) > least
