@@ -124,7 +124,9 @@ def _march_compiled(
     coarse = array(torch.nn.functional.max_pool3d(density[None], COARSER, ceil_mode=True)[0])
     offsets = torch.zeros(count + 1, dtype=torch.int64)
     kept = np.empty((count, steps), np.int16)
-    split_range(_walk, count, *lines, *shape, array(density), coarse, np.float32(threshold), array(offsets), kept)
+    split_range(
+        _walk, count, *lines, *shape, array(density), coarse, np.float32(float(threshold)), array(offsets), kept
+    )
     torch.cumsum(offsets, 0, out=offsets)
     total = int(offsets[-1])
     points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total)

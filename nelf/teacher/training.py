@@ -169,8 +169,12 @@ class Trainer:
             if math.isfinite(value) and math.isfinite(found):
                 self.guard.good()
                 self._note(value)
-            else:
-                self.guard.bad()
+                continue
+            factor = self.guard.rate_factor
+            self.guard.bad()
+            if self.guard.rate_factor != factor:  # back to a good state: what was not read yet is of the bad one
+                self.readings = Readings(self.fabric.device)
+                break
         if read:  # all with as many rays; more at once than a step changes on the CPU, as there are fewer chances
             (mean_samples,) = self._mean(sum(row[1] for row in read) / len(read))
             self._fit_rays(mean_samples / ROOM, 0.5, 1.25)
@@ -199,7 +203,7 @@ class Trainer:
     def _fit_rays(self, samples: float, least: float, most: float) -> None:
         """Take as many rays as fill the batch with samples, within shares of what they are now."""
         wanted = self.rays * self.config.batch / max(samples, 1)
-        self.rays = int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays))
+        self.rays = max(1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays)))
 
 
 def useful_pixels(field: RayField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
