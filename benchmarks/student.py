@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ from nelf.storage import write_json
 from nelf.student import Student, count_macs, count_parameters, load_student, save_student
 from nelf.train import train
 
+TUNING = 0.05  # share of an arm's minutes that goes to its fine-tuning on the photos
 WARM_UP = 5
 STUDENT = "student.safetensors"
 
@@ -76,11 +78,13 @@ def arms_of(
         run = Run.open(folder, overrides.split())
         tune = run.config.train.finetune
         if steps is not None:
-            budget = {"steps": steps, "minutes": None}
+            budget: dict[str, Any] = {"steps": steps, "minutes": None}
         else:
             assert minutes is not None
-            tuning = (tune.minutes or 0.0) if tune.enabled else 0.0
+            tuning = TUNING * minutes if tune.enabled else 0.0
             budget = {"steps": None, "minutes": minutes - tuning}
+            if tune.enabled:
+                run.config.train.finetune = dataclasses.replace(tune, steps=None, minutes=tuning)
         run.config.train = dataclasses.replace(run.config.train, **budget)
         arms.append(Arm(name, run, out / name))
     return arms

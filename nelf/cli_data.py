@@ -113,7 +113,7 @@ def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> 
     out = out or Path("scenes") / source.name
     if out.name in ("", ".."):
         raise ConfigError(f"--out {out} has no name of its own; give the folder that is to be made, e.g. scenes/fox")
-    check_writable(out / "transforms.json")
+    check_writable(out, folder=True)
     from nelf.locking import locked  # PyTorch is loaded here, after the checks
     from nelf.photos import import_scene
     from nelf.pipeline import tell

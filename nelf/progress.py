@@ -27,7 +27,7 @@ R = TypeVar("R")
 _parts: ContextVar[tuple[str, ...]] = ContextVar("parts", default=())
 _step: ContextVar[str] = ContextVar("step", default="")
 _lock = threading.RLock()  # of what is written to a terminal
-_live: "list[ProgressLine]" = []  # the lines that stand on a terminal
+_live: "list[ProgressLine]" = []  # the lines that are being shown; the last one alone prints
 
 
 @dataclass
@@ -104,14 +104,20 @@ def in_step(text: str) -> str:
 
 
 @contextlib.contextmanager
-def waiting(label: str) -> Iterator[None]:
-    """Say what the block does where it takes longer than `PATIENCE`, so that nobody looks at an empty terminal."""
+def waiting(label: str, *, shown: bool = True) -> Iterator[None]:
+    """Say what the block does where it takes longer than `PATIENCE`, so that nobody looks at an empty terminal.
+
+    A progress line that begins in the block takes its place. shown: see `ProgressLine`.
+    """
+    if not shown:
+        yield
+        return
     ended = threading.Event()
     with _kept_stderr() as stream:
         line = ProgressLine(label, 0, stream=stream)
 
         def say() -> None:
-            if not ended.wait(PATIENCE):
+            if not ended.wait(PATIENCE) and not _live:
                 with line:
                     ended.wait()
 
@@ -189,8 +195,9 @@ class ProgressLine:
     def __enter__(self) -> "ProgressLine":
         if self.shown:
             with _lock:
-                if self.terminal:
-                    _live.append(self)
+                for other in _live:
+                    other.erase()
+                _live.append(self)
                 self._print()
             self.pulse = threading.Thread(target=self._beat, name="progress", daemon=True)
             self.pulse.start()
@@ -212,17 +219,14 @@ class ProgressLine:
             return
         self.pulse.join()
         with _lock:
-            if not self.terminal:
-                if self.state != self.shown_state:
-                    self._print()
-                return
-            _live.remove(self)
-            if self.total > 0:
+            if self.total > 0 and (self.terminal or self.state != self.shown_state):
                 self._print()
+            _live.remove(self)
+            if self.total <= 0:
+                self.erase()
+            elif self.terminal:
                 self.stream.write("\n")
                 self.stream.flush()
-            else:
-                self.erase()
 
     def erase(self) -> None:
         """Take the line off the terminal; the next look at it writes it again."""
@@ -247,6 +251,8 @@ class ProgressLine:
 
     def _print(self) -> None:
         self.printed = time.monotonic()
+        if _live and _live[-1] is not self:
+            return
         self.shown_state = self.state
         # A character less than the terminal has: in the last column some go to the next line.
         width = max(NARROWEST, shutil.get_terminal_size().columns - 1)
@@ -296,4 +302,5 @@ def seconds_of(found: object) -> float:
 
 
 def _number(value: int | float) -> str:
+    value = round(value, 6)  # 10, not 10.000000000000002
     return f"{value:.0f}" if float(value).is_integer() or value >= 100 else f"{value:.1f}"

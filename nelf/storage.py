@@ -47,12 +47,12 @@ def _on_the_way(other: Path, path: Path) -> bool:
     return other in (path, *path.parents) or other.name.startswith(f".{path.stem}{TEMPORARY_SUFFIX}")
 
 
-def check_writable(path: Path) -> None:
-    """Raise StorageError where `path` could not be made, or written if it is there: a file or a folder."""
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Raise StorageError where `path` could not be made, or written if it is there. folder: it is to be a folder."""
     place = path
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
-    if place != path and not place.is_dir():
+    if (folder or place != path) and not place.is_dir():
         raise StorageError(f"cannot write {path}: {place} is not a folder; choose another place")
     if not os.access(place, os.W_OK):
         raise StorageError(f"cannot write {path}: {place} is read-only for you; choose a folder that you may write")

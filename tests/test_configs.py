@@ -14,7 +14,7 @@ from nelf.errors import ConfigError
 from nelf.pipeline import Config, Run, compose_config, config_folder, typed
 from nelf.progress import Stop
 from nelf.storage import write_json
-from nelf.student import STUDENTS, Mapping, count_macs, count_parameters, make_student
+from nelf.student import STUDENT_CONFIGS, Mapping, count_macs, count_parameters, make_student
 from nelf.student.mobiler2l import MobileR2L
 from nelf.teacher import TEACHERS, HashGridConfig, VanillaConfig
 from nelf.teacher.teach import teach
@@ -75,7 +75,7 @@ def test_it_composes(choice: str) -> None:
     if group == "teacher":
         assert type(config.teacher) is TEACHERS[name][0]
     if group == "student":
-        assert type(config.student) is STUDENTS[config.student.family][0]
+        assert type(config.student) is STUDENT_CONFIGS[config.student.family]
 
 
 @pytest.mark.parametrize("kind", GROUPS["kind"])
@@ -198,7 +198,7 @@ def test_paper_llff_is_the_published_network() -> None:
         ("student.widht=3", r"student\.widht.* did you mean .*student\.width"),
         ("train.finetune.step=3", r"train\.finetune\.step.* did you mean .*train\.finetune\.steps"),
         ("colour=red", r"colour is not a setting; `nelf config` lists all settings"),
-        ("student.reader=cubes", r"student\.reader=cubes is not known; use one of planes, lines"),
+        ("student.fine_reader=cubes", r"student\.fine_reader=cubes is not known; use one of planes, lines, volume"),
         ("student.num_frequencies=6", r"student\.num_frequencies|num_frequencies"),
         ("student.family=mobiler2l", r"student\.family=mobiler2l is not to be set by itself; choose a preset"),
         ("student=xl", r"student=xl is not known; use one of .*mobiler2l"),

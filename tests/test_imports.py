@@ -43,6 +43,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
     "__main__": frozenset({"cli"}),
     "cli_data": frozenset({"data", "photos", "pipeline"}),
+    "cli_bench": frozenset({"bench"}),
     "cli": frozenset(
         {
             "data",
@@ -55,7 +56,7 @@ STAGES: Mapping[str, frozenset[str]] = {
             "export",
             "pipeline",
             "view",
-            "bench",
+            "cli_bench",
             "cli_data",
         }
     ),
@@ -87,7 +88,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "numba": frozenset({"nelf.kernels", "nelf.teacher"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
-    "typer": frozenset({"nelf.cli", "nelf.cli_data"}),
+    "typer": frozenset({"nelf.cli", "nelf.cli_bench", "nelf.cli_data"}),
     "rich": frozenset({"nelf.console", "nelf.bench.table", "nelf.bench.phone.table", "nelf.pipeline.export_table"}),
 }
 """Third party -> the only modules (or packages) that import it."""

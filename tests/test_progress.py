@@ -140,6 +140,22 @@ def test_what_is_printed_does_not_run_into_the_line(clock: Time) -> None:
     assert lines == ["a warning", "train: 0 of 10 steps, 0%"]
 
 
+def test_a_line_that_begins_in_a_wait_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.01)
+    with waiting("run: looking at photos"):
+        while not stream.getvalue():
+            time.sleep(0.01)
+        with ProgressLine("photos: features", 2, "photos"):
+            time.sleep(0.1)
+    lines = stream.getvalue().splitlines()
+    of_photos = [number for number, line in enumerate(lines) if line.startswith("photos: features")]
+    assert len(of_photos) > 2
+    assert of_photos == list(range(of_photos[0], of_photos[0] + len(of_photos)))
+
+
 def test_a_wait_is_told_of_only_where_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)

@@ -217,8 +217,9 @@ def read_manifest(folder: Path) -> Manifest:
         if _levels(text) > MOST_LEVELS:
             raise ValueError(f"nested deeper than {MOST_LEVELS}")
         content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         what = "has no manifest.json, so it is no bundle" if folder.is_dir() else "does not exist"
+        what = "is a file, and a bundle is a folder" if folder.is_file() else what
         message = f"{folder} {what}; give the folder that nelf export wrote"
         raise BundleError(message, Refusal.MANIFEST_MISSING) from None
     except (OSError, ValueError) as error:  # bad UTF-8 and bad JSON are ValueErrors

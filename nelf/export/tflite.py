@@ -44,7 +44,7 @@ def _halve_weights(path: Path) -> None:
     from litert_quantizer.algorithm_manager import AlgorithmName
 
     recipe = quantizer.Quantizer(str(path))
-    for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE"):
+    for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "EMBEDDING_LOOKUP"):
         recipe.add_weight_only_config(
             ".*", qtyping.TFLOperationName[operation], num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING
         )

@@ -25,11 +25,15 @@ _KERNELS: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 def kernel(operation: str, device_type: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function as the form of `operation` on devices of one type: cpu, or GPU for all others."""
+    """Register the decorated function as the form of `operation` on devices of one type: cpu, or GPU for all others.
+
+    torch.compile leaves it as it is: a kernel is compiled already.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        _KERNELS[operation, device_type] = function
-        return function
+        opaque = torch.compiler.disable(function)
+        _KERNELS[operation, device_type] = opaque
+        return opaque
 
     return register
 
@@ -39,7 +43,7 @@ def find(operation: str, device: torch.device, reference: Callable[..., Any]) ->
 
     The environment's NELF_KERNELS=reference chooses that everywhere, for bug reports.
     """
-    if forced_reference():
+    if not torch.compiler.is_compiling() and forced_reference():  # what is compiled has no environment
         return reference
     if (found := _KERNELS.get((operation, device.type))) is not None:
         return found

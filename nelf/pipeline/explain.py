@@ -35,7 +35,7 @@ def explain(error: Exception, overrides: Sequence[str], known: Mapping[str, Entr
         return said
     refused = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is )?not in", text)
     if refused:
-        return unknown_key(refused[1] or refused[2], known)
+        return unknown_key(getattr(error.__cause__, "full_key", None) or refused[1] or refused[2], known)
     if "mandatory value: path" in text:
         return "no scene is given; name its folder, or set scene.path"
     return f"{_short(' '.join(overrides)) or 'the configuration'} is not understood ({text})"

@@ -47,7 +47,7 @@ LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, t
 PLAIN_SPEED = 0.5
 GOLDEN_RUNS = 16  # pictures that an export computes, with operations that are executed one by one
 GOLDEN_SPEED = 0.25
-ERROR = "give or take a third"
+ERROR = "give or take half"
 
 PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and what a stage imports
 WORKER_MEMORY = 1.1e9  # docs/scaling.md
@@ -173,15 +173,15 @@ class _Costs:
 
     def __init__(self, run: Run, student: Student, machine: Machine) -> None:
         self.run, self.config = run, run.config
-        accelerator = run.config.device.accelerator
-        self.on_cpu = (best_accelerator() if accelerator == "auto" else accelerator) == "cpu"
+        self.on_cpu = on_cpu(run)
         self.flops = machine.gflops * 1e9 * run.ranks
         self.rate = machine.gflops * run.ranks / REFERENCE
         height, width = run.scene.size
         self.pixels = height * width
         self.channels = run.scene.channels
         self.macs, self.parameters = count_macs(student), count_parameters(student)
-        self.bundles = planned_bundles(self.config.export.targets, self.config.export.precision)
+        export = self.config.export
+        self.bundles = planned_bundles(export.targets, export.precision, export.image_output)
 
     def teach(self) -> Expected:
         teacher = self.config.teacher
@@ -268,6 +268,12 @@ class _Costs:
         return min(parts, default=None)
 
 
+def on_cpu(run: Run) -> bool:
+    """Whether the run computes on the processor, the only device that the table is about."""
+    accelerator = run.config.device.accelerator
+    return (best_accelerator() if accelerator == "auto" else accelerator) == "cpu"
+
+
 def _samples(teacher: TeacherConfig) -> int:
     """Of the field, a ray of a render: counted for the MLP alone, a hash grid's are inside the figure for a pixel."""
     return 2 * teacher.coarse + teacher.fine if isinstance(teacher, VanillaConfig) else 1
@@ -285,7 +291,7 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
     others = machine.others or 0.0
     busy = others > BUSY * machine.cores
     share = machine.gflops * run.ranks / REFERENCE
-    if not busy and share >= SLOW:
+    if not on_cpu(run) or (not busy and share >= SLOW):
         return ""
     reached = (
         f"{machine.gflops:.0f} GFLOP/s on {machine.threads} of {machine.cores} cores, the reference {REFERENCE:.0f}"
@@ -321,7 +327,8 @@ def note_down(folder: Path, forecast: Forecast) -> None:
 
 
 def noted_warnings(folder: Path) -> list[str]:
-    """What was said of the machine before the stages that made the run, each with the stages it was said of."""
+    """What was said of the machine before the stages that made the run, each with the stages it was said of; empty
+    where it was fast enough and free."""
     stages: dict[str, list[str]] = {}
     for name, noted in _read(folder).items():
         if isinstance(noted, dict) and isinstance(warning := noted.get("warning"), str) and warning:

@@ -27,7 +27,7 @@ def check_request(target: Path, overrides: Sequence[str], *, writes: bool = True
     config = typed(compose_config([*overrides_of(target), *overrides]))
     name = config.name or config.scene.name or Path(config.scene.path).name
     if writes:
-        check_writable((target if is_run(target) else Path(config.runs) / name) / SETTINGS)
+        check_writable(target if is_run(target) else Path(config.runs) / name, folder=True)
     return config
 
 

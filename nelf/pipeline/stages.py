@@ -249,7 +249,8 @@ def _seems_trained(run: Run, external: Scene | None) -> bool:
 
 
 def _seems_exported(run: Run) -> bool:
-    wanted = {name for _, _, name in planned_bundles(run.config.export.targets, run.config.export.precision)}
+    config = run.config.export
+    wanted = {name for _, _, name in planned_bundles(config.targets, config.precision, config.image_output)}
     return wanted <= current_bundles(run, lambda text: None).keys()
 
 

@@ -63,9 +63,9 @@ class HierarchicalConfig(StudentConfig):
     """Features of each of these tables."""
     middle_reader: str = setting("volume", OneOf(READERS))
     """What middle rays read; lines for devices that cannot gather from large tables."""
-    middle_nodes: int = setting(48, Range(2, 1024))
+    middle_nodes: int = setting(36, Range(2, 1024))
     """Nodes along each axis of the tables that middle rays read."""
-    middle_channels: int = setting(4, CHANNELS)
+    middle_channels: int = setting(8, CHANNELS)
     """Features of each of these tables."""
     middle_samples: int = setting(5, Range(1, 64))
     """Points around its depth at which a middle ray (4x4 pixels) reads them."""

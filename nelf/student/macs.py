@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nelf.student.deploy import Layout
 from nelf.student.protocol import Student
@@ -28,7 +28,7 @@ def count_macs(model: Student) -> int:
     """
     total = 0
 
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+    def add(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal total
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             grid = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output

@@ -27,7 +27,7 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
     Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
     first one writes.
     """
-    with waiting(f"teach: reading {len(scene.train)} photos"):
+    with waiting(f"teach: reading {len(scene.train)} photos", shown=fabric.is_global_zero):
         trainer = new_trainer(scene, config, fabric)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     fit(trainer, checkpoints, stop)

@@ -55,7 +55,7 @@ class TrainConfig:
     """Most steps of stage 1, by default the preset's; null: no limit by steps."""
     minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
     """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
-    batch: int = setting(8, Range(1, 65536))
+    batch: int = setting(4, Range(1, 65536))
     """Whole views a step, on each device."""
     optimizer: str = setting("muon", OneOf(OPTIMIZERS))
     """muon (for the convolutions; adamw for the rest), adamw, adam or sgd."""

@@ -74,3 +74,8 @@ def test_a_damaged_bundle_is_not_measured(run: Path) -> None:
     line = refused("eval", run)
     assert "model.onnx" in line
     assert not (run / "eval" / "metrics.json").exists()
+
+
+def test_a_file_is_no_bundle(room: Path) -> None:
+    file = room / "transforms.json"
+    assert f"{file} is a file, and a bundle is a folder; give the folder that" in refused_at_once("verify", file)

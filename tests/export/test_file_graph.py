@@ -11,6 +11,7 @@ from nelf.export.request import Request
 from nelf.student import Student, count_macs
 from tests.export.conftest import Exported
 from tests.export.networks import around, student
+from tests.student.small import all_levels
 
 
 def model_file(bundles: Exported, target: str, precision: str) -> Path:
@@ -28,8 +29,8 @@ def test_a_file_has_the_students_macs(bundles: Exported, model: Student, target:
     [
         ("mobiler2l", {}, "ios"),
         ("mobiler2l", {"upscale_factor": 12}, "android"),
-        ("hierarchical", {"reader": "lines"}, "android"),
-        ("hierarchical", {"cell": 4, "mapping": "disparity"}, "onnx"),
+        ("hierarchical", all_levels(reader="lines"), "android"),
+        ("hierarchical", {"cell": 4, "mapping": "disparity", **all_levels(reader="planes")}, "onnx"),
     ],
 )
 def test_so_do_other_students(family: str, changes: dict[str, Any], target: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from nelf.student import Mapping, Student, count_macs, make_student
 from tests.export.conftest import Exported
 from tests.export.networks import around, student
 from tests.export.programs import converted
+from tests.student.small import all_levels
 from tests.student.small import preset as preset_config
 
 
@@ -52,6 +53,13 @@ def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
     assert {f.operation.kind for f in fit.violations if f.rule.name == "unfit operation"} == {"gather"}
     assert fit.macs == fit.accelerated_macs == count_macs(network)
     assert 1 < fit.stretches < 20
+
+
+def test_lines_need_no_gather(tmp_path: Path) -> None:
+    """The reader for the Neural Engine: products with hat functions, all in matrices."""
+    network = student(channels=4, size=(40, 56), **all_levels(reader="lines"))
+    fit = exported(network, "ios", "fp16", tmp_path)
+    assert {finding.rule.name for finding in fit.violations} == {"full precision"}
 
 
 @pytest.mark.parametrize(("target", "precision"), [("ios", "fp16"), ("android", "fp32")])

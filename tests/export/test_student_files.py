@@ -9,8 +9,9 @@ import torch
 from nelf.export import TARGETS, ExportGraph, Photos
 from nelf.export.request import Request
 from tests.export.networks import ahead, around, student
+from tests.student.small import all_levels
 
-LINES: dict[str, Any] = {"reader": "lines", "channels": 4}
+LINES: dict[str, Any] = {**all_levels(reader="lines"), "channels": 4}
 OPEN: dict[str, Any] = {"mapping": "disparity"}
 
 

@@ -19,7 +19,7 @@ from nelf.export.mil import Program
 from nelf.export.quiet import quiet
 from nelf.export.request import Request
 from nelf.storage import sha256
-from nelf.student import Student
+from nelf.student import HierarchicalConfig, Student
 from tests.export.conftest import ALL, Elsewhere, Exported
 from tests.export.networks import around, context, student
 
@@ -42,11 +42,18 @@ def test_lite_file_has_no_layout_copy(bundles: Exported, model: Student) -> None
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_lite_file_looks_rows_of_tables_up(bundles: Exported, precision: str) -> None:
+def test_lite_file_looks_rows_of_tables_up(bundles: Exported, model: Student, precision: str) -> None:
     """GATHER_ND, to which indexing leads, takes half again as long; the last two the GPU delegate refuses."""
     operations = lite_operations(bundles["android", precision][0] / "model.tflite")
-    assert operations["EMBEDDING_LOOKUP"] == 3 * 3 * 4, "of three levels, three planes, four corners"
+    assert operations["EMBEDDING_LOOKUP"] == lookups(model)
     assert not {"GATHER", "GATHER_ND", "BROADCAST_TO", "RELU_0_TO_1"} & set(operations)
+
+
+def lookups(model: Student) -> int:
+    """Rows that a student reads for each of its samples."""
+    config, corners = model.config, {"planes": 3 * 4, "volume": 8, "lines": 3 * 2}
+    assert isinstance(config, HierarchicalConfig)
+    return sum(corners[reader] for reader in (config.coarse_reader, config.middle_reader, config.fine_reader))
 
 
 def test_lite_file_of_the_published_shape_has_no_transposition(tmp_path: Path) -> None:
@@ -107,13 +114,13 @@ def test_lite_half_halves_the_weights(bundles: Exported) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_core_ml_keeps_places_in_fp32(bundles: Exported, precision: str) -> None:
+def test_core_ml_keeps_places_in_fp32(bundles: Exported, model: Student, precision: str) -> None:
     """At 128 nodes half precision has steps of a sixteenth of a node."""
     program = Program(bundles["ios", precision][0] / "model.mlpackage")
     dtypes = dtypes_of(program)
     network = "float16" if precision == "fp16" else "float32"
     assert dtypes["floor"] == 3 * 3 * ["float32"], "of three levels, three axes"
-    assert dtypes["gather"] == 3 * 3 * 4 * [network], "of three levels, three planes, four corners"
+    assert dtypes["gather"] == lookups(model) * [network]
     assert set(dtypes["conv"]) == {network}
     shares = [op for op in program.operations if op.op_type == "sub" and _after_floor(op)]
     assert len(shares) == 3 * 3

@@ -112,6 +112,7 @@ def test_where_places_are_stays_in_float(all_integers: Path) -> None:
 def test_tables_are_integers_too(all_integers: Path) -> None:
     """They are most of a student's weights."""
     reads = [inputs[1] for kind, inputs, _, _ in operations_in(all_integers) if kind == "EMBEDDING_LOOKUP"]
+    assert reads
     assert set(reads) == {"int8"}
 
 

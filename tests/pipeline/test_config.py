@@ -56,6 +56,8 @@ def test_yaml_composes_to_the_same() -> None:
         ("+student=s", "+student=s: leave the + out"),
         ("distill=5", "distill has several settings, such as distill.teacher; `nelf config distill` lists them"),
         ("++foo.bar=1", "foo is not a setting"),
+        ("train={steps:5,foo:3}", "train.foo is not a setting"),
+        ("train={finetune:{stepz:3}}", "did you mean train.finetune.steps"),
         ("hydra.foo=1", "hydra.foo is not a setting"),
         ("train.steps=${foo}", "Interpolation key 'foo' not found"),
         ("runs=", "runs= is not a path; use the path of a folder"),

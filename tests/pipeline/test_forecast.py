@@ -75,7 +75,7 @@ def test_a_slow_or_busy_machine_is_named_with_what_helps(tmp_path: Path) -> None
 def test_the_line_fits_eighty_columns() -> None:
     stages = {"teach": Expected(36_000.0, 5e9, 3e9), "distill": Expected(36_000.0, 15e9, 13e9)}
     line = Forecast(stages, FAST, free_disk=100_000_000_000).line
-    assert line == "expected: 20:00 h, 20 of 100 GB disk, 13 of 20 GB memory (give or take a third)"
+    assert line == "expected: 20:00 h, 20 of 100 GB disk, 13 of 20 GB memory (give or take half)"
     assert len(line) <= 80
 
 

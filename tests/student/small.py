@@ -6,16 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from nelf.pipeline import compose_config, typed
-from nelf.student import STUDENTS, Frame, Student, StudentConfig, make_student
+from nelf.student import STUDENT_CONFIGS, Frame, Student, StudentConfig, make_student
+from nelf.student.hierarchical.feature_tables import FeatureTables, Lines
 
 SMALL: dict[str, dict[str, Any]] = {
     "hierarchical": {
         "points_per_ray": 3,
         "width": 8,
         "blocks": 1,
-        "coarse_nodes": 8,
+        "coarse_nodes": 5,
         "coarse_channels": 4,
-        "middle_nodes": 12,
+        "middle_nodes": 8,
         "middle_channels": 4,
         "middle_samples": 3,
         "middle_width": 8,
@@ -32,8 +33,13 @@ SMALL: dict[str, dict[str, Any]] = {
 """student.family -> sizes that take no time."""
 
 
+def all_levels(**values: Any) -> dict[str, Any]:
+    """The same reader, nodes or channels for the tables of all levels."""
+    return {f"{level}_{key}": value for level in ("coarse", "middle", "fine") for key, value in values.items()}
+
+
 def small_config(family: str = "hierarchical", **changes: Any) -> StudentConfig:
-    return STUDENTS[family][0](**{**SMALL[family], **changes})
+    return STUDENT_CONFIGS[family](**{**SMALL[family], **changes})
 
 
 def small_student(made_for: Frame, family: str = "hierarchical", **changes: Any) -> Student:
@@ -51,10 +57,9 @@ def preset(name: str, *overrides: str) -> StudentConfig:
 def with_contrast(model: Student, poses: Tensor) -> Student:
     """The student with weights as training might leave them, in eval mode: no normalisation idle, no picture flat."""
     model.train()
-    tables = {id(module.values) for module in model.modules() if hasattr(module, "values")}
-    for parameter in model.parameters():
-        if id(parameter) in tables:
-            parameter.mul_(10)
+    for module in model.modules():
+        if isinstance(module, FeatureTables):
+            module.values.mul_(1.5 if isinstance(module, Lines) else 10)  # three lines are multiplied
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.weight.uniform_(0.5, 1.5)

@@ -12,7 +12,7 @@ from nelf.errors import CheckpointError
 from nelf.student import STUDENTS, Frame, Mapping, Student, check_same_architecture, load_student, save_student
 from nelf.student.files import FORMAT
 from tests.student.frames import cameras, frame
-from tests.student.small import small_student
+from tests.student.small import all_levels, small_student
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def test_the_former_format(tmp_path: Path, model: Student) -> None:
     [
         {"family": "nerf"},
         {"width": 8},
-        {"family": "mobiler2l", "reader": "planes"},
-        {"family": "hierarchical", "reader": "cubes"},
+        {"family": "mobiler2l", "fine_reader": "planes"},
+        {"family": "hierarchical", "fine_reader": "cubes"},
         {"family": ["hierarchical"]},
         [],
     ],
@@ -120,16 +120,15 @@ def test_weights_of_another_family(tmp_path: Path, model: Student) -> None:
     refused(path, r"is of another architecture: \S+ is .*, student=mobiler2l needs ")
 
 
-@pytest.mark.parametrize("change", [{"width": 16}, {"fine_nodes": 32}, {"reader": "lines"}, {"cell": 4}])
+@pytest.mark.parametrize("change", [{"width": 16}, {"fine_nodes": 32}, {"fine_reader": "lines"}, {"cell": 4}])
 def test_weights_of_another_architecture(tmp_path: Path, model: Student, change: dict[str, object]) -> None:
     config = {**dataclasses.asdict(model.config), **change}
     refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"is of another architecture: \S+ is ")
 
 
 def test_tables_that_no_memory_holds(tmp_path: Path, model: Student) -> None:
-    """A damaged file may ask for 400 GB: shapes are compared before anything is made."""
-    huge = {f"{level}_nodes": 4096 for level in ("coarse", "middle", "fine")}
-    huge |= {f"{level}_channels": 256 for level in ("coarse", "middle", "fine")}
+    """A damaged file may ask for terabytes: shapes are compared before anything is made."""
+    huge = all_levels(nodes=1024, channels=256)
     config = {**dataclasses.asdict(model.config), **huge}
     refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"is of another architecture: \S+ is ")
 

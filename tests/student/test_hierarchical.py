@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nelf.errors import ConfigError
 from nelf.rays import rays_through
 from nelf.student import Frame, Layout, Mapping, make_student
 from nelf.student.deploy import TO_FIRST
@@ -17,7 +18,7 @@ from nelf.student.hierarchical.feature_tables import READERS
 from nelf.student.hierarchical.ray_features import points_on
 from nelf.student.ray_encoding import ray_points
 from tests.student.frames import cameras, facing, frame
-from tests.student.small import small_config, small_student, with_contrast
+from tests.student.small import all_levels, small_config, small_student, with_contrast
 
 OPEN = pytest.mark.parametrize("mapping", [Mapping.LINEAR, Mapping.DISPARITY])
 CELLS = pytest.mark.parametrize("cell", [1, 2, 4])
@@ -78,8 +79,8 @@ def test_depth_pixels_lie_in_their_cells_and_in_the_image(cell: int, size: tuple
 @pytest.mark.parametrize("reader", READERS)
 @OPEN
 @torch.no_grad()
-def test_both_readers_and_spacings_give_pictures_of_the_pose(mapping: Mapping, reader: str) -> None:
-    model = contrasting(frame(mapping, (21, 28)), reader=reader)
+def test_all_readers_and_spacings_give_pictures_of_the_pose(mapping: Mapping, reader: str) -> None:
+    model = contrasting(frame(mapping, (21, 28)), **all_levels(reader=reader))
     first, second = model(poses(mapping))
     assert min(first.std(), second.std()) > 0.05
     assert (first - second).abs().mean() > 0.02
@@ -96,7 +97,7 @@ def test_both_readers_and_spacings_give_pictures_of_the_pose(mapping: Mapping, r
 )
 @torch.no_grad()
 def test_deployed_it_is_the_same(reader: str, mapping: Mapping, cell: int, layout: Layout) -> None:
-    model = contrasting(frame(mapping, (21, 28), channels=4), reader=reader, cell=cell)
+    model = contrasting(frame(mapping, (21, 28), channels=4), **all_levels(reader=reader), cell=cell)
     deployed = model.deploy(layout, torch.float32)
     for pose in poses(mapping, 3):
         grid, image = deployed(pose[None]), model(pose[None])
@@ -208,8 +209,12 @@ def test_the_image_teaches_the_depth_and_the_tables() -> None:
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters()), part
 
 
+def test_normalised_device_coordinates_have_no_depth() -> None:
+    with pytest.raises(ConfigError, match="normalised device coordinates"):
+        network(frame(Mapping.NDC))
+
+
 def test_on_the_meta_device_it_takes_no_memory() -> None:
-    large = {f"{level}_nodes": 4096 for level in ("coarse", "middle", "fine")}
     with torch.device("meta"):
-        model = make_student(small_config(**large), frame())
+        model = make_student(small_config(**all_levels(nodes=1024, reader="volume")), frame())
     assert {p.device.type for p in model.parameters()} == {"meta"}

@@ -16,7 +16,7 @@ from nelf.train.schedule import Budget, LearningRate
         ({"optimizer": "adamm"}, r"train\.optimizer=adamm is not known; use one of adamw, adam, sgd"),
         ({"loss": "l3"}, r"train\.loss=l3 is not known; use one of mse, l1, charbonnier"),
         ({"schedule": "step"}, r"train\.schedule=step is not known; use one of constant, cosine, exponential"),
-        ({"minutes": None}, r"train\.steps and train\.minutes are both null; set one of them"),
+        ({"steps": None}, r"train\.steps and train\.minutes are both null; set one of them"),
         ({"minutes": -1.0}, r"train\.minutes=-1 is too small; use a number above 0"),
         ({"steps": 0}, r"train\.steps=0 is too small; use a whole number from 1"),
         ({"batch": 0}, r"train\.batch=0 is too small"),
@@ -35,7 +35,7 @@ def test_refused(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"minutes": None}, r"train\.finetune\.steps and train\.finetune\.minutes are both null"),
+        ({"steps": None}, r"train\.finetune\.steps and train\.finetune\.minutes are both null"),
         ({"patience": 0}, r"train\.finetune\.patience=0 is too small"),
         (
             {"pseudo_fraction": 1.0},

@@ -42,7 +42,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:
     ("network", "changes"),
     [
         ({}, {}),
-        ({"reader": "lines"}, {"ema": 0.0, "grad_clip": 0.5}),
+        ({"middle_reader": "lines"}, {"ema": 0.0, "grad_clip": 0.5}),
         ({"family": "mobiler2l"}, {"jitter": True}),
     ],
     ids=["ours", "no average", "official"],

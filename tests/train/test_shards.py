@@ -11,11 +11,12 @@ from nelf.devices import DeviceConfig, make_fabric
 from nelf.train.feed import CachedViews, MemoryBudget
 from nelf.train.learner import Learner
 from nelf.train.shards import Shards
+from tests.student.small import all_levels
 from tests.train import tiny
 
 
 def learner(precision: str = "32-true", reader: str = "planes", **changes: object) -> Learner:
-    model = tiny.student(reader=reader)
+    model = tiny.student(**all_levels(reader=reader))
     device = DeviceConfig(accelerator="cpu", threads=2, precision=precision)
     return Learner(model, tiny.config(**changes), make_fabric(device))
 
@@ -28,7 +29,7 @@ def _threads() -> object:
 
 
 @pytest.mark.parametrize("batch", [2, 3, 4])
-@pytest.mark.parametrize("reader", ["planes", "lines"])
+@pytest.mark.parametrize("reader", ["planes", "lines", "volume"])
 def test_gradients_are_those_of_the_whole_batch(batch: int, reader: str) -> None:
     shared = learner(reader=reader, batch=batch)
     assert shared.shards is not None

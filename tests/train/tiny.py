@@ -68,7 +68,7 @@ def config(**changes: Any) -> TrainConfig:
         "ema": 0.9,
         "log_every": 3,
         "val_every": 5,
-        "checkpoint_every": 1e9,
+        "checkpoint_every": 86_400.0,
         "finetune": tune,
     }
     return TrainConfig(**{**values, **changes})
