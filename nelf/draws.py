@@ -30,3 +30,11 @@ class Draws:
         """float32 [count, *shape]: this process's of `ranks` times as many, each in [0, 1)."""
         whole = torch.rand((count * self.ranks, *shape), generator=self.generator, device=self.generator.device)
         return whole[self.rank :: self.ranks]
+
+    def shared(self, count: int, *shape: int) -> Tensor:
+        """float32 [count, *shape]: in [0, 1), the same for all processes."""
+        return torch.rand((count, *shape), generator=self.generator, device=self.generator.device)
+
+    def permutation(self, count: int) -> Tensor:
+        """int64 [count]: 0 to count - 1 in random order, the same for all processes."""
+        return torch.randperm(count, generator=self.generator, device=self.generator.device)

@@ -69,7 +69,7 @@ def refused_by_the_system(error: BaseException) -> NelfError | None:
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     ):
         return NelfError(
-            f"out of memory ({text[:120] or 'MemoryError'}); lower teacher.batch, distill.workers, train.batch or "
+            f"out of memory ({text[:120] or 'MemoryError'}); lower train.batch, teacher.batch, distill.workers or "
             "train.cache_gb, or give smaller images (scene.downscale); what was saved stays, and the same command goes "
             "on from there"
         )

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from nelf.data import SceneConfig, load_scene
 from nelf.devices import DeviceConfig, make_fabric
 from nelf.errors import ConfigError
-from nelf.pipeline import Config, compose_config, config_folder, typed
+from nelf.pipeline import Config, Run, compose_config, config_folder, typed
 from nelf.progress import Stop
+from nelf.storage import write_json
 from nelf.student import STUDENT_CONFIGS, Mapping, count_macs, count_parameters, make_student
 from nelf.student.mobiler2l import MobileR2L
 from nelf.teacher import TEACHERS, HashGridConfig, VanillaConfig
@@ -31,7 +32,8 @@ def names(group: str) -> list[str]:
     return sorted(p.relative_to(FOLDER / group).with_suffix("").as_posix() for p in (FOLDER / group).rglob("*.yaml"))
 
 
-GROUPS = {group: names(group) for group in ("student", "teacher", "train", "kind", "experiment", "hydra/launcher")}
+GROUP_NAMES = ("student", "teacher", "train", "kind", "size", "experiment", "hydra/launcher")
+GROUPS = {group: names(group) for group in GROUP_NAMES}
 
 TINY_TEACHERS = {
     "hashgrid": ["levels=2", "log2_entries=10", "finest=32", "occupancy=16", "steps=32", "batch=1024", "max_rays=64"],
@@ -56,7 +58,7 @@ def test_no_file_is_left_out() -> None:
     found = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
     chosen_for_you = {
         f"{group}_teacher/{name}-{teacher}"
-        for group in ("kind", "experiment")
+        for group in ("kind", "size", "experiment")
         for name in GROUPS[group]
         for teacher in GROUPS["teacher"]
     }
@@ -78,8 +80,24 @@ def test_it_composes(choice: str) -> None:
 
 @pytest.mark.parametrize("kind", GROUPS["kind"])
 @pytest.mark.parametrize("teacher", GROUPS["teacher"])
-def test_every_teacher_goes_with_every_kind(kind: str, teacher: str) -> None:
-    assert composed(f"kind={kind}", f"teacher={teacher}").teacher.name == teacher
+@pytest.mark.parametrize("size", GROUPS["size"])
+def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, size: str) -> None:
+    found = composed(f"kind={kind}", f"teacher={teacher}", f"size={size}").teacher
+    assert found.name == teacher
+    assert found.batch == (262144 if (size, teacher) == ("gpu", "hashgrid") else 16384)
+
+
+def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> None:
+    """Elsewhere its teacher would count as another one, and be trained again."""
+    scene, where = make_blender_scene(tmp_path / "ball"), f"runs={tmp_path / 'runs'}"
+    with mock.patch("nelf.devices.best_accelerator", return_value="cuda"):
+        begun = Run.open(scene, [where])
+        assert begun.config.teacher.batch == 262144
+        assert Run.open(scene, [where, "device.accelerator=cpu"]).config.teacher.batch == 16384
+        assert Run.open(scene, [where, "size=cpu"]).config.teacher.batch == 16384
+    begun.folder.mkdir(parents=True)
+    write_json(begun.folder / "run.json", {"overrides": list(begun.overrides)})
+    assert Run.open(begun.folder, []).config.teacher.batch == 262144  # on a machine without a GPU
 
 
 @pytest.mark.parametrize("choice", [f"{g}={name}" for g in ("student", "experiment") for name in GROUPS[g]])

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = frozenset(
     {
         "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
-        "processes", "draws", "guard", "console", "core", "machine",
+        "processes", "draws", "guard", "console", "core", "machine", "readings",
     }
 )  # fmt: skip
 """Single modules that know nothing of stages; "" is nelf itself (its version)."""

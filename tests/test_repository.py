@@ -27,6 +27,7 @@ DOCUMENTS = (
     "docs/student.md",
     "docs/teacher.md",
     "docs/scaling.md",
+    "docs/gpu.md",
     "docs/robustness.md",
     "docs/export.md",
     "docs/viewers.md",

@@ -22,7 +22,8 @@ class DeviceConfig:
     """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
     precision: str = setting("auto", OneOf(PRECISIONS))
     """Of the student's training and of pseudo views (teachers train in float32): 32-true, or mixed: bf16-mixed,
-    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX), else 32-true."""
+    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX) and on NVIDIA GPUs
+    from compute capability 8.0, 16-mixed on 7.0 and 7.5, else 32-true."""
     threads: int | None = setting(None, Range(1, 1024))
     """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
     compile: bool = False

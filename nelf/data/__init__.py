@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nelf.data.check import SceneReport, check_pictures, load_checked, report
     from nelf.data.config import SceneConfig
     from nelf.data.contact_sheet import write_sheet
-    from nelf.data.depth import depth_scale, write_depth
+    from nelf.data.depth import depth_scale, to_steps, write_depth, write_depth_steps
     from nelf.data.hull import carve
     from nelf.data.kind import border_color
     from nelf.data.load import FORMATS, load_scene
@@ -36,7 +36,9 @@ __all__ = [
     "load_scene",
     "over_background",
     "report",
+    "to_steps",
     "write_depth",
+    "write_depth_steps",
     "write_image",
     "write_scene",
     "write_sheet",

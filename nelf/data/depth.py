@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int16, UInt16
 from PIL import Image
+from torch import Tensor
 
 from nelf.data.images import DECODER_ERRORS, SIXTEEN_BIT_MODES, DepthFile, undecodable
 from nelf.data.write import write_png
@@ -23,7 +25,17 @@ def depth_scale(far: float) -> float:
 
 def write_depth(path: Path, depth: Float[np.ndarray, "height width"], scale: float) -> None:
     """Write depths (world units, 0 for unknown) as PNG, atomically."""
-    steps = np.where(depth > 0, (depth / scale).round().clip(1, FINEST), 0).astype(np.uint16)
+    write_depth_steps(path, to_steps(torch.from_numpy(depth), scale).numpy().view(np.uint16))
+
+
+def to_steps(depth: Float[Tensor, "height width"], scale: float) -> Int16[Tensor, "height width"]:
+    """Depths in steps of `scale`: 16 bits without a sign, in the type with one, which every device has."""
+    steps = torch.where(depth > 0, (depth / scale).round().clamp(1, FINEST), 0.0).int()
+    return torch.where(steps > FINEST // 2, steps - FINEST - 1, steps).short()
+
+
+def write_depth_steps(path: Path, steps: UInt16[np.ndarray, "height width"]) -> None:
+    """Write what `to_steps` gave as PNG, atomically."""
     write_png(path, steps)
 
 

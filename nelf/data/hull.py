@@ -46,8 +46,9 @@ def visual_hull(views: Views, center: Float[Tensor, "3"], extent: float) -> Hull
 
 
 def carve(views: Views, points: Float[Tensor, "n 3"], half: float) -> Bool[Tensor, "n"]:
-    """Which of the cells with centres `points` (world space) and half diagonal `half` no view rules out."""
-    kept = torch.zeros(len(points), dtype=torch.bool)
+    """Which of the cells with centres `points` (world space) and half diagonal `half` no view rules out; computed where
+    `points` are."""
+    kept = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     kept[_kept(views, _masks(views), points, half)] = True
     return kept
 
@@ -81,10 +82,11 @@ def _kept(
     A view whose mask stays clear of the image's border has the whole object in sight: it also rules out what lies
     beside the image. Other views say nothing about that.
     """
-    kept = torch.arange(len(points))
-    seen = torch.zeros(len(points), dtype=torch.int32)
+    device = points.device
+    kept = torch.arange(len(points), device=device)
+    seen = torch.zeros(len(points), dtype=torch.int32, device=device)
     for view, mask in masks.items():
-        c2w, intrinsics = views.c2w[view], views.intrinsics[view]
+        mask, c2w, intrinsics = mask.to(device), views.c2w[view].to(device), views.intrinsics[view]
         if len(points) == 0:
             break
         height, width = mask.shape

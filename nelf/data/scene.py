@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +42,17 @@ class Views:
         return torch.from_numpy(self.read(index))
 
     def images(self) -> UInt8[Tensor, "n height width channels"]:
-        """All views, decoded one after the other into one table."""
+        """All views, decoded by all cores into one table."""
         first = self.image(0)
         table = torch.empty(len(self), *first.shape, dtype=torch.uint8)
-        for i in range(len(self)):
-            table[i] = first if i == 0 else self.image(i)
+        table[0] = first
+
+        def fill(index: int) -> None:
+            table.numpy()[index] = self.read(index)
+
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="views") as threads:
+            for _ in threads.map(fill, range(1, len(self))):
+                pass
         return table
 
     def select(self, indices: list[int]) -> "Views":

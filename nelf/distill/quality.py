@@ -1,11 +1,12 @@
 """Is what the teacher rendered fit to learn from? Figures of each view, and of all together."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 BINS = 8  # of the alpha histogram
@@ -16,24 +17,44 @@ ALLOWED = 0.05  # share of such views that is not worth a warning
 OUTSIDE = 2.0  # a pose farther from all training cameras than this many of their largest gaps
 
 
-def measure(pixels: UInt8[np.ndarray, "height width channels"]) -> dict[str, Any]:
-    """Figures of one view, from its stored pixels. They are kept in the image's note.
+def count(pixels: UInt8[Tensor, "height width channels"]) -> Int[Tensor, "sums"]:
+    """Whole numbers from which `figures` follow, made where the pixels are.
+
+    A histogram of alpha in `BINS` bins; how many pixels have any alpha, are opaque, are pure black or white; sums of
+    colours and of their squares.
+    """
+    color = pixels[..., :3].reshape(-1, 3).int()
+    alpha = pixels[..., 3].reshape(-1).int() if pixels.shape[-1] == 4 else torch.full_like(color[:, 0], 255)
+    seen = alpha > 0
+    bins = torch.arange(BINS, device=alpha.device)[:, None] == alpha // (256 // BINS)
+    extreme = ((color == 0).all(dim=1) | (color == 255).all(dim=1)) & seen
+    color = color * seen[:, None]
+    counts = torch.stack([seen.sum(), (alpha == 255).sum(), extreme.sum()])
+    return torch.cat([bins.sum(dim=1), counts, color.sum(dim=0), color.square().sum(dim=0)])
+
+
+def figures(sums: Sequence[int], pixels: int) -> dict[str, Any]:
+    """Figures of one view of so many pixels, from what `count` gave. They are kept in the image's note.
 
     alpha: shares of pixels in `BINS` equal bins of alpha, from transparent to opaque.
     covered, opaque: shares of pixels with any and with full alpha.
     saturated: share of the covered pixels that is pure black or white. spread: standard deviation of their colours.
     """
-    alpha = pixels[..., 3] if pixels.shape[-1] == 4 else np.full(pixels.shape[:2], 255, np.uint8)
-    seen = pixels[alpha > 0][:, :3]
-    counts = np.bincount(alpha.reshape(-1) // (256 // BINS), minlength=BINS)
-    extreme = (seen == 0).all(axis=1) | (seen == 255).all(axis=1)
-    figures = {
-        "covered": len(seen) / alpha.size,
-        "opaque": float((alpha == 255).mean()),
-        "saturated": float(extreme.mean()) if len(seen) else 0.0,
-        "spread": float(seen.std(axis=0).mean() / 255) if len(seen) else 0.0,
+    covered, opaque, extreme = sums[BINS : BINS + 3]
+    color, squares = sums[BINS + 3 : BINS + 6], sums[BINS + 6 :]
+    deviations = [math.sqrt(n * b - a * a) / n for a, b in zip(color, squares, strict=True) if (n := covered)]
+    found = {
+        "covered": covered / pixels,
+        "opaque": opaque / pixels,
+        "saturated": extreme / max(covered, 1),
+        "spread": sum(deviations) / 3 / 255,
     }
-    return {"alpha": [round(float(c) / alpha.size, 6) for c in counts], **{k: round(v, 6) for k, v in figures.items()}}
+    return {"alpha": [round(c / pixels, 6) for c in sums[:BINS]], **{k: round(v, 6) for k, v in found.items()}}
+
+
+def measure(pixels: UInt8[Tensor, "height width channels"]) -> dict[str, Any]:
+    """Figures of one view from its stored pixels."""
+    return figures(count(pixels).tolist(), pixels.shape[0] * pixels.shape[1])
 
 
 def summarise(

@@ -1,27 +1,29 @@
 """`distill`: render pseudo views with a teacher into a folder that is an ordinary NeRF dataset."""
 
 import math
+import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
-from nelf.data import Scene, write_depth
+from nelf.data import Scene, write_depth_steps
 from nelf.distill.budget import Budget
 from nelf.distill.config import DistillConfig
 from nelf.distill.plan import Plan, make_plan
 from nelf.distill.pseudo_scene import Distilled, find_written, finish
-from nelf.distill.quality import measure
-from nelf.distill.views import read_note, to_depth, to_pixels, write_view
+from nelf.distill.quality import figures
+from nelf.distill.views import Arriving, View, check_finite, read_note, stored, write_view
 from nelf.errors import Interrupted, StorageError
 from nelf.progress import ProgressLine, Stop
 from nelf.storage import sha256
-from nelf.teacher.protocol import Teacher, render_image
+from nelf.teacher.protocol import Teacher, device_of, render_where_it_is
 
 ESTIMATE_SLACK = 1.2  # images differ in how well they compress
 
@@ -84,7 +86,12 @@ def render_share(
     space = Space(plan, len(todo) * world)
     if not quiet:
         print(space.announcement(there), file=sys.stderr)
-    with budget, RenderProgress(plan, len(share), there, rank, world, shown=not quiet) as line:
+    threads = 0 if device_of(teacher).type == "cpu" else os.cpu_count() or 1
+    with (
+        budget,
+        Writers(threads) as writers,
+        RenderProgress(plan, len(share), there, rank, world, shown=not quiet) as line,
+    ):
         for number, index in enumerate(todo):
             if stop.requested:
                 raise Interrupted(
@@ -92,16 +99,9 @@ def render_share(
                 )
             if budget.spent(there + number):
                 return
-            pixels, depth = render_view(teacher, plan, index)
-            depth_path = plan.depth_path(index)
-            note: dict[str, Any] = {"fingerprint": plan.fingerprint, "figures": measure(pixels)}
-            if depth_path is not None:
-                write_depth(depth_path, depth, plan.depth_scale)
-                note["depth"] = sha256(depth_path)
-            # The image comes last: with its note it says that the view is whole.
-            write_view(plan.path(index), pixels, note)
+            written = writers.submit(write, plan, index, render_view(teacher, plan, index).begin_copy())
             if number == 0:
-                space.check(sum(path.stat().st_size for path in (plan.path(index), depth_path) if path is not None))
+                space.check(written.result())
             rendered()
             line.update(number + 1)
 
@@ -133,12 +133,61 @@ class RenderProgress(ProgressLine):
         super().update(self.start + done, figure or f"{speed:.3g} views/s", detail)
 
 
-def render_view(
-    teacher: Teacher, plan: Plan, index: int
-) -> tuple[UInt8[np.ndarray, "height width channels"], Float[np.ndarray, "height width"]]:
-    """Pseudo view `index`, straight alpha, and its depth."""
-    rendered = render_image(teacher, plan.pose(index), plan.intrinsics(index), plan.height, plan.width)
-    return to_pixels(rendered, plan.scene.channels, f"{index:06d}"), to_depth(rendered, plan.scene.far)
+def render_view(teacher: Teacher, plan: Plan, index: int) -> View:
+    """Pseudo view `index`, on the teacher's device."""
+    rendered = render_where_it_is(teacher, plan.pose(index), plan.intrinsics(index), plan.height, plan.width)
+    return stored(rendered, plan.scene.channels, plan.scene.far, plan.depth_scale)
+
+
+def write(plan: Plan, index: int, arriving: Arriving) -> int:
+    """Write pseudo view `index`; the bytes that it takes."""
+    view = arriving.get()
+    check_finite(view, f"{index:06d}")
+    path, depth_path = plan.path(index), plan.depth_path(index)
+    about = figures(view.sums[1:].tolist(), plan.height * plan.width)
+    note: dict[str, Any] = {"fingerprint": plan.fingerprint, "figures": about}
+    size = 0
+    if depth_path is not None:
+        write_depth_steps(depth_path, view.depth.numpy().view(np.uint16))
+        note["depth"] = sha256(depth_path)
+        size = depth_path.stat().st_size
+    # The image comes last: with its note it says that the view is whole.
+    write_view(path, view.pixels.numpy(), note)
+    return size + path.stat().st_size
+
+
+class Writers:
+    """Threads that write views while an accelerator renders the next ones; with none, views are written at once.
+
+    At most two views a thread are kept in memory. An error of a thread is raised by the next call, or at the end.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="views") if threads else None
+        self._limit = 2 * threads
+        self._waiting: deque[Future[int]] = deque()
+
+    def submit(self, function: Callable[..., int], *arguments: Any) -> Future[int]:
+        """Call `function` in a thread. Waits where too many views are in memory."""
+        if self._threads is None:
+            done = Future[int]()
+            done.set_result(function(*arguments))
+            return done
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._limit):
+            self._waiting.popleft().result()
+        self._waiting.append(self._threads.submit(function, *arguments))
+        return self._waiting[-1]
+
+    def __enter__(self) -> "Writers":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._threads is None:
+            return
+        self._threads.shutdown(wait=True)  # what was rendered is kept, whatever ended the work
+        if kind is None:
+            for waiting in self._waiting:
+                waiting.result()
 
 
 class Space:

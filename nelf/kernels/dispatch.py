@@ -1,7 +1,8 @@
 """Which implementation an operation has on a device, and how the compiled ones for the CPU run.
 
 Every operation has a plain PyTorch form, its reference, which runs everywhere. `kernel` says that a function is a fast
-form of an operation on one type of device; `find` gives that form, or the reference where there is none.
+form of an operation on one type of device; `find` gives that form, or the reference where there is none. Accelerators
+share the forms of `GPU`, which launch the kernels of `kernels.cu`.
 """
 
 import functools
@@ -15,11 +16,16 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from nelf.kernels.compile import forced_reference, usable
+
+GPU = "gpu"
+"""In the place of a device's type: every type for which `kernels.cu` can be compiled."""
+
 _KERNELS: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 def kernel(operation: str, device_type: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function as the form of `operation` on devices of one type: cpu, cuda or mps.
+    """Register the decorated function as the form of `operation` on devices of one type: cpu, or GPU for all others.
 
     torch.compile leaves it as it is: a kernel is compiled already.
     """
@@ -33,8 +39,21 @@ def kernel(operation: str, device_type: str) -> Callable[[Callable[..., Any]], C
 
 
 def find(operation: str, device: torch.device, reference: Callable[..., Any]) -> Callable[..., Any]:
-    """The form of `operation` for `device`: a kernel that takes the arguments of `reference`, or `reference` itself."""
-    return _KERNELS.get((operation, device.type), reference)
+    """The form of `operation` for `device`: a kernel that takes the arguments of `reference`, or `reference` itself.
+
+    The environment's NELF_KERNELS=reference chooses that everywhere, for bug reports.
+    """
+    if not torch.compiler.is_compiling() and forced_reference():  # what is compiled has no environment
+        return reference
+    if (found := _KERNELS.get((operation, device.type))) is not None:
+        return found
+    form = _KERNELS.get((operation, GPU))
+    return form if form is not None and usable(device.type, device.index) else reference
+
+
+def operations(device_type: str) -> dict[str, Callable[..., Any]]:
+    """All operations that have a form on devices of this type, cpu or GPU, and the form."""
+    return {name: form for (name, kind), form in _KERNELS.items() if kind == device_type}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

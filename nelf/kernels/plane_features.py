@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.kernels.dispatch import array, compiled, find, inlined, kernel, split_range
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
 
 PLANES = ((0, 1), (0, 2), (1, 2))
 """Axes of each plane: along a row of its table, from row to row."""
@@ -135,6 +136,60 @@ def _read_lines(points: Tensor, tables: Tensor) -> Tensor:
 @kernel("read_volume", "cpu")
 def _read_volume(points: Tensor, table: Tensor) -> Tensor:
     return _Read.apply(points, table, _volume_loops)
+
+
+@kernel("read_planes", GPU)
+def _read_planes_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
+    read: Tensor = _ReadPlanes.apply(points.contiguous(), tables.contiguous())
+    return read
+
+
+@kernel("read_lines", GPU)
+def _read_lines_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
+    read: Tensor = _ReadLines.apply(points.contiguous(), tables.contiguous())
+    return read
+
+
+class _ReadPlanes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, tables: Tensor) -> Tensor:
+        ctx.sizes = {"SIDE": tables.shape[1], "CHANNELS": tables.shape[3]}
+        count = constants((len(points),), points.device)
+        ctx.save_for_backward(points, tables, count)
+        out = tables.new_empty(len(points), 3 * tables.shape[3])
+        launch("planes_read", out.numel(), ctx.sizes, points.detach(), tables.detach(), count, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
+        points, tables, count = (tensor.detach() for tensor in ctx.saved_tensors)
+        grad, grad_tables, grad_points = grad.contiguous(), torch.zeros_like(tables), None
+        launch("planes_table_grad", grad.numel(), ctx.sizes, points, grad, count, grad_tables)
+        if ctx.needs_input_grad[0]:
+            grad_points = torch.empty_like(points)
+            launch("planes_point_grad", len(points), ctx.sizes, points, tables, grad, count, grad_points)
+        return grad_points, grad_tables
+
+
+class _ReadLines(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, tables: Tensor) -> Tensor:
+        ctx.sizes = {"NODES": tables.shape[1], "CHANNELS": tables.shape[2]}
+        count = constants((len(points),), points.device)
+        ctx.save_for_backward(points, tables, count)
+        out = tables.new_empty(len(points), tables.shape[2])
+        launch("lines_read", out.numel(), ctx.sizes, points.detach(), tables.detach(), count, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
+        points, tables, count = (tensor.detach() for tensor in ctx.saved_tensors)
+        grad, grad_tables, grad_points = grad.contiguous(), torch.zeros_like(tables), None
+        launch("lines_table_grad", grad.numel(), ctx.sizes, points, tables, grad, count, grad_tables)
+        if ctx.needs_input_grad[0]:
+            grad_points = torch.empty_like(points)
+            launch("lines_point_grad", len(points), ctx.sizes, points, tables, grad, count, grad_points)
+        return grad_points, grad_tables
 
 
 @inlined

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
 from nelf.data import Kind, Scene, check_pictures, load_checked
-from nelf.devices import check_rank, make_fabric, processes
+from nelf.devices import accelerator_of, check_rank, make_fabric, processes
 from nelf.errors import ConfigError, Interrupted
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.overrides import (
@@ -64,7 +64,8 @@ class Run:
         """
         moved = not is_run(target) or any(override.startswith(("name=", "runs=")) for override in overrides)
         # Where it is now, wherever it was moved to, and from wherever the command is given.
-        return cls.compose([*overrides_of(target), *overrides], need, say, None if moved else target)
+        new = not is_run(target)
+        return cls.compose([*overrides_of(target), *overrides], need, say, None if moved else target, new=new)
 
     @classmethod
     def compose(
@@ -73,14 +74,19 @@ class Run:
         need: Sequence[str] = ("train",),
         say: Say | None = None,
         folder: Path | None = None,
+        new: bool = True,
     ) -> "Run":
         """Compose once to find the scene, and again with the defaults of its kind.
 
         say: tells how poses are found for photos that have none. Without it such photos are refused, unless their poses
-        are known from before. folder: of the run, where it is not to follow from its name.
+        are known from before. folder: of the run, where it is not to follow from its name. new: sizes follow from this
+        machine; they are an override, so that the run keeps them on every other machine.
         """
         config = typed(compose_config(overrides))
         check_rank(config.device)
+        sized = any(override.startswith("size=") for override in overrides)
+        if new and not sized and accelerator_of(config.device) != "cpu":
+            overrides = [*overrides, "size=gpu"]
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = absolute(config.scene.path)
         scene = load_checked(with_poses(config, folder, say), need, want=("val",))

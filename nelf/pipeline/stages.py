@@ -60,8 +60,12 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
     if run.is_current(record, print_, outputs):
         say(in_step("distill: up to date"))
         return
+    device = run.fabric.device
+    if config.workers > 1 and device.type != "cpu":
+        say(f"distill: distill.workers={config.workers} is for the CPU; one process renders on {device}")
+        config = dataclasses.replace(config, workers=1)
     with run.making(record, print_, outputs, reuse=True):
-        load = functools.partial(teacher_on, str(run.fabric.device), run.folder / TEACHER, reduced_type(run.fabric))
+        load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
         ranks = Ranks(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
 

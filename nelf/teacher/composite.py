@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nelf.kernels.dispatch import array, compiled, split_range
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range
 
 
 def composite(
@@ -20,9 +21,7 @@ def composite(
 
     optical: density times length of each sample.
     """
-    if optical.device.type == "cpu":
-        return _CompiledComposite.apply(optical, values, offsets)
-    return composite_reference(optical, values, ray, offsets)
+    return find("composite", optical.device, composite_reference)(optical, values, ray, offsets)
 
 
 def composite_reference(
@@ -31,12 +30,46 @@ def composite_reference(
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays c_plus_1"]:
-    """The readable form of `composite`. The running sum is taken over all rays at once, hence in float64."""
-    total = torch.cat([optical.new_zeros(1, dtype=torch.float64), optical.double().cumsum(0)])
-    before = (total[:-1] - total[offsets[:-1]][ray]).to(optical.dtype)
+    """The readable form of `composite`. Each ray has a row of its own: one running sum over all rays loses the digits
+    of the later ones in float32, and MPS has no float64."""
+    longest = int(offsets.diff().amax()) if len(offsets) > 1 else 0
+    place = torch.arange(len(optical), device=optical.device) - offsets[ray]
+    rows = optical.new_zeros(len(offsets) - 1, longest + 1).index_put((ray, place + 1), optical)
+    before = rows.cumsum(1)[ray, place]
     weights = torch.exp(-before) * (1 - torch.exp(-optical))
     columns = torch.cat([values, torch.ones_like(optical)[:, None]], dim=1) * weights[:, None]
     return columns.new_zeros(len(offsets) - 1, columns.shape[1]).index_add(0, ray, columns)
+
+
+@kernel("composite", "cpu")
+def _composite_on_cpu(optical: Tensor, values: Tensor, ray: Tensor, offsets: Tensor) -> Tensor:
+    composed: Tensor = _CompiledComposite.apply(optical, values, offsets)
+    return composed
+
+
+@kernel("composite", GPU)
+def _composite_on_gpu(optical: Tensor, values: Tensor, ray: Tensor, offsets: Tensor) -> Tensor:
+    composed: Tensor = _Composite.apply(optical.contiguous(), values.contiguous(), offsets.int())
+    return composed
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, optical: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+        ctx.sizes = {"VALUES": values.shape[1]}
+        out = values.new_empty(len(offsets) - 1, values.shape[1] + 1)
+        count = constants((len(out),), values.device)
+        launch("composite", len(out), ctx.sizes, optical.detach(), values.detach(), offsets, count, out)
+        ctx.save_for_backward(optical, values, offsets, out, count)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        optical, values, offsets, out, count = ctx.saved_tensors
+        found = torch.zeros_like(optical), torch.zeros_like(values)  # rows that no ray has are not written
+        given = optical.detach(), values.detach(), offsets, out.detach(), grad.contiguous(), count
+        launch("composite_grad", len(out), ctx.sizes, *given, *found)
+        return *found, None
 
 
 class _CompiledComposite(torch.autograd.Function):

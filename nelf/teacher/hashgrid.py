@@ -6,6 +6,7 @@ same entry and no atomics are needed.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nelf.kernels.dispatch import array, compiled, inlined, split_range
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
 
 FEATURES = 4  # per level: one 16-byte load a corner
 PRIMES = (1, 2654435761, 805459861)
@@ -22,65 +24,104 @@ PRIMES = (1, 2654435761, 805459861)
 class HashGrid(nn.Module):
     """Trainable features of points in the unit cube: [n, 3] -> [n, levels * FEATURES]."""
 
-    resolutions: Tensor
-
     def __init__(self, levels: int, log2_entries: int, coarsest: int, finest: int) -> None:
         super().__init__()
         growth = math.exp((math.log(finest) - math.log(coarsest)) / max(levels - 1, 1))
-        resolutions = [int(coarsest * growth**level + 1e-6) for level in range(levels)]
-        self.register_buffer("resolutions", torch.tensor(resolutions), persistent=False)
+        self.resolutions = tuple(int(coarsest * growth**level + 1e-6) for level in range(levels))
         self.table = nn.Parameter(torch.empty(levels, 2**log2_entries, FEATURES).uniform_(-1e-4, 1e-4))
 
     @property
     def channels(self) -> int:
         return self.table.shape[0] * FEATURES
 
-    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n channels"]:
-        if points.device.type == "cpu":
-            return _CompiledEncode.apply(self.table, points, self.resolutions)
-        return encode_reference(points, self.table, self.resolutions)
+    def forward(
+        self, points: Float[Tensor, "n 3"], count: Int[Tensor, "1"] | None = None
+    ) -> Float[Tensor, "n channels"]:
+        """count: how many of the rows hold points, known to the device alone; None for all."""
+        return find("hash_encode", points.device, encode_reference)(points, self.table, self.resolutions, count)
 
 
 def encode_reference(
-    points: Float[Tensor, "n 3"], table: Float[Tensor, "levels entries 4"], resolutions: Int[Tensor, "levels"]
+    points: Float[Tensor, "n 3"],
+    table: Float[Tensor, "levels entries 4"],
+    resolutions: Sequence[int],
+    count: Int[Tensor, "1"] | None = None,
 ) -> Float[Tensor, "n channels"]:
     """Trilinear interpolation of the corner features at every level.
 
     A level whose corners all fit is indexed directly; a finer one through the spatial hash of eq. 4.
     """
     entries = table.shape[1]
-    corners = torch.tensor([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)], device=points.device)
-    outputs = []
-    for level, resolution in enumerate(resolutions.tolist()):
+    number = torch.arange(8, device=points.device)
+    corners = torch.stack([number & 1, number >> 1 & 1, number >> 2], dim=-1)
+    indices, weights = [], []
+    for level, resolution in enumerate(resolutions):
         scaled = points * resolution
         cell = scaled.floor().clamp(0, resolution - 1)
         fraction = (scaled - cell)[:, None, :]
-        corner = cell.long()[:, None, :] + corners
+        x, y, z = (cell.long()[:, None, :] + corners).unbind(-1)
         if (resolution + 1) ** 3 <= entries:
-            index = corner[..., 0] + (resolution + 1) * (corner[..., 1] + (resolution + 1) * corner[..., 2])
+            index = x + (resolution + 1) * (y + (resolution + 1) * z)
         else:
-            hashed = corner * torch.tensor(PRIMES, device=points.device)
-            index = (hashed[..., 0] ^ hashed[..., 1] ^ hashed[..., 2]) & (entries - 1)
-        weight = torch.where(corners.bool(), fraction, 1 - fraction).prod(dim=-1)
-        outputs.append((table[level][index] * weight[..., None]).sum(dim=1))
-    return torch.cat(outputs, dim=-1)
+            index = (x * PRIMES[0] ^ y * PRIMES[1] ^ z * PRIMES[2]) & (entries - 1)
+        indices.append(level * entries + index)
+        weights.append(torch.where(corners.bool(), fraction, 1 - fraction).prod(dim=-1))
+    # Read from one flat table: its gradient is one `index_add`, with neither a sort nor a table of zeros a level.
+    index, weight = torch.stack(indices, dim=1), torch.stack(weights, dim=1)
+    features = table.flatten(0, 1).index_select(0, index.flatten()).reshape(*index.shape, FEATURES)
+    return (features * weight[..., None]).sum(dim=2).flatten(1)
 
 
 class _CompiledEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: Tensor) -> Tensor:
-        ctx.save_for_backward(points, resolutions)
-        ctx.shape = table.shape
+    def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.shape, ctx.resolutions = table.shape, np.array(resolutions)
         out = torch.empty(points.shape[0], table.shape[0] * FEATURES)
-        split_range(_forward, points.shape[0], array(points), array(table), array(resolutions), array(out))
+        split_range(_forward, points.shape[0], array(points), array(table), ctx.resolutions, array(out))
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        points, resolutions = ctx.saved_tensors
+        (points,) = ctx.saved_tensors
         grad_table = torch.zeros(ctx.shape)
-        split_range(_backward, ctx.shape[0], array(points), array(grad), array(resolutions), array(grad_table))
+        split_range(_backward, ctx.shape[0], array(points), array(grad), ctx.resolutions, array(grad_table))
         return grad_table, None, None
+
+
+@kernel("hash_encode", "cpu")
+def _encode_on_cpu(points: Tensor, table: Tensor, resolutions: tuple[int, ...], count: Tensor | None = None) -> Tensor:
+    encoded: Tensor = _CompiledEncode.apply(table, points, resolutions)
+    return encoded
+
+
+@kernel("hash_encode", GPU)
+def _encode_on_gpu(points: Tensor, table: Tensor, resolutions: tuple[int, ...], count: Tensor | None = None) -> Tensor:
+    if table.numel() >= 1 << 31:  # kernels count in 32 bits
+        return encode_reference(points, table, resolutions)
+    count = constants((len(points),), points.device) if count is None else count.int()
+    encoded: Tensor = _Encode.apply(table, points.contiguous(), tuple(resolutions), count)
+    return encoded
+
+
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: tuple[int, ...], count: Tensor) -> Tensor:
+        levels, entries, _ = table.shape
+        dense = sum((resolution + 1) ** 3 <= entries for resolution in resolutions)
+        ctx.sizes, ctx.shape = {"LEVELS": levels, "DENSE": dense, "ENTRIES": entries}, table.shape
+        sides = constants(resolutions, points.device)
+        out = table.new_zeros(len(points), levels * FEATURES)  # rows beyond `count` are not written
+        launch("hash_encode", len(points) * levels, ctx.sizes, points, table.detach(), sides, count, out)
+        ctx.save_for_backward(points, sides, count)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        points, sides, count = ctx.saved_tensors
+        grad_table, threads = grad.new_zeros(ctx.shape), len(points) * ctx.sizes["LEVELS"]
+        launch("hash_table_grad", threads, ctx.sizes, points, grad.contiguous(), sides, count, grad_table)
+        return grad_table, None, None, None
 
 
 @inlined

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nelf.kernels.dispatch import array, compiled, inlined, split_range
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
 from nelf.rays import Rays
 from nelf.teacher.space import BOX, Space, cube_at, depth_at
 
@@ -26,6 +27,8 @@ class Samples:
     """points: in the unit cube. lengths: of the samples' intervals, in cube units times 2 (1 = half the cube's side).
 
     depths: along the view axis. ray: index of each sample's ray. offsets: [rays + 1].
+    found: how many samples there are, whether there was room for them or not, where the device alone knows that; rows
+    beyond the last offset mean nothing then. None where each row is a sample.
     """
 
     points: Float[Tensor, "m 3"]
@@ -33,6 +36,7 @@ class Samples:
     depths: Float[Tensor, "m"]
     ray: Int[Tensor, "m"]
     offsets: Int[Tensor, "rays_plus_1"]
+    found: Int[Tensor, ""] | None = None
 
 
 def march(
@@ -41,16 +45,36 @@ def march(
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
-    threshold: float,
+    threshold: float | Float[Tensor, ""],
+    capacity: int | None = None,
 ) -> Samples:
     """Samples of rays [n, 3] in cells whose cached `density` (per cube unit) exceeds `threshold`.
 
     `steps` intervals over the whole depth range, shifted by `jitter` in [0, 1) of one interval. A ray ends where the
     cached densities alone make it opaque.
+    capacity: rows that an accelerator makes at most, so that the host need not wait for their number. The last rays
+    lose what has no room, and rows may be left over. The CPU and the plain form make as many as there are.
     """
-    if rays.origins.device.type == "cpu":
-        return _march_compiled(rays, space, density, steps, jitter, threshold)
-    return march_reference(rays, space, density, steps, jitter, threshold)
+    return find("march", rays.origins.device, march_reference)(rays, space, density, steps, jitter, threshold, capacity)
+
+
+def count_samples(
+    rays: Rays,
+    space: Space,
+    density: Float[Tensor, "r r r"],
+    steps: int,
+    jitter: Float[Tensor, "rays"],
+    threshold: float | Float[Tensor, ""],
+) -> Int[Tensor, "rays"]:
+    """How many samples `march` gives each ray."""
+    return find("count_samples", rays.origins.device, count_reference)(rays, space, density, steps, jitter, threshold)
+
+
+def count_reference(
+    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+) -> Int[Tensor, "rays"]:
+    """The readable form of `count_samples`."""
+    return march_reference(rays, space, density, steps, jitter, threshold).offsets.diff()
 
 
 def march_reference(
@@ -59,7 +83,8 @@ def march_reference(
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
-    threshold: float,
+    threshold: float | Float[Tensor, ""],
+    capacity: int | None = None,
 ) -> Samples:
     """The readable form of `march`: every interval of every ray is looked at."""
     count = len(rays)
@@ -83,14 +108,25 @@ def march_reference(
     return Samples(middle[ray, step], length[ray, step], middle_depth[ray, step], ray, offsets)
 
 
-def _march_compiled(rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float) -> Samples:
+@kernel("march", "cpu")
+def _march_compiled(
+    rays: Rays,
+    space: Space,
+    density: Tensor,
+    steps: int,
+    jitter: Tensor,
+    threshold: float | Tensor,
+    capacity: int | None = None,
+) -> Samples:
     count = len(rays)
     lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
     shape = space.shape, space.near, space.far, steps
     coarse = array(torch.nn.functional.max_pool3d(density[None], COARSER, ceil_mode=True)[0])
     offsets = torch.zeros(count + 1, dtype=torch.int64)
     kept = np.empty((count, steps), np.int16)
-    split_range(_walk, count, *lines, *shape, array(density), coarse, np.float32(threshold), array(offsets), kept)
+    split_range(
+        _walk, count, *lines, *shape, array(density), coarse, np.float32(float(threshold)), array(offsets), kept
+    )
     torch.cumsum(offsets, 0, out=offsets)
     total = int(offsets[-1])
     points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total)
@@ -98,6 +134,81 @@ def _march_compiled(rays: Rays, space: Space, density: Tensor, steps: int, jitte
     emitted = array(points), array(lengths), array(depths), array(ray)
     split_range(_emit, count, *lines, *shape, array(offsets), kept, *emitted)
     return Samples(points, lengths, depths, ray, offsets)
+
+
+@kernel("count_samples", "cpu")
+def _count_on_cpu(
+    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+) -> Tensor:
+    return _march_compiled(rays, space, density, steps, jitter, threshold).offsets.diff()
+
+
+@kernel("count_samples", GPU)
+def _count_on_gpu(
+    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+) -> Tensor:
+    sizes, given = march_arguments(rays, space, density, steps, jitter)
+    return _count(len(rays), sizes, given, _limits(density, threshold))
+
+
+@kernel("march", GPU)
+def _march_on_gpu(
+    rays: Rays,
+    space: Space,
+    density: Tensor,
+    steps: int,
+    jitter: Tensor,
+    threshold: float | Tensor,
+    capacity: int | None = None,
+) -> Samples:
+    sizes, given = march_arguments(rays, space, density, steps, jitter)
+    limits = _limits(density, threshold)
+    counts = _count(len(rays), sizes, given, limits)
+    offsets = torch.nn.functional.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
+    rows = int(offsets[-1]) if capacity is None else capacity
+    found, offsets = offsets[-1], offsets.clamp_max(rows)
+    made = packed_rows(rows, jitter)
+    launch("march_emit", len(rays), sizes, *given, *limits, constants((len(rays),), jitter.device), offsets, *made)
+    return Samples(*made, offsets, None if capacity is None else found)
+
+
+def _count(count: int, sizes: dict[str, int], given: list[Tensor], limits: list[Tensor]) -> Tensor:
+    found = torch.empty(count, dtype=torch.int32, device=given[0].device)
+    launch("march_count", count, sizes, *given, *limits, constants((count,), found.device), found)
+    return found
+
+
+def _limits(density: Tensor, threshold: float | Tensor) -> list[Tensor]:
+    """What is looked at first of the density grid, and the threshold."""
+    coarse = max_pool(density, COARSER, COARSER, ceil_mode=True).contiguous()
+    if not isinstance(threshold, Tensor):
+        threshold = torch.full((), threshold, device=density.device)
+    return [coarse, threshold.reshape(1)]
+
+
+def max_pool(
+    grid: Float[Tensor, "r r r"], size: int, stride: int, padding: int = 0, *, ceil_mode: bool = False
+) -> Float[Tensor, "s s s"]:
+    """torch's max_pool3d, two axes and then the third: MPS has no pool of three, and it is less work."""
+    pool = torch.nn.functional.max_pool2d
+    across = pool(grid[None], size, stride, padding, ceil_mode=ceil_mode)[0]
+    along = pool(across.flatten(1)[None], (size, 1), (stride, 1), (padding, 0), ceil_mode=ceil_mode)[0]
+    return along.reshape(-1, *across.shape[1:])
+
+
+def march_arguments(
+    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor
+) -> tuple[dict[str, int], list[Tensor]]:
+    """Macros, and the first arguments, of the kernels that follow rays."""
+    sizes = {"SHAPE": space.shape, "STEPS": steps, "CELLS": density.shape[0]}
+    given = rays.origins, rays.directions, jitter, space.packed, density
+    return sizes, [tensor.contiguous() for tensor in given]
+
+
+def packed_rows(count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Room for points, lengths, depths and rays of samples. What is not written is a harmless sample."""
+    ray = torch.zeros(count, dtype=torch.int32, device=like.device)
+    return like.new_zeros(count, 3), like.new_zeros(count), like.new_zeros(count), ray
 
 
 @inlined

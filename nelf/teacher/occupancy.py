@@ -1,12 +1,14 @@
 """Which cells of the unit cube can hold anything: a cached density a cell (Müller et al. 2022, appendix C)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nelf.data import Views, carve
+from nelf.kernels.random_numbers import Draws
 from nelf.teacher.space import Space
 
 UNASKED = 1.0  # density of a cell that was not asked yet: what an untrained field says
@@ -34,6 +36,7 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("allowed", torch.arange(resolution**3))
         self.register_buffer("mean", torch.tensor(UNASKED))
         self.register_buffer("cursor", torch.tensor(resolution**3))
+        self._turn: int | None = None  # what `cursor` says, where the host knows it
 
     def carve(self, views: Views, space: Space) -> None:
         """Rule out for good every cell over which some view shows nothing (alpha 0). For bounded scenes with alpha.
@@ -44,34 +47,50 @@ class OccupancyGrid(nn.Module):
         levels = [self.resolution]
         while levels[0] % 2 == 0 and levels[0] > COARSEST_CARVED:
             levels.insert(0, levels[0] // 2)
-        corner = torch.cartesian_prod(*[torch.arange(levels[0])] * 3)
+        device = self.density.device
+        corner = _corner(torch.arange(levels[0] ** 3, device=device), levels[0])
         for resolution in levels:
             if resolution > levels[0]:
-                children = torch.cartesian_prod(*[torch.arange(2)] * 3)
+                children = _corner(torch.arange(8, device=device), 2)
                 corner = (corner[:, None] * 2 + children).reshape(-1, 3)
             corner = corner[carve(views, space.from_cube((corner + 0.5) / resolution), half_diagonal / resolution)]
-        self.allowed = corner @ torch.tensor([self.resolution**2, self.resolution, 1])
+        self.allowed = (corner[:, 0] * self.resolution + corner[:, 1]) * self.resolution + corner[:, 2]
         self.density.zero_().view(-1)[self.allowed] = UNASKED
-        self.cursor.fill_(len(self.allowed))
+        self._go_to(len(self.allowed))
 
     @torch.no_grad()
-    def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], generator: torch.Generator) -> None:
+    def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], draws: Draws) -> None:
         """Ask the field at one random point in each of the next cells; all have a turn before any has its second."""
-        if int(self.cursor) >= len(self.allowed):
-            self.allowed = self.allowed[torch.randperm(len(self.allowed), generator=generator).to(self.allowed.device)]
-            self.cursor.zero_()
-        flat, turn = self.density.view(-1), self.allowed[int(self.cursor) : int(self.cursor) + CELLS_AT_ONCE]
-        self.cursor += CELLS_AT_ONCE
-        asked = density(self._random_points(turn, generator))
+        begin = int(self.cursor) if self._turn is None else self._turn
+        if begin >= len(self.allowed):
+            self.allowed = self.allowed[draws.permutation(len(self.allowed)).to(self.allowed.device)]
+            begin = 0
+        flat, turn = self.density.view(-1), self.allowed[begin : begin + CELLS_AT_ONCE]
+        self._go_to(begin + CELLS_AT_ONCE)
+        asked = density(self._random_points(turn, draws))
         flat[turn] = torch.maximum(flat[turn] * DECAY, asked)
         self.mean = flat[self.allowed].mean()
 
-    def threshold(self, step: float, opacity: float) -> float:
+    def threshold(self, step: float, opacity: float) -> Float[Tensor, ""]:
         """Density below which a sample of length `step` is thinner than `opacity`, or than half the average cell."""
-        return min(opacity / step, float(self.mean) / 2)
+        return (self.mean / 2).clamp_max(opacity / step)
 
-    def _random_points(self, index: Tensor, generator: torch.Generator) -> Float[Tensor, "n 3"]:
+    def _go_to(self, cursor: int) -> None:
+        """The host keeps count itself: to read `cursor` it would have to wait for the device."""
+        self._turn = cursor
+        self.cursor.fill_(cursor)
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*arguments, **named)
+        self._turn = None
+
+    def _random_points(self, index: Tensor, draws: Draws) -> Float[Tensor, "n 3"]:
         """Cube coordinates of a random point in each cell."""
-        r = self.resolution
-        corner = torch.stack([index // (r * r), index // r % r, index % r], dim=-1).float()
-        return (corner + torch.rand(corner.shape, generator=generator).to(corner.device)) / r
+        corner = _corner(index, self.resolution).float()
+        return (corner + draws.shared(len(corner), 3).to(corner.device)) / self.resolution
+
+
+def _corner(index: Int[Tensor, "n"], resolution: int) -> Int[Tensor, "n 3"]:
+    """Whole-number coordinates of cells, from their place in a flat grid."""
+    r = resolution
+    return torch.stack([index // (r * r), index // r % r, index % r], dim=-1)

@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.kernels.dispatch import array, compiled, split_range
+from nelf.kernels.compile import constants, launch
+from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range
 from nelf.rays import Rays
-from nelf.teacher.march import Samples, interval_end
+from nelf.teacher.march import Samples, interval_end, march_arguments, packed_rows
 from nelf.teacher.space import Space, cube_at, depth_at
 
+MOST_STEPS = 1024  # for which a thread of an accelerator has room
 UNIFORM = 0.1  # share of the samples that goes to every depth alike: what the grid has not noticed yet is found so
 
 
@@ -31,9 +33,7 @@ def resample(
     density: cached, per cube unit, of the cells. steps: even intervals over the depth range that the cells are looked
     up at. jitter: in [0, 1), shifts a ray's samples within their strata.
     """
-    if rays.origins.device.type == "cpu":
-        return _resample_compiled(rays, space, density, steps, count, jitter)
-    return resample_reference(rays, space, density, steps, count, jitter)
+    return find("resample", rays.origins.device, resample_reference)(rays, space, density, steps, count, jitter)
 
 
 def resample_reference(
@@ -86,6 +86,24 @@ def _strata(count: int, jitter: Float[Tensor, "n"]) -> Float[Tensor, "n edges"]:
     return torch.cat([ends, inner, ends + 1], dim=1)
 
 
+@kernel("resample", GPU)
+def _resample_on_gpu(rays: Rays, space: Space, density: Tensor, steps: int, count: int, jitter: Tensor) -> Samples:
+    if steps > MOST_STEPS:
+        return resample_reference(rays, space, density, steps, count, jitter)
+    sizes, given = march_arguments(rays, space, density, steps, jitter)
+    sizes["SAMPLES"] = count
+    number = constants((len(rays),), jitter.device)
+    edges = jitter.new_empty(len(rays), count + 1)
+    kept = torch.empty(len(rays), dtype=torch.int32, device=jitter.device)
+    launch("importance_edges", len(rays), sizes, *given, number, kept, edges)
+    offsets = torch.nn.functional.pad((kept * count).cumsum(0, dtype=torch.int32), (1, 0))
+    made = packed_rows(len(rays) * count, jitter)  # as if all rays met the cube: the host need not know how many do
+    origins, directions, _, packed, _ = given
+    launch("importance_emit", len(rays), sizes, origins, directions, packed, edges, number, offsets, *made)
+    return Samples(*made, offsets, offsets[-1])
+
+
+@kernel("resample", "cpu")
 def _resample_compiled(rays: Rays, space: Space, density: Tensor, steps: int, count: int, jitter: Tensor) -> Samples:
     lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
     shape = space.shape, space.near, space.far, steps, count

@@ -12,6 +12,7 @@ Each space is one small vector of numbers (`parameters`) and one function, writt
 for one point in numba for the CPU marcher.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -85,7 +86,9 @@ class Space:
         """Unit-cube coordinates of world points. Points outside a box or frustum fall outside [0, 1]."""
         p = self.parameters.to(points.device)
         if self.shape == FRUSTUM:
-            local = (points - p[6:18].reshape(3, 4)[:, 3]) @ p[6:18].reshape(3, 4)[:, :3]
+            c2w = p[6:18].reshape(3, 4)
+            # No matrix product: autocast would round positions to eight bits.
+            local = ((points - c2w[:, 3])[..., None] * c2w[:, :3]).sum(-2)
             depth = (-local[..., 2:]).clamp_min(1e-6)
             return torch.cat([local[..., :2] / (depth * p[3]) * 0.5 + 0.5, p[5] / depth], dim=-1)
         scaled = (points - p[:3]) / p[3]
@@ -101,7 +104,7 @@ class Space:
             c2w = p[6:18].reshape(3, 4)
             depth = p[5] / cube[..., 2:].clamp_min(1e-6)
             local = torch.cat([(cube[..., :2] - 0.5) * 2 * depth * p[3], -depth], dim=-1)
-            return local @ c2w[:, :3].T + c2w[:, 3]
+            return (local[..., None, :] * c2w[:, :3]).sum(-1) + c2w[:, 3]
         if self.shape == BOX:
             return (cube - 0.5) * 2 * p[3] + p[:3]
         contracted = (cube - 0.5) * 4
@@ -114,9 +117,15 @@ class Space:
             return self.near + s * (self.far - self.near)
         if self.shape == FRUSTUM:
             return 1 / (1 / self.near + s * (1 / self.far - 1 / self.near))
-        knee = float(self.parameters[4])
+        knee = self.parameters[4]
         even = self.near + 2 * s * (knee - self.near)
         return torch.where(s < 0.5, even, 1 / (1 / knee + (2 * s - 1).clamp_min(0) * (1 / self.far - 1 / knee)))
+
+    @functools.cached_property
+    def packed(self) -> Float[Tensor, "20"]:
+        """Everything but the shape, for kernels: parameters, near, far."""
+        ends = [torch.full((1,), value, device=self.parameters.device) for value in (self.near, self.far)]
+        return torch.cat([self.parameters, *ends])
 
     def to(self, device: torch.device | str) -> "Space":
         return Space(self.shape, self.near, self.far, self.parameters.to(device))

@@ -44,7 +44,9 @@ def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
     opaque = scene.channels == 3
     # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
     background = border_color(scene.train) if opaque and scene.kind is Kind.OBJECT else None
-    field = build_field(config, space_of(scene), opaque=opaque, background=background)
+    space = space_of(scene)
+    with fabric.device:  # a table of millions of numbers is made where it is needed
+        field = build_field(config, space, opaque=opaque, background=background)
     return Trainer(field, scene.train, config, fabric)
 
 

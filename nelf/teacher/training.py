@@ -12,17 +12,19 @@ from torch import Tensor
 
 from nelf.checkpoint import CheckpointFolder
 from nelf.data import Views
-from nelf.devices import agree, agree_on_step
-from nelf.draws import Draws
+from nelf.devices import FUSED, agree, agree_on_step, unscaled
 from nelf.errors import CheckpointError, Interrupted, SceneError
 from nelf.guard import Guard
+from nelf.kernels.random_numbers import draws_on
 from nelf.progress import ProgressLine, Stop
+from nelf.readings import Readings
 from nelf.teacher.config import TeacherConfig
 from nelf.teacher.pixels import PixelTable
 from nelf.teacher.protocol import RayField
 
 RATE_FLOOR = 0.01  # the learning rate at the end, as a share of that at the start
 RATE_WARM_UP = 50  # steps
+ROOM = 0.9  # of the batch that an accelerator fills: what a step has too many samples is left out
 AT_ONCE = 1 << 18  # pixels that are asked at once whether they are useful
 
 
@@ -32,9 +34,10 @@ class Trainer:
     def __init__(self, field: RayField, views: Views, config: TeacherConfig, fabric: Fabric) -> None:
         self.config = config
         self.fabric = fabric
-        self.table = PixelTable(views)
+        field.to(fabric.device)
+        self.table = PixelTable(views, fabric.device)
         field.look_at_views(views)
-        self.useful = useful_pixels(field, self.table)
+        self.useful = useful_pixels(field, self.table, fabric)
         self.drawn_from = len(self.table) if self.useful is None else len(self.useful)
         if self.drawn_from == 0:
             raise SceneError(
@@ -46,16 +49,16 @@ class Trainer:
             lr=config.lr,
             betas=(0.9, 0.99),
             eps=1e-15,
-            fused=fabric.device.type in ("cpu", "cuda"),
+            fused=fabric.device.type in FUSED,
         )
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
         self.model.mark_forward_method("accumulate_in_float32")
-        self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.step = 0
         self.seconds = 0.0
         self.rays = min(config.max_rays, max(256, config.batch // 16))
         self.error = math.nan
+        self.readings = Readings(fabric.device)
         self.guard = Guard(
             lambda: copy.deepcopy([self.field.state_dict(), self.optimizer.state_dict()]),
             self._load,
@@ -68,7 +71,6 @@ class Trainer:
         return {
             "field": self.field.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.fabric.strategy.precision.state_dict(),
             "rate_factor": self.guard.rate_factor,
             "seconds": self.seconds,
             "rays": self.rays,
@@ -78,7 +80,6 @@ class Trainer:
     def restore(self, step: int, state: dict[str, Any]) -> None:
         """Go on from `state`. Raises KeyError, ValueError or RuntimeError for that of another teacher."""
         self._load([state["field"], state["optimizer"]])
-        self.fabric.strategy.precision.load_state_dict(state["scaler"])
         self.step, self.seconds = step, state["seconds"]
         self.rays, self.error = state["rays"], state["error"]
         self.guard.begin_from_here(state["rate_factor"])
@@ -112,40 +113,78 @@ class Trainer:
         """One training step."""
         began = time.perf_counter()
         self._set_rate()
-        # Seeded anew for every step: nothing to remember for an exact resume.
-        draws = Draws(self.config.seed, self.step, rank=self.fabric.global_rank, ranks=self.fabric.world_size)
-        self.field.refresh(self.step, draws.generator)
-        index = draws.integers(self.rays, self.drawn_from)
-        if self.useful is not None:
-            index = self.useful[index].long()
-        device = self.fabric.device
-        background = self.field.background
-        if background is None:
-            background = draws.uniform(self.rays, 3).to(device)
-        rays, truth = self.table.rays(index).to(device), self.table.rgba(index).to(device)
-        out, samples = self.model.accumulate_in_float32(rays, draws)
-        loss = _loss(out, truth, background)
-        self.fabric.backward(loss)
-        value, mean_samples = self._mean(float(loss.detach()), float(samples))
-        if math.isfinite(value) and self._gradients_are_finite():
-            self.guard.good()
-            self.optimizer.step()
-            self.error = value if math.isnan(self.error) else 0.98 * self.error + 0.02 * value
-        else:
-            if self.scaler is not None:
-                self.optimizer.step()  # skips by itself, and lowers its scale
-            self.guard.bad()
+        with unscaled(self.fabric):
+            loss, samples = self._learn()
+            if self.readings.every == 1:
+                self._step(loss, samples)
+            else:
+                self._step_without_waiting(loss, samples)
         self.optimizer.zero_grad()
-        self._fit_rays(mean_samples)
         self.step += 1
         self.seconds += time.perf_counter() - began
 
-    def _gradients_are_finite(self) -> bool:
-        """They are the same in all processes, so that all decide the same."""
-        if self.scaler is not None:  # looks for infinite ones itself, and meets some while it looks for its scale
-            return True
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.field.parameters() if p.grad is not None])
-        return math.isfinite(float(norm))
+    def _learn(self) -> tuple[Tensor, int | Tensor]:
+        """Leave the gradients of one batch; its loss, and the number of samples that it took."""
+        device = self.fabric.device
+        # Seeded anew for every step: nothing to remember for an exact resume.
+        ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
+        draws = draws_on(device, self.config.seed, self.step, **ranks)
+        self.field.refresh(self.step, draws)
+        index = draws.integers(self.rays, self.drawn_from)
+        if self.useful is not None:
+            index = self.useful[index].long()
+        background = self.field.background
+        if background is None:
+            background = draws.uniform(self.rays, 3)
+        out, samples = self.model.accumulate_in_float32(self.table.rays(index), draws)
+        loss = _loss(out, self.table.rgba(index), background)
+        self.fabric.backward(loss)
+        return loss.detach(), samples
+
+    def _step(self, loss: Tensor, samples: int | Tensor) -> None:
+        """Change the weights if that does no harm."""
+        value, mean_samples = self._mean(float(loss), float(samples))
+        if math.isfinite(value) and math.isfinite(float(self._gradient_size())):
+            self.guard.good()
+            self.optimizer.step()
+            self._note(value)
+        else:
+            self.guard.bad()
+        self._fit_rays(mean_samples, 0.9, 1.1)
+
+    def _step_without_waiting(self, loss: Tensor, samples: int | Tensor) -> None:
+        """Change the weights now; what the host wants to know of it, it reads some steps later.
+
+        Gradients that are not finite count as 0: nothing that a later step could not make good.
+        """
+        size = self._gradient_size()
+        gradients = [p.grad for p in self.field.parameters() if p.grad is not None]
+        for gradient in gradients:
+            gradient.copy_(torch.where(size.isfinite(), gradient, 0.0))
+        self.optimizer.step()
+        taken = samples if isinstance(samples, Tensor) else loss.new_full((), samples)
+        read = self.readings.add([loss, taken, size])
+        for value, _, found in read:
+            (value,) = self._mean(value)
+            if math.isfinite(value) and math.isfinite(found):
+                self.guard.good()
+                self._note(value)
+                continue
+            factor = self.guard.rate_factor
+            self.guard.bad()
+            if self.guard.rate_factor != factor:  # back to a good state: what was not read yet is of the bad one
+                self.readings = Readings(self.fabric.device)
+                break
+        if read:  # all with as many rays; more at once than a step changes on the CPU, as there are fewer chances
+            (mean_samples,) = self._mean(sum(row[1] for row in read) / len(read))
+            self._fit_rays(mean_samples / ROOM, 0.5, 1.25)
+
+    def _gradient_size(self) -> Tensor:
+        """Norm of all gradients, the same in all processes, so that all decide the same."""
+        return torch.nn.utils.get_total_norm([p.grad for p in self.field.parameters() if p.grad is not None])
+
+    def _note(self, loss: float) -> None:
+        self.error = loss if math.isnan(self.error) else 0.98 * self.error + 0.02 * loss
 
     def _set_rate(self) -> None:
         rate = RATE_FLOOR + (1 - RATE_FLOOR) * 0.5 * (1 + math.cos(math.pi * min(self.progress(), 1)))
@@ -157,30 +196,36 @@ class Trainer:
         """Of each value over all processes."""
         if self.fabric.world_size == 1:
             return list(values)
-        mean: list[float] = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64)).tolist()
+        dtype = torch.float32 if self.fabric.device.type == "mps" else torch.float64
+        mean: list[float] = self.fabric.all_reduce(torch.tensor(values, dtype=dtype)).tolist()
         return mean
 
-    def _fit_rays(self, samples: float) -> None:
-        """Take as many rays as fill the batch with samples, changing by a tenth at most."""
+    def _fit_rays(self, samples: float, least: float, most: float) -> None:
+        """Take as many rays as fill the batch with samples, within shares of what they are now."""
         wanted = self.rays * self.config.batch / max(samples, 1)
-        self.rays = int(min(max(wanted, 0.9 * self.rays), 1.1 * self.rays + 1, self.config.max_rays))
+        self.rays = max(1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays)))
 
 
-def useful_pixels(field: RayField, table: PixelTable) -> Int[Tensor, "m"] | None:
-    """Indices of the pixels whose rays can teach the field anything, int32 where that holds them; None when all can."""
-    useful = torch.empty(len(table), dtype=torch.bool)
+def useful_pixels(field: RayField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
+    """Indices of the pixels whose rays can teach the field anything, int32 where that holds them; None when all can.
+
+    Processes share the work.
+    """
+    device = table.device
+    found = torch.zeros(len(table), dtype=torch.uint8, device=device)
     parts = [slice(start, min(start + AT_ONCE, len(table))) for start in range(0, len(table), AT_ONCE)]
-    for part in parts:
-        useful[part] = field.meets_something(table.rays(torch.arange(part.start, part.stop)))
+    for part in parts[fabric.global_rank :: fabric.world_size]:
+        found[part] = field.meets_something(table.rays(torch.arange(part.start, part.stop, device=device)))
+    useful = (fabric.all_reduce(found, reduce_op="sum") if fabric.world_size > 1 else found).bool()
     count = int(useful.sum())
     if count == len(table):
         return None
-    index = torch.empty(count, dtype=torch.int32 if len(table) <= 1 << 31 else torch.int64)
+    index = torch.empty(count, dtype=torch.int32 if len(table) <= 1 << 31 else torch.int64, device=device)
     filled = 0
     for part in parts:
-        found = useful[part].nonzero()[:, 0] + part.start
-        index[filled : filled + len(found)] = found
-        filled += len(found)
+        places = useful[part].nonzero()[:, 0] + part.start
+        index[filled : filled + len(places)] = places
+        filled += len(places)
     return index
 
 
@@ -214,6 +259,8 @@ def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
     with ProgressLine("teach", total, unit, start=trainer.progress() * total, shown=first) as line:
         while trainer.progress() < 1:
             trainer.advance()
+            if trainer.step % trainer.readings.every:
+                continue  # the host does not look up; on the CPU it does at every step
             trainer.seconds, stopping = agree(fabric, trainer.seconds, stop)
             done = min(trainer.progress(), 1.0) * total
             line.update(done, f"PSNR {trainer.psnr:.1f} dB on training rays", f"step {trainer.step}")

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.draws import Draws
+from nelf.kernels.random_numbers import Draws
 from nelf.rays import Rays
 from nelf.teacher.config import VanillaConfig
 from nelf.teacher.protocol import RayField
@@ -54,7 +54,7 @@ class VanillaNeRF(RayField):
         color = self.color(torch.cat([self.feature(hidden), seen_from], dim=-1))
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
-    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int]:
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         coarse, fine = self.config.coarse, self.config.fine
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
         inside = _random((len(rays), coarse), draws).to(edges)

@@ -23,4 +23,4 @@ def validate(model: Student, views: CachedViews, batch: int) -> tuple[float, Flo
         if picture is None:
             picture = torch.cat([over_white(predicted[:1]), over_white(truth[:1])], dim=3)[0].clamp(0, 1).cpu()
     assert picture is not None, "no views to validate on"
-    return float(torch.cat(values).double().mean()), picture
+    return float(torch.cat(values).cpu().double().mean()), picture

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import math
+import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,13 @@ from nelf.distill import (
     DistillConfig,
     external_scene,
     pseudo_poses,
+    render,
 )
-from nelf.distill.views import to_pixels
+from nelf.distill.views import check_finite, stored
 from nelf.errors import ConfigError, NelfError, SceneError
 from nelf.rays import image_rays
 from nelf.teacher.protocol import Rendered, render_image
-from tests.distill.fakes import FROM, BallTeacher, make_scene, run
+from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 
 
 def test_the_result_is_an_ordinary_scene(whole: Path) -> None:
@@ -101,7 +105,7 @@ def test_depth_is_that_of_the_ball(tmp_path: Path) -> None:
 def test_a_teacher_that_gives_nan_is_refused() -> None:
     nothing = Rendered(torch.full((2, 2, 3), math.nan), torch.ones(2, 2), torch.ones(2, 2))
     with pytest.raises(NelfError, match="NaN or infinity for pseudo view 000007"):
-        to_pixels(nothing, 4, "000007")
+        check_finite(stored(nothing, 4, 6.0, 1e-4), "000007")
 
 
 def test_external_renders_are_taken_as_they_are(whole: Path, tmp_path: Path) -> None:
@@ -131,3 +135,36 @@ def test_external_renders_are_taken_as_they_are(whole: Path, tmp_path: Path) -> 
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DistillConfig(**settings)
+
+
+def test_threads_write_what_one_thread_writes(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a teacher on an accelerator."""
+    monkeypatch.setattr(render, "device_of", lambda teacher: torch.device("meta"))
+    run(tmp_path)
+    assert content(tmp_path) == content(whole)
+    shutil.rmtree(tmp_path / "images")
+    monkeypatch.setattr(render, "write_view", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path)
+
+
+def test_threads_keep_few_views_in_memory() -> None:
+    unwritten, most, lock = [0], [0], threading.Lock()
+
+    def write() -> int:
+        time.sleep(0.002)
+        with lock:
+            unwritten[0] -= 1
+        return 7
+
+    with render.Writers(2) as writers:
+        for _ in range(40):
+            with lock:
+                unwritten[0] += 1
+                most[0] = max(most[0], unwritten[0])
+            last = writers.submit(write)
+    assert last.result() == 7
+    assert unwritten == [0]
+    assert most[0] <= 5  # two a thread, and the one that is handed over
+    with pytest.raises(ZeroDivisionError), render.Writers(1) as writers:
+        writers.submit(lambda: 1 // 0)

@@ -19,15 +19,19 @@ def test_figures_of_one_view() -> None:
     image[:4, :, 3] = 0
     image[4:6, :, 3] = 100
     image[6:, :, :3] = 255
-    figures = measure(image)
+    figures = measure(torch.from_numpy(image))
     assert figures["alpha"] == [0.5, 0, 0, 0.25, 0, 0, 0, 0.25]
     assert (figures["covered"], figures["opaque"], figures["saturated"]) == (0.5, 0.25, 0.5)
-    assert measure(image[..., :3])["alpha"] == [0, 0, 0, 0, 0, 0, 0, 1]
+    assert figures["spread"] == round(float(image[4:, :, :3].reshape(-1, 3).std(axis=0).mean() / 255), 6)
+    assert measure(torch.zeros(2, 2, 4, dtype=torch.uint8))["spread"] == 0
+    assert measure(torch.from_numpy(image[..., :3]))["alpha"] == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def summary_of(images: list[np.ndarray], c2w: torch.Tensor) -> tuple[dict, list[str]]:  # type: ignore[type-arg]
     scene = make_scene()
-    return summarise([measure(i) for i in images], c2w, scene.train.c2w, scene.center, 28.0, alpha=True)
+    return summarise(
+        [measure(torch.from_numpy(i)) for i in images], c2w, scene.train.c2w, scene.center, 28.0, alpha=True
+    )
 
 
 def test_good_views_give_no_warning_and_bad_ones_do() -> None:

@@ -28,7 +28,7 @@ def some_points() -> torch.Tensor:
 
 def test_levels_grow_evenly() -> None:
     grid = HashGrid(4, 6, coarsest=16, finest=128)
-    assert grid.resolutions.tolist() == [16, 32, 64, 128]
+    assert grid.resolutions == (16, 32, 64, 128)
     assert grid.channels == 4 * FEATURES
 
 

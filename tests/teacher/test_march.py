@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nelf.rays import Rays
-from nelf.teacher.march import OPAQUE, Samples, march, march_reference
+from nelf.teacher.march import OPAQUE, Samples, march, march_reference, max_pool
 from nelf.teacher.space import Space
 from tests.teacher.spaces import SPACES, some_rays
 
@@ -127,3 +127,12 @@ def test_threads_change_nothing(threads: int) -> None:
         torch.set_num_threads(before)
     assert torch.equal(found.points, expected.points)
     assert torch.equal(found.offsets, expected.offsets)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "size", "padding", "ceil_mode"), [(33, 4, 0, True), (32, 12, 4, False), (7, 4, 0, True)]
+)
+def test_max_pool_is_that_of_torch(resolution: int, size: int, padding: int, ceil_mode: bool) -> None:
+    grid = grid_of(resolution, "random")
+    expected = torch.nn.functional.max_pool3d(grid[None], size, 4, padding, ceil_mode=ceil_mode)[0]
+    assert torch.equal(max_pool(grid, size, 4, padding, ceil_mode=ceil_mode), expected)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nelf.draws import Draws
 from nelf.teacher.march import march
 from nelf.teacher.occupancy import OccupancyGrid
 from nelf.teacher.space import Space
@@ -41,29 +42,29 @@ def test_carving_keeps_the_ball_and_removes_most_of_the_rest(carved: tuple[Occup
 def test_carved_cells_stay_empty(carved: tuple[OccupancyGrid, Space]) -> None:
     grid = carved[0]
     before = grid.density.view(-1) > 0
-    generator = torch.Generator().manual_seed(0)
+    draws = Draws(0)
     for _ in range(12):
-        grid.update(lambda points: torch.full((len(points),), 7.0), generator)
+        grid.update(lambda points: torch.full((len(points),), 7.0), draws)
     assert torch.equal(grid.density.view(-1) > 0, before)
     assert (grid.density.view(-1)[before] == 7).all()
     assert grid.mean.item() == pytest.approx(7)
 
 
 def test_update_finds_what_is_dense_and_forgets_what_was() -> None:
-    grid, generator = OccupancyGrid(16), torch.Generator().manual_seed(0)
+    grid, draws = OccupancyGrid(16), Draws(0)
     inside = (centres(grid) - 0.5).norm(dim=1) < 0.2
 
     def ball(points: torch.Tensor) -> torch.Tensor:
         return torch.where((points - 0.5).norm(dim=1) < 0.3, 50.0, 0.0)
 
     for _ in range(200):
-        grid.update(ball, generator)
+        grid.update(ball, draws)
     density = grid.density.view(-1)
     threshold = grid.threshold(0.01, 0.01)
     assert (density[inside] > 40).all()
     assert (density[(centres(grid) - 0.5).norm(dim=1) > 0.4] <= threshold).all()
     for _ in range(400):
-        grid.update(lambda points: torch.zeros(len(points)), generator)
+        grid.update(lambda points: torch.zeros(len(points)), draws)
     assert density[inside].max() < 1
 
 
@@ -82,7 +83,7 @@ def test_cells_that_were_not_asked_are_marched_through(name: str, steps: int, op
 
 def test_the_threshold_is_never_above_the_average() -> None:
     grid = OccupancyGrid(4)
-    grid.update(lambda points: torch.full((len(points),), 1e-4), torch.Generator().manual_seed(0))
+    grid.update(lambda points: torch.full((len(points),), 1e-4), Draws(0))
     for _ in range(400):
-        grid.update(lambda points: torch.full((len(points),), 1e-4), torch.Generator().manual_seed(0))
+        grid.update(lambda points: torch.full((len(points),), 1e-4), Draws(0))
     assert grid.threshold(1e-3, 0.01) < grid.density.max()  # a field that is thin everywhere is still looked at

@@ -1,0 +1,120 @@
+"""What the product does on a device that is not the CPU: a teacher's steps, a render, a student's steps, a validation.
+
+python -m tests.accelerator KIND [PRECISION...]    prints what `tests.pretend` counted, and a line of JSON
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.accelerators import CPUAccelerator
+from lightning_fabric.strategies import SingleDeviceStrategy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from nelf.devices import Autocast
+from nelf.distill.views import stored
+from nelf.progress import Stop
+from nelf.teacher.protocol import render_where_it_is
+from nelf.teacher.teach import new_trainer
+from nelf.train import train
+from tests import pretend
+from tests.teacher import tiny
+from tests.train import tiny as tiny_student
+
+STEPS = 32
+START = "start"
+STUDENT_STEPS = 4
+
+
+class Accelerator(CPUAccelerator):
+    """Fabric's, of the pretend device."""
+
+    def setup_device(self, device: torch.device) -> None: ...
+
+
+def fabric(precision: str) -> Fabric:
+    plugins = None if precision == "32-true" else Autocast(precision, "strict")
+    return Fabric(strategy=SingleDeviceStrategy(pretend.STRICT, accelerator=Accelerator()), plugins=plugins)
+
+
+class OnTheCPU(TorchDispatchMode):
+    """Most elements that an operation of the CPU gives, but for images: these are decoded there."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for one in tree_leaves(out):
+            if type(one) is torch.Tensor and one.device.type == "cpu" and one.dtype is not torch.uint8:
+                self.largest = max(self.largest, one.numel())
+        return out
+
+
+class Sections:
+    """What was counted in each part of the work."""
+
+    def __init__(self) -> None:
+        self.counted: dict[str, dict[str, int]] = {}
+
+    def do(self, name: str, work: Callable[[], None]) -> None:
+        pretend.counts.clear()
+        work()
+        kinds = pretend.counts
+        self.counted[name] = {
+            "refused": sum(found.total() for kind, found in kinds.items() if kind.startswith("refused")),
+            "waits": kinds["the host waits"].total(),
+            "handed over": kinds["handed over"].total(),
+            "operations": kinds["operations"].total(),
+        }
+        print(f"\n=== {name}\n{pretend.report()}")
+
+
+def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
+    scene, sections = tiny.scene(kind), Sections()
+    config = tiny.hashgrid(samples=None if kind == "object" else 24)
+    for precision in precisions:
+        device = fabric(precision)
+        with OnTheCPU() as seen:
+            trainer = new_trainer(scene, config, device)
+        sections.counted.setdefault(START, {"largest on the CPU": seen.largest})
+        trainer.advance()  # compiles, and draws for the first time from all cells
+
+        def steps(trainer=trainer) -> None:  # type: ignore[no-untyped-def]
+            for _ in range(STEPS):
+                trainer.advance()
+
+        def render(field=trainer.field.eval(), precision=precision) -> None:  # type: ignore[no-untyped-def]  # noqa: B008
+            dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+            view, teacher = scene.train, field if dtype is None else field.reduced(dtype)
+            seen = render_where_it_is(teacher, view.c2w[0], view.intrinsics[0], view.height, view.width)
+            stored(seen, scene.channels, scene.far, 1e-3).begin_copy().get()
+
+        def learn(device=device) -> None:  # type: ignore[no-untyped-def]
+            config = tiny_student.config(steps=STUDENT_STEPS, batch=2, val_every=1000, log_every=1000)
+            config.finetune.enabled = False
+            views = tiny_student.views
+            with tempfile.TemporaryDirectory() as folder:
+                given = views(8, 1), views(4, 2), views(3, 3), config, Path(folder), device, Stop()
+                train(tiny_student.student(), *given)
+
+        sections.do(f"teacher {precision}", steps)
+        sections.do(f"view {precision}", render)
+        sections.do(f"student {precision}", learn)
+    return sections.counted
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    pretend.FATAL = False
+    found = run(sys.argv[1], sys.argv[2:] or ["32-true"])
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
