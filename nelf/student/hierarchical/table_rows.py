@@ -87,14 +87,15 @@ class LineHats(LineRows):
     def __init__(self, tables: Float[Tensor, "tables rows channels"], nodes: int, dtype: torch.dtype) -> None:
         super().__init__(tables, nodes, dtype)
         self.register_buffer("numbers", torch.arange(nodes).float()[None], persistent=False)
+        self.products = nn.ModuleList(_product(table) for table in self.tables)
 
     numbers: Tensor
 
     def forward(self, places: Sequence[Place]) -> list[Float[Tensor, "n channels"]]:
         product: Tensor | None = None
-        for table, place in zip(self.tables, places, strict=True):
+        for product_with, place in zip(self.products, places, strict=True):
             distance = (place.node + place.fraction).reshape(-1, 1) - self.numbers
-            value = (1 - distance.abs()).relu().to(self.dtype) @ table
+            value = product_with((1 - distance.abs()).relu().to(self.dtype))
             product = value if product is None else product * value
         assert product is not None
         return [product]
@@ -110,6 +111,14 @@ class VolumeRows(TableRows):
         near = _bilinear(table, first, (1, self.nodes), (across, up))
         far = _bilinear(table, first + self.nodes**2, (1, self.nodes), (across, up))
         return [near + (far - near) * on]
+
+
+def _product(table: Tensor) -> nn.Linear:
+    """The layer that multiplies rows by `table`."""
+    rows, channels = table.shape
+    layer = nn.Linear(rows, channels, bias=False)
+    layer.weight = nn.Parameter(table.T.clone(), requires_grad=False)
+    return layer
 
 
 def _bilinear(table: Tensor, first: Tensor, steps: tuple[int, int], shares: tuple[Tensor, Tensor]) -> Tensor:
