@@ -9,6 +9,8 @@ import typer
 from nelf.console import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nelf.photos.sources import Source
 
 data = typer.Typer(no_args_is_help=True, help="Look at scenes.\n\nExample: nelf data check my_photos")
@@ -81,9 +83,13 @@ def import_photos(
 
     Example: nelf data import photos my_photos --out scenes/my_photos
     """
-    from nelf.photos import PhotoFolder
 
-    _import(PhotoFolder(folder, folder.resolve().name), overrides, out)
+    def source() -> "Source":
+        from nelf.photos import PhotoFolder
+
+        return PhotoFolder(folder, folder.resolve().name)
+
+    _import(source, folder.resolve().name, overrides, out)
 
 
 @importing.command("video")
@@ -96,12 +102,17 @@ def import_video(
 
     Example: nelf data import video walk.mp4 photos.frames=80
     """
-    from nelf.photos import Video
 
-    _import(Video(file, file.stem), overrides, out)
+    def source() -> "Source":
+        from nelf.photos import Video
+
+        return Video(file, file.stem)
+
+    _import(source, file.stem, overrides, out)
 
 
-def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> None:
+def _import(source: "Callable[[], Source]", name: str, overrides: list[str] | None, out: Path | None) -> None:
+    """source: imports PyTorch, so that it is called after the checks. name: of the scene."""
     from nelf.errors import ConfigError
     from nelf.pipeline import compose_config, typed
     from nelf.processes import later_rank
@@ -110,7 +121,7 @@ def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> 
     if (rank := later_rank()) is not None:
         raise ConfigError(f"{rank} in the environment: one process alone imports a scene; unset that variable")
     config = typed(compose_config(["scene.path=photos", *(overrides or [])]))
-    out = out or Path("scenes") / source.name
+    out = out or Path("scenes") / name
     if out.name in ("", ".."):
         raise ConfigError(f"--out {out} has no name of its own; give the folder that is to be made, e.g. scenes/fox")
     check_writable(out, folder=True)
@@ -120,5 +131,5 @@ def _import(source: "Source", overrides: list[str] | None, out: Path | None) -> 
     from nelf.progress import stoppable
 
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
-        tell(import_scene(source, out, config.photos, stop, say), say)
+        tell(import_scene(source(), out, config.photos, stop, say), say)
     typer.echo(out)

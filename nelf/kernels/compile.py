@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ SWITCH = "NELF_KERNELS"  # environment: auto, or reference for the plain PyTorch
 Sizes = tuple[tuple[str, int], ...]
 
 
+@runtime_checkable
 class Program(Protocol):
     """Some of the kernels, compiled."""
 
