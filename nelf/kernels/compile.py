@@ -26,6 +26,7 @@ Sizes = tuple[tuple[str, int], ...]
 
 
 @runtime_checkable
+@runtime_checkable
 class Program(Protocol):
     """Some of the kernels, compiled."""
 
