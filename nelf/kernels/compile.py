@@ -26,7 +26,6 @@ Sizes = tuple[tuple[str, int], ...]
 
 
 @runtime_checkable
-@runtime_checkable
 class Program(Protocol):
     """Some of the kernels, compiled."""
 
