@@ -124,14 +124,14 @@ def check(run: Run, forecast: Forecast) -> None:
     """Raise StorageError where the disk or the memory will not do."""
     if forecast.disk > forecast.free_disk:
         raise StorageError(
-            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, {_gigabytes(forecast.free_disk)} GB are "
+            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, {forecast.free_disk / 1e9:.1f} GB are "
             "free; free some space, put the run elsewhere with runs=FOLDER, or lower distill.views"
         )
     memory = forecast.machine.memory
     if memory is not None and forecast.memory > memory:
         stage = max(forecast.stages, key=lambda name: forecast.stages[name].memory)
         raise StorageError(
-            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, {_gigabytes(memory)} GB are free; "
+            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, {memory / 1e9:.1f} GB are free; "
             f"end other programs, or {MEMORY_REMEDIES[stage]}"
         )
 

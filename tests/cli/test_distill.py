@@ -31,7 +31,7 @@ def test_disk_full_while_writing_pseudo_views(run: Path, monkeypatch: pytest.Mon
     line = refused("distill", run)
     assert "disk full while writing" in line
     assert "free some space and run the same command again" in line
-    assert sorted(p.name for p in (run / "pseudo").iterdir()) == ["depths", "images", "stage.json"]
+    assert sorted(p.name for p in (run / "pseudo").iterdir()) == ["depths", "images", "progress-0.json", "stage.json"]
     for folder in ("depths", "images"):
         names = sorted(p.name for p in (run / "pseudo" / folder).iterdir())
         assert names == ["000000.png", "000001.png", "000002.png"]
@@ -48,6 +48,6 @@ def test_no_room_for_the_pseudo_views(run: Path, monkeypatch: pytest.MonkeyPatch
     usage = shutil.disk_usage(run)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2000))
     line = refused("distill", run)
-    assert "12 views need about" in line
+    assert "GB of disk, 0.0 GB are free" in line
     assert "lower distill.views" in line
     assert not (run / "pseudo" / "transforms.json").exists()
