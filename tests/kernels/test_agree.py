@@ -49,8 +49,10 @@ def agree(case: Case, form: Any, device: str, values: float, grads: float) -> No
 @pytest.mark.parametrize("name", CASES)
 def test_a_kernel_is_its_reference(name: str) -> None:
     case = CASES[name]
-    # Importance sampling divides by the mass of a bin: where that is small, the last bits of running sums show.
-    agree(case, operations(GPU)[case.operation], "cpu", 5e-5 if "resampled" in name else 1e-6, 1e-5)
+    # Importance sampling divides by the mass of a bin: where that is small, the last bits of running sums show. In the
+    # contraction a depth is 1 / (2 - x), so the last bit of x counts as often as the depth is large: 68 in this case.
+    values = 5e-5 if "resampled" in name else 5e-6 if name == "marched-contraction" else 1e-6
+    agree(case, operations(GPU)[case.operation], "cpu", values, 1e-5)
 
 
 def test_every_kernel_has_a_case() -> None:

@@ -82,8 +82,8 @@ def test_depth_pixels_lie_in_their_cells_and_in_the_image(cell: int, size: tuple
 def test_all_readers_and_spacings_give_pictures_of_the_pose(mapping: Mapping, reader: str) -> None:
     model = contrasting(frame(mapping, (21, 28)), **all_levels(reader=reader))
     first, second = model(poses(mapping))
-    assert min(first.std(), second.std()) > 0.05
-    assert (first - second).abs().mean() > 0.02
+    assert min(first.std(), second.std()) > 0.03
+    assert (first - second).abs().mean() > 0.01
 
 
 @pytest.mark.parametrize("layout", Layout)
@@ -215,6 +215,7 @@ def test_normalised_device_coordinates_have_no_depth() -> None:
 
 
 def test_on_the_meta_device_it_takes_no_memory() -> None:
+    scene = frame()
     with torch.device("meta"):
-        model = make_student(small_config(**all_levels(nodes=1024, reader="volume")), frame())
+        model = make_student(small_config(**all_levels(nodes=1024, reader="volume")), scene)
     assert {p.device.type for p in model.parameters()} == {"meta"}
