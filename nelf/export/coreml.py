@@ -30,10 +30,10 @@ PALETTES = {"w6": 6, "w4": 4}
 """Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
 
 SMALL = 6144
-"""Layers of fewer weights get eight bits instead of a palette, which would save little there."""
+"""Layers of no more weights get eight bits instead of a palette, which would save little there."""
 
 TINY = 1024
-"""Layers of fewer weights stay in float16."""
+"""Layers of no more weights stay in float16."""
 
 METHODS: Mapping[str, str] = {
     "w8": "weights: linear, symmetric, 8 bits, one scale an output channel; arithmetic: float16",

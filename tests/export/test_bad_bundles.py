@@ -161,16 +161,25 @@ def test_a_target_of_another_version(bundle: Path) -> None:
         open_bundle(bundle).session  # noqa: B018 (loads it)
 
 
+def first(model: Any, kind: str) -> Any:
+    """The first operation of a kind."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    wanted = getattr(schema.BuiltinOperator, kind)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return next(op for op in model.subgraphs[0].operators if codes[op.opcodeIndex] == wanted)
+
+
 DAMAGES: dict[str, Callable[[Any], object]] = {
     "the model has no list of subgraphs": lambda model: setattr(model, "subgraphs", None),
     "graph 0 has no list of operators": lambda model: setattr(model.subgraphs[0], "operators", None),
     r"operation 0 is of kind 999 of \d+": lambda model: setattr(model.subgraphs[0].operators[0], "opcodeIndex", 999),
     r"operation 1 uses tensor 9999 of \d+": lambda model: setattr(model.subgraphs[0].operators[1], "outputs", [9999]),
-    r"operation 0 \(SLICE\) has 1 inputs, LiteRT reads 3": lambda model: setattr(
-        model.subgraphs[0].operators[0], "inputs", model.subgraphs[0].operators[0].inputs[:1]
+    r"operation \d+ \(SLICE\) has 1 inputs, LiteRT reads 3": lambda model: setattr(
+        first(model, "SLICE"), "inputs", first(model, "SLICE").inputs[:1]
     ),
-    r"operation 0 \(SLICE\) lacks input 1": lambda model: setattr(
-        model.subgraphs[0].operators[0], "inputs", [model.subgraphs[0].operators[0].inputs[0], -1, -1]
+    r"operation \d+ \(SLICE\) lacks input 1": lambda model: setattr(
+        first(model, "SLICE"), "inputs", [first(model, "SLICE").inputs[0], -1, -1]
     ),
     r"tensor 2 is in buffer 9999 of \d+": lambda model: setattr(model.subgraphs[0].tensors[2], "buffer", 9999),
     r"tensor \d+ of shape \[.*\] has 4 bytes instead of \d{2,}": lambda model: setattr(

@@ -29,7 +29,8 @@ def test_a_file_has_the_students_macs(bundles: Exported, model: Student, target:
     [
         ("mobiler2l", {}, "ios"),
         ("mobiler2l", {"upscale_factor": 12}, "android"),
-        ("hierarchical", all_levels(reader="lines"), "android"),
+        ("hierarchical", all_levels(reader="lines"), "ios"),
+        ("hierarchical", {"cell": 1, **all_levels(reader="volume")}, "android"),
         ("hierarchical", {"cell": 4, "mapping": "disparity", **all_levels(reader="planes")}, "onnx"),
     ],
 )
@@ -39,6 +40,19 @@ def test_so_do_other_students(family: str, changes: dict[str, Any], target: str,
     path = tmp_path / chosen.file
     chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, Photos(around(0))))
     assert graph_macs(read_graph(path)) == count_macs(network)
+
+
+def test_lines_are_multiplied_for_core_ml_and_looked_up_in_a_lite_file(tmp_path: Path) -> None:
+    network = student(**all_levels(reader="lines"))
+    graphs = {}
+    for target in ("ios", "android"):
+        chosen, path = TARGETS[target], tmp_path / TARGETS[target].file
+        chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, Photos(around(0))))
+        graphs[target] = read_graph(path)
+    products = [op for op in graphs["ios"].operations if op.kind == "linear"]
+    assert len(products) == 3 * 3, "of three levels, three axes"
+    saved = sum(operation_macs(Format.CORE_ML, op) for op in products)
+    assert graph_macs(graphs["android"]) == count_macs(network) - saved
 
 
 def test_constants_are_told_from_what_is_computed(bundles: Exported) -> None:

@@ -1,5 +1,7 @@
 """The exported graph against the network that it is made from."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -44,7 +46,7 @@ def test_equals_the_student(family: str, mapping: str, layout: Layout) -> None:
 )
 @pytest.mark.parametrize("size", [(48, 96), (50, 61)])
 @torch.no_grad()
-def test_every_cell_and_crop(family: str, changes: dict[str, int], size: tuple[int, int]) -> None:
+def test_every_cell_and_crop(family: str, changes: dict[str, Any], size: tuple[int, int]) -> None:
     model = student(family, size=size, **changes)
     pose = around(1, seed=3)
     for layout in Layout:
@@ -59,8 +61,10 @@ def test_pixels_are_whole_numbers_of_the_picture_on_its_background() -> None:
     pixels = PixelGraph(model, background)(pose)
     image = model(pose)
     expected = image[:, :3] + (1 - image[:, 3:]) * torch.tensor(background).reshape(1, 3, 1, 1)
+    inside = (expected > 0.02) & (expected < 0.98)
+    assert 0.1 < inside.float().mean() < 1, "untrained, its colours may be brighter than its alpha lets them"
     assert torch.equal(pixels, pixels.round())
-    assert (pixels - 255 * expected).abs().max() < 0.51
+    assert (pixels - 255 * expected.clamp(0, 1)).abs().max() < 0.51
 
 
 def encoding_of(graph: ExportGraph) -> Encoding:

@@ -1,6 +1,7 @@
 """How far down the ladder layers go in 8 bits, and whether the file is what the manifest says."""
 
 import math
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -27,9 +28,15 @@ def quantized(bundles: Exported, folder: Path, precision: str, seen: Photos, all
     path.write_bytes((bundles["android", "fp32"][0] / "model.tflite").read_bytes())
     found = quantize(path, precision, seen, allowed_drop)
     tables, layers = ([g for g in found.groups if g.name.startswith("tables ") == of] for of in (True, False))
-    assert rungs_in(path) == [group.rung for group in layers]
+    assert rungs_in(path) == [group.rung for group in layers for _ in range(layers_of(group.name))]
     assert integer_tables_in(path) == [group.rung != "float" for group in tables]
     return found
+
+
+def layers_of(group: str) -> int:
+    """How many layers a group has, whose name says the numbers of its first and its last."""
+    numbers = [int(number) for number in re.findall(r"(\d+): ", group)]
+    return numbers[-1] - numbers[0] + 1
 
 
 def rungs_in(path: Path) -> list[str]:
