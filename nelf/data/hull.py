@@ -54,10 +54,14 @@ def carve(views: Views, points: Float[Tensor, "n 3"], half: float) -> Bool[Tenso
 
 
 def _masks(views: Views) -> dict[int, Bool[Tensor, "height width"]]:
-    """Where the views that are looked at show something, by their index."""
+    """Where the views that are looked at show something, by their index.
+
+    One that shows nothing is left out: it looked elsewhere, or its image is empty by mistake. It would rule out all.
+    """
     count = min(len(views), VIEWS)
     chosen = sorted({round(i * (len(views) - 1) / max(count - 1, 1)) for i in range(count)})
-    return {i: _mask(views.read(i)) for i in chosen}
+    masks = {i: _mask(views.read(i)) for i in chosen}
+    return {i: mask for i, mask in masks.items() if bool(mask.any())}
 
 
 def _mask(image: np.ndarray) -> Bool[Tensor, "height width"]:

@@ -39,9 +39,9 @@ def split_frames(
 
 
 def _take_out(indices: list[int], every: int) -> tuple[list[int], list[int]]:
-    """What stays, and every n-th from the middle of each run of n; one at least where two are there."""
+    """What stays, and every n-th from the middle of each run of n; one at least where two stay for training."""
     offset = min(every, len(indices)) // 2
-    taken = indices[offset::every] if len(indices) > 1 else []
+    taken = indices[offset::every] if len(indices) > 2 else []
     return [i for i in indices if i not in set(taken)], taken
 
 

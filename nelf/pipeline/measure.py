@@ -36,13 +36,14 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
     models["student"] = functools.partial(_render_student, student)
     for name, path in bundles.items():
         models[name] = _bundle_renderer(exporting.open_bundle(path))
-    total = len(models) * len(evaluation.chosen_views(scene.test, run.config.eval))
+    each = len(evaluation.chosen_views(scene.test, run.config.eval))
+    total = len(models) * each
     order = {name: i for i, name in enumerate(models)}
     with ProgressLine("eval", total, "views") as line:
 
         def progress(name: str, done: int, psnr: float) -> None:
             leave_if_asked(stop, "eval")
-            line.update(order[name] * len(scene.test) + done, f"{name}: PSNR {psnr:.1f} dB on test views")
+            line.update(order[name] * each + done, f"{name}: PSNR {psnr:.1f} dB on test views")
 
         evaluation.evaluate(models, scene.test, folder, run.config.eval, progress=progress)
     frames = run.config.eval.video_frames

@@ -91,7 +91,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     found = report(SceneConfig(str(room)))
     told = {str(problem): problem.fatal for problem in found.problems}
     for text in (
-        "transforms.json: frame 10 (images/0011.png) has focal length fl_x = -1",
+        "frame 2 (images/0003.png) has focal length fl_x = 0; 1 more has this fault (images/0011.png)",
         "transforms.json: frame 13 (../0014.png) names '../0014.png', which is outside",
         "transforms.json: frame 4 (images/0005.png) names images/0005.png, which does not exist. 2 of 29 images are",
         "missing; pass scene.allow_missing=true to use the 27 that are there",
@@ -99,8 +99,8 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         "frame 9 (images/0010.png) has its camera at (1e+200, 0, 0)",
         "frame 7 (images/0008.png) has a pose that is not rigid",
         "0007.png: it is not an image in a known format",
-        "frame 11 (images/0012.png) is 24x16, but its intrinsics are for 16x24",
-        "frame 0 (images/0001.png) is 12x16, but its intrinsics are for 24x16, another aspect ratio",
+        "frame 0 (images/0001.png) is 12x16, but its intrinsics are for 24x16, another aspect ratio; 1 more "
+        "has this fault (images/0012.png)",
         "frame 12 (images/0013.png) has distortion",
         "0031.png: ",
     ):
@@ -152,7 +152,7 @@ def test_photos_of_two_sizes_become_of_one(tmp_path: Path) -> None:
     edit_frames(room, {2: {key: lens[key] for key in keys}, 5: {"w": 48, "h": 48, "cx": 24}})
     found = report(SceneConfig(str(room)))
     assert [str(problem) for problem in found.problems if "another size" in str(problem)] == [
-        "2 of 12 photos have another size than 72x48, and are brought to it and to focal length 100.1; 1 of them "
+        "2 of 12 photos have another size than 72x48, and are brought to it and to focal length 100.2; 1 of them "
         "cropped, since they show less at the sides; nothing to do, if their intrinsics are right"
     ]
     views = load_scene(SceneConfig(str(room), holdout=0, val_holdout=0)).train

@@ -145,7 +145,7 @@ def test_files_with_another_suffix_than_listed(tmp_path: Path, suffix: str) -> N
     for path in (tmp_path / "images").iterdir():
         Image.open(path).save(path.with_suffix(suffix))
         path.unlink()
-    assert len(load_scene(SceneConfig(str(tmp_path))).train) == 1
+    assert len(load_scene(SceneConfig(str(tmp_path))).train) == 2
     content = json.loads((tmp_path / "transforms.json").read_text())
     content["frames"][1]["file_path"] = "images/0002.exr"  # no suffix of ours: nothing is guessed
     (tmp_path / "transforms.json").write_text(json.dumps(content))

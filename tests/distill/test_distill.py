@@ -125,11 +125,11 @@ def test_external_renders_are_taken_as_they_are(whole: Path, tmp_path: Path) -> 
         ({"teacher": "nobody"}, "distill.teacher=nobody is not known; use one of own, external"),
         ({"teacher": "external"}, "needs distill.external=FOLDER"),
         ({"external": "there"}, "not used by distill.teacher=own"),
-        ({"views": 0}, "distill.views=0 is too small; use 1 or more"),
-        ({"minutes": math.nan}, "distill.minutes=nan must be a positive number"),
-        ({"aim_jitter": -0.1}, "distill.aim_jitter=-0.1 must lie between 0 and 0.5"),
-        ({"roll_degrees": 90.0}, "distill.roll_degrees=90.0 must lie between 0 and 45"),
-        ({"jitter": 2.0}, "distill.jitter=2.0 must lie between 0 and 1"),
+        ({"views": 0}, "distill.views=0 is too small; use a whole number from 1 to "),
+        ({"minutes": math.nan}, "distill.minutes=nan is not a finite number; use a number above 0"),
+        ({"aim_jitter": -0.1}, "distill.aim_jitter=-0.1 is too small; use a number from 0 to 0.5"),
+        ({"roll_degrees": 90.0}, "distill.roll_degrees=90 is too large; use a number from 0 to 45 degrees"),
+        ({"jitter": 2.0}, "distill.jitter=2 is too large; use a number from 0 to 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -108,6 +108,7 @@ def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
             0,
             2,
             (ctypes.c_longlong * 2)(),
+            0,
         )
     torch.set_num_threads(threads)
     assert end.value.code == 2

@@ -31,8 +31,9 @@ def test_layout_and_keys(tmp_path: Path) -> None:
     assert list(result["student"]["views"]["r_0"]) == ["psnr", "ssim", "flip"]
     assert result["student"]["lpips_alex"] is None
     assert result["student"]["unavailable"] == {"lpips_alex": "eval.lpips=false", "lpips_vgg": "eval.lpips=false"}
-    assert told[0] == ("teacher", 1, 3)
-    assert told[-1] == ("student", 3, 3)
+    assert [step[:2] for step in told] == [(model, i) for model in ("teacher", "student") for i in (1, 2, 3)]
+    for model, i, mean in told:  # the mean up to there
+        assert mean == pytest.approx(sum([view["psnr"] for view in result[model]["views"].values()][:i]) / i)
 
 
 def test_figures_are_those_of_the_pictures_on_disk(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_what_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"metrics": ["psnr", "lpip"]}, "lpip; known are psnr"),
+        ({"metrics": ["psnr", "lpip"]}, "lpip is not known; use a list, each one of psnr"),
         ({"report_views": 0}, "eval.report_views=0"),
         ({"video_seconds": -1.0}, "eval.video_seconds=-1"),
         ({"video_fps": 0}, "eval.video_fps=0"),

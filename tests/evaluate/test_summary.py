@@ -21,7 +21,7 @@ def run(name: str, teacher: float, student: float, macs: int = 2_000_000_000, lp
     figures = {"teacher": teacher, "student": student}
     metrics = {m: {**dict.fromkeys(METRICS, 0.5), "psnr": psnr, "lpips_vgg": lpips} for m, psnr in figures.items()}
     infos = {"teacher": ModelInfo(), "student": ModelInfo(bytes=4_000_000, macs=macs, parameters=7)}
-    return RunFigures(name, metrics, infos, 3, {"teach": 60.0}, f"{name}/report.html", ["student=s"])
+    return RunFigures(name, metrics, infos, 3, "3", {"teach": 60.0}, f"{name}/report.html", ["student=s"])
 
 
 RUNS = [run("<lego>", 33.0, 31.0), run("drums", 25.0, 24.0, lpips=None), run("ship", 31.0, 29.0, 4_000_000_000)]
