@@ -48,3 +48,12 @@ def _short_measurement() -> Iterator[None]:
         patch.setattr("nelf.machine.SECONDS", 0.0)
         patch.setattr("nelf.progress.PATIENCE", 60.0)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _gradients_stay_on() -> Iterator[None]:
+    """A test that leaves gradients off would break those after it."""
+    yield
+    left = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert left, "this test left gradients switched off"

@@ -110,7 +110,8 @@ def test_other_settings_redo_only_their_stage(run: Path) -> None:
     assert "eval: up to date" not in outcome.err
     after = listing(run)
     changed = {name for name in after if after[name] != before.get(name)}
-    assert {name for name in changed if not name.startswith("eval/")} <= REWRITTEN
+    # machine.json: what the stages with work were expected to take.
+    assert {name for name in changed if not name.startswith("eval/")} <= REWRITTEN | {"machine.json"}
 
 
 @pytest.mark.parametrize("damage", ["changed", "removed"])
