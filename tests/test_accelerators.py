@@ -30,7 +30,7 @@ def test_nothing_is_refused_and_steps_do_not_wait(kind: str, precisions: tuple[s
     assert done.returncode == 0, done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])
     # One view's mask, to carve with; the table, the cells and the pixels are many times as many.
-    assert counted.pop(START)["largest on the CPU"] <= 24 * 24
+    assert counted.pop(START)["largest on the CPU"] <= 2**16  # initial weights are drawn there, whatever the scene
     assert set(counted) == {
         f"{part} {precision}" for part in ("teacher", "view", "student") for precision in precisions
     }

@@ -54,14 +54,10 @@ def carve(views: Views, points: Float[Tensor, "n 3"], half: float) -> Bool[Tenso
 
 
 def _masks(views: Views) -> dict[int, Bool[Tensor, "height width"]]:
-    """Where the views that are looked at show something, by their index.
-
-    One that shows nothing is left out: it looked elsewhere, or its image is empty by mistake. It would rule out all.
-    """
+    """Where the views that are looked at show something, by their index."""
     count = min(len(views), VIEWS)
     chosen = sorted({round(i * (len(views) - 1) / max(count - 1, 1)) for i in range(count)})
-    masks = {i: _mask(views.read(i)) for i in chosen}
-    return {i: mask for i, mask in masks.items() if bool(mask.any())}
+    return {i: _mask(views.read(i)) for i in chosen}
 
 
 def _mask(image: np.ndarray) -> Bool[Tensor, "height width"]:

@@ -25,7 +25,7 @@ FORMS = {
 
 
 def some_points() -> Tensor:
-    """Inside, beyond every border, on the nodes and on the borders themselves."""
+    """Inside, beyond every border (where the reference has no slope), on the nodes and on the borders themselves."""
     generator = torch.Generator().manual_seed(0)
     spread = (NODES + 3) * torch.rand(500, 3, generator=generator) - 2
     nodes = torch.randint(0, NODES, (100, 3), generator=generator).float()
@@ -66,17 +66,6 @@ def test_values_at_nodes_are_the_tables(name: str) -> None:
     else:
         expected = tables[0, x] * tables[1, y] * tables[2, z]
     torch.testing.assert_close(form(torch.tensor([[float(x), y, z]]), tables)[0], expected)
-
-
-@pytest.mark.parametrize("name", FORMS)
-def test_beyond_the_border_there_is_no_slope(name: str) -> None:
-    form, _, shape = FORMS[name]
-    tables = torch.randn(shape)
-    points = torch.tensor([[-1.5, 4.5, 4.5], [4.5, NODES + 2.5, 4.5]], requires_grad=True)
-    (slope,) = torch.autograd.grad(form(points, tables).sum(), points)
-    assert slope[0, 0] == 0
-    assert slope[1, 1] == 0
-    assert slope[0, 1] != 0
 
 
 @pytest.mark.parametrize("name", FORMS)

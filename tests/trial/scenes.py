@@ -361,7 +361,6 @@ ODD: Mapping[str, Case] = {
     "missing images, allowed": Case("room", remove("images/000[34].png"), overrides=["scene.allow_missing=true"]),
     "one frame twice": Case("room", frames(lambda listed: [*listed, listed[1]])),
     "three images": Case("room", frames(lambda listed: listed[:3])),
-    "some views empty": Case("ball", image(of_one_color((0, 0, 0, 0)), "train/r_[01].png")),
     "alpha in some images": Case("ball", image(lambda opened: opened.convert("RGB"), "train/r_[01].png")),
     "no validation views": Case("ball", remove("transforms_val.json")),
     "a plain background": Case("plain", nothing),
