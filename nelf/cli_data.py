@@ -45,11 +45,12 @@ def data_check(
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {sheet} must end in .png")
-    if is_raw(scene):
+    raw = is_raw(scene)
+    if raw:
         if sheet is not None:
             raise ConfigError(f"--sheet shows cameras, and {scene} has none yet; nelf data import photos {scene}")
         rows, problems = check_photos(PhotoFolder(scene, config.scene.name or scene.resolve().name), config.photos)
-        fit = "`nelf run` finds the camera poses first; what can be said before that"
+        fit = "`nelf run` finds the camera poses of these photos first; before that"
     else:
         found = report(config.scene)
         rows, problems = found.rows, found.problems
@@ -62,7 +63,7 @@ def data_check(
     others = f"{minor} problem{'s' * (minor != 1)}" if minor else "no problems"
     if fatal:
         fit, others = f"`nelf run` refuses this scene: {fatal} to mend first", f"{others} else"
-    typer.echo(f"{fit}; {others}")
+    typer.echo(f"{fit}{':' if raw else ';'} {others}")
     for problem in problems:
         typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
         if problem.command:

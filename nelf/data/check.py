@@ -94,7 +94,7 @@ def problems(loaded: Loaded, downscale: int) -> list[Problem]:
         *loaded.faults.problems(),
         *loaded.capture.problems,
         *_few_views(scene),
-        *_twice_listed(loaded.prepared),
+        *_twice_listed(loaded.prepared, scene.name),
         *_poses(scene),
         *_lenses(loaded.prepared),
         *_unused(loaded),
@@ -143,7 +143,7 @@ def _few_views(scene: Scene) -> list[Problem]:
     return found
 
 
-def _twice_listed(prepared: Prepared) -> list[Problem]:
+def _twice_listed(prepared: Prepared, scene: str) -> list[Problem]:
     """One photo cannot have been taken from two places."""
     frames = defaultdict(list)
     for i, photo in enumerate(prepared.photos):
@@ -156,7 +156,7 @@ def _twice_listed(prepared: Prepared) -> list[Problem]:
     if not contrary:
         return []
     path, numbers = contrary[0]
-    places = " and ".join(prepared.frames[i].where.split(": ", 1)[1] for i in numbers[:2])
+    places = " and ".join(prepared.frames[i].where.removeprefix(f"scene '{scene}': ") for i in numbers[:2])
     more = f"; so {'has' if len(contrary) == 2 else 'have'} {len(contrary) - 1} more" if len(contrary) > 1 else ""
     what = f"{path.name} has {len(numbers)} different poses: {places}{more}"
     return [Problem(what, "keep the right frame of each photo", fatal=True)]

@@ -35,7 +35,7 @@ def test_photos_without_poses(tmp_path: Path) -> None:
     photos = make_nerfstudio_scene(tmp_path / "room", size=160, width=240, views=6) / "images"
     outcome = works("data", "check", photos)
     verdict, *lines = outcome.out.splitlines()
-    assert verdict.startswith("`nelf run` finds the camera poses first; what can be said before that; ")
+    assert verdict.startswith("`nelf run` finds the camera poses of these photos first; before that: ")
     assert "problem: 6 photos are few; take 30 to 100, each a step from the last" in lines
     assert "image size     240 x 160 (width x height), as they are used" in lines
     assert "--sheet shows cameras" in refused_at_once("data", "check", photos, "--sheet", tmp_path / "sheet.png")
