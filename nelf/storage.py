@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         raise StorageError(f"cannot write {path}: {place} is not a folder; choose another place")
     if not os.access(place, os.W_OK):
         raise StorageError(f"cannot write {path}: {place} is read-only for you; choose a folder that you may write")
+
+
+def why_absent(path: Path) -> str:
+    """What there is in place of the file `path`: "does not exist", "is a folder"."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            return f"is a link to {path.readlink()}, where nothing is"
+        return "does not exist"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link that leads back to itself"
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    return "is a file" if stat.S_ISREG(mode) else "is a pipe or device, not a file"
 
 
 def refused_by_the_system(error: BaseException) -> NelfError | None:

@@ -18,10 +18,10 @@ from nelf.data.depth import DepthReader
 from nelf.data.faults import Faults
 from nelf.data.images import DepthFile, Header, Photo, PhotoReader, read_header
 from nelf.data.lens import LensError, fit_lens
-from nelf.data.paths import why_absent
 from nelf.data.scene import Views
 from nelf.data.undistort import folds
 from nelf.errors import SceneError
+from nelf.storage import why_absent
 
 DRIFT = 1e-5  # rotations nearer to a true one than this are taken as they are
 

@@ -3,9 +3,11 @@
 import enum
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from nelf.core.settings import OneOf, PlainName, Range, check, setting, shown
-from nelf.errors import ConfigError
+from nelf.errors import ConfigError, SceneError
+from nelf.storage import why_absent
 
 AUTO = "auto"
 SMALLEST, LARGEST = 1e-9, 1e12  # lengths in world units that a scene can have
@@ -55,3 +57,12 @@ class SceneConfig:
             raise ConfigError(f"scene.near={self.near:g} must be smaller than scene.far={self.far:g}")
         if self.up is not None and (len(self.up) != 3 or math.hypot(*self.up) < 1e-6):
             raise ConfigError(f"scene.up={shown(self.up)} must be three numbers, not all zero, such as [0,0,1]")
+
+
+def check_folder(root: Path) -> None:
+    """Raise SceneError where no folder `root` can be a scene."""
+    if not root.is_dir():
+        raise SceneError(
+            f"scene {'folder ' * (not root.exists())}{root} {why_absent(root)}; "
+            "give the folder that holds the scene's images and poses"
+        )

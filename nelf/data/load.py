@@ -8,11 +8,11 @@ from nelf.data.assemble import Prepared, make_views, prepare
 from nelf.data.bounds import decide
 from nelf.data.capture import Capture
 from nelf.data.colmap import FOLDERS, detect_colmap, load_colmap
-from nelf.data.config import SceneConfig
+from nelf.data.config import SceneConfig, check_folder
 from nelf.data.faults import Faults
 from nelf.data.images import Photo
 from nelf.data.llff import detect_llff, load_llff
-from nelf.data.paths import photo_files, why_absent
+from nelf.data.paths import photo_files
 from nelf.data.phones import detect_polycam, detect_record3d, load_polycam, load_record3d
 from nelf.data.pictures import Picture, look_at, look_at_all, readable
 from nelf.data.scene import Scene
@@ -109,11 +109,7 @@ def _paths(photos: Sequence[Photo]) -> Iterator[Path]:
 
 
 def _read(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
-    if not root.is_dir():
-        raise SceneError(
-            f"scene {'folder ' * (not root.exists())}{root} {why_absent(root)}; "
-            "give the folder that holds the scene's images and poses"
-        )
+    check_folder(root)
     for detect, read in FORMATS.values():
         if detect(root):
             return read(root, config, name, faults)

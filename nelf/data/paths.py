@@ -1,9 +1,7 @@
 """Image files inside a scene's folder."""
 
-import errno
 import posixpath
 import re
-import stat
 from pathlib import Path
 
 from nelf.data.images import IMAGE_SUFFIXES
@@ -42,23 +40,6 @@ def _inside(root: Path, listed: str) -> str:
         if name.startswith(f"{folder.as_posix()}/"):
             return name.removeprefix(f"{folder.as_posix()}/")
     return name
-
-
-def why_absent(path: Path) -> str:
-    """What there is in place of the file `path`: "does not exist", "is a folder"."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        if path.is_symlink():
-            return f"is a link to {path.readlink()}, where nothing is"
-        return "does not exist"
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return "is a link that leads back to itself"
-        return f"cannot be read ({error.strerror})"
-    if stat.S_ISDIR(mode):
-        return "is a folder"
-    return "is a file" if stat.S_ISREG(mode) else "is a pipe or device, not a file"
 
 
 def _spellings(name: str) -> list[str]:

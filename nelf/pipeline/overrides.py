@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from nelf.data.config import check_folder
 from nelf.errors import ConfigError
 from nelf.pipeline.config import Config, compose_config, config_folder, one_line_errors, register, typed
 from nelf.storage import check_writable, read_json
@@ -21,10 +22,12 @@ SETTINGS = "run.json"
 def check_request(target: Path, overrides: Sequence[str], *, writes: bool = True) -> Config:
     """The configuration that a scene's or a run's folder and `overrides` give, as far as it is known before the scene.
 
-    Raises ConfigError for all that can be refused without PyTorch, which takes seconds to load; StorageError where the
-    run's folder cannot be written, if anything `writes` there.
+    Raises ConfigError for all that can be refused without PyTorch, which takes seconds to load; SceneError where the
+    scene is no folder; StorageError where the run's folder cannot be written, if anything `writes` there.
     """
     config = typed(compose_config([*overrides_of(target), *overrides]))
+    if not is_run(target):
+        check_folder(Path(config.scene.path))
     name = config.name or config.scene.name or Path(config.scene.path).name
     if writes:
         check_writable(target if is_run(target) else Path(config.runs) / name, folder=True)
