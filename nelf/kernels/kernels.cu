@@ -138,7 +138,8 @@ KERNEL(planes_read, IN(float) points, IN(float) table, IN(int) count, OUT(float)
     out[me] = low + t.fb * (high - low);
 }
 
-KERNEL(planes_table_grad, IN(float) points, IN(float) grad, IN(int) count, SUM table_grad) {
+KERNEL(planes_table_grad, IN(float) points, IN(float) table, IN(float) grad, IN(int) count, SUM table_grad) {
+    (void)table;
     u32 i = me / (3u * CHANNELS), plane = me / CHANNELS % 3u, c = me % CHANNELS;
     if (i >= u32(count[0])) return;
     Tap t = tap_of(plane, points[i * 3u], points[i * 3u + 1u], points[i * 3u + 2u]);
@@ -170,6 +171,65 @@ KERNEL(planes_point_grad, IN(float) points, IN(float) table, IN(float) grad, IN(
         if (plane == 0u) gy += db; else gz += db;
     }
     point_grad[i * 3u] = gx; point_grad[i * 3u + 1u] = gy; point_grad[i * 3u + 2u] = gz;
+}
+#endif
+
+#if defined(VOLUME)
+// --- A volume of features: table [VOLUME, VOLUME, VOLUME, CHANNELS], axes z, y, x; points [n, 3] in 0..VOLUME-1.
+struct Corner { u32 at; float fx, fy, fz; bool x_moves, y_moves, z_moves; };
+
+FN Corner corner_of(float x0, float y0, float z0) {
+    float last = float(VOLUME - 1);
+    float x = min(max(x0, 0.0f), last), y = min(max(y0, 0.0f), last), z = min(max(z0, 0.0f), last);
+    u32 ix = min(u32(x), u32(VOLUME - 2)), iy = min(u32(y), u32(VOLUME - 2)), iz = min(u32(z), u32(VOLUME - 2));
+    Corner corner = {(iz * VOLUME + iy) * VOLUME + ix, x - float(ix), y - float(iy), z - float(iz),
+                     x == x0, y == y0, z == z0};
+    return corner;
+}
+
+// The eight corners: bit 0 of a number is the step along x, bit 1 along y, bit 2 along z.
+FN u32 corner_at(Corner t, u32 number) {
+    return (t.at + (number & 1u) + (number >> 1 & 1u) * VOLUME + (number >> 2) * VOLUME * VOLUME) * CHANNELS;
+}
+
+FN float share_of(u32 step, float f) { return step != 0u ? f : 1.0f - f; }
+
+KERNEL(volume_read, IN(float) points, IN(float) table, IN(int) count, OUT(float) out) {
+    u32 i = me / CHANNELS, c = me % CHANNELS;
+    if (i >= u32(count[0])) return;
+    Corner t = corner_of(points[i * 3u], points[i * 3u + 1u], points[i * 3u + 2u]);
+    float total = 0.0f;
+    for (u32 k = 0u; k < 8u; ++k)
+        total += share_of(k & 1u, t.fx) * share_of(k >> 1 & 1u, t.fy) * share_of(k >> 2, t.fz) * table[corner_at(t, k) + c];
+    out[me] = total;
+}
+
+KERNEL(volume_table_grad, IN(float) points, IN(float) table, IN(float) grad, IN(int) count, SUM table_grad) {
+    (void)table;
+    u32 i = me / CHANNELS, c = me % CHANNELS;
+    if (i >= u32(count[0])) return;
+    Corner t = corner_of(points[i * 3u], points[i * 3u + 1u], points[i * 3u + 2u]);
+    float g = grad[me];
+    for (u32 k = 0u; k < 8u; ++k)
+        ADD(table_grad + corner_at(t, k) + c,
+            share_of(k & 1u, t.fx) * share_of(k >> 1 & 1u, t.fy) * share_of(k >> 2, t.fz) * g);
+}
+
+KERNEL(volume_point_grad, IN(float) points, IN(float) table, IN(float) grad, IN(int) count, OUT(float) point_grad) {
+    u32 i = me;  // one thread a point: no atomics
+    if (i >= u32(count[0])) return;
+    Corner t = corner_of(points[i * 3u], points[i * 3u + 1u], points[i * 3u + 2u]);
+    float gx = 0.0f, gy = 0.0f, gz = 0.0f;
+    for (u32 k = 0u; k < 8u; ++k) {
+        float wx = share_of(k & 1u, t.fx), wy = share_of(k >> 1 & 1u, t.fy), wz = share_of(k >> 2, t.fz), value = 0.0f;
+        for (u32 c = 0u; c < CHANNELS; ++c) value += grad[i * CHANNELS + c] * table[corner_at(t, k) + c];
+        gx += ((k & 1u) != 0u ? value : -value) * wy * wz;
+        gy += ((k >> 1 & 1u) != 0u ? value : -value) * wx * wz;
+        gz += ((k >> 2) != 0u ? value : -value) * wx * wy;
+    }
+    point_grad[i * 3u] = t.x_moves ? gx : 0.0f;
+    point_grad[i * 3u + 1u] = t.y_moves ? gy : 0.0f;
+    point_grad[i * 3u + 2u] = t.z_moves ? gz : 0.0f;
 }
 #endif
 

@@ -139,53 +139,43 @@ def _read_volume(points: Tensor, table: Tensor) -> Tensor:
 
 @kernel("read_planes", GPU)
 def _read_planes_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
-    read: Tensor = _ReadPlanes.apply(points.contiguous(), tables.contiguous())
-    return read
+    return _ReadOnGPU.apply(points.contiguous(), tables.contiguous(), "planes")
 
 
 @kernel("read_lines", GPU)
 def _read_lines_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
-    read: Tensor = _ReadLines.apply(points.contiguous(), tables.contiguous())
-    return read
+    return _ReadOnGPU.apply(points.contiguous(), tables.contiguous(), "lines")
 
 
-class _ReadPlanes(torch.autograd.Function):
+@kernel("read_volume", GPU)
+def _read_volume_on_gpu(points: Tensor, table: Tensor) -> Tensor:
+    return _ReadOnGPU.apply(points.contiguous(), table.contiguous(), "volume")
+
+
+NODES = {"planes": "SIDE", "lines": "NODES", "volume": "VOLUME"}
+"""First word of the kernels' names -> their macro for the nodes along an axis."""
+
+
+class _ReadOnGPU(torch.autograd.Function):
+    """One of the reads of `kernels.cu`."""
+
     @staticmethod
-    def forward(ctx: Any, points: Tensor, tables: Tensor) -> Tensor:
-        ctx.sizes = {"SIDE": tables.shape[1], "CHANNELS": tables.shape[3]}
+    def forward(ctx: Any, points: Tensor, tables: Tensor, name: str) -> Tensor:
+        channels = tables.shape[-1]
+        ctx.name, ctx.sizes = name, {NODES[name]: tables.shape[1], "CHANNELS": channels}
         count = constants((len(points),), points.device)
         ctx.save_for_backward(points, tables, count)
-        out = tables.new_empty(len(points), 3 * tables.shape[3])
-        launch("planes_read", out.numel(), ctx.sizes, points.detach(), tables.detach(), count, out)
+        out = tables.new_empty(len(points), channels * (3 if name == "planes" else 1))
+        launch(f"{name}_read", out.numel(), ctx.sizes, points.detach(), tables.detach(), count, out)
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
         points, tables, count = (tensor.detach() for tensor in ctx.saved_tensors)
         grad, grad_tables, grad_points = grad.contiguous(), torch.zeros_like(tables), None
-        launch("planes_table_grad", grad.numel(), ctx.sizes, points, grad, count, grad_tables)
+        known = points, tables, grad, count
+        launch(f"{ctx.name}_table_grad", grad.numel(), ctx.sizes, *known, grad_tables)
         if ctx.needs_input_grad[0]:
             grad_points = torch.empty_like(points)
-            launch("planes_point_grad", len(points), ctx.sizes, points, tables, grad, count, grad_points)
-        return grad_points, grad_tables
-
-
-class _ReadLines(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, tables: Tensor) -> Tensor:
-        ctx.sizes = {"NODES": tables.shape[1], "CHANNELS": tables.shape[2]}
-        count = constants((len(points),), points.device)
-        ctx.save_for_backward(points, tables, count)
-        out = tables.new_empty(len(points), tables.shape[2])
-        launch("lines_read", out.numel(), ctx.sizes, points.detach(), tables.detach(), count, out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor]:
-        points, tables, count = (tensor.detach() for tensor in ctx.saved_tensors)
-        grad, grad_tables, grad_points = grad.contiguous(), torch.zeros_like(tables), None
-        launch("lines_table_grad", grad.numel(), ctx.sizes, points, tables, grad, count, grad_tables)
-        if ctx.needs_input_grad[0]:
-            grad_points = torch.empty_like(points)
-            launch("lines_point_grad", len(points), ctx.sizes, points, tables, grad, count, grad_points)
-        return grad_points, grad_tables
+            launch(f"{ctx.name}_point_grad", len(points), ctx.sizes, *known, grad_points)
+        return grad_points, grad_tables, None

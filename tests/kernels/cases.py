@@ -55,6 +55,12 @@ def lines() -> Case:
     return Case("read_lines", plane_features.read_lines_reference, (points, tables), (points, tables))
 
 
+def volume() -> Case:
+    points = (torch.rand(3000, 3, generator=_random()) * 42 - 3).requires_grad_()
+    table = torch.randn(36, 36, 36, 8, generator=_random()).requires_grad_()
+    return Case("read_volume", plane_features.read_volume_reference, (points, table), (points, table))
+
+
 def marched(space: str) -> Case:
     rays, density = some_rays(space, 300), torch.rand(30, 30, 30, generator=_random()) * 20
     density = torch.where(torch.rand(density.shape, generator=_random(1)) < 0.3, density, 0.0)
@@ -81,6 +87,7 @@ CASES: dict[str, Case] = {
     "composite": composited(),
     "read_planes": planes(),
     "read_lines": lines(),
+    "read_volume": volume(),
     **{f"{make.__name__}-{space}": make(space) for make in (marched, counted, resampled) for space in SPACES},
     "draw_uniform": drawn("draw_uniform", random_numbers.draw_uniform_reference),
     "draw_integers": drawn("draw_integers", random_numbers.draw_integers_reference),

@@ -17,7 +17,7 @@ from tests.kernels.on_cpu import OnCPU
 
 MODEL = (
     ("CELLS", 32), ("CHANNELS", 8), ("DENSE", 1), ("ENTRIES", 4096), ("LEVELS", 4), ("NODES", 65), ("RANDOM", 1),
-    ("SAMPLES", 24), ("SHAPE", 0), ("SIDE", 32), ("STEPS", 64), ("VALUES", 4),
+    ("SAMPLES", 24), ("SHAPE", 0), ("SIDE", 32), ("STEPS", 64), ("VALUES", 4), ("VOLUME", 36),
 )  # fmt: skip
 """Macros of all kernels at once."""
 
