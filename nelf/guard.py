@@ -1,6 +1,6 @@
 """What training does about steps that give no finite loss or gradient: skip them, and after several go back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nelf.errors import NelfError
@@ -43,6 +43,21 @@ class Guard:
         self._since += 1
         if self._since >= SNAPSHOT_EVERY:
             self._since, self._snapshot = 0, self._copy()
+
+    def hear(self, steps: Iterable[bool], spoilt: Callable[[], bool] = lambda: False) -> bool:
+        """Of steps that are known only now, oldest first, whether each was good; spoilt: see `bad`.
+
+        False where training went back: what is not known yet is of a state that is gone.
+        """
+        for good in steps:
+            if good:
+                self.good()
+                continue
+            factor = self.rate_factor
+            self.bad(spoilt())
+            if self.rate_factor != factor:
+                return False
+        return True
 
     def bad(self, spoilt: bool = False) -> None:
         """In place of a step without a finite loss or gradient. spoilt: the state itself is; waiting does not help.

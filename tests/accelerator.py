@@ -3,6 +3,7 @@
 python -m tests.accelerator KIND [PRECISION...]    prints what `tests.pretend` counted, and a line of JSON
 """
 
+import functools
 import json
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from tests.train import tiny as tiny_student
 
 STEPS = 32
 START = "start"
-STUDENT_STEPS = 4
+STUDENT_STEPS = 8, 8 + STEPS  # of two trainings: the difference is what steps do
 
 
 class Accelerator(CPUAccelerator):
@@ -64,7 +65,7 @@ class Sections:
     def __init__(self) -> None:
         self.counted: dict[str, dict[str, int]] = {}
 
-    def do(self, name: str, work: Callable[[], None]) -> None:
+    def do(self, name: str, work: Callable[[], None]) -> dict[str, int]:
         pretend.counts.clear()
         work()
         kinds = pretend.counts
@@ -75,6 +76,7 @@ class Sections:
             "operations": kinds["operations"].total(),
         }
         print(f"\n=== {name}\n{pretend.report()}")
+        return self.counted[name]
 
 
 def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
@@ -98,8 +100,8 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
             seen = render_where_it_is(teacher, view.c2w[0], view.intrinsics[0], view.height, view.width)
             stored(seen, scene.channels, scene.far, 1e-3).begin_copy().get()
 
-        def learn(device=device) -> None:  # type: ignore[no-untyped-def]
-            config = tiny_student.config(steps=STUDENT_STEPS, batch=2, val_every=1000, log_every=1000)
+        def learn(steps, device=device) -> None:  # type: ignore[no-untyped-def]
+            config = tiny_student.config(steps=steps, batch=2, val_every=1000, log_every=1000)
             config.finetune.enabled = False
             views = tiny_student.views
             with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +110,10 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
 
         sections.do(f"teacher {precision}", steps)
         sections.do(f"view {precision}", render)
-        sections.do(f"student {precision}", learn)
+        few, many = (sections.do(f"student {precision}", functools.partial(learn, count)) for count in STUDENT_STEPS)
+        sections.counted[f"student {precision}"] = {
+            kind: many[kind] - (few[kind] if kind != "refused" else 0) for kind in many
+        }
     return sections.counted
 
 

@@ -166,13 +166,10 @@ class Trainer:
         read = self.readings.add([loss, taken, size])
         for value, _, found in read:
             (value,) = self._mean(value)
-            if math.isfinite(value) and math.isfinite(found):
-                self.guard.good()
+            good = math.isfinite(value) and math.isfinite(found)
+            if good:
                 self._note(value)
-                continue
-            factor = self.guard.rate_factor
-            self.guard.bad()
-            if self.guard.rate_factor != factor:  # back to a good state: what was not read yet is of the bad one
+            if not self.guard.hear([good]):
                 self.readings = Readings(self.fabric.device)
                 break
         if read:  # all with as many rays; more at once than a step changes on the CPU, as there are fewer chances

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +15,11 @@ from torch import Tensor
 
 from nelf.data import Views
 from nelf.errors import SceneError
+from nelf.processes import usable_cores
 from nelf.student import DepthPixels
 
-AHEAD = 3  # batches prepared in advance
+AHEAD = 3  # batches prepared in advance, or one a thread where there are more of them
+MOST_THREADS = 16  # that decode
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,9 @@ class Feed:
         self.pin = pin
         self._orders = [ShuffledOrder(len(source.views), [*seed, i]) for i, source in enumerate(sources)]
         self._ahead: dict[int, Future[Batch]] = {}
-        self._threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="views")
+        threads = min(usable_cores(), MOST_THREADS)
+        self._count_ahead = max(AHEAD, threads)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="views")
 
     def __enter__(self) -> "Feed":
         return self
@@ -164,7 +167,7 @@ class Feed:
 
     def get(self, step: int) -> Batch:
         """The batch of `step`. Steps are asked for in order; the next ones are being prepared."""
-        for ahead in range(step, step + AHEAD):
+        for ahead in range(step, step + self._count_ahead):
             if ahead not in self._ahead:
                 self._ahead[ahead] = self._threads.submit(self._make, ahead)
         return self._ahead.pop(step).result()

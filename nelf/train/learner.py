@@ -9,8 +9,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from nelf.devices import FUSED
 from nelf.draws import Draws
 from nelf.guard import Guard
+from nelf.readings import Readings
 from nelf.student import Prediction, Student
 from nelf.train.average import WeightAverage
 from nelf.train.config import TrainConfig
@@ -54,13 +56,14 @@ class Learner:
             predict = torch.compile(predict)
             self.prepare = torch.compile(self.model.prepare)
         self.parameters = list(self.model.parameters())
-        fused = self.device.type in ("cpu", "cuda")
+        fused = self.device.type in FUSED
         optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
         self.predict, self.optimizer = fabric.setup(predict, optimizer)
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
         self.shards = Shards(self.parameters, self._share) if self._divisible(compiled) else None
         if self.shards is not None:  # threads call backward by themselves, which Fabric's wrapper would not let them
             self.predict = self._autocast
+        self.readings = Readings(self.device)
         self.guard = Guard(
             self._weights,
             self._load_weights,
@@ -76,9 +79,8 @@ class Learner:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.guard.rate_factor
-        truth = premultiplied(batch.images.to(self.device, non_blocking=True))
-        c2w = batch.c2w.to(self.device, non_blocking=True)
-        intrinsics = batch.intrinsics.to(self.device, non_blocking=True)
+        truth = premultiplied(self._brought(batch.images))
+        c2w, intrinsics = self._brought(batch.c2w), self._brought(batch.intrinsics)
         jitter = None
         if self.config.jitter:
             rank, ranks = self.fabric.global_rank, self.fabric.world_size
@@ -93,11 +95,14 @@ class Learner:
             self.fabric.backward(loss)
         for buffer in self.apart:
             buffer.copy_(self.fabric.all_reduce(buffer))
-        if not self._gradients_are_finite(loss):
+        if self.readings.every > 1:
+            self._step_without_waiting(loss.detach())
+        elif self._gradients_are_finite(loss):
+            self.guard.good()
+            self.optimizer.step()
+        else:
             self._skip()
             return None
-        self.guard.good()
-        self.optimizer.step()
         self.average.update()
         return loss.detach(), predicted.detach(), truth
 
@@ -117,8 +122,12 @@ class Learner:
         """As the student gives it, -1 where unknown."""
         if batch.depths is None:
             return None
-        depths = batch.depths.to(self.device, non_blocking=True)
+        depths = self._brought(batch.depths)
         return torch.where(depths > 0, self.model.frame.fraction_at(depths), -1.0)
+
+    def _brought(self, values: Tensor) -> Tensor:
+        """What the feed gives, on the device. Only CUDA's comes from pinned memory, which may be copied meanwhile."""
+        return values.to(self.device, non_blocking=self.device.type == "cuda")
 
     def _divisible(self, compiled: bool) -> bool:
         """Whether the views of a batch may be shared out over the threads of a CPU."""
@@ -170,11 +179,37 @@ class Learner:
             nn.utils.clip_grads_with_norm_(self.parameters, clip, norm)
         return True
 
+    def _step_without_waiting(self, loss: Tensor) -> None:
+        """Change the weights now; what the host wants to know of it, it reads some steps later.
+
+        Gradients that are not finite count as 0: nothing that a later step could not make good.
+        """
+        optimizer = self.optimizer.optimizer
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+            loss = self.fabric.all_reduce(loss)  # gradients are the same in all processes, losses are not
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        size = nn.utils.get_total_norm(gradients)
+        clip = self.config.grad_clip
+        share = (clip / (size + 1e-6)).clamp(max=1.0) if clip > 0 else torch.ones_like(size)
+        for gradient in gradients:
+            gradient.copy_(torch.where(size.isfinite(), gradient * share, 0.0))
+        optimizer.step()
+        if self.scaler is not None:
+            self.scaler.update()
+        # The scaler meets infinite gradients while it looks for its scale: there the loss has to do.
+        read = self.readings.add([loss if self.scaler is not None else size])
+        if not self.guard.hear((math.isfinite(value) for (value,) in read), self._is_spoilt):
+            self.readings = Readings(self.device)
+
     def _skip(self) -> None:
         if self.scaler is not None:
             self.optimizer.step()  # skips by itself, and lowers its scale
-        # Where BatchNorm's statistics are spoilt, going back is the only way.
-        self.guard.bad(spoilt=not all(bool(buffer.isfinite().all()) for buffer in self.model.buffers()))
+        self.guard.bad(self._is_spoilt())
+
+    def _is_spoilt(self) -> bool:
+        """Whether BatchNorm's statistics are not finite: going back is then the only way."""
+        return not all(bool(buffer.isfinite().all()) for buffer in self.model.buffers())
 
     def _weights(self) -> dict[str, Any]:
         """A copy of weights, average and optimizer."""

@@ -98,8 +98,10 @@ class StageRunner:
         fraction = stage.budget.fraction(course.step, course.seconds)
         shown = self.fabric.is_global_zero
         with ProgressLine(stage.label, total, unit, start=fraction * total, shown=shown) as line:
+            stopping = False
             while True:
-                course.seconds, stopping = agree(self.fabric, self.clock() - began, self.stop)
+                if course.step % self.learner.readings.every == 0:
+                    course.seconds, stopping = agree(self.fabric, self.clock() - began, self.stop)
                 fraction = stage.budget.fraction(course.step, course.seconds)
                 line.update(min(fraction, 1.0) * total, self._figure(), f"{self._speed:.3g} views/s")
                 if stopping or fraction >= 1 or self._patience_is_over(stage):

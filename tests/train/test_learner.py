@@ -88,6 +88,38 @@ def test_many_bad_steps_go_back_with_half_the_rate(fault: Fault, capsys: pytest.
     assert learner.optimizer.param_groups[0]["lr"] == 0.5e-3
 
 
+def late(learner: Learner, every: int) -> Learner:
+    """As on an accelerator: what a step gave is read when it is old."""
+    learner.readings.every = every
+    return learner
+
+
+def test_without_waiting_it_learns_the_same() -> None:
+    """But for rounding: gradients are clipped by one product."""
+    here, there = make_learner(grad_clip=0.1), late(make_learner(grad_clip=0.1), 3)
+    for number in range(7):
+        assert here.step(batch(), 1e-3, (number,)) is not None
+        assert there.step(batch(), 1e-3, (number,)) is not None
+    for one, other in zip(weights(here), weights(there), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_bad_steps_that_are_known_late(fault: Fault, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their gradients count as zero, and many in a row go back as ever."""
+    learner = late(make_learner(), 4)
+    for number in range(8):
+        learner.step(batch(), 1e-3, (number,))
+    fault.active = True
+    for number in range(4 * BAD_STEPS):
+        learner.step(batch(), 1e-3, (number,))
+        assert all(bool(value.isfinite().all()) for value in weights(learner))
+        if learner.guard.rate_factor < 1:
+            break
+    assert BAD_STEPS <= number <= 2 * BAD_STEPS + 4
+    assert "learning rate x 0.5" in capsys.readouterr().out
+    assert learner.guard.steady
+
+
 def test_spoilt_statistics_go_back_at_once(fault: Fault) -> None:
     network = tiny.student(family="mobiler2l")
     assert isinstance(network, MobileR2L)
