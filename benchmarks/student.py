@@ -5,9 +5,12 @@
 
 RUN has its teacher and pseudo views (`nelf distill SCENE`); an arm is a name and the overrides that make it. All arms
 train in turns of `--slice` seconds, so that whatever slows the machine slows all of them. `--minutes` is all that an
-arm gets, its fine-tuning included. Then each is measured on the real test views and exported to LiteRT (fp32, two
-threads), where all are timed in turns too. Results go to `--out`: results.json with the curves, and the table that is
-printed. A benchmark that was interrupted goes on where it stopped.
+arm gets, its fine-tuning included. With `--calibrate` these are minutes of a machine at rest: the step of each arm is
+timed first (nothing else may run then), and the arm trains for as many steps as fit, however long these take.
+
+Then each is measured on the real test views and exported to LiteRT (fp32, two threads), where all are timed in turns
+too. Results go to `--out`: results.json with the curves, and the table that is printed. A benchmark that was
+interrupted goes on where it stopped.
 """
 
 import argparse
@@ -34,10 +37,14 @@ from nelf.progress import Stop
 from nelf.storage import write_json
 from nelf.student import Student, count_macs, count_parameters, load_student, save_student
 from nelf.train import train
+from nelf.train.feed import CachedViews, Feed, MemoryBudget, Source
+from nelf.train.learner import Learner
 
 TUNING = 0.05  # share of an arm's minutes that goes to its fine-tuning on the photos
 WARM_UP = 5
+TIMED_STEPS = 30
 STUDENT = "student.safetensors"
+CALIBRATION = "step_seconds.json"
 
 
 @dataclass
@@ -70,8 +77,35 @@ class Arm:
         save_student(self.folder / STUDENT, model)
 
 
+def step_seconds(run: Run) -> float:
+    """Median of the steps after the first of an untrained student."""
+    config, model = run.config.train, new_student(run)
+    learner = Learner(model, config, run.fabric, compiled=run.config.device.compile)
+    views = CachedViews(
+        rendered_scene(run).train, model.frame.channels, MemoryBudget(config.cache_gb), model.depth_pixels
+    )
+    times = []
+    with Feed([Source(views, config.batch)], (config.seed, 1)) as feed:
+        for number in range(TIMED_STEPS + WARM_UP):
+            batch = feed.get(number)
+            began = time.perf_counter()
+            learner.step(batch, config.rate.at(number, 0.0), (config.seed, 1, number))
+            times.append(time.perf_counter() - began)
+    return statistics.median(times[WARM_UP:])
+
+
+def calibrated_step(run: Run, name: str, out: Path) -> float:
+    """Seconds of a step of an arm; measured once, and kept in `out`."""
+    path = out / CALIBRATION
+    known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    if name not in known:
+        known[name] = step_seconds(run)
+        write_json(path, known)
+    return known[name]
+
+
 def arms_of(
-    folder: Path, asked: list[tuple[str, str]], minutes: float | None, steps: int | None, out: Path
+    folder: Path, asked: list[tuple[str, str]], minutes: float | None, steps: int | None, out: Path, calibrate: bool
 ) -> list[Arm]:
     arms = []
     for name, overrides in asked:
@@ -79,6 +113,13 @@ def arms_of(
         tune = run.config.train.finetune
         if steps is not None:
             budget: dict[str, Any] = {"steps": steps, "minutes": None}
+        elif calibrate:
+            assert minutes is not None
+            fitting = 60 * minutes / calibrated_step(run, name, out)
+            tuning = round(TUNING * fitting) if tune.enabled else 0
+            budget = {"steps": round(fitting) - tuning, "minutes": None}
+            if tune.enabled:
+                run.config.train.finetune = dataclasses.replace(tune, steps=tuning, minutes=None)
         else:
             assert minutes is not None
             tuning = TUNING * minutes if tune.enabled else 0.0
@@ -140,12 +181,13 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="wall time of each arm")
     budget.add_argument("--steps", type=int, help="steps of stage 1 of each arm")
+    parser.add_argument("--calibrate", action="store_true", help="--minutes of a machine at rest, as steps")
     parser.add_argument("--slice", type=float, default=60.0, help="seconds of each turn")
     parser.add_argument("--repeats", type=int, default=30, help="timed LiteRT frames of each arm")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
 
-    arms = arms_of(options.run, options.arm, options.minutes, options.steps, options.out)
+    arms = arms_of(options.run, options.arm, options.minutes, options.steps, options.out, options.calibrate)
     while waiting := [arm for arm in arms if not arm.finished]:
         for arm in waiting:
             arm.train(options.slice)
