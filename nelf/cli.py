@@ -267,7 +267,7 @@ def config_(
 
 @app.command()
 def demo(overrides: Overrides = None) -> None:
-    """The whole way on the scene that comes with nelf: about eleven minutes on two cores.
+    """The whole way on the scene that comes with nelf.
 
     Example: nelf demo
     """

@@ -29,18 +29,19 @@ from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
 FILE = "machine.json"
 REFERENCE = 200.0  # GFLOP/s
 
-# Of the demo, at the reference: 1.7 minutes for a teacher of 1.6, 1400 views of 128x128 in 1.5 minutes, students at 140
-# views a second (preset m: 0.304 GMAC a view), four bundles in 0.3 minutes, 20 views of six models in 0.1 minutes.
+# Of the demo and of students at 200x200 (benchmarks/student.py --calibrate), at the reference: 1400 views of 128x128 in 1.9
+# minutes, steps of 72 ms (preset m, 4 views of 0.461 GMAC), four bundles in 0.4 minutes, 20 views of six models in 0.1.
 TEACH_START = 6.0  # seconds
 TEACH_SAMPLE = (
     1.1e-6  # seconds a sample of a hash grid's training: docs/teacher.md, 34.7 ms for 16384 on one of the cores
 )
 RENDER_START = 10.0  # seconds until worker processes are there
-RENDER_PIXEL = 3.5e-6  # seconds, of an object
+RENDER_PIXEL = 4.5e-6  # seconds, of an object
 RENDER_PIXEL_DENSE = 16e-6  # seconds, where every ray meets something: fern, 581 views of 504x378 in 30 minutes
-TRAIN_SPEED = 1.28  # of the matrix product's, where the processor multiplies bfloat16
+TRAIN_STEP = 0.044  # seconds of a step whatever the network's size: table reads, optimizer, many small operations
+TRAIN_SPEED = 1.58  # of the matrix product's, where the processor multiplies bfloat16
 TRAIN_SPEED_FLOAT32 = 0.9
-EXPORT_BUNDLE = 4.5  # seconds
+EXPORT_BUNDLE = 6.5  # seconds
 EVAL_PIXEL = 2e-6  # seconds a pixel of a view of a model, PSNR, SSIM and FLIP
 LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, twice, at half the matrix product's speed
 # On paper: what runs on convolutions or fully connected layers alone, at half the matrix product's speed.
@@ -213,7 +214,8 @@ class _Costs:
         config, tune = self.config.train, self.config.train.finetune
         precision = self.config.device.precision
         half = precision != "32-true" and (precision != "auto" or multiplies_bfloat16())
-        step = config.batch * 6 * self.macs / (self.flops * (TRAIN_SPEED if half else TRAIN_SPEED_FLOAT32))
+        speed = self.flops * (TRAIN_SPEED if half else TRAIN_SPEED_FLOAT32)
+        step = TRAIN_STEP / self.rate + config.batch * 6 * self.macs / speed
         parts = [self.budget(config.minutes, config.steps, step if self.on_cpu else None)]
         if tune.enabled:
             parts.append(self.budget(tune.minutes, tune.steps, step if self.on_cpu else None))
