@@ -87,21 +87,25 @@ def distill_in_workers(
 
 def affordable_workers(config: DistillConfig, ranks: Ranks) -> int:
     """How many of the workers that were asked for can be of use here. Says so where it is not all of them."""
+    most, reason = most_workers(config, ranks.ranks)
+    if config.workers > most and ranks.rank == 0:
+        print(f"distill: {most} of {config.workers} workers are started: {reason}", file=sys.stderr)
+    return min(config.workers, most)
+
+
+def most_workers(config: DistillConfig, ranks: int) -> tuple[int, str]:
+    """How many workers each of `ranks` processes can use on this machine, and what bounds them."""
     memory = available_memory()
     most = {
         f"this machine has {usable_cores()} cores": usable_cores(),
-        f"there are {config.views} views to render": math.ceil(config.views / ranks.ranks),
+        f"there are {config.views} views to render": math.ceil(config.views / ranks),
     }
     if memory is not None:
         most[f"{memory / 1e9:.1f} GB of memory are free, and each may need {WORKER_BYTES / 1e9:g}"] = max(
             1, int(memory / WORKER_BYTES)
         )
     reason = min(most, key=lambda one: most[one])
-    if config.workers <= most[reason]:
-        return config.workers
-    if ranks.rank == 0:
-        print(f"distill: {most[reason]} of {config.workers} workers are started: {reason}", file=sys.stderr)
-    return most[reason]
+    return most[reason], reason
 
 
 def _unlike(plan: Plan) -> Distilled:

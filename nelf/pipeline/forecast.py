@@ -15,6 +15,7 @@ from typing import Any
 from nelf import evaluate as evaluation
 from nelf.data import Kind
 from nelf.devices import best_accelerator, multiplies_bfloat16
+from nelf.distill.workers import most_workers
 from nelf.errors import StorageError
 from nelf.evaluate import lpips_is_here
 from nelf.export import plan as planned_bundles
@@ -29,12 +30,11 @@ from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
 FILE = "machine.json"
 REFERENCE = 200.0  # GFLOP/s
 
-# Of the demo and of students at 200x200 (benchmarks/student.py --calibrate), at the reference: 1400 views of 128x128 in 1.9
-# minutes, steps of 72 ms (preset m, 4 views of 0.461 GMAC), four bundles in 0.4 minutes, 20 views of six models in 0.1.
+# Of the demo, at the reference: 4000 steps of a teacher in 2.8 minutes, 1400 views of 128x128 in 2.2, 4400 steps of a
+# student (preset m, 4 views of 0.461 GMAC) in 6.6, four bundles in 0.5, 20 views of six models in 0.1. Of students at
+# 200x200, the step times that `benchmarks/student.py --calibrate` finds.
 TEACH_START = 6.0  # seconds
-TEACH_SAMPLE = (
-    1.1e-6  # seconds a sample of a hash grid's training: docs/teacher.md, 34.7 ms for 16384 on one of the cores
-)
+TEACH_SAMPLE = 2.4e-6  # seconds a sample of a hash grid's training: steps of 16384 in 39 ms
 RENDER_START = 10.0  # seconds until worker processes are there
 RENDER_PIXEL = 4.5e-6  # seconds, of an object
 RENDER_PIXEL_DENSE = 16e-6  # seconds, where every ray meets something: fern, 581 views of 504x378 in 30 minutes
@@ -207,7 +207,7 @@ class _Costs:
         if seconds is not None and config.workers > 1:
             seconds += RENDER_START / min(self.rate, 1.0)
         bytes_ = self.pixels * (self.channels + (2 if config.depth else 0)) * PNG_SHARE[self.channels] + 8192
-        workers = config.workers if config.workers > 1 else 0
+        workers = min(config.workers, most_workers(config, self.run.ranks)[0]) if config.workers > 1 else 0
         return Expected(seconds, views * bytes_, PROCESS_MEMORY + workers * WORKER_MEMORY)
 
     def train(self) -> Expected:
