@@ -20,7 +20,7 @@ from nelf.view.assets import EXAMPLE
 SCENE = "stilllife"
 TARGET, PRECISION = "android", "int8"
 MOST_BYTES = 2_000_000
-"""Of the whole folder: it is committed, and part of the wheel."""
+"""Of the model's file: it is committed, and part of the wheel."""
 
 
 def make(run_folder: Path) -> Manifest:
@@ -33,18 +33,15 @@ def make(run_folder: Path) -> Manifest:
         raise ExportError(f"{run_folder} is of the scene {run.scene.name}; the example is of {SCENE}: nelf demo")
     with run.locked(), stoppable() as stop:
         (bundle,) = export_to(run, run.folder / "export", stop, say)
-    if (size := folder_bytes(bundle)) > MOST_BYTES:
-        raise ExportError(f"{bundle} has {size} bytes, the example at most {MOST_BYTES}; train a smaller student")
+    model = bundle / read_manifest(bundle).model.path
+    if (size := model.stat().st_size) > MOST_BYTES:
+        raise ExportError(f"{model} has {size} bytes, the example at most {MOST_BYTES}; train a smaller student")
     verified = verify_bundle(bundle)
     if not verified.passed:
         raise ExportError(f"{bundle} is not what was exported: {verified.reason}")
     with atomic_path(EXAMPLE) as temporary:
         shutil.copytree(bundle, temporary)
     return read_manifest(EXAMPLE)
-
-
-def folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main() -> int:
@@ -58,7 +55,8 @@ def main() -> int:
         return error.exit_code
     quality = manifest.quality
     shows = f"{quality.psnr:.2f} dB on test photos" if quality and quality.psnr is not None else "no photo to compare"
-    print(f"{EXAMPLE}: {manifest.student.name}, {folder_bytes(EXAMPLE) / 1e6:.2f} MB, {shows}")
+    size = (EXAMPLE / manifest.model.path).stat().st_size
+    print(f"{EXAMPLE}: {manifest.student.name}, {size / 1e6:.2f} MB, {shows}")
     return 0
 
 

@@ -17,7 +17,7 @@ def test_it_is_of_the_embedded_scene_and_a_browser_shows_it() -> None:
     assert manifest.target in VIEWABLE
     assert (manifest.name, manifest.precision) == (example.SCENE, example.PRECISION)
     assert (manifest.image.width, manifest.image.height, manifest.image.channels) == (128, 128, 4)
-    assert example.folder_bytes(EXAMPLE) < example.MOST_BYTES
+    assert (EXAMPLE / manifest.model.path).stat().st_size < example.MOST_BYTES
 
 
 def test_it_is_what_was_exported() -> None:
