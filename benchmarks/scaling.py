@@ -56,9 +56,15 @@ def noise_views(count: int, size: int, seed: int = 0) -> Any:
 
 
 def training(
-    size: int = 64, pseudo: int = 16, width: int = 48, cache_gb: float = 1.0, steps: Sequence[int] = STEPS
+    size: int = 64,
+    pseudo: int = 16,
+    width: int | None = 48,
+    cache_gb: float = 1.0,
+    steps: Sequence[int] = STEPS,
+    preset: str = "s",
+    batch: int = 2,
 ) -> dict[str, float]:
-    """The preset s, batch 2: computing and images read for each step, peak memory. width: of all of its levels."""
+    """Computing of each step, peak memory. width: of all levels; None leaves the preset's."""
     import torch
 
     from nelf.devices import DeviceConfig, make_fabric
@@ -67,10 +73,10 @@ def training(
     from nelf.student import Frame, Mapping, count_macs, count_parameters, make_student
     from nelf.train import train
 
-    widths = [f"student.{key}={width}" for key in ("width", "middle_width", "decoder_width")]
-    config = typed(compose_config(["scene.path=nowhere", "student=s", *widths]))
+    widths = [f"student.{key}={width}" for key in ("width", "middle_width", "decoder_width") if width is not None]
+    config = typed(compose_config(["scene.path=nowhere", f"student={preset}", *widths]))
     settings = dataclasses.replace(
-        config.train, steps=1, minutes=None, batch=2, warmup_steps=0, cache_gb=cache_gb, checkpoint_every=1e9,
+        config.train, steps=1, minutes=None, batch=batch, warmup_steps=0, cache_gb=cache_gb, checkpoint_every=1e9,
         finetune=dataclasses.replace(config.train.finetune, enabled=False),
     )  # fmt: skip
     views, few = noise_views(pseudo, size), noise_views(2, size, 1)
@@ -87,6 +93,7 @@ def training(
     return {
         "ms_per_step": 1e3 * (used[2] - used[1]) / (steps[1] - steps[0]),
         "peak_mb": peak_mb() - before,
+        "process_mb": peak_mb(),
         "parameters": count_parameters(model),
         "mmac": count_macs(model) / 1e6,
     }
@@ -141,12 +148,15 @@ def workers(count: int) -> dict[str, float]:
 
 MANY = {"size": 128, "width": 16, "steps": (10, 110)}
 """More than 200 readings of images of 66 kB: what is kept of them shows."""
+CACHED = {"preset": "m", "width": None, "cache_gb": 1.0}
 Case = tuple[Callable[..., dict[str, float]], str, Sequence[int], dict[str, Any]]
 AXES: dict[str, Case] = {
     "image": (training, "size", (64, 128, 256), {}),
     "model": (training, "width", (16, 64, 256), {}),
     "pseudo": (training, "pseudo", (100, 1000, 10_000), {**MANY, "cache_gb": 0.001}),
     "pseudo, all cached": (training, "pseudo", (100, 1000), {**MANY, "cache_gb": 4.0}),
+    "batch": (training, "batch", (1, 2, 4, 8), {"preset": "m", "width": None, "size": 800, "steps": (1, 2)}),
+    "cache": (training, "pseudo", (300, 3000), {**CACHED, "size": 200, "batch": 4, "steps": (50, 800)}),
     "views": (photos, "count", (10, 100, 1000), {}),
     "processes": (workers, "count", (1, 3, 10), {}),
 }
