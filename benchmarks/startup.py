@@ -26,6 +26,8 @@ LIMITS: dict[str, tuple[float, tuple[str, ...]]] = {
     "key that is not there": (1.5, ("run", SCENE, "+foo=1")),
     "unknown student": (1.5, ("train", SCENE, "student=xxl")),
     "name with a folder": (1.5, ("run", SCENE, "name=../evil")),
+    "scene that is not there": (1.5, ("run", "nowhere")),
+    "check of no scene": (1.5, ("data", "check", "nowhere")),
     "folder that cannot be": (1.5, ("run", SCENE, "runs=/dev/null/x")),
     "one of a sweep": (1.5, ("run", SCENE, "--multirun", "distill.views=5,0")),
     "wrong scene setting": (1.5, ("data", "check", SCENE, "scene.downscale=0")),

@@ -36,10 +36,12 @@ def data_check(
 
     Example: nelf data check photos/fox scene.downscale=8 --sheet fox.png
     """
+    from nelf.data.config import check_folder
     from nelf.errors import ConfigError
     from nelf.pipeline import compose_config, quoted, typed
 
     config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
+    check_folder(scene)
     from nelf.data import report, write_sheet  # PyTorch is loaded here, after the check
     from nelf.photos import PhotoFolder, check_photos, is_raw
 
