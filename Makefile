@@ -51,7 +51,7 @@ android: venv  ## Check android_app/: compiled, linted, tested, packed (fetches 
 unit: venv  ## The tests: units, every configuration, the wheel, a tiny run end to end
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-web: venv  ## Build the web viewer into nelf/view/assets; where there is no Node.js, .venv gets one
+web: venv  ## Build the web viewer into nelf/viewer/assets; where there is no Node.js, .venv gets one
 	$(BIN)/python -m tools.web build
 
 webtest: venv  ## Check the web viewer in Chromium
@@ -67,7 +67,7 @@ wheel: web  ## Build dist/nelf-VERSION-py3-none-any.whl, with the web viewer
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove .venv, caches and built packages; runs/ stays
-	rm -rf $(VENV) dist build nelf/view/assets web_app/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build nelf/viewer/assets web_app/node_modules .pytest_cache .mypy_cache .ruff_cache
 	find nelf tests datasets -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv: $(INSTALLED)  ## Make .venv and install nelf in it, editable, with what development needs

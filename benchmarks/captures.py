@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nelf.data import SceneConfig, load_scene
-from nelf.errors import NelfError
-from nelf.photos import PhotoFolder, PhotosConfig, import_scene
-from nelf.progress import stoppable
+from nelf.capture import PhotoFolder, PhotosConfig, import_scene
+from nelf.core.errors import NelfError
+from nelf.core.progress import stoppable
+from nelf.scene import SceneConfig, load_scene
 
 
 def similarity(

@@ -26,13 +26,13 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     """This process's part; the first one writes views a second of all to `out`."""
     import torch
 
-    from nelf.cameras import look_at
-    from nelf.devices import DeviceConfig, make_fabric
+    from nelf.core.cameras import look_at
+    from nelf.core.devices import DeviceConfig, make_fabric
     from nelf.pipeline import compose_config, typed
     from nelf.student import Frame, Mapping, make_student
     from nelf.train import TrainConfig
-    from nelf.train.feed import Batch
-    from nelf.train.learner import Learner
+    from nelf.train.batches import Batch
+    from nelf.train.trainer import Learner
 
     fabric = make_fabric(DeviceConfig(accelerator="cpu"))
     fabric.launch()
@@ -98,7 +98,7 @@ def main() -> None:
         "views_per_second": [{"one_process": one, "processes": many} for one, many in turns],
         "ratio": statistics.median(ratios), "ratios": ratios,
     }  # fmt: skip
-    from nelf.storage import write_json
+    from nelf.core.files import write_json
 
     write_json(options.out / "ddp.json", figures)
     print(json.dumps(figures, indent=2))

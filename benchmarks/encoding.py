@@ -26,15 +26,14 @@ from torch import Tensor, nn
 
 from benchmarks.full_size import SIZES, cameras, untrained
 from benchmarks.turns import in_turns
+from nelf.core.cameras import rays_through
 from nelf.evaluate import ground_truth
-from nelf.export import TARGETS, ExportGraph, coreml, tflite
-from nelf.export.mil import Program
+from nelf.export import TARGETS, ExportGraph, coreml, litert
 from nelf.pipeline import Run, compose_config, typed
-from nelf.rays import rays_through
+from nelf.runtime.coreml_program import Program
 from nelf.student import Frame, Mapping, load_student, make_student
-from nelf.student.deployed_encoding import Encoding
 from nelf.student.mobiler2l import MobileR2L
-from nelf.student.ray_encoding import encode_points, ray_points
+from nelf.student.ray_encoding import Encoding, encode_points, ray_points
 from tests.export.programs import converted
 from tests.scenes import facing_poses, render
 
@@ -177,8 +176,8 @@ def duration(model: MobileR2L, pose: Float[Tensor, "1 3 4"], repeats: int, folde
     runs: dict[str, Callable[[], object]] = {}
     for name, module in {"whole": graph, "encoding": encoding}.items():
         path = folder / f"{name}.tflite"
-        tflite.convert(module, "fp32", path)
-        runs[name] = functools.partial(tflite.load(path).render, pose)
+        litert.convert(module, "fp32", path)
+        runs[name] = functools.partial(litert.load(path).render, pose)
     return in_turns(runs, repeats)
 
 

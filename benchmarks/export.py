@@ -26,14 +26,14 @@ from torch import Tensor, nn
 from benchmarks.encoding import encoding_of
 from benchmarks.full_size import cameras, untrained
 from benchmarks.turns import in_turns
-from nelf.errors import ExportError
+from nelf.core.captured_output import quiet
+from nelf.core.errors import ExportError
 from nelf.evaluate import to_8bit
-from nelf.export import TARGETS, ExportGraph, Manifest, Photos, export_bundle, tflite
-from nelf.export.quiet import quiet
-from nelf.export.tflite_quantize import quantize
+from nelf.export import TARGETS, ExportGraph, Manifest, Photos, export_bundle, litert
+from nelf.export.litert import quantize
 from nelf.pipeline import Run, compose_config, typed
-from nelf.pipeline.bundles import bundle_context
-from nelf.runtimes import open_model
+from nelf.pipeline.export_stage import bundle_context
+from nelf.runtime import open_model
 from nelf.student import Student, load_student
 from nelf.student.mobiler2l import MobileR2L
 
@@ -92,16 +92,16 @@ def report(name: str, model: Student, folder: Path, repeats: int) -> None:
     parts = {} if encoding is None else {"encoding": encoding}
     paths = {part: folder / f"{part}.tflite" for part in ("straight", "ours", "int8", *parts)}
     rays = straight(model, pose, paths["straight"])
-    tflite.convert(graph, "fp32", paths["ours"])
+    litert.convert(graph, "fp32", paths["ours"])
     for part, module in parts.items():
-        tflite.convert(module, "fp32", paths[part])
+        litert.convert(module, "fp32", paths[part])
     paths["int8"].write_bytes(paths["ours"].read_bytes())
     # What random weights lose in 8 bits says nothing of trained ones: no layer is to go down the ladder for it.
     found = quantize(paths["int8"], "int8", some_photos(model, paths["ours"]), allowed_drop=math.inf)
     ms = in_turns(
         {
             "straight": runner(paths["straight"], rays),
-            **{part: functools.partial(tflite.load(paths[part]).render, pose) for part in ("ours", "int8", *parts)},
+            **{part: functools.partial(litert.load(paths[part]).render, pose) for part in ("ours", "int8", *parts)},
         },
         repeats,
     )
@@ -154,7 +154,7 @@ def runner(path: Path, values: Tensor) -> Callable[[], dict[str, Any]]:
 
 def some_photos(model: Student, path: Path, count: int = 2, noise: float = 0.03) -> Photos:
     """Photos that an untrained network shows at about 30 dB: its own pictures with noise."""
-    session, poses = tflite.load(path), cameras(EXPERIMENT, count)
+    session, poses = litert.load(path), cameras(EXPERIMENT, count)
     generator = torch.Generator().manual_seed(0)
     images = [session.render(pose[None])[0] for pose in poses]
     return Photos(poses, tuple(to_8bit(i + noise * torch.randn(i.shape, generator=generator)) for i in images))

@@ -77,9 +77,9 @@ LIVE = Live()
 def reporting() -> Iterator[None]:
     """What is at work, and how long it has trained, is reported to LIVE."""
     import nelf.distill.render  # noqa: F401
-    from nelf.pipeline import bundles
+    from nelf.pipeline import export_stage
     from nelf.teacher.training import Trainer
-    from nelf.train.stage import StageRunner
+    from nelf.train.loop import StageRunner
 
     advance, step = Trainer.advance, StageRunner._step
 
@@ -91,7 +91,7 @@ def reporting() -> Iterator[None]:
         LIVE.report(3, runner.course.seconds_before + runner.course.seconds)
         step(runner, *arguments)
 
-    render_view, export_bundle = sys.modules["nelf.distill.render"].render_view, bundles.exporting.export_bundle
+    render_view, export_bundle = sys.modules["nelf.distill.render"].render_view, export_stage.exporting.export_bundle
 
     def rendered(*arguments: Any) -> Any:
         LIVE.report(2, 0.0)
@@ -105,7 +105,7 @@ def reporting() -> Iterator[None]:
         mock.patch.object(Trainer, "advance", advanced),
         mock.patch.object(StageRunner, "_step", stepped),
         mock.patch.object(sys.modules["nelf.distill.render"], "render_view", rendered),
-        mock.patch.object(bundles.exporting, "export_bundle", exported),
+        mock.patch.object(export_stage.exporting, "export_bundle", exported),
     ):
         yield
 
@@ -122,7 +122,7 @@ def start(arguments: list[str], said: Path) -> int:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(i, "wb", 0), write_through=True) for i in (1, 2))
-        from nelf import cli
+        from nelf.cli import main as cli
 
         cli.console.file = sys.stderr
         sys.argv = ["nelf", *arguments]
@@ -205,7 +205,7 @@ def check_whole(run: Path) -> int:
 
 def saved_seconds(run: Path, stage: str) -> float:
     """Seconds of training in the newest checkpoint."""
-    from nelf.checkpoint import CheckpointFolder
+    from nelf.core.checkpoints import CheckpointFolder
 
     found = CheckpointFolder(run / FOLDERS[stage] / "checkpoints").latest()
     if found is None:
@@ -218,7 +218,7 @@ def saved_seconds(run: Path, stage: str) -> float:
 
 def results(run: Path) -> dict[str, str]:
     """SHA-256 of what a finished run has made."""
-    from nelf.storage import sha256
+    from nelf.core.files import sha256
 
     names = (
         "teacher/teacher.safetensors", "pseudo/images", "pseudo/depths", "pseudo/transforms.json",
@@ -367,10 +367,10 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     # Imported before any process is forked.
-    import nelf.cli
+    import nelf.cli.main
     import nelf.export.onnx
     import nelf.pipeline  # noqa: F401
-    from nelf.storage import write_json
+    from nelf.core.files import write_json
     from tests.scenes import make_blender_scene
 
     folder = options.out.resolve()

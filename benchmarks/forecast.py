@@ -7,7 +7,7 @@ is right where the ratios lie around 1 on an idle machine; a stage whose ratio d
 import argparse
 from pathlib import Path
 
-from nelf.pipeline.figures import stage_seconds
+from nelf.pipeline.evaluate_stage import stage_seconds
 from nelf.pipeline.forecast import noted_seconds
 
 

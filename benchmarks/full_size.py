@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nelf.cameras import look_at
-from nelf.devices import make_fabric
+from nelf.core.cameras import look_at
+from nelf.core.devices import make_fabric
 from nelf.export import BundleContext, ExportConfig, export_bundle, verify_bundle
 from nelf.pipeline import Config, compose_config, typed
 from nelf.student import Frame, Mapping, Student, count_macs, count_parameters, make_student
-from nelf.train.feed import Batch
-from nelf.train.learner import Learner
+from nelf.train.batches import Batch
+from nelf.train.trainer import Learner
 
 SIZES = {"paper/synthetic": (800, 800, 4), "paper/llff": (756, 1008, 3)}  # height, width, channels
 BUNDLES = [("ios", "fp16"), ("android", "fp32"), ("android", "fp16"), ("onnx", "fp32")]

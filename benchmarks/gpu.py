@@ -25,20 +25,20 @@ from typing import Any
 import torch
 
 from nelf import __version__
-from nelf.data import Scene, Views, over_background
+from nelf.core.files import write_json
+from nelf.core.progress import Stop
 from nelf.distill import DistillConfig, distill
 from nelf.kernels.compile import usable
 from nelf.kernels.dispatch import GPU, operations
 from nelf.pipeline import Run
 from nelf.pipeline.stages import new_student
-from nelf.progress import Stop
-from nelf.storage import write_json
+from nelf.scene import Scene, Views, over_background
 from nelf.student import count_macs
 from nelf.teacher import render_image
-from nelf.teacher.teach import new_trainer
+from nelf.teacher.stage import new_trainer
 from nelf.train import TrainConfig
-from nelf.train.feed import Batch
-from nelf.train.learner import Learner
+from nelf.train.batches import Batch
+from nelf.train.trainer import Learner
 from tests.kernels.cases import CASES, moved
 
 SHARES = {"kernels": 0.1, "student": 0.25, "teacher": 0.45, "views": 0.2}  # of --minutes

@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from nelf.core.progress import Stop
 from nelf.pipeline import Run, new_student
 from nelf.pipeline.stages import rendered_scene
-from nelf.progress import Stop
 from nelf.train import TrainConfig, train
-from nelf.train.feed import CachedViews, MemoryBudget
-from nelf.train.learner import Learner
+from nelf.train.batches import CachedViews, MemoryBudget
+from nelf.train.trainer import Learner
 
 WARM_UP = 10  # bare steps before the clock starts
 

@@ -41,7 +41,7 @@ def noise_views(count: int, size: int, seed: int = 0) -> Any:
     import numpy as np
     import torch
 
-    from nelf.data import Views
+    from nelf.scene import Views
 
     angles = torch.linspace(0, 2 * math.pi, count + 1)[:-1]
     c2w = torch.zeros(count, 3, 4)
@@ -67,9 +67,9 @@ def training(
     """Computing of each step, peak memory. width: of all levels; None leaves the preset's."""
     import torch
 
-    from nelf.devices import DeviceConfig, make_fabric
+    from nelf.core.devices import DeviceConfig, make_fabric
+    from nelf.core.progress import Stop
     from nelf.pipeline import compose_config, typed
-    from nelf.progress import Stop
     from nelf.student import Frame, Mapping, count_macs, count_parameters, make_student
     from nelf.train import train
 
@@ -101,8 +101,8 @@ def training(
 
 def photos(count: int) -> dict[str, float]:
     """Photos of 64x64 on disk: looking at the scene, then what the teacher does first, all pixels as one table."""
-    from nelf.data import SceneConfig, load_scene
-    from nelf.teacher.pixels import PixelTable
+    from nelf.scene import SceneConfig, load_scene
+    from nelf.teacher.training import PixelTable
     from tests import scenes
 
     with tempfile.TemporaryDirectory() as folder:
@@ -124,11 +124,11 @@ def photos(count: int) -> dict[str, float]:
 
 def workers(count: int) -> dict[str, float]:
     """40 pseudo views of 24x24, shared by `count` processes."""
+    from nelf.core.progress import Stop
     from nelf.distill import DistillConfig, distill_in_workers
+    from nelf.kernels.unit_cube import Space
     from nelf.pipeline.stages import teacher_on
-    from nelf.progress import Stop
-    from nelf.teacher.files import build_field, save_teacher
-    from nelf.teacher.space import Space
+    from nelf.teacher.stage import build_field, save_teacher
     from tests.teacher import tiny
 
     scene = tiny.scene("object")

@@ -27,18 +27,18 @@ import torch
 from torch import Tensor
 
 from nelf import evaluate as evaluation
-from nelf.data import Views
-from nelf.errors import Interrupted
-from nelf.export import ExportGraph, tflite
+from nelf.core.errors import Interrupted
+from nelf.core.files import write_json
+from nelf.core.progress import Stop
+from nelf.export import ExportGraph, litert
 from nelf.export.targets import TARGETS
 from nelf.pipeline import Run, new_student
 from nelf.pipeline.stages import rendered_scene
-from nelf.progress import Stop
-from nelf.storage import write_json
+from nelf.scene import Views
 from nelf.student import Student, count_macs, count_parameters, load_student, save_student
 from nelf.train import train
-from nelf.train.feed import CachedViews, Feed, MemoryBudget, Source
-from nelf.train.learner import Learner
+from nelf.train.batches import CachedViews, Feed, MemoryBudget, Source
+from nelf.train.trainer import Learner
 
 TUNING = 0.05  # share of an arm's minutes that goes to its fine-tuning on the photos
 WARM_UP = 5
@@ -161,8 +161,8 @@ def time_litert(models: dict[str, Student], out: Path, repeats: int) -> dict[str
     for name, model in models.items():
         path = out / name / "model.tflite"
         if not path.exists():
-            tflite.convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
-        sessions[name], sizes[name] = tflite.load(path), path.stat().st_size
+            litert.convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
+        sessions[name], sizes[name] = litert.load(path), path.stat().st_size
     pose = torch.eye(3, 4)[None]
     times: dict[str, list[float]] = {name: [] for name in models}
     for number in range(WARM_UP + repeats):

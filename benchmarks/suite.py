@@ -19,13 +19,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nelf.data.load import FORMATS
-from nelf.errors import ConfigError, Interrupted, NelfError
+from nelf.core.errors import ConfigError, Interrupted, NelfError
+from nelf.core.files import write_bytes, write_json
+from nelf.core.progress import stoppable
 from nelf.evaluate import ModelInfo, RunFigures, figure, means
 from nelf.export.config import plan
 from nelf.pipeline import NEEDS, STAGES, Run, quoted, run_figures, write_summary
-from nelf.progress import stoppable
-from nelf.storage import write_bytes, write_json
+from nelf.scene.load import FORMATS
 
 CLASSES = {"easy": 32.0, "medium": 27.0, "hard": float("-inf")}
 """Class -> least PSNR of the teacher, dB."""

@@ -23,21 +23,22 @@ import torch
 from torch import Tensor
 
 from benchmarks.student import psnr_over
+from nelf.core.files import write_json
+from nelf.kernels import hash_encoding
 from nelf.pipeline import Run
-from nelf.storage import write_json
-from nelf.teacher import hashgrid, ngp, render_image
-from nelf.teacher.occupancy import OccupancyGrid
-from nelf.teacher.pixels import PixelTable
-from nelf.teacher.protocol import RayField
-from nelf.teacher.teach import new_trainer
+from nelf.teacher import instant_ngp, render_image
+from nelf.teacher.field import RayField
+from nelf.teacher.instant_ngp import OccupancyGrid
+from nelf.teacher.stage import new_trainer
+from nelf.teacher.training import PixelTable
 
 GRID = "occupancy grid"
 PARTS: dict[str, list[tuple[Any, str]]] = {
     GRID: [(OccupancyGrid, "update")],
     "pixels": [(PixelTable, "rays"), (PixelTable, "rgba")],
-    "march": [(ngp.HashGridNeRF, "_samples")],
-    "table": [(hashgrid.HashGrid, "forward")],
-    "table's gradient": [(hashgrid._CompiledEncode, "backward")],
+    "march": [(instant_ngp.HashGridNeRF, "_samples")],
+    "table": [(hash_encoding.HashGrid, "forward")],
+    "table's gradient": [(hash_encoding._CompiledEncode, "backward")],
     "networks": [(torch.nn.Sequential, "forward")],
     "composite": [(ngp, "composite")],
     "other gradients": [(Tensor, "backward")],

@@ -18,11 +18,11 @@ from lightning_fabric.strategies import SingleDeviceStrategy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nelf.devices import Autocast
+from nelf.core.devices import Autocast
+from nelf.core.progress import Stop
 from nelf.distill.views import stored
-from nelf.progress import Stop
-from nelf.teacher.protocol import render_where_it_is
-from nelf.teacher.teach import new_trainer
+from nelf.teacher.field import render_where_it_is
+from nelf.teacher.stage import new_trainer
 from nelf.train import train
 from tests import pretend
 from tests.teacher import tiny

@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 def _single_precision() -> Iterator[None]:
     """device.precision=auto is float32 on whatever CPU the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nelf.devices.multiplies_bfloat16", lambda: False)
+        patch.setattr("nelf.core.devices.multiplies_bfloat16", lambda: False)
         yield
 
 
@@ -44,9 +44,9 @@ def _short_measurement() -> Iterator[None]:
     """A command measures the machine for a second before it begins; the figure is nothing that other tests need. Nor is
     the line about a wait, which comes where this machine is slow."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nelf.machine.SIZES", (256,))
-        patch.setattr("nelf.machine.SECONDS", 0.0)
-        patch.setattr("nelf.progress.PATIENCE", 60.0)
+        patch.setattr("nelf.core.machine.SIZES", (256,))
+        patch.setattr("nelf.core.machine.SECONDS", 0.0)
+        patch.setattr("nelf.core.progress.PATIENCE", 60.0)
         yield
 
 

@@ -14,11 +14,11 @@ from unittest import mock
 import torch
 from lightning_fabric import Fabric
 
-from nelf.devices import DeviceConfig, make_fabric
-from nelf.progress import Stop
-from nelf.teacher.teach import teach
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.progress import Stop
+from nelf.teacher.stage import teach
 from nelf.train import train
-from nelf.train.journal import Journal
+from nelf.train.log import Journal
 from tests.teacher import tiny as tiny_teacher
 from tests.train import tiny as tiny_student
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nelf.readings import LATE
+from nelf.core.optimization import LATE
 from tests.accelerator import START, STEPS
 
 ROOT = Path(__file__).resolve().parents[1]

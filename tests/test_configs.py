@@ -8,16 +8,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from nelf.data import SceneConfig, load_scene
-from nelf.devices import DeviceConfig, make_fabric
-from nelf.errors import ConfigError
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.errors import ConfigError
+from nelf.core.files import write_json
+from nelf.core.progress import Stop
 from nelf.pipeline import Config, Run, compose_config, config_folder, typed
-from nelf.progress import Stop
-from nelf.storage import write_json
+from nelf.scene import SceneConfig, load_scene
 from nelf.student import STUDENT_CONFIGS, Mapping, count_macs, count_parameters, make_student
 from nelf.student.mobiler2l import MobileR2L
 from nelf.teacher import TEACHERS, HashGridConfig, VanillaConfig
-from nelf.teacher.teach import teach
+from nelf.teacher.stage import teach
 from nelf.train import train
 from tests.pipeline.commands import works
 from tests.scenes import make_blender_scene
@@ -90,7 +90,7 @@ def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, si
 def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> None:
     """Elsewhere its teacher would count as another one, and be trained again."""
     scene, where = make_blender_scene(tmp_path / "ball"), f"runs={tmp_path / 'runs'}"
-    with mock.patch("nelf.devices.best_accelerator", return_value="cuda"):
+    with mock.patch("nelf.core.devices.best_accelerator", return_value="cuda"):
         begun = Run.open(scene, [where])
         assert begun.config.teacher.batch == 262144
         assert Run.open(scene, [where, "device.accelerator=cpu"]).config.teacher.batch == 16384
@@ -136,7 +136,7 @@ def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
 
 def asked_by(command: list[str]) -> list[str]:
     """The overrides with which a command begins a run."""
-    with mock.patch("nelf.cli._stage") as stage:
+    with mock.patch("nelf.cli.main._stage") as stage:
         works(*command[1:])
     return list(stage.call_args.args[2])
 

@@ -243,7 +243,7 @@ def test_interrupted_training_goes_on(run: Path) -> None:
     command = ["train", str(run), "train.steps=600", "train.finetune.enabled=false"]
     began = time.time()
     process = subprocess.Popen(
-        [sys.executable, "-m", "nelf.cli", *command],
+        [sys.executable, "-m", "nelf.cli.main", *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -274,9 +274,10 @@ def test_interrupted_training_goes_on(run: Path) -> None:
 @pytest.mark.parametrize(("stage", "message"), [("export", "export: stopped"), ("eval", "eval: stopped")])
 def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop that is asked for between two bundles, or two views that are measured."""
-    from nelf.pipeline import bundles, measure
+    from nelf.pipeline import evaluate_stage as measure
+    from nelf.pipeline import export_stage
 
-    module, name = {"export": (bundles.exporting, "export_bundle"), "eval": (measure, "_render_student")}[stage]
+    module, name = {"export": (export_stage.exporting, "export_bundle"), "eval": (measure, "_render_student")}[stage]
     work = getattr(module, name)
 
     def interrupted(*arguments: object) -> object:
@@ -295,7 +296,7 @@ def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch:
 
 def test_interrupted_while_a_bundle_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Executing large models on golden views takes minutes, and here is no next bundle to stop before."""
-    from nelf.export import measured
+    from nelf.export import export as measured
 
     compare = measured.compare
 
@@ -310,7 +311,7 @@ def test_interrupted_while_a_bundle_is_made(run: Path, tmp_path: Path, monkeypat
 
 
 def test_interrupted_while_the_video_is_made(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nelf.pipeline import measure
+    from nelf.pipeline import evaluate_stage as measure
 
     def interrupted(path: Path, pictures: Iterator[object], fps: int) -> None:
         next(pictures)

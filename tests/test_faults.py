@@ -15,9 +15,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from PIL import Image
 
+from nelf.core.errors import NelfError
+from nelf.core.files import refused_by_the_system, remove_leftovers
 from nelf.distill.workers import _problem
-from nelf.errors import NelfError
-from nelf.storage import refused_by_the_system, remove_leftovers
 from tests.pipeline.commands import refused
 from tests.scenes import make_blender_scene
 from tests.teacher import tiny
@@ -40,7 +40,7 @@ def test_a_worker_that_is_killed(status: int, words: str) -> None:
 
 def test_workers_end_with_their_parent() -> None:
     """`kill -9` of the one in the middle: the last one follows by itself."""
-    child = "import time; from nelf.processes import *; end_with_parent(); print(1, flush=True); time.sleep(60)"
+    child = "import time; from nelf.core.processes import *; end_with_parent(); print(1, flush=True); time.sleep(60)"
     middle = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     started = subprocess.Popen([sys.executable, "-c", middle], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert started.stdout is not None
@@ -134,12 +134,12 @@ def test_time_is_measured_by_clocks_that_do_not_jump() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in jumping:
                 found.add(path.relative_to(ROOT).as_posix())
-    assert found == {"nelf/train/journal.py"}
+    assert found == {"nelf/train/log.py"}
 
 
 def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN losses: skipped, then back to the last good weights with half the rate."""
-    from nelf.guard import BAD_STEPS
+    from nelf.core.optimization import BAD_STEPS
     from nelf.teacher import training
 
     loss, calls = training._loss, []
@@ -177,7 +177,7 @@ def test_infinite_gradients_of_a_finite_loss_spoil_nothing(tmp_path: Path, monke
 
 
 def test_nothing_is_saved_within_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nelf.checkpoint import CheckpointFolder
+    from nelf.core.checkpoints import CheckpointFolder
     from nelf.teacher import training
 
     loss, save, calls, saved = training._loss, CheckpointFolder.save, [], []
@@ -199,8 +199,7 @@ def test_nothing_is_saved_within_a_bad_spell(tmp_path: Path, monkeypatch: pytest
 def test_a_teacher_leaves_the_scale_of_gradients_to_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
     """It trains in float32 whatever device.precision says, so there is nothing to scale."""
     from nelf.teacher import training
-    from nelf.teacher.files import build_field
-    from nelf.teacher.teach import space_of
+    from nelf.teacher.stage import build_field, space_of
 
     class Scaled(MixedPrecision):
         def __init__(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.fuzzing import readers
 from benchmarks.fuzzing.cases import Outcome, Runner, Watch
-from nelf.errors import SceneError
+from nelf.core.errors import SceneError
 
 WATCH = Watch()  # an audit hook cannot be taken away again: one for all
 BUNDLES = ("manifest", "golden", "onnx", "tflite", "mlpackage")

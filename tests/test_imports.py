@@ -19,77 +19,67 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-FOUNDATION = frozenset(
-    {
-        "", "errors", "storage", "weights", "checkpoint", "progress", "devices", "cameras", "rays", "locking",
-        "processes", "draws", "guard", "console", "core", "machine", "readings",
-    }
-)  # fmt: skip
-"""Single modules that know nothing of stages; "" is nelf itself (its version)."""
+FOUNDATION = frozenset({"", "core"})
+"""What knows nothing of stages; "" is nelf itself (its version)."""
 
 STAGES: Mapping[str, frozenset[str]] = {
     "kernels": frozenset(),
-    "data": frozenset(),
-    "photos": frozenset({"data"}),
-    "teacher": frozenset({"data", "kernels"}),
-    "distill": frozenset({"data", "teacher"}),
+    "scene": frozenset(),
+    "capture": frozenset({"scene"}),
+    "teacher": frozenset({"scene", "kernels"}),
+    "distill": frozenset({"scene", "teacher"}),
     "student": frozenset({"kernels"}),
-    "runtimes": frozenset(),
-    "bench": frozenset({"export", "runtimes"}),
-    "train": frozenset({"data.scene", "student"}),
-    "evaluate": frozenset({"data.scene"}),
-    "export": frozenset({"runtimes", "student", "evaluate.metrics", "evaluate.pictures", "view.assets"}),
-    "view": frozenset(),
-    "pipeline": frozenset({"data", "photos", "teacher", "distill", "student", "train", "evaluate", "export"}),
+    "train": frozenset({"scene.scene", "student"}),
+    "evaluate": frozenset({"scene.scene"}),
+    "runtime": frozenset(),
+    "compatibility": frozenset({"runtime", "student.macs"}),
+    "export": frozenset(
+        {"compatibility", "runtime", "student", "evaluate.metrics", "evaluate.pictures", "viewer.site"}
+    ),
+    "benchmark": frozenset({"export", "compatibility", "runtime"}),
+    "viewer": frozenset(),
+    "pipeline": frozenset(
+        {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "export", "compatibility"}
+    ),
     "__main__": frozenset({"cli"}),
-    "cli_data": frozenset({"data", "photos", "pipeline"}),
-    "cli_bench": frozenset({"bench"}),
     "cli": frozenset(
         {
-            "data",
-            "photos",
-            "teacher",
-            "distill",
-            "student",
-            "train",
-            "evaluate",
-            "export",
-            "pipeline",
-            "view",
-            "cli_bench",
-            "cli_data",
+            "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "export", "compatibility",
+            "benchmark", "viewer", "pipeline",
         }
     ),
-}
+}  # fmt: skip
 """stage -> what it may import beside the foundation: a whole stage, or one module of it (its names only)."""
 
 HOMES: Mapping[str, frozenset[str]] = {
-    "coremltools": frozenset({"nelf.export.coreml", "nelf.export.mil"}),  # writes the package; reads it back
-    "litert_torch": frozenset({"nelf.export.tflite"}),
+    "coremltools": frozenset(
+        {"nelf.export.coreml", "nelf.runtime.coreml_program"}
+    ),  # writes the package; reads it back
+    "litert_torch": frozenset({"nelf.export.litert"}),
     "ai_edge_litert": frozenset(
         {
-            "nelf.export.tflite_quantize",
-            "nelf.export.fit.read_lite",
-            "nelf.runtimes.litert_structure",
-            "nelf.runtimes.litert",
+            "nelf.export.litert",
+            "nelf.compatibility.readers",
+            "nelf.runtime.litert_structure",
+            "nelf.runtime.litert",
         }
     ),
-    "litert_quantizer": frozenset({"nelf.export.tflite", "nelf.export.tflite_quantize"}),
-    "ai_edge_quantizer": frozenset({"nelf.export.tflite"}),
-    "onnx": frozenset({"nelf.export.onnx", "nelf.export.fit.read_onnx"}),
+    "litert_quantizer": frozenset({"nelf.export.litert"}),
+    "ai_edge_quantizer": frozenset({"nelf.export.litert"}),
+    "onnx": frozenset({"nelf.export.onnx", "nelf.compatibility.readers"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
-    "onnxruntime": frozenset({"nelf.runtimes.onnx"}),
+    "onnxruntime": frozenset({"nelf.runtime.onnx"}),
     "coreai": frozenset({"nelf.export.coreai"}),
     "coreai_torch": frozenset({"nelf.export.coreai"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
-    "pycolmap": frozenset({"nelf.photos.sfm"}),
-    "lpips": frozenset({"nelf.evaluate.lpips_network"}),
-    "jinja2": frozenset({"nelf.evaluate.page"}),
-    "numba": frozenset({"nelf.kernels", "nelf.teacher"}),
+    "pycolmap": frozenset({"nelf.capture.structure_from_motion"}),
+    "lpips": frozenset({"nelf.evaluate.metrics"}),
+    "jinja2": frozenset({"nelf.evaluate.html"}),
+    "numba": frozenset({"nelf.kernels"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
-    "typer": frozenset({"nelf.cli", "nelf.cli_bench", "nelf.cli_data"}),
-    "rich": frozenset({"nelf.console", "nelf.bench.table", "nelf.bench.phone.table", "nelf.pipeline.export_table"}),
+    "typer": frozenset({"nelf.cli.main", "nelf.cli.bench", "nelf.cli.data"}),
+    "rich": frozenset({"nelf.core.console", "nelf.benchmark.tables", "nelf.pipeline.export_stage"}),
 }
 """Third party -> the only modules (or packages) that import it."""
 
@@ -247,7 +237,7 @@ SOURCES = read_sources()
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"nelf.cli", "nelf.pipeline", "nelf.data.scene", "nelf.export.coreml"} <= set(SOURCES)
+    assert {"nelf.cli.main", "nelf.pipeline", "nelf.scene.scene", "nelf.export.coreml"} <= set(SOURCES)
     assert not unknown_stages(SOURCES), "add the new package to STAGES (or the new module to FOUNDATION)"
 
 
@@ -278,7 +268,9 @@ def test_files_are_short() -> None:
     assert not {module: length for module, length in lengths.items() if length > MOST_LINES_OF_CODE}
 
 
-@pytest.mark.parametrize("arguments", [["-c", "import nelf.cli"], ["-m", "nelf.cli", "--help"]], ids=["import", "help"])
+@pytest.mark.parametrize(
+    "arguments", [["-c", "import nelf.cli.main"], ["-m", "nelf", "--help"]], ids=["import", "help"]
+)
 def test_the_command_line_starts_without_torch(arguments: list[str]) -> None:
     """Help must be instant: nothing heavy is imported before a command needs it."""
     command = [sys.executable, "-X", "importtime", *arguments]
@@ -293,13 +285,14 @@ def test_the_command_line_starts_without_torch(arguments: list[str]) -> None:
 
 MADE_UP = {
     "nelf": "",
-    "nelf.errors": "",
-    "nelf.data": "from nelf.data.scene import Views\nfrom nelf.data.load import load_scene\n",
-    "nelf.data.scene": "import nelf.errors\n",
-    "nelf.data.load": "from nelf.data.scene import Views\n",
+    "nelf.core": "",
+    "nelf.core.errors": "",
+    "nelf.scene": "from nelf.scene.scene import Views\nfrom nelf.scene.load import load_scene\n",
+    "nelf.scene.scene": "import nelf.core.errors\n",
+    "nelf.scene.load": "from nelf.scene.scene import Views\n",
     "nelf.student": "from nelf.student.blocks import Body\n",
     "nelf.student.blocks": "import torch\n",
-    "nelf.train": "from nelf.data import Views\nfrom nelf.student import Body\n",
+    "nelf.train": "from nelf.scene import Views\nfrom nelf.student import Body\n",
 }
 
 
@@ -317,12 +310,15 @@ def test_the_made_up_package_is_clean() -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ({"nelf__student__blocks": "from nelf.data import Views\n"}, "nelf.student.blocks imports nelf.data.scene"),
-        ({"nelf__student__blocks": "from ..data import load_scene\n"}, "nelf.student.blocks imports nelf.data.load"),
-        ({"nelf__train": "from nelf.data import load_scene\n"}, "nelf.train imports nelf.data.load"),
-        ({"nelf__train": "def f():\n    import nelf.data.load\n"}, "nelf.train imports nelf.data.load"),
-        ({"nelf__errors": "from nelf.student import Body\n"}, "nelf.errors imports nelf.student.blocks"),
-        ({"nelf__data__load": "import nelf.cli\n", "nelf__cli": ""}, "nelf.data.load imports nelf.cli"),
+        ({"nelf__student__blocks": "from nelf.scene import Views\n"}, "nelf.student.blocks imports nelf.scene.scene"),
+        ({"nelf__student__blocks": "from ..scene import load_scene\n"}, "nelf.student.blocks imports nelf.scene.load"),
+        ({"nelf__train": "from nelf.scene import load_scene\n"}, "nelf.train imports nelf.scene.load"),
+        ({"nelf__train": "def f():\n    import nelf.scene.load\n"}, "nelf.train imports nelf.scene.load"),
+        ({"nelf__core__errors": "from nelf.student import Body\n"}, "nelf.core.errors imports nelf.student.blocks"),
+        (
+            {"nelf__scene__load": "import nelf.cli.main\n", "nelf__cli__main": ""},
+            "nelf.scene.load imports nelf.cli.main",
+        ),
     ],
 )
 def test_a_wrong_direction_is_found(code: dict[str, str], message: str) -> None:
@@ -336,19 +332,19 @@ def test_a_third_party_away_from_home_is_found() -> None:
 
 
 def test_an_undeclared_third_party_is_found() -> None:
-    code = with_code(nelf__data__load="def f():\n    import yaml\n    from PIL import Image\n    import json\n")
+    code = with_code(nelf__scene__load="def f():\n    import yaml\n    from PIL import Image\n    import json\n")
     assert undeclared(code, {"torch", "pillow"}) == ["yaml"]
     assert undeclared(code, {"pillow", "pyyaml"}) == ["torch"]
 
 
 def test_a_cycle_is_found() -> None:
-    assert cycles(with_code(nelf__data__scene="def f():\n    from nelf.data.load import load_scene\n"))
+    assert cycles(with_code(nelf__scene__scene="def f():\n    from nelf.scene.load import load_scene\n"))
     assert cycles(with_code(nelf__student__blocks="from nelf.train import x\n"))  # train imports student
-    assert not cycles(with_code(nelf__data__load="from nelf.data import scene\n"))  # a submodule, not the package
+    assert not cycles(with_code(nelf__scene__load="from nelf.scene import scene\n"))  # a submodule, not the package
 
 
 def test_an_unknown_package_is_found() -> None:
-    assert unknown_stages(with_code(nelf__viewer="")) == ["viewer"]
+    assert unknown_stages(with_code(nelf__gallery="")) == ["gallery"]
 
 
 def test_only_code_is_counted() -> None:

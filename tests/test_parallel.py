@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf.devices import DeviceConfig, make_fabric, processes
-from nelf.draws import Draws
-from nelf.errors import ConfigError, Interrupted, StorageError
-from nelf.processes import RANKS
+from nelf.core.devices import DeviceConfig, make_fabric, processes
+from nelf.core.errors import ConfigError, Interrupted, StorageError
+from nelf.core.optimization import Draws
+from nelf.core.processes import RANKS
 from tests import parallel
 from tests.distill.fakes import FROM, content
 from tests.scenes import make_blender_scene
@@ -188,8 +188,8 @@ def test_slurm_that_started_others_than_asked_for(
 @pytest.mark.parametrize("rank", [0, 1])
 def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Path) -> None:
     """Each alone, with a meeting of its own: what `transforms.json` waits for, and who may stop."""
+    from nelf.core.progress import Stop
     from nelf.distill import DistillConfig, Ranks, distill_in_workers
-    from nelf.progress import Stop
     from tests.distill.fakes import make_ball, make_scene
 
     config, met = DistillConfig(views=5, depth=False), list[bool]()

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from nelf import __version__
-from nelf.cli import app
+from nelf.cli.main import app
 from nelf.pipeline import compose_config, config_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ COMMANDS = [pytest.param(c, id=f"{d}-{c}") for d in DOCUMENTS for c in dict.from
 
 def test_the_listing_is_not_empty() -> None:
     names = {path.relative_to(ROOT).as_posix() for path in FILES}
-    assert {"README.md", "nelf/cli.py", ".ci/run", "configs/config.yaml", "docs/conventions.md"} <= names
+    assert {"README.md", "nelf/cli/main.py", ".ci/run", "configs/config.yaml", "docs/conventions.md"} <= names
     assert not [name for name in names if name.startswith((".venv/", "runs/", ".git/"))]
 
 

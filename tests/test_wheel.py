@@ -71,16 +71,16 @@ def shipped(folder: str, inside: str = "nelf/") -> set[str]:
 def test_the_wheel_holds_what_nelf_reads(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
     assert wheel.name == f"nelf-{__version__}-py3-none-any.whl"
-    assert {"nelf/export/manifest.schema.json", "nelf/evaluate/report.html.j2", "nelf/cli.py"} <= held
+    assert {"nelf/export/manifest.schema.json", "nelf/evaluate/report.html.j2", "nelf/cli/main.py"} <= held
     assert {name for name in shipped("configs") if name.endswith(".yaml")} <= held
     scene = {name for name in shipped("datasets/stilllife") if name.endswith((".png", ".json"))}
     assert len(scene) == 130 + 3
     assert scene <= held
-    assert shipped("nelf/view/example", inside="") <= held
+    assert shipped("nelf/viewer/example", inside="") <= held
     assert f"nelf-{__version__}.dist-info/licenses/LICENSE" in held
     assert {name.split("/")[0] for name in held} == {"nelf", f"nelf-{__version__}.dist-info"}
     assert not [name for name in held if "__pycache__" in name]
-    viewer = shipped("nelf/view/assets", inside="")
+    viewer = shipped("nelf/viewer/assets", inside="")
     assert viewer or os.environ.get("CI") != "true", "the web viewer comes with the wheel: make web"
     assert viewer <= held
     assert wheel.stat().st_size < (MOST_BYTES_WITH_VIEWER if viewer else MOST_BYTES)

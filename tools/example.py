@@ -2,20 +2,20 @@
 
 python -m tools.example RUN      a run of datasets/stilllife, such as runs/stilllife after `make demo`
 
-The bundle is exported into the run, executed, and then put into nelf/view/example, in place of the one before.
+The bundle is exported into the run, executed, and then put into nelf/viewer/example, in place of the one before.
 """
 
 import shutil
 import sys
 from pathlib import Path
 
-from nelf.console import say
-from nelf.errors import ExportError, NelfError
+from nelf.core.console import say
+from nelf.core.errors import ExportError, NelfError
+from nelf.core.files import atomic_path
+from nelf.core.progress import stoppable
 from nelf.export import Manifest, read_manifest, verify_bundle
 from nelf.pipeline import Run, export_to, is_run
-from nelf.progress import stoppable
-from nelf.storage import atomic_path
-from nelf.view.assets import EXAMPLE
+from nelf.viewer.site import EXAMPLE
 
 SCENE = "stilllife"
 TARGET, PRECISION = "android", "int8"

@@ -9,7 +9,7 @@ export default defineConfig({
   plugins: [runtimeFiles()],
   worker: { format: "iife" }, // the runtime loads its glue with importScripts
   build: {
-    outDir: "../nelf/view/assets",
+    outDir: "../nelf/viewer/assets",
     emptyOutDir: true,
     target: "es2022",
     assetsDir: "viewer",

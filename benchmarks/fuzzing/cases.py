@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzzing.readers import READERS
-from nelf.errors import NelfError
+from nelf.core.errors import NelfError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOUCHING = (

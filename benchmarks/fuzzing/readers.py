@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.fuzzing import mutate
-from nelf.storage import sha256
+from nelf.core.files import sha256
 from tests import scenes
 
 Apply = Callable[[Path, random.Random, Any], None]
@@ -49,7 +49,7 @@ def changing(pattern: str | Sequence[str], strategy: Any = None, after: Callable
 
 def read_scene(folder: Path) -> None:
     """What `nelf run` and `nelf data check` do with a scene before anything is trained."""
-    from nelf.data import SceneConfig, load_scene, report
+    from nelf.scene import SceneConfig, load_scene, report
 
     config = SceneConfig(str(folder), name="fuzz")
     try:
@@ -97,8 +97,8 @@ def seed_students(folder: Path) -> None:
 
 
 def seed_teacher(folder: Path) -> None:
-    from nelf.teacher.files import build_field, save_teacher
-    from nelf.teacher.space import Space
+    from nelf.kernels.unit_cube import Space
+    from nelf.teacher.stage import build_field, save_teacher
     from tests.teacher.tiny import hashgrid, vanilla
 
     for config in (hashgrid(), vanilla()):
@@ -121,13 +121,13 @@ def read_students(folder: Path) -> None:
 
 
 def seed_checkpoint(folder: Path) -> None:
-    from nelf.checkpoint import CheckpointFolder
+    from nelf.core.checkpoints import CheckpointFolder
 
     CheckpointFolder(folder).save(7, {"weights": torch.randn(50), "step": 7, "names": ["a", "b"], "best": (1.0, None)})
 
 
 def read_checkpoint(folder: Path) -> None:
-    from nelf.checkpoint import CheckpointFolder
+    from nelf.core.checkpoints import CheckpointFolder
 
     CheckpointFolder(folder).latest()
 
@@ -181,7 +181,7 @@ def seed_metrics(folder: Path) -> None:
 def read_metrics(folder: Path) -> None:
     """The pages about the run, and another evaluation, which clears away what is not measured any more."""
     from nelf.evaluate import EvalConfig, RunInfo, evaluate, render_report, write_summary_page
-    from nelf.pipeline.summary import run_figures
+    from nelf.pipeline.evaluate_stage import run_figures
     from tests.evaluate.views import make_views, noisy_model
 
     run, views = folder / "run", make_views(2, 16, 20)
@@ -197,15 +197,15 @@ def read_metrics(folder: Path) -> None:
 
 def _pseudo_plan(folder: Path) -> Any:
     from nelf.distill import DistillConfig
-    from nelf.distill.plan import make_plan
+    from nelf.distill.dataset import make_plan
     from tests.distill.fakes import make_scene
 
     return make_plan(make_scene(), DistillConfig(views=4, depth=False, minutes=1.0), {"teacher": "ball"}, folder)
 
 
 def seed_pseudo(folder: Path) -> None:
+    from nelf.core.progress import Stop
     from nelf.distill import distill
-    from nelf.progress import Stop
     from tests.distill.fakes import BallTeacher
 
     plan = _pseudo_plan(folder)
@@ -214,8 +214,8 @@ def seed_pseudo(folder: Path) -> None:
 
 def read_pseudo(folder: Path) -> None:
     """What the next command makes of views that are there."""
-    from nelf.distill.budget import Budget
-    from nelf.distill.pseudo_scene import find_written, finish
+    from nelf.distill.dataset import find_written, finish
+    from nelf.distill.render import Budget
 
     plan = _pseudo_plan(folder)
     assert 0 <= Budget(plan, 0, 2).before < float("inf")
@@ -250,7 +250,7 @@ def seed_imported(folder: Path) -> None:
 
 
 def read_imported(folder: Path) -> None:
-    from nelf.photos.importing import read_imported
+    from nelf.capture.importer import read_imported
 
     read_imported(folder)
     read_scene(folder)

@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from nelf.errors import ConfigError
-from nelf.storage import LONGEST_NAME, is_plain_name
+from nelf.core.errors import ConfigError
+from nelf.core.files import LONGEST_NAME, is_plain_name
 
 _KEY = "nelf.setting"
 _LONGEST = 60  # characters of a value that a message repeats
@@ -234,3 +234,33 @@ def _alternatives(hint: Any) -> Iterator[Any]:
         yield from typing.get_args(hint)
     else:
         yield hint
+
+
+ACCELERATORS = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass
+class DeviceConfig:
+    """Where and in which precision to compute."""
+
+    accelerator: str = setting("auto", OneOf(ACCELERATORS))
+    """cpu, cuda or mps; auto takes the best that is there."""
+    devices: int = setting(1, Range(1, 1024))
+    """Devices used on each machine, one process each; more than one trains in parallel (DDP). Under torchrun, what
+    torchrun says."""
+    num_nodes: int = setting(1, Range(1, 1024))
+    """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
+    precision: str = setting("auto", OneOf(PRECISIONS))
+    """Of the student's training and of pseudo views (teachers train in float32): 32-true, or mixed: bf16-mixed,
+    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX) and on NVIDIA GPUs
+    from compute capability 8.0, 16-mixed on 7.0 and 7.5, else 32-true."""
+    threads: int | None = setting(None, Range(1, 1024))
+    """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
+    compile: bool = False
+    """Compile networks with torch.compile: slower start, faster steps."""
+
+    def __post_init__(self) -> None:
+        check(self, "device")
+        if self.precision == "16-mixed" and self.accelerator == "cpu":
+            raise ConfigError("device.precision=16-mixed needs a GPU; use 32-true or bf16-mixed on the CPU")

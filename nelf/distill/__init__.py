@@ -6,9 +6,8 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.distill.config import DistillConfig
-    from nelf.distill.external import external_scene
+    from nelf.distill.dataset import Distilled, external_scene
     from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
-    from nelf.distill.pseudo_scene import Distilled
     from nelf.distill.render import distill
     from nelf.distill.workers import Ranks, distill_in_workers
 else:

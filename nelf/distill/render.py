@@ -1,4 +1,4 @@
-"""`distill`: render pseudo views with a teacher into a folder that is an ordinary NeRF dataset."""
+"""Rendering a share of the pseudo views, within a budget."""
 
 import math
 import os
@@ -9,21 +9,65 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from nelf.data import Scene, write_depth_steps
-from nelf.distill.budget import Budget
+from nelf.core.errors import Interrupted, StorageError
+from nelf.core.files import read_json, sha256, write_json
+from nelf.core.progress import ProgressLine, Stop, seconds_of
 from nelf.distill.config import DistillConfig
-from nelf.distill.plan import Plan, make_plan
-from nelf.distill.pseudo_scene import Distilled, find_written, finish
-from nelf.distill.quality import figures
-from nelf.distill.views import Arriving, View, check_finite, read_note, stored, write_view
-from nelf.errors import Interrupted, StorageError
-from nelf.progress import ProgressLine, Stop
-from nelf.storage import sha256
-from nelf.teacher.protocol import Teacher, device_of, render_where_it_is
+from nelf.distill.dataset import Distilled, Plan, find_written, finish, make_plan
+from nelf.distill.views import Arriving, View, check_finite, figures, read_note, stored, write_view
+from nelf.scene import Scene, write_depth_steps
+from nelf.teacher.field import Teacher, device_of, render_where_it_is
+
+WRITE_EVERY = 5.0  # seconds: so much, and the view at hand, is not counted when a process is killed
+
+
+class Budget:
+    """Time spent by one process on its share, kept in a small file so that going on later does not start anew."""
+
+    def __init__(self, plan: Plan, rank: int, least: int) -> None:
+        """least: views of this share that are rendered whatever they take."""
+        self.plan = plan
+        self.least = least
+        self.path = plan.folder / f"progress-{rank}.json"
+        self.before = self._read()
+        self.began = self.written = time.monotonic()
+
+    def __enter__(self) -> "Budget":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.plan.config.minutes is not None and (kind is None or issubclass(kind, Exception)):
+            self._write()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def spent(self, views: int) -> bool:
+        """Whether to stop, with `views` of the share there. To be asked before each view."""
+        minutes = self.plan.config.minutes
+        if minutes is not None and time.monotonic() - self.written >= WRITE_EVERY:
+            self._write()
+        return minutes is not None and views >= self.least and self.seconds > 60 * minutes
+
+    def _write(self) -> None:
+        self.written = time.monotonic()
+        write_json(self.path, {"fingerprint": self.plan.fingerprint, "seconds": round(self.seconds, 3)})
+
+    def _read(self) -> float:
+        try:
+            content = read_json(self.path)
+            return seconds_of(content["seconds"]) if content["fingerprint"] == self.plan.fingerprint else 0.0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+
 
 ESTIMATE_SLACK = 1.2  # images differ in how well they compress
 

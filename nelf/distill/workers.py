@@ -15,17 +15,15 @@ from typing import Any
 
 import torch
 
-from nelf.core.memory import available_memory
-from nelf.data import Scene
+from nelf.core.errors import Interrupted, NelfError, StorageError
+from nelf.core.files import refused_by_the_system
+from nelf.core.processes import available_memory, end_with_parent, usable_cores
+from nelf.core.progress import Stop, stoppable
 from nelf.distill.config import DistillConfig
-from nelf.distill.plan import Plan, make_plan
-from nelf.distill.pseudo_scene import Distilled, find_written, finish
+from nelf.distill.dataset import Distilled, Plan, find_written, finish, make_plan
 from nelf.distill.render import RenderProgress, Space, print_warnings, render_share, share_of
-from nelf.errors import Interrupted, NelfError, StorageError
-from nelf.processes import end_with_parent, usable_cores
-from nelf.progress import Stop, stoppable
-from nelf.storage import refused_by_the_system
-from nelf.teacher.protocol import Teacher
+from nelf.scene import Scene
+from nelf.teacher.field import Teacher
 
 POLL_SECONDS = 0.2
 WORKER_BYTES = 2_000_000_000  # measured: 1.75 GB of its own while it renders 800x800

@@ -6,13 +6,11 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.evaluate.config import EvalConfig
-    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure
-    from nelf.evaluate.later import measure_later
-    from nelf.evaluate.lpips_network import Unavailable, lpips_is_here
-    from nelf.evaluate.metrics import METRICS, PSNR_CAP, flip_map, psnr
+    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure, measure_later
+    from nelf.evaluate.html import figure
+    from nelf.evaluate.metrics import METRICS, PSNR_CAP, Unavailable, flip_map, lpips_is_here, psnr
     from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
-    from nelf.evaluate.orbit import orbit_poses
-    from nelf.evaluate.page import figure
+    from nelf.evaluate.orbit_video import orbit_poses, write_video
     from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
     from nelf.evaluate.report import (
         EVAL_FOLDER,
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
         write_report,
     )
     from nelf.evaluate.summary import SUMMARY_FILE, RunFigures, mean, means, write_summary_page
-    from nelf.evaluate.video import write_video
 else:
     __getattr__ = lazy_names(__name__)
 

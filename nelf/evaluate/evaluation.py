@@ -1,4 +1,4 @@
-"""Render every view with every model, measure, and write `metrics.json` and the pictures."""
+"""Rendering and measuring models on the test views."""
 
 import statistics
 import time
@@ -9,14 +9,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nelf.data.scene import Views
-from nelf.errors import NelfError, SceneError
+from nelf.core.errors import NelfError, SceneError
+from nelf.core.files import atomic_path, remove, write_json
 from nelf.evaluate.config import EvalConfig
-from nelf.evaluate.lpips_network import Unavailable
-from nelf.evaluate.metrics import METRICS
+from nelf.evaluate.metrics import METRICS, Unavailable
 from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
-from nelf.evaluate.pictures import ground_truth, to_8bit, write_picture
-from nelf.storage import atomic_path, remove, write_json
+from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
+from nelf.scene.scene import Views
+
+
+def measure_later(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
+    """The content of `folder`/metrics.json with what was unavailable then, measured on the pictures that are there.
+
+    None where nothing has changed. What `config` does not ask for stays unavailable.
+    """
+    metrics, changed = read_metrics(folder), False
+    for model, result in metrics.items():
+        for metric in sorted(result["unavailable"].keys() - config.skipped().keys()):
+            try:
+                found = {
+                    view: METRICS[metric](*(read_picture(folder / of / f"{view}.png") for of in (model, GROUND_TRUTH)))
+                    for view in result["views"]
+                }
+            except Unavailable as reason:
+                changed |= str(reason) != result["unavailable"][metric]
+                result["unavailable"][metric] = str(reason)
+                continue
+            for view, value in found.items():
+                result["views"][view][metric] = value
+            result[metric] = statistics.fmean(found.values())
+            del result["unavailable"][metric]
+            changed = True
+    return metrics if changed else None
+
 
 Renderer = Callable[[Tensor, Tensor], Tensor]
 """c2w [3, 4] and intrinsics [4] to an image in [0, 1] of the views' size: RGB or premultiplied RGBA, channels last."""

@@ -1,17 +1,140 @@
-"""Image metrics, all on 8-bit RGB pictures (composited over white before): `METRICS[name](picture, truth)`.
+"""PSNR, SSIM, FLIP and LPIPS."""
 
-The figure of a model is the mean of its views' figures; so its PSNR is the mean of PSNRs, as the NeRF literature has
-it, not the PSNR of the mean error. torchmetrics takes seconds to import, so the libraries are imported on first use.
-"""
-
+import http.client
 import math
+import re
+import threading
+import time
+import urllib.request
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
-from nelf.evaluate.lpips_network import Unavailable, lpips_distance
+from nelf.core.files import atomic_path, sha256
+
+BACKBONES = {
+    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
+}  # torchvision's files, whose names end with the first digits of their SHA-256
+ANSWER_SECONDS = 4.0  # longest wait for a sign of life from the server
+DOWNLOAD_SECONDS = 600.0  # longest download
+
+_loaded: dict[str, "nn.Module | Unavailable"] = {}  # by backbone; what failed once in a process is not tried again
+_silent: dict[str, str] = {}  # by host: why it does not answer
+
+
+class Unavailable(Exception):
+    """A metric that cannot be measured here; the message is the reason."""
+
+
+def lpips_is_here() -> bool:
+    """Whether all weights are there already, so that LPIPS is measured whatever the network does."""
+    return all(_cached(url).is_file() for url in BACKBONES.values())
+
+
+@torch.no_grad()
+def lpips_distance(
+    backbone: str, picture: Float[Tensor, "1 3 height width"], truth: Float[Tensor, "1 3 height width"]
+) -> float:
+    """LPIPS of two images in [0, 1] (the network's own range is [-1, 1])."""
+    if backbone not in _loaded:
+        try:
+            _loaded[backbone] = _build(backbone, _weights_file(BACKBONES[backbone]))
+        except Unavailable as reason:
+            _loaded[backbone] = reason
+    network = _loaded[backbone]
+    if isinstance(network, Unavailable):
+        raise Unavailable(str(network))
+    return float(network(picture, truth, normalize=True))
+
+
+def _build(backbone: str, weights: Path) -> nn.Module:
+    import lpips
+
+    with warnings.catch_warnings(), torch.device("meta"):
+        # lpips 0.1.4 still says `pretrained=`, which torchvision has deprecated since 0.13
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")
+        network: nn.Module = lpips.LPIPS(net=backbone, pretrained=False, pnet_rand=True, verbose=False)
+    scaling = network.scaling_layer = lpips.ScalingLayer()
+    features = torch.load(weights, map_location="cpu", weights_only=True)
+    linear_file = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{backbone}.pth"
+    given = torch.load(linear_file, map_location="cpu", weights_only=True)
+    given |= scaling.state_dict(prefix="scaling_layer.")
+    for name in network.state_dict():
+        if convolution := re.fullmatch(r"net\.slice\d+\.(\d+\.\w+)", name):
+            given[name] = features[f"features.{convolution[1]}"]
+        elif linear := re.fullmatch(r"lins\.(\d+)\.(.+)", name):  # lpips lists lin0, lin1, ... a second time
+            given[name] = given[f"lin{linear[1]}.{linear[2]}"]
+    network.load_state_dict(given, strict=True, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _weights_file(url: str) -> Path:
+    """The backbone's weights in torch hub's cache, downloaded where absent, their checksum verified."""
+    path = _cached(url)
+    if not path.is_file():
+        if silence := _silence(url):
+            raise Unavailable(
+                f"backbone weights {path.name} are not in {path.parent} and cannot be downloaded ({silence}); "
+                f"put the file from {url} there"
+            )
+        try:
+            with atomic_path(path) as temporary:
+                _download(url, temporary)
+                _check(temporary, path.name)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"backbone weights {path.name} could not be downloaded ({error})") from error
+    else:
+        _check(path, path.name)
+    return path
+
+
+def _cached(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+
+
+def _check(file: Path, name: str) -> None:
+    digest = name.removesuffix(".pth").rsplit("-", 1)[1]
+    if not sha256(file).startswith(digest):
+        raise Unavailable(f"backbone weights {file} are damaged: their SHA-256 does not start with {digest}; delete it")
+
+
+def _download(url: str, to: Path) -> None:
+    start = time.monotonic()
+    with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer, to.open("wb") as file:
+        while block := answer.read(1 << 20):
+            file.write(block)
+            if time.monotonic() - start > DOWNLOAD_SECONDS:
+                raise TimeoutError(f"more than {DOWNLOAD_SECONDS:.0f} s")
+
+
+def _silence(url: str) -> str:
+    """Why the server of `url` does not answer, or "" when it does.
+
+    Asked once in a process. In a thread, since a name look-up has no timeout of its own.
+    """
+    host = url.split("/")[2]
+    if host not in _silent:
+        answer = [f"no answer from {host} within {ANSWER_SECONDS:.0f} s"]
+
+        def ask() -> None:
+            try:
+                request = urllib.request.Request(url, method="HEAD")
+                urllib.request.urlopen(request, timeout=ANSWER_SECONDS).close()
+                answer[0] = ""
+            except (OSError, http.client.HTTPException) as error:
+                answer[0] = f"{host}: {getattr(error, 'reason', error)}"
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(ANSWER_SECONDS)
+        _silent[host] = answer[0]
+    return _silent[host]
+
 
 PSNR_CAP = 100.0  # dB, for (nearly) identical pictures: JSON has no infinity, and one such view must not rule the mean
 SSIM_WINDOW = 11  # pixels; torchmetrics makes it from sigma as 2 * int(3.5 * 1.5 + 0.5) + 1

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from nelf.errors import NelfError
+from nelf.core.errors import NelfError
+from nelf.core.files import is_plain_name, read_json
+from nelf.core.progress import MOST_SECONDS
 from nelf.evaluate.metrics import METRICS
-from nelf.progress import MOST_SECONDS
-from nelf.storage import is_plain_name, read_json
 
 GROUND_TRUTH = "ground_truth"
 METRICS_FILE = "metrics.json"

@@ -11,9 +11,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from nelf.data.scene import Views, over_background
-from nelf.errors import NelfError
-from nelf.storage import write_bytes
+from nelf.core.errors import NelfError
+from nelf.core.files import write_bytes
+from nelf.scene.scene import Views, over_background
 
 MOST_PIXELS = 1 << 26  # of a picture that may be read: 8192 x 8192
 # What Pillow raises on damaged files.

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page about a run, from `eval/` and plain data about the other stages."""
+"""The report of one run."""
 
 import base64
 from collections.abc import Iterator
@@ -10,14 +10,28 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from nelf.evaluate.charts import psnr_chart
+from nelf.core.files import write_bytes
+from nelf.evaluate.html import TITLES, psnr_chart, render
 from nelf.evaluate.metrics import METRICS, flip_map
 from nelf.evaluate.metrics_file import GROUND_TRUTH, measured_on, read_metrics
-from nelf.evaluate.page import TITLES, render
+from nelf.evaluate.orbit_video import first_frame
 from nelf.evaluate.pictures import encode, read_picture
-from nelf.evaluate.selection import choose_views
-from nelf.evaluate.video import first_frame
-from nelf.storage import write_bytes
+
+
+def choose_views(by_psnr: list[str], count: int) -> dict[str, str]:
+    """Up to `count` of the views, given from worst to best, each with why it was chosen.
+
+    Worst, median and best come first, then always the one whose rank is farthest from those chosen: who stops early
+    has shown the most telling ones.
+    """
+    last = len(by_psnr) - 1
+    why = {0: "worst", last // 2: "median", last: "best"} if last > 1 else {0: "worst", last: "best"}
+    chosen = dict(list(why.items())[:count])
+    while len(chosen) < min(count, len(by_psnr)):
+        rank = max(range(last + 1), key=lambda rank: min(abs(rank - other) for other in chosen))
+        chosen[rank] = f"{rank + 1} of {last + 1} from the worst"
+    return {by_psnr[rank]: reason for rank, reason in chosen.items()}
+
 
 EVAL_FOLDER = "eval"
 ORBIT_FILE = "orbit.mp4"  # in EVAL_FOLDER; shown when it is there

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nelf.evaluate.charts import Chart, dot_chart, psnr_chart
+from nelf.core.files import write_bytes
+from nelf.evaluate.html import TITLES, Chart, dot_chart, psnr_chart, render
 from nelf.evaluate.metrics import METRICS
-from nelf.evaluate.page import TITLES, render
 from nelf.evaluate.report import ModelInfo
-from nelf.storage import write_bytes
 
 SUMMARY_FILE = "summary.html"
 Figures = dict[str, int | float | None]

@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from nelf.compatibility import Fit, graph_macs, judge, read_graph
     from nelf.export.apps import APPS, app_in, place
     from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
     from nelf.export.config import ExportConfig, plan
     from nelf.export.contract import Manifest, read_manifest
     from nelf.export.export import export_bundle
-    from nelf.export.fit import Fit, graph_macs, judge, read_graph
-    from nelf.export.graph import ExportGraph
+    from nelf.export.graph import BundleContext, ExportGraph, Photos
     from nelf.export.parity import Difference
     from nelf.export.region import Box, Shell
-    from nelf.export.request import BundleContext, Photos
     from nelf.export.targets import TARGETS
 else:
     __getattr__ = lazy_names(__name__)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
+from nelf.core.files import atomic_path
+from nelf.export.coherence import Unsupported
+from nelf.export.contents import safe_name
 from nelf.export.contract import Manifest, read_manifest
-from nelf.export.files import safe_name
-from nelf.export.refusal import Unsupported
-from nelf.storage import atomic_path
 
 TENSOR = ("float32", "NHWC")
 PICTURE = ("uint8", "CVPixelBuffer")

@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.errors import BundleError, ExportError, NelfError
+from nelf.core.errors import BundleError, ExportError, NelfError
+from nelf.export.contents import check_files, read_golden, safe_path
 from nelf.export.contract import Manifest, read_manifest
-from nelf.export.files import check_files, safe_path
-from nelf.export.golden import read_golden
 from nelf.export.parity import Difference, compare, failure, with_rounding
-from nelf.export.session import Session
 from nelf.export.targets import TARGETS
+from nelf.runtime.session import Session
 
 
 class Bundle:

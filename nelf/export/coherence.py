@@ -1,14 +1,46 @@
-"""What the schema cannot say of a manifest: whether its numbers fit together.
+"""What the parts of a manifest must have to do with each other, and why a bundle is refused."""
 
-Viewers check the same, in this order.
-"""
-
+import enum
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nelf.cameras import RIGID_TOLERANCE
-from nelf.export.refusal import Refusal
+from nelf.core.cameras import RIGID_TOLERANCE
+
+
+class Refusal(enum.StrEnum):
+    """In the order in which readers look: the first that applies is given."""
+
+    MANIFEST_MISSING = "manifest_missing"
+    MANIFEST_TOO_LARGE = "manifest_too_large"
+    MANIFEST_UNREADABLE = "manifest_unreadable"
+    """No UTF-8, no JSON, cut short, or with a number that is not finite."""
+    NOT_A_BUNDLE = "not_a_bundle"
+    VERSION_UNKNOWN = "version_unknown"
+    """Another major version."""
+    MANIFEST_INVALID = "manifest_invalid"
+    """Against the schema: a key missing, of another type, or out of its range."""
+    SHAPE_MISMATCH = "shape_mismatch"
+    """The model's tensors against pose and image."""
+    DIRECTION_NOT_UNIT = "direction_not_unit"
+    ROTATION_INVALID = "rotation_invalid"
+    RANGE_EMPTY = "range_empty"
+    """Near not before far, or a range whose least is above its largest."""
+    PATH_OUTSIDE = "path_outside"
+    FILE_TWICE = "file_twice"
+    FILE_UNLISTED = "file_unlisted"
+    """The model or the golden poses are not among the files."""
+    FILE_MISSING = "file_missing"
+    FILE_SIZE = "file_size"
+    FILE_CHANGED = "file_changed"
+
+
+class Unsupported(enum.StrEnum):
+    """Why an app does not show a bundle that is all right, in the order in which apps look."""
+
+    TARGET = "target_unsupported"
+    OUTPUT = "output_unsupported"
+
 
 UNIT_TOLERANCE = 1e-3  # of a length; directions are stored in single precision
 
@@ -59,7 +91,7 @@ def _dot(a: list[float], b: list[float]) -> float:
 
 
 def _is_rotation(pose: list[float]) -> bool:
-    """`nelf.cameras.is_rigid` of 12 numbers, in double precision."""
+    """`nelf.core.cameras.is_rigid` of 12 numbers, in double precision."""
     rows = [pose[4 * i : 4 * i + 3] for i in range(3)]
     error = max(abs(_dot(rows[i], rows[j]) - (i == j)) for i in range(3) for j in range(3))
     (a, b, c), (d, e, f), (g, h, i) = rows

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import OneOf, Range, check, setting
-from nelf.errors import ConfigError
 
 DEPLOYMENTS = ("16", "17", "18")
 

@@ -17,11 +17,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from nelf.errors import BundleError
-from nelf.export.coherence import contradiction
-from nelf.export.refusal import Refusal
+from nelf.core.errors import BundleError
+from nelf.core.files import write_json
+from nelf.export.coherence import Refusal, contradiction
 from nelf.export.region import Box, Shell
-from nelf.storage import write_json
 
 FORMAT = "nelf-bundle"
 VERSION = "1.1"

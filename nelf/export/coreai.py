@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nelf.errors import ExportError
-from nelf.export.graph import INPUT, OUTPUT, ExportGraph
-from nelf.export.quiet import quiet
-from nelf.export.request import Request
-from nelf.export.session import Session
+from nelf.core.captured_output import quiet
+from nelf.core.errors import ExportError
+from nelf.export.graph import ExportGraph, Request
+from nelf.runtime.protocol import INPUT, OUTPUT
+from nelf.runtime.session import Session
 
 ENTRY = "main"
 EPOCH = 0.0  # creation date of every asset, in seconds since 1970: the same checkpoint, the same bytes

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from nelf.export.graph import INPUT, OUTPUT, ExportGraph
-from nelf.export.quiet import quiet
-from nelf.export.request import Request
-from nelf.export.session import Session, in_runtime
-from nelf.runtimes import RUNTIMES
+from nelf.core.captured_output import quiet
+from nelf.export.graph import ExportGraph, Request
+from nelf.runtime import RUNTIMES
+from nelf.runtime.protocol import INPUT, OUTPUT
+from nelf.runtime.session import Session, in_runtime
 
 OPSET = 20  # the first with GELU as one operation
 

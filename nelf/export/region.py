@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import is_rigid, mean_pose
+from nelf.core.cameras import is_rigid, mean_pose
 
 MOST_CAMERAS = 64  # that a manifest lists
 LEAST_TURN = 5.0  # degrees that a viewer may look aside from a listed camera

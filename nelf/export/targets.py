@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from nelf.export import coreai, coreml, mil, onnx, tflite, tflite_quantize
+from nelf.export import coreai, coreml, litert, onnx
 from nelf.export.contract import Quantization
 from nelf.export.coreml import DEPLOYMENTS
-from nelf.export.request import Request
-from nelf.export.session import Session
+from nelf.export.graph import Request
+from nelf.runtime import coreml_program
+from nelf.runtime.session import Session
 from nelf.student import Layout
-from nelf.view.assets import assets_folder
+from nelf.viewer.site import assets_folder
 
 __all__ = ["DEPLOYMENTS", "TARGETS", "Form", "Gate", "Target"]
 
@@ -84,7 +85,7 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": HALF, "w8": SMALL, "w6": SMALL, "w4": SMALL},
         auto=("fp16",),
         convert=coreml.answer,
-        load=mil.load,
+        load=coreml_program.load,
         image_output=True,
     ),
     "android": Target(
@@ -92,8 +93,8 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_LAST,
         forms={"fp32": FLOAT, "fp16": HALF, "int8": SMALL, "int8-dynamic": SMALL},
         auto=("fp32", "fp16"),
-        convert=tflite_quantize.answer,
-        load=tflite.load,
+        convert=litert.answer,
+        load=litert.load,
     ),
     "onnx": Target(
         file="model.onnx",
@@ -108,8 +109,8 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_LAST,
         forms={"fp32": FLOAT, "fp16": HALF},
         auto=("fp32",),
-        convert=tflite_quantize.answer,
-        load=tflite.load,
+        convert=litert.answer,
+        load=litert.load,
         beside=assets_folder,
         usual=False,  # needs the built viewer
     ),

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 
 THREADS = 256  # a block
 SWITCH = "NELF_KERNELS"  # environment: auto, or reference for the plain PyTorch forms everywhere

@@ -357,7 +357,7 @@ FN float cached_of(float x, float y, float z, IN(float) density) {
     return density[(int(x * float(CELLS)) * CELLS + int(y * float(CELLS))) * CELLS + int(z * float(CELLS))];
 }
 
-// The intervals of a ray, one after the other: nelf/teacher/march.py.
+// The intervals of a ray, one after the other: nelf/kernels/ray_marching.py.
 struct Walk { int step, last; float shift, optical; Place end; };
 struct Interval { float x, y, z, length, depth; };
 
@@ -436,7 +436,7 @@ KERNEL(march_emit, IN(float) origins, IN(float) directions, IN(float) jitter, IN
 #endif
 
 #if defined(SAMPLES)
-// Edges of SAMPLES intervals, most where the ray most likely ends: nelf/teacher/resample.py. kept: 0 for rays that miss.
+// Edges of SAMPLES intervals, most where the ray most likely ends: nelf/kernels/importance_sampling.py. kept: 0 for rays that miss.
 KERNEL(importance_edges, IN(float) origins, IN(float) directions, IN(float) jitter, IN(float) space, IN(float) density,
        IN(int) count, OUT(int) kept, OUT(float) edges) {
     if (me >= u32(count[0])) return;

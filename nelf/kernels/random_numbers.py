@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nelf import draws
+from nelf.core import optimization
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, find, kernel
 
@@ -21,7 +21,7 @@ ALL = (1 << 32) - 1  # the reference counts in int64, since PyTorch cannot multi
 
 
 class HashedDraws:
-    """`nelf.draws.Draws` for accelerators: the same interface, other numbers."""
+    """`nelf.core.optimization.Draws` for accelerators: the same interface, other numbers."""
 
     def __init__(self, *key: int, rank: int = 0, ranks: int = 1, device: torch.device | str) -> None:
         """key: numbers of at least 0."""
@@ -61,14 +61,14 @@ class HashedDraws:
         return self.drawn
 
 
-Draws = draws.Draws | HashedDraws
+Draws = optimization.Draws | HashedDraws
 """On the CPU, and elsewhere."""
 
 
 def draws_on(device: torch.device, *key: int, rank: int = 0, ranks: int = 1) -> Draws:
     """The random numbers of one step, made where they are used."""
     if device.type == "cpu":
-        return draws.Draws(*key, rank=rank, ranks=ranks)
+        return optimization.Draws(*key, rank=rank, ranks=ranks)
     return HashedDraws(*key, rank=rank, ranks=ranks, device=device)
 
 

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.pipeline.bundles import bundle_for, export_to
     from nelf.pipeline.config import Config, as_yaml, compose_config, config_folder, typed
+    from nelf.pipeline.evaluate_stage import run_figures, write_summary
+    from nelf.pipeline.export_stage import bundle_for, export_to
     from nelf.pipeline.overrides import is_run, quoted
-    from nelf.pipeline.raw_photos import tell
-    from nelf.pipeline.run import Run
+    from nelf.pipeline.run import Run, tell
     from nelf.pipeline.stages import NEEDS, STAGES, new_student
-    from nelf.pipeline.summary import run_figures, write_summary
 else:
     __getattr__ = lazy_names(__name__)
 

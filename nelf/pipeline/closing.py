@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nelf import evaluate as evaluation
+from nelf.core.files import read_json
 from nelf.pipeline.config import Config
 from nelf.pipeline.run import STUDENT, TEACHER, Run
-from nelf.storage import read_json
 from nelf.teacher import TRAINING_FILE
 
 NEAR = 1.0  # dB: a student that is less below its teacher is as good as it

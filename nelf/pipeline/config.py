@@ -13,16 +13,13 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nelf.core.device_config import DeviceConfig
-from nelf.core.settings import FolderPath, PlainName, check, setting
-from nelf.data.config import SceneConfig
+from nelf.core.errors import ConfigError
+from nelf.core.settings import DeviceConfig, FolderPath, PlainName, check, setting
 from nelf.distill.config import DistillConfig
-from nelf.errors import ConfigError
 from nelf.evaluate.config import EvalConfig
 from nelf.export.config import ExportConfig
-from nelf.photos.config import PhotosConfig
-from nelf.pipeline.catalogue import Entry, entries
-from nelf.pipeline.explain import explain, unknown_key
+from nelf.pipeline.explain import Entry, entries, explain, unknown_key
+from nelf.scene.config import PhotosConfig, SceneConfig
 from nelf.student.config import STUDENT_CONFIGS, StudentConfig
 from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
 from nelf.train.config import TrainConfig

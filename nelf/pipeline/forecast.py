@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from nelf import evaluate as evaluation
-from nelf.data import Kind
-from nelf.devices import best_accelerator, multiplies_bfloat16
+from nelf.core.devices import best_accelerator, multiplies_bfloat16
+from nelf.core.errors import StorageError
+from nelf.core.files import read_json, write_json
+from nelf.core.machine import Machine, measure_machine
+from nelf.core.progress import duration, seconds_of
 from nelf.distill.workers import most_workers
-from nelf.errors import StorageError
 from nelf.evaluate import lpips_is_here
 from nelf.export import plan as planned_bundles
-from nelf.machine import Machine, measure_machine
 from nelf.pipeline.record import StageRecord
 from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, Say
-from nelf.progress import duration, seconds_of
-from nelf.storage import read_json, write_json
+from nelf.scene import Kind
 from nelf.student import Student, count_macs, count_parameters
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
 

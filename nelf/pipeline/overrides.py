@@ -11,10 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from nelf.data.config import check_folder
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
+from nelf.core.files import check_writable, read_json
 from nelf.pipeline.config import Config, compose_config, config_folder, one_line_errors, register, typed
-from nelf.storage import check_writable, read_json
+from nelf.scene.config import check_folder
 
 SETTINGS = "run.json"
 

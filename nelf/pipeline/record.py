@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nelf import __version__
-from nelf.progress import seconds_of
-from nelf.storage import read_json, remove, sha256, write_json
+from nelf.core.files import read_json, remove, sha256, write_json
+from nelf.core.progress import seconds_of
 
 RECORD = "stage.json"
 

@@ -1,4 +1,4 @@
-"""A run: one folder, and the stages that fill it."""
+"""A run's folder: its scene, settings and lock; photos without poses become a scene first."""
 
 import contextlib
 import dataclasses
@@ -12,9 +12,13 @@ import torch
 from lightning_fabric import Fabric
 from omegaconf import DictConfig
 
-from nelf.data import Kind, Scene, check_pictures, load_checked
-from nelf.devices import accelerator_of, check_rank, make_fabric, processes
-from nelf.errors import ConfigError, Interrupted
+from nelf.capture import PhotoFolder, import_scene, is_raw
+from nelf.capture.importer import Imported, read_imported
+from nelf.core.devices import accelerator_of, check_rank, make_fabric, processes
+from nelf.core.errors import ConfigError, Interrupted
+from nelf.core.files import locked, read_json, remove, remove_leftovers, sha256, write_bytes, write_json
+from nelf.core.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
+from nelf.core.progress import Stop, stoppable
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.overrides import (
     SETTINGS,
@@ -24,11 +28,60 @@ from nelf.pipeline.overrides import (
     overrides_of,
     with_absolute_paths,
 )
-from nelf.pipeline.raw_photos import lock_run, with_poses
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
-from nelf.progress import Stop
-from nelf.storage import read_json, sha256, write_bytes, write_json
+from nelf.scene import Kind, Scene, SceneConfig, check_pictures, load_checked
+
+PHOTOS = "photos"
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Nobody else works in a run's folder during the block, and nothing half written is left in it from before.
+
+    Raises StorageError where someone does.
+    """
+    with locked(folder / LOCK, f"the run {folder}"):
+        if is_first_process():
+            remove_leftovers(folder)
+        yield
+
+
+def with_poses(config: Config, folder: Path | None, say: Callable[[str], None] | None) -> SceneConfig:
+    """The scene to load: where `config.scene` names raw photos, the one that is made of them, in the run's folder."""
+    scene, root = config.scene, Path(config.scene.path)
+    if not is_raw(root):
+        return scene
+    name = scene.name or root.name
+    folder = folder or Path(config.runs) / (config.name or name)
+    if say is None:
+        raise ConfigError(
+            f"{root} holds photos without poses, and the configuration depends on how their cameras stand; "
+            f"make a scene of them first: nelf data import photos {root}"
+        )
+    out = folder / PHOTOS
+    if not is_first_process():
+        # A process that the first one started finds what that has made; others came at the same time.
+        if read_imported(out) is None:
+            raise ConfigError(
+                f"{root} holds photos without poses, which one process has to find before several work together; "
+                f"make a scene of them first: nelf data import photos {root}"
+            )
+        return dataclasses.replace(scene, path=str(out), name=name)
+    with lock_run(folder), stoppable() as stop:
+        if out.exists() and read_imported(out) is None:
+            say(f"photos: {out} is not whole any more: the poses are found again")
+            remove(out)
+        tell(import_scene(PhotoFolder(root, name), out, config.photos, stop, say), say)
+    return dataclasses.replace(scene, path=str(out), name=name)
+
+
+def tell(imported: Imported, say: Callable[[str], None]) -> None:
+    """What came of it, and what to shoot better."""
+    say(f"photos: {imported.summary}")
+    for problem in imported.problems:
+        say(f"photos: problem: {problem}")
+
 
 CHECKED = "checked_scene"  # in SETTINGS: digest of the scene whose images were all decoded
 TEACHER = Path("teacher/teacher.safetensors")

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import shown
-from nelf.errors import ConfigError
-from nelf.pipeline.catalogue import Entry, entries
 from nelf.pipeline.config import FAMILIES, Config, compose_config, config_folder, known_settings
-from nelf.pipeline.explain import choices_of, unknown_key
+from nelf.pipeline.explain import Entry, choices_of, entries, unknown_key
 
 HEAD = """# Settings
 

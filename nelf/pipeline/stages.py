@@ -8,21 +8,21 @@ from pathlib import Path
 import torch
 
 from nelf import evaluate as evaluation
-from nelf.data import Scene, SceneConfig, load_scene
-from nelf.devices import reduced_type
+from nelf.core.devices import reduced_type
+from nelf.core.files import sha256, write_json
+from nelf.core.processes import is_first_process
+from nelf.core.progress import Stop, as_step, in_step, steps
 from nelf.distill import Ranks, distill_in_workers, external_scene
 from nelf.export import plan as planned_bundles
-from nelf.pipeline.bundles import current_bundles, export_to
+from nelf.pipeline.evaluate_stage import measure, outputs_of, write_run_report
+from nelf.pipeline.export_stage import current_bundles, export_to
 from nelf.pipeline.forecast import foresee
-from nelf.pipeline.measure import measure, outputs_of, write_run_report
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
-from nelf.processes import is_first_process
-from nelf.progress import Stop, as_step, in_step, steps
-from nelf.storage import sha256, write_json
+from nelf.scene import Scene, SceneConfig, load_scene
 from nelf.student import Frame, Student, make_student, save_student
 from nelf.teacher import Teacher, load_teacher
-from nelf.teacher.teach import teach
+from nelf.teacher.stage import teach
 from nelf.train import train
 
 

@@ -1,7 +1,9 @@
-"""A sweep: every combination of comma-separated values, each a run of its own."""
+"""Many runs of one command: in turn, in processes, as jobs of a cluster."""
 
 import contextlib
+import importlib.metadata
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,15 +13,60 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nelf.errors import ConfigError, Interrupted
+from nelf.core.errors import ConfigError, Interrupted, NelfError
+from nelf.core.processes import is_first_process
+from nelf.core.progress import stoppable
 from nelf.pipeline.config import ROOT, Config, config_folder, one_line_errors, register
-from nelf.pipeline.launchers import LAUNCHERS, check_launcher, launcher_of, lost_jobs_in_one_line
+from nelf.pipeline.evaluate_stage import is_measured, write_summary
 from nelf.pipeline.overrides import key_of, swept_keys
 from nelf.pipeline.run import Run, Say
 from nelf.pipeline.stages import NEEDS, STAGES
-from nelf.pipeline.summary import is_measured, write_summary
-from nelf.processes import is_first_process
-from nelf.progress import stoppable
+
+LAUNCHERS = ("processes", "slurm")
+CHOICE = "hydra/launcher="
+ONE_PROCESS = ("hydra.launcher.tasks_per_node", "hydra.launcher.nodes")
+
+
+def launcher_of(overrides: Sequence[str]) -> str:
+    """What the overrides choose; "basic", Hydra's own, where they choose nothing."""
+    return next((one.removeprefix(CHOICE) for one in reversed(overrides) if one.startswith(CHOICE)), "basic")
+
+
+def check_launcher(overrides: Sequence[str]) -> None:
+    """Raise ConfigError where this machine cannot launch so, or several processes would be started for each run."""
+    name = launcher_of(overrides)
+    for one in overrides:
+        key, _, value = one.lstrip("+").partition("=")
+        if key in ONE_PROCESS and value != "1":
+            raise ConfigError(f"{one}: a sweep gives each of its runs one process; leave it out")
+    if name in LAUNCHERS:
+        try:
+            importlib.metadata.distribution("hydra-submitit-launcher")
+        except importlib.metadata.PackageNotFoundError as error:
+            raise ConfigError(
+                f"{CHOICE}{name} needs hydra-submitit-launcher; install it with: pip install 'nelf[slurm]'"
+            ) from error
+    if name == "slurm" and shutil.which("srun") is None:
+        raise ConfigError(
+            f"{CHOICE}slurm: there is no srun on this machine; give the command on a machine that submits jobs, "
+            f"or use {CHOICE}processes"
+        )
+
+
+@contextlib.contextmanager
+def lost_jobs_in_one_line() -> Iterator[None]:
+    """A job that ended without an answer (killed, out of memory, cancelled) is no mistake in nelf."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "submitit":
+            raise
+        said = " ".join(str(error).split())[:300]
+        raise NelfError(
+            f"sweep: a job ended without an answer ({said}); its log is in the folder .submitit of the sweep. "
+            "The other jobs go on; when they are done, the same command does what is missing"
+        ) from error
+
 
 SHARED = {"scene.path", "runs", "name"}
 """What is in the name of a run's folder anyway, or above it."""

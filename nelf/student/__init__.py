@@ -7,9 +7,8 @@ from nelf.core.lazy import lazy_names
 if TYPE_CHECKING:
     from nelf.student.config import STUDENT_CONFIGS, HierarchicalConfig, Mapping, MobileR2LConfig, StudentConfig
     from nelf.student.deploy import Layout
-    from nelf.student.families import STUDENTS, make_student
-    from nelf.student.files import check_same_architecture, load_student, save_student
-    from nelf.student.frame import Frame
+    from nelf.student.files import STUDENTS, check_same_architecture, load_student, make_student, save_student
+    from nelf.student.geometry import Frame
     from nelf.student.macs import count_macs, layer_macs
     from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters
 else:

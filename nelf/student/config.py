@@ -6,8 +6,8 @@ Without torch, so that a wrong value is refused at once.
 import enum
 from dataclasses import dataclass
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import OneOf, Range, check, setting
-from nelf.errors import ConfigError
 
 READERS = ("planes", "lines", "volume")
 COUNT = Range(1, 4096)

@@ -1,4 +1,4 @@
-"""A student on disk: weights with their configuration and frame."""
+"""Students on disk, and the families that there are."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,12 +7,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nelf.errors import CheckpointError, NelfError
-from nelf.student.config import STUDENT_CONFIGS
-from nelf.student.families import make_student
-from nelf.student.frame import Frame
+from nelf.core.checkpoints import load_weights, save_weights
+from nelf.core.errors import CheckpointError, ConfigError, NelfError
+from nelf.student.config import STUDENT_CONFIGS, StudentConfig
+from nelf.student.geometry import Frame
+from nelf.student.hierarchical import Hierarchical
+from nelf.student.mobiler2l import MobileR2L
 from nelf.student.protocol import Student
-from nelf.weights import load_weights, save_weights
+
+STUDENTS: dict[str, type[Student]] = {"hierarchical": Hierarchical, "mobiler2l": MobileR2L}
+"""student.family -> its network, made of a configuration (`STUDENT_CONFIGS`) and a Frame."""
+
+
+def make_student(config: StudentConfig, frame: Frame) -> Student:
+    """An untrained student. Raises ConfigError where `config` is not of the family that it names."""
+    if type(config) is not STUDENT_CONFIGS.get(config.family):
+        raise ConfigError(
+            f"student.family={config.family} is not to be set by itself; choose a preset, as student=m does"
+        )
+    return STUDENTS[config.family](config, frame)
+
 
 FORMAT = "nelf-student-2"
 REMEDY = "train again with: nelf train RUN"

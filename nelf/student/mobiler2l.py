@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.draws import Draws
-from nelf.rays import rays_through
+from nelf.core.cameras import rays_through
+from nelf.core.optimization import Draws
 from nelf.student.blocks import Body, pointwise_block
 from nelf.student.config import Mapping, MobileR2LConfig
 from nelf.student.deploy import Layout, rebuild
-from nelf.student.deployed_encoding import NdcEncoding, SeparatedEncoding
-from nelf.student.frame import Frame
+from nelf.student.geometry import Frame
 from nelf.student.protocol import Prediction, Student
 from nelf.student.ray_encoding import (
+    NdcEncoding,
+    SeparatedEncoding,
     encode_points,
     encode_separated,
     encoded_channels,

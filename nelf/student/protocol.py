@@ -1,6 +1,6 @@
 """What every student is to the rest of nelf: a network from a camera to an image that trainers and exporters can use.
 
-A student family is one subclass of `Student` with a configuration of its own, entered in `nelf/student/families.py`.
+A student family is one subclass of `Student` with a configuration of its own, entered in `nelf/student/files.py`.
 Nothing outside of this package asks which family it is.
 """
 
@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nelf.draws import Draws
+from nelf.core.optimization import Draws
 from nelf.student.config import StudentConfig
 from nelf.student.deploy import Layout
-from nelf.student.frame import Frame
+from nelf.student.geometry import Frame
 
 
 class Prediction(NamedTuple):

@@ -1,26 +1,16 @@
-"""Ray encoding: K points a ray, each coordinate as itself, sin and cos at L octaves (MobileR2L, sec. 3.1).
-
-Two forms give the same numbers. `encode_points` is the readable one and takes any points. `encode_separated` uses that
-with unnormalised directions every coordinate is an affine function of the pixel, A(u) + B(v), so
-
-    sin(A + B) = sin A cos B + cos A sin B,   cos(A + B) = cos A cos B - sin A sin B
-
-and trigonometry runs on H + W values instead of H x W. Precision then only matters in A and B (float32); the products
-are safe in half precision, where the direct form would lose the phase.
-
-Channel order of both: all K*3 coordinates, then sin of all at octave 0..L-1, then cos of all at octave 0..L-1;
-inside a group the order is octave, point, axis.
-"""
+"""Encodings of rays, each with the form that files have."""
 
 import contextlib
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from nelf.rays import Rays
+from nelf.core.cameras import Rays
 from nelf.student.config import Mapping
-from nelf.student.frame import Frame
+from nelf.student.deploy import Layout
+from nelf.student.geometry import Frame
 
 
 def exact(device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -120,3 +110,167 @@ def image_plane(
     """Image-plane coordinates of pixel positions: u of the columns to the right, v of the rows upwards."""
     fx, fy, cx, cy = intrinsics[:, :, None].unbind(1)
     return (columns - cx) / fx, -(rows - cy) / fy
+
+
+class Encoding(nn.Module):
+    """What all forms share: octaves, and where an axis stands in the chosen layout."""
+
+    def __init__(self, layout: Layout, dtype: torch.dtype, *, octaves: int, points: int) -> None:
+        super().__init__()
+        self.layout = layout
+        self.octaves = octaves
+        self.coordinates = 3 * points
+        self.dtype = dtype
+        self.constant("scales", _at(2.0 ** torch.arange(self.octaves), 2))
+
+    def __getattr__(self, name: str) -> Any:  # buffers, which nn.Module types as Tensor | Module
+        return super().__getattr__(name)
+
+    def constant(self, name: str, value: Float[Tensor, "*any"]) -> None:
+        """Keep `value` as a float32 buffer."""
+        self.register_buffer(name, value.float().contiguous(), persistent=False)
+
+    def channels(self, values: Float[Tensor, "*any"]) -> Float[Tensor, "1 a b c"]:
+        """Values along the channel axis."""
+        return values.reshape((1, -1, 1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, 1, 1, -1))
+
+    def columns(self, values: Float[Tensor, "width"]) -> Float[Tensor, "1 a b c"]:
+        return values.reshape((1, 1, 1, -1) if self.layout is Layout.CHANNELS_FIRST else (1, 1, -1, 1))
+
+    def rows(self, values: Float[Tensor, "height"]) -> Float[Tensor, "1 a b c"]:
+        return values.reshape((1, 1, -1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, -1, 1, 1))
+
+    def all_octaves(self, values: Float[Tensor, "1 1 points 3"]) -> Float[Tensor, "1 a b c"]:
+        """Values times 2^l for every octave l, along the channel axis; exact, being powers of two."""
+        return self.channels(values.reshape(1, 1, 1, -1) * self.scales)
+
+    def concatenate(self, *tensors: Tensor) -> Tensor:
+        """Along the channel axis, in the dtype of the network after it."""
+        return torch.cat([tensor.to(self.dtype) for tensor in tensors], dim=self.layout.value)
+
+    def first_octave(self, values: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 d e f"]:
+        return values.narrow(self.layout.value, 0, self.coordinates)
+
+
+class SeparatedEncoding(Encoding):
+    """`encode_separated` as P C + Q S, where P and Q depend on the column only, C and S on the row only:
+
+        P = [A, sin A, cos A]   C = [1, cos B, cos B]   Q = [1, cos A, -sin A]   S = [B, sin B, sin B]
+
+    so that two products and a sum are all that runs at the size of the grid, with nothing concatenated there.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        columns: Float[Tensor, "width"],
+        rows: Float[Tensor, "height"],
+        depths: Float[Tensor, "points"],
+        octaves: int,
+        layout: Layout,
+        dtype: torch.dtype,
+    ) -> None:
+        """columns, rows: the grid's pixel positions. depths: of the points of every ray, float64."""
+        super().__init__(layout, dtype, octaves=octaves, points=len(depths))
+        factors = frame.factors(depths)
+        u, v = plane_of(columns, rows, frame)
+        self.constant("u", self.columns(u))
+        self.constant("v", self.rows(v))
+        self.constant("factors", _at(factors, 2))
+        self.constant("scaled_depths", _at(depths * factors, 2))
+        self.constant("center", _at(torch.tensor(frame.center, dtype=torch.float64), 3))
+        self.constant("one", self.channels(torch.ones(self.coordinates)))
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        p, c, q, s = self.factors_of(pose)
+        return p * c + q * s
+
+    def factors_of(self, pose: Float[Tensor, "1 3 4"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """P, C, Q and S."""
+        right, up, back, eye = (pose[:, :, i].reshape(1, 1, 1, 3) for i in range(4))
+        start = (eye - self.center) * self.factors - back * self.scaled_depths  # [1, 1, points, 3]
+        across, upwards = (self.all_octaves(x * self.scaled_depths) for x in (right, up))
+        a = self.all_octaves(start) + across * self.u
+        b = upwards * self.v
+        sin_a, cos_a, sin_b, cos_b = a.sin(), a.cos(), b.sin(), b.cos()
+        one_a, one_b = (self.one.expand_as(self.first_octave(x)) for x in (a, b))
+        p = self.concatenate(self.first_octave(a), sin_a, cos_a)
+        c = self.concatenate(one_b, cos_b, cos_b)
+        q = self.concatenate(one_a, cos_a, -sin_a)
+        s = self.concatenate(self.first_octave(b), sin_b, sin_b)
+        return p, c, q, s
+
+
+class NdcEncoding(Encoding):
+    """Direct form for normalised device coordinates, which are not affine in the pixel.
+
+    With the reference camera's axes, d the ray's direction and o its origin, NeRF's appendix C (eq. 25, 26) gives at
+    parameter t, after the shift of o to the near plane,
+
+        x = scale (t g - (1 - t) (o_x - (n + o_z) g) / n)   with g = d_x / d_z,    z = 2 t - 1
+
+    so x is affine in g, y in the same of d_y / d_z, and z constant. Only the two quotients need the whole grid.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        columns: Float[Tensor, "width"],
+        rows: Float[Tensor, "height"],
+        depths: Float[Tensor, "points"],
+        octaves: int,
+        layout: Layout,
+        dtype: torch.dtype,
+    ) -> None:
+        """As of SeparatedEncoding; depths are parameters of the line, 0 to 1."""
+        super().__init__(layout, dtype, octaves=octaves, points=len(depths))
+        u, v = plane_of(columns, rows, frame)
+        reference = torch.tensor(frame.reference, dtype=torch.float64).reshape(3, 4)
+        t = depths
+        near = frame.near
+        fx, fy = frame.intrinsics[:2]
+        scale = torch.tensor([-2 * fx / frame.width, -2 * fy / frame.height, 0.0], dtype=torch.float64)
+        self.constant("u", self.columns(u))
+        self.constant("v", self.rows(v))
+        self.constant("to_reference", reference[:, :3].T.reshape(1, 1, 3, 3))
+        self.constant("origin", _at(reference[:, :3].T @ reference[:, 3], 3))
+        # Per point and axis: coordinate = fixed + by_eye * o + (slope + by_depth * o_z) * quotient.
+        weight = _at(t, 2)
+        self.constant("fixed", (2 * weight - 1) * _at(torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), 3))
+        self.constant("by_eye", -(1 - weight) / near * _at(scale, 3))
+        self.constant("slope", torch.ones_like(weight) * _at(scale, 3))
+        self.constant("by_depth", (1 - weight) / near * _at(scale, 3))
+        self.constant("only_x", _at(torch.tensor([1.0, 0.0, 0.0]), 3))
+        self.constant("only_y", _at(torch.tensor([0.0, 1.0, 0.0]), 3))
+
+    def forward(self, pose: Float[Tensor, "1 3 4"]) -> Float[Tensor, "1 a b c"]:
+        right, up, back, eye = self._in_reference(pose)
+        eye = eye - self.origin
+        dx, dy, dz = (self._direction(*(x.narrow(3, i, 1) for x in (right, up, back))) for i in range(3))
+        start = self.all_octaves(self.fixed + self.by_eye * eye)
+        slope = self.slope + self.by_depth * eye.narrow(3, 2, 1)
+        by_x, by_y = self.all_octaves(slope * self.only_x), self.all_octaves(slope * self.only_y)
+        points = start + by_x * (dx / dz) + by_y * (dy / dz)
+        return self.concatenate(self.first_octave(points), points.sin(), points.cos())
+
+    def _in_reference(self, pose: Float[Tensor, "1 3 4"]) -> list[Float[Tensor, "1 1 1 3"]]:
+        """The four columns of the pose along the axes of the reference camera."""
+        rows = pose.reshape(1, 1, 3, 4)
+        turned = sum(self.to_reference.narrow(3, i, 1) * rows.narrow(2, i, 1) for i in range(3))
+        return [turned.narrow(3, i, 1).reshape(1, 1, 1, 3) for i in range(4)]
+
+    def _direction(self, right: Tensor, up: Tensor, back: Tensor) -> Tensor:
+        return right * self.u + up * self.v - back
+
+
+def _at(values: Float[Tensor, "n"], axis: int) -> Float[Tensor, "1 a b c"]:
+    """Values along one of four axes."""
+    return values.reshape([-1 if i == axis else 1 for i in range(4)])
+
+
+def plane_of(
+    columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], frame: Frame
+) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:
+    """Image-plane coordinates of pixel positions: of columns to the right, of rows upwards; float64."""
+    fx, fy, cx, cy = frame.intrinsics
+    return (columns.double().cpu() - cx) / fx, -(rows.double().cpu() - cy) / fy

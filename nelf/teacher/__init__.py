@@ -6,9 +6,8 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
-    from nelf.teacher.files import TEACHERS, load_teacher
-    from nelf.teacher.protocol import Rendered, Teacher, render_image
-    from nelf.teacher.teach import TRAINING_FILE
+    from nelf.teacher.field import Rendered, Teacher, render_image
+    from nelf.teacher.stage import TEACHERS, TRAINING_FILE, load_teacher
 else:
     __getattr__ = lazy_names(__name__)
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import MOST_MINUTES, MOST_SEED, Positive, Range, check, setting
-from nelf.errors import ConfigError
 
 
 @dataclass

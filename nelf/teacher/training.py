@@ -1,4 +1,4 @@
-"""Fitting a teacher to the training views."""
+"""The training pixels as one table: colour, alpha and the ray through each."""
 
 import copy
 import math
@@ -6,21 +6,50 @@ import time
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from nelf.checkpoint import CheckpointFolder
-from nelf.data import Views
-from nelf.devices import FUSED, agree, agree_on_step, unscaled
-from nelf.errors import CheckpointError, Interrupted, SceneError
-from nelf.guard import Guard
+from nelf.core.cameras import Rays, pixel_grid, rays_through
+from nelf.core.checkpoints import CheckpointFolder
+from nelf.core.devices import FUSED, agree, agree_on_step, fits, unscaled
+from nelf.core.errors import CheckpointError, Interrupted, SceneError
+from nelf.core.optimization import Guard, Readings
+from nelf.core.progress import ProgressLine, Stop
 from nelf.kernels.random_numbers import draws_on
-from nelf.progress import ProgressLine, Stop
-from nelf.readings import Readings
+from nelf.scene import Views
 from nelf.teacher.config import TeacherConfig
-from nelf.teacher.pixels import PixelTable
-from nelf.teacher.protocol import RayField
+from nelf.teacher.field import RayField
+
+
+class PixelTable:
+    """All pixels of some views, held as uint8 on `device`, or on the CPU where they do not fit there.
+
+    Rays are made on `device` when drawn.
+    """
+
+    def __init__(self, views: Views, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        images = views.images()
+        colors = images.reshape(-1, images.shape[-1])
+        self.colors = colors.to(self.device) if fits(self.device, colors.nbytes) else colors
+        self.c2w = views.c2w.to(self.device)
+        self.intrinsics = views.intrinsics.to(self.device)
+        self.grid = pixel_grid(views.height, views.width, self.device).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self.colors)
+
+    def rays(self, index: Int[Tensor, "n"]) -> Rays:
+        """Rays through the pixels `index`."""
+        view, pixel = index // len(self.grid), index % len(self.grid)
+        return rays_through(self.grid[pixel], self.c2w[view], self.intrinsics[view])
+
+    def rgba(self, index: Int[Tensor, "n"]) -> Float[Tensor, "n 4"]:
+        """Straight colour and alpha (1 where the images have none) of the pixels `index`."""
+        color = self.colors[index.to(self.colors.device)].to(self.device).float() / 255
+        return color if color.shape[1] == 4 else torch.cat([color, color.new_ones(len(color), 1)], dim=1)
+
 
 RATE_FLOOR = 0.01  # the learning rate at the end, as a share of that at the start
 RATE_WARM_UP = 50  # steps

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import MOST_MINUTES, MOST_SEED, OneOf, Positive, Range, check, setting
-from nelf.errors import ConfigError
 from nelf.train.schedule import SCHEDULES, Budget, LearningRate
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "muon")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.test_locking import HOLD
 from tests.pipeline.commands import (
     cut,
     finished_run,
@@ -15,7 +16,6 @@ from tests.pipeline.commands import (
     refused,
     refused_at_once,
 )
-from tests.test_locking import HOLD
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer
 
-from nelf.cli import app
+from nelf.cli.main import app
 from tests.pipeline.commands import nelf, works
 
 COMMANDS = [

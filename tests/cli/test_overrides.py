@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nelf.errors import Interrupted, NelfError
+from nelf.core.errors import Interrupted, NelfError
 from nelf.pipeline import STAGES
 from tests.pipeline.commands import nelf, refused, refused_at_once, refused_scene, works
 

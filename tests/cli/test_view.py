@@ -1,4 +1,4 @@
-"""nelf view: which bundle of a run it shows, and what it refuses. What it serves: tests/view/test_serve.py."""
+"""nelf view: which bundle of a run it shows, and what it refuses. What it serves: tests/viewer/test_server.py."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nelf.export import read_manifest, verify_bundle
-from nelf.view import assets
+from nelf.viewer import site as assets
 from tests.pipeline.commands import refused_at_once, works
 
 
@@ -18,7 +18,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     (folder / "index.html").write_text("the page")
     monkeypatch.setattr(assets, "ASSETS", folder)
     bundles: list[Path] = []
-    monkeypatch.setattr("nelf.view.serve.view", lambda bundle, *_, **__: bundles.append(bundle))
+    monkeypatch.setattr("nelf.viewer.server.view", lambda bundle, *_, **__: bundles.append(bundle))
     return bundles
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import OneOf, PlainName, Positive, Range, check, setting
-from nelf.errors import ConfigError
 
 
 @dataclass

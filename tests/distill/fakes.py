@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from nelf.cameras import look_at
-from nelf.data import Kind, Scene, Views
+from nelf.core.cameras import Rays, look_at
+from nelf.core.progress import Stop
 from nelf.distill import DistillConfig, Distilled, distill
-from nelf.progress import Stop
-from nelf.rays import Rays
-from nelf.teacher.protocol import Rendered
+from nelf.scene import Kind, Scene, Views
+from nelf.teacher.field import Rendered
 from tests.scenes import facing_poses, hemisphere_poses
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from nelf.core.errors import Interrupted
+from nelf.core.progress import Stop
 from nelf.distill import (
-    pseudo_scene,
+    dataset,
 )
 from nelf.distill.views import read_note
-from nelf.errors import Interrupted
-from nelf.progress import Stop
 from tests.distill.fakes import BallTeacher, content, run
 
 
@@ -104,9 +104,7 @@ def test_a_damaged_list_of_views_is_written_again(
     shutil.copytree(whole, folder)
     damage(folder / "transforms.json")
     opened: list[Path] = []
-    monkeypatch.setattr(
-        pseudo_scene, "read_note", lambda path, print_: (opened.append(path), read_note(path, print_))[1]
-    )
+    monkeypatch.setattr(dataset, "read_note", lambda path, print_: (opened.append(path), read_note(path, print_))[1])
     teacher = BallTeacher()
     assert run(folder, teacher=teacher).complete
     assert teacher.rendered == 0  # the views themselves are whole

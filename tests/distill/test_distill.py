@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from nelf.data import Kind, SceneConfig, load_scene, over_background
+from nelf.core.cameras import image_rays
+from nelf.core.errors import ConfigError, NelfError, SceneError
 from nelf.distill import (
     DistillConfig,
     external_scene,
@@ -21,9 +22,8 @@ from nelf.distill import (
     render,
 )
 from nelf.distill.views import check_finite, stored
-from nelf.errors import ConfigError, NelfError, SceneError
-from nelf.rays import image_rays
-from nelf.teacher.protocol import Rendered, render_image
+from nelf.scene import Kind, SceneConfig, load_scene, over_background
+from nelf.teacher.field import Rendered, render_image
 from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 
 

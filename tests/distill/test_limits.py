@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nelf.data import SceneConfig, load_scene
+from nelf.core.errors import Interrupted, StorageError
+from nelf.core.progress import Stop
 from nelf.distill import (
     DistillConfig,
 )
-from nelf.distill.budget import Budget
-from nelf.distill.plan import make_plan
-from nelf.errors import Interrupted, StorageError
-from nelf.progress import Stop
-from nelf.teacher.protocol import Rendered
+from nelf.distill.dataset import make_plan
+from nelf.distill.render import Budget
+from nelf.scene import SceneConfig, load_scene
+from nelf.teacher.field import Rendered
 from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 
 
@@ -66,7 +66,7 @@ def test_need_of_disk_is_printed_before_it_starts(tmp_path: Path, capsys: pytest
 
 def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("nelf.distill.budget.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("nelf.distill.render.time.monotonic", lambda: now[0])
 
     class Slow(BallTeacher):
         def render(self, rays: Any) -> Rendered:
@@ -87,7 +87,7 @@ def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pyt
 def test_a_killed_process_has_spent_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left of distill.minutes does not grow with every `kill -9`, after which nothing is written."""
     now, config = [0.0], DistillConfig(views=50, depth=False, minutes=1.0, min_views=2)
-    monkeypatch.setattr("nelf.distill.budget.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("nelf.distill.render.time.monotonic", lambda: now[0])
     plan = make_plan(make_scene(), config, FROM, tmp_path)
     budget = Budget(plan, 0, 2)
     for _ in range(7):

@@ -8,14 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.cameras import is_rigid, look_at
-from nelf.data import Kind
+from nelf.core.cameras import is_rigid, look_at
+from nelf.core.errors import SceneError
 from nelf.distill import DistillConfig, pseudo_poses
-from nelf.distill.facing import hull, point_in_polygon
-from nelf.distill.poses import generator
-from nelf.distill.rotations import angle_between, from_vector, slerp, to_vector
-from nelf.distill.shell import Cover
-from nelf.errors import SceneError
+from nelf.distill.poses import Cover, generator, hull, point_in_polygon
+from nelf.distill.train_cameras import angle_between, from_vector, slerp, to_vector
+from nelf.scene import Kind
 from tests.distill.fakes import make_scene
 from tests.scenes import hemisphere_poses
 

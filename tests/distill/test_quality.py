@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from nelf.distill import DistillConfig, pseudo_poses
-from nelf.distill.quality import measure, summarise
+from nelf.distill.views import measure, summarise
 from tests.distill.fakes import make_scene
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from nelf.core.errors import Interrupted, NelfError
+from nelf.core.progress import Stop
 from nelf.distill import (
     DistillConfig,
     distill_in_workers,
     workers,
 )
 from nelf.distill.workers import _problem, _work
-from nelf.errors import Interrupted, NelfError
-from nelf.progress import Stop
 from tests.distill.fakes import FROM, BallTeacher, DyingTeacher, content, make_ball, make_nothing, make_scene, run
 
 

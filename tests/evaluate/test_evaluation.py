@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf.errors import ConfigError, NelfError, SceneError
+from nelf.core.errors import ConfigError, NelfError, SceneError
 from nelf.evaluate import EvalConfig, evaluate, ground_truth, measured_on, psnr, read_metrics, read_picture
-from nelf.evaluate.lpips_network import Unavailable
-from nelf.evaluate.metrics import METRICS
+from nelf.evaluate.metrics import METRICS, Unavailable
 
 from .views import make_views, noisy_model
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from nelf.core.files import write_json
 from nelf.evaluate import METRICS, EvalConfig, Unavailable, evaluate, measure_later
 from nelf.evaluate.metrics import psnr
-from nelf.storage import write_json
 
 from .views import make_views, noisy_model
 

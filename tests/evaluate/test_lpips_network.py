@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from nelf.evaluate import lpips_network
-from nelf.evaluate.lpips_network import Unavailable, lpips_distance
+from nelf.evaluate import metrics as lpips_network
+from nelf.evaluate.metrics import Unavailable, lpips_distance
 
 ALEX = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from nelf.cameras import is_rigid, look_at
-from nelf.data.scene import Kind
+from nelf.core.cameras import is_rigid, look_at
 from nelf.evaluate import orbit_poses
+from nelf.scene.scene import Kind
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 CENTER = torch.tensor([1.0, -2.0, 0.5])

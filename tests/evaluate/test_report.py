@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nelf.errors import NelfError
+from nelf.core.errors import NelfError
 from nelf.evaluate import (
     EvalConfig,
     ModelInfo,
@@ -22,8 +22,8 @@ from nelf.evaluate import (
     write_video,
 )
 from nelf.evaluate import report as report_module
-from nelf.evaluate.charts import psnr_chart
-from nelf.evaluate.selection import choose_views
+from nelf.evaluate.html import psnr_chart
+from nelf.evaluate.report import choose_views
 
 from .views import make_views, noisy_model
 

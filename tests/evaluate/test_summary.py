@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import suite as suite_module
 from benchmarks.suite import difficulty, scenes_in, suite, table
-from nelf.errors import ConfigError, Interrupted, NelfError
+from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.evaluate import METRICS, ModelInfo, RunFigures, mean, means, write_summary_page
-from nelf.evaluate.charts import dot_chart
+from nelf.evaluate.html import dot_chart
 from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene, make_llff_scene
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nelf.cameras import look_at
-from nelf.data.scene import Views
+from nelf.core.cameras import look_at
+from nelf.scene.scene import Views
 
 
 def make_views(count: int = 5, height: int = 40, width: int = 48, channels: int = 4) -> Views:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nelf.cameras import look_at
+from nelf.core.cameras import look_at
 from nelf.evaluate import to_8bit
 from nelf.export import BundleContext, Photos
 from nelf.student import Frame, Mapping, Student

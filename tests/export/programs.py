@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nelf.export.quiet import quiet
+from nelf.core.captured_output import quiet
 
 
 def converted(module: nn.Module, x: Tensor, path: Path, half: bool = False, deployment: str = "16") -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.export import APPS, app_in, open_bundle, place
 from tests.export.conftest import Exported
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nelf.errors import BundleError, ExportError
+from nelf.core.errors import BundleError, ExportError
 from nelf.export import open_bundle, verify_bundle
 from nelf.export.contract import schema
-from nelf.runtimes.litert_structure import check_lite
+from nelf.runtime.litert_structure import check_lite
 from tests.export.conftest import Exported
 
 

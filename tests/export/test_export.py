@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from nelf.errors import ConfigError, ExportError, StorageError
+from nelf.core.errors import ConfigError, ExportError, StorageError
+from nelf.core.files import write_json
 from nelf.export import (
     TARGETS,
     Box,
@@ -26,9 +27,8 @@ from nelf.export import (
     read_manifest,
     verify_bundle,
 )
-from nelf.export.files import list_files
-from nelf.export.session import Session
-from nelf.storage import write_json
+from nelf.export.contents import list_files
+from nelf.runtime.session import Session
 from nelf.student import Student, count_parameters
 from tests.export.conftest import ALL, Exported
 from tests.export.networks import ahead, around, context, student

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from nelf.compatibility import Format, Operation, TensorFacts, graph_macs, operation_macs, read_graph
 from nelf.export import TARGETS, ExportGraph, Photos
-from nelf.export.fit import Format, Operation, TensorFacts, graph_macs, operation_macs, read_graph
-from nelf.export.request import Request
+from nelf.export.graph import Request
 from nelf.student import Student, count_macs
 from tests.export.conftest import Exported
 from tests.export.networks import around, student

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from nelf.errors import ExportError
+from nelf.core.errors import ExportError
 from nelf.export.graph import ExportGraph, PixelGraph
 from nelf.student import STUDENTS
 from nelf.student.blocks import HalfResolution, conv3x3_block, fused_block, pointwise_block, unet
 from nelf.student.deploy import TO_FIRST, TO_LAST, Layout, rebuild
-from nelf.student.deployed_encoding import Encoding
-from nelf.student.hierarchical.decoders import CellDecoder
+from nelf.student.hierarchical.model import CellDecoder
+from nelf.student.ray_encoding import Encoding
 from tests.export.networks import ahead, around, student
 
 

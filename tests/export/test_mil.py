@@ -12,11 +12,11 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nelf.errors import ExportError
-from nelf.export.mil import Program
-from nelf.export.mil_weights import UNFOLD
-from nelf.export.palette import palette
-from nelf.export.quiet import quiet
+from nelf.core.captured_output import quiet
+from nelf.core.errors import ExportError
+from nelf.export.coreml import palette
+from nelf.runtime.coreml_program import Program
+from nelf.runtime.coreml_values import UNFOLD
 from tests.export.programs import converted
 
 OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nelf.export.mil_ops import OPS
+from nelf.runtime.coreml_ops import OPS
 from tests.export.mil_cases import Draw
 from tests.export.mil_layer_cases import CASES
 

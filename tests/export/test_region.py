@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nelf.cameras import look_at
+from nelf.core.cameras import look_at
 from nelf.export.region import Box, Shell, covered_region
 
 UP = torch.tensor([0.0, 0.0, 1.0])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nelf.export import TARGETS, ExportGraph, Photos
-from nelf.export.request import Request
+from nelf.export.graph import Request
 from tests.export.networks import ahead, around, student
 from tests.student.small import all_levels
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from nelf.errors import ExportError
+from nelf.core.captured_output import quiet
+from nelf.core.errors import ExportError
+from nelf.core.files import sha256
 from nelf.export import TARGETS, ExportConfig, ExportGraph, Photos, coreml, export_bundle, read_manifest
-from nelf.export.mil import Program
-from nelf.export.quiet import quiet
-from nelf.export.request import Request
-from nelf.storage import sha256
+from nelf.export.graph import Request
+from nelf.runtime.coreml_program import Program
 from nelf.student import HierarchicalConfig, Student
 from tests.export.conftest import ALL, Elsewhere, Exported
 from tests.export.networks import around, context, student

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from nelf.errors import BundleError, ConfigError
+from nelf.core.errors import BundleError, ConfigError
 from nelf.export import ExportConfig, export_bundle, open_bundle, verify_bundle
 from nelf.student import Student
-from nelf.view import assets
+from nelf.viewer import site as assets
 from tests.export.conftest import Exported
 from tests.export.networks import context
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf.devices import best_accelerator
+from nelf.core.devices import best_accelerator
 
 HERE = Path(__file__).parent
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf.devices import DeviceConfig, make_fabric
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.progress import Stop
 from nelf.distill import DistillConfig, distill
 from nelf.kernels.compile import usable
 from nelf.kernels.dispatch import GPU, operations
-from nelf.progress import Stop
 from nelf.teacher import render_image
-from nelf.teacher.teach import new_trainer
+from nelf.teacher.stage import new_trainer
 from tests.kernels.cases import CASES
 from tests.kernels.test_agree import agree
 from tests.teacher import tiny
@@ -90,7 +90,7 @@ def tiny_image(path: Path) -> torch.Tensor:
 
 
 def test_a_batch_that_does_not_fit_is_one_line(device: torch.device) -> None:
-    from nelf.storage import refused_by_the_system
+    from nelf.core.files import refused_by_the_system
 
     if device.type != "cuda":
         pytest.skip("not run: a Mac's memory is the system's")

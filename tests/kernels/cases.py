@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nelf.kernels import plane_features, random_numbers
-from nelf.teacher import composite, hashgrid, march, resample
-from tests.teacher.spaces import SPACES, some_rays
+from nelf.kernels import compositing, hash_encoding, importance_sampling, plane_features, random_numbers, ray_marching
+from tests.kernels.spaces import SPACES, some_rays
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def hash_encode() -> Case:
     points[:8] = torch.tensor([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)]).float()
     table = torch.randn(4, 4096, 4, generator=_random()).requires_grad_()
     resolutions = (12, 24, 48, 96)  # 13^3 corners fit into 4096 entries: one dense level
-    return Case("hash_encode", hashgrid.encode_reference, (points, table, resolutions), (table,))
+    return Case("hash_encode", hash_encoding.encode_reference, (points, table, resolutions), (table,))
 
 
 def composited() -> Case:
@@ -40,7 +39,7 @@ def composited() -> Case:
     ray = torch.arange(500).repeat_interleave(counts)
     optical = (torch.rand(len(ray), generator=_random()) * 0.5).requires_grad_()
     values = torch.rand(len(ray), 4, generator=_random(1)).requires_grad_()
-    return Case("composite", composite.composite_reference, (optical, values, ray, offsets), (optical, values))
+    return Case("composite", compositing.composite_reference, (optical, values, ray, offsets), (optical, values))
 
 
 def planes() -> Case:
@@ -65,16 +64,16 @@ def marched(space: str) -> Case:
     rays, density = some_rays(space, 300), torch.rand(30, 30, 30, generator=_random()) * 20
     density = torch.where(torch.rand(density.shape, generator=_random(1)) < 0.3, density, 0.0)
     jitter = torch.rand(len(rays), generator=_random(2))
-    return Case("march", march.march_reference, (rays, SPACES[space](), density, 64, jitter, 0.1))
+    return Case("march", ray_marching.march_reference, (rays, SPACES[space](), density, 64, jitter, 0.1))
 
 
 def counted(space: str) -> Case:
-    return Case("count_samples", march.count_reference, marched(space).inputs)
+    return Case("count_samples", ray_marching.count_reference, marched(space).inputs)
 
 
 def resampled(space: str) -> Case:
     rays, space_, density, steps, jitter, _ = marched(space).inputs
-    return Case("resample", resample.resample_reference, (rays, space_, density, steps, 24, jitter))
+    return Case("resample", importance_sampling.resample_reference, (rays, space_, density, steps, 24, jitter))
 
 
 def drawn(operation: str, reference: Callable[..., Any]) -> Case:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.kernels import compile as compiling
 from nelf.kernels import dispatch, random_numbers
 from nelf.kernels.dispatch import GPU, find, operations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from nelf.cli import main
+from nelf.cli.main import main
 from tests.scenes import make_blender_scene
 
 

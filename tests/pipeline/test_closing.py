@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from nelf.data import SceneConfig
 from nelf.distill import DistillConfig
 from nelf.evaluate import ModelInfo
 from nelf.pipeline import Config
 from nelf.pipeline.closing import Figures, advice, closing_lines
+from nelf.scene import SceneConfig
 from nelf.student import StudentConfig
 from nelf.teacher import TeacherConfig
 from nelf.train import TrainConfig

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.pipeline import as_yaml, compose_config, typed
 from nelf.teacher import HashGridConfig, VanillaConfig
 

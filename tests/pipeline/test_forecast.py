@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nelf.errors import StorageError
-from nelf.machine import Machine, measure_machine
+from nelf.core.errors import StorageError
+from nelf.core.machine import Machine, measure_machine
 from nelf.pipeline import Run, forecast, new_student
 from nelf.pipeline.forecast import REFERENCE, Expected, Forecast, check, expect, foresee, noted_seconds, noted_warnings
 from nelf.pipeline.stages import STEPS

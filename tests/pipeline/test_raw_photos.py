@@ -10,11 +10,12 @@ from unittest import mock
 
 import pytest
 
-from nelf.photos.importing import Imported
-from nelf.pipeline import Run, raw_photos
+from nelf.capture.importer import Imported
+from nelf.pipeline import Run
+from nelf.pipeline import run as raw_photos
+from tests.core.test_locking import HOLD
 from tests.pipeline.commands import copy_of_finished_run, nelf, refused, works
 from tests.scenes import edit_json, make_nerfstudio_scene
-from tests.test_locking import HOLD
 
 
 @pytest.fixture(autouse=True)

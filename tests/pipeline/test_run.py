@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf.data import Kind
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.pipeline import Run, is_run, quoted
 from nelf.pipeline import config as config_module
-from nelf.pipeline.bundles import bundle_context, golden_poses
+from nelf.pipeline.export_stage import bundle_context, golden_poses
 from nelf.pipeline.overrides import last_of_each_key, read_overrides
+from nelf.scene import Kind
 from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
 

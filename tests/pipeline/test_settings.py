@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from nelf.core.errors import ConfigError
 from nelf.core.settings import OneOf, Range
-from nelf.errors import ConfigError
 from nelf.pipeline import compose_config, config_folder, typed
-from nelf.pipeline.catalogue import Entry
 from nelf.pipeline.config import known_settings, one_line_errors
+from nelf.pipeline.explain import Entry
 from nelf.pipeline.settings_page import as_markdown
 from nelf.student.config import STUDENT_CONFIGS
 from nelf.teacher.config import TEACHER_CONFIGS

@@ -10,11 +10,10 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from nelf.core.progress import Stop
 from nelf.pipeline import Run, stages
-from nelf.progress import Stop
-from nelf.teacher.files import build_field, save_teacher
-from nelf.teacher.protocol import RayField, Reduced
-from nelf.teacher.teach import space_of
+from nelf.teacher.field import RayField, Reduced
+from nelf.teacher.stage import build_field, save_teacher, space_of
 from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene
 from tests.teacher.tiny import hashgrid

@@ -9,10 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from nelf import pipeline
-from nelf.errors import NelfError
+from nelf.core.errors import NelfError
 from nelf.pipeline import compose_config, config_folder, typed
 from nelf.pipeline.config import ROOT, register
-from nelf.pipeline.raw_photos import lock_run
+from nelf.pipeline.run import lock_run
 from nelf.pipeline.sweep import folder_of
 from tests.pipeline.commands import copy_of_finished_run, finished_run, nelf, refused, refused_at_once, works
 from tests.scenes import make_blender_scene

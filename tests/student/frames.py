@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from nelf.cameras import look_at
+from nelf.core.cameras import look_at
 from nelf.student import Frame, Mapping
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.pipeline import config_folder
 from nelf.student import (
     STUDENT_CONFIGS,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nelf.errors import CheckpointError
+from nelf.core.errors import CheckpointError
 from nelf.student import STUDENTS, Frame, Mapping, Student, check_same_architecture, load_student, save_student
 from nelf.student.files import FORMAT
 from tests.student.frames import cameras, frame

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nelf.errors import ConfigError
-from nelf.rays import rays_through
+from nelf.core.cameras import rays_through
+from nelf.core.errors import ConfigError
 from nelf.student import Frame, Layout, Mapping, make_student
 from nelf.student.deploy import TO_FIRST
-from nelf.student.frame import EXTENT
+from nelf.student.geometry import EXTENT
 from nelf.student.hierarchical import Hierarchical
-from nelf.student.hierarchical.feature_tables import READERS
-from nelf.student.hierarchical.ray_features import points_on
+from nelf.student.hierarchical.feature_tables import READERS, points_on
 from nelf.student.ray_encoding import ray_points
 from tests.student.frames import cameras, facing, frame
 from tests.student.small import all_levels, small_config, small_student, with_contrast

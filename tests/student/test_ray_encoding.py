@@ -5,11 +5,10 @@ import math
 import pytest
 import torch
 
-from nelf.cameras import look_at
-from nelf.draws import Draws
-from nelf.rays import image_rays
+from nelf.core.cameras import image_rays, look_at
+from nelf.core.optimization import Draws
 from nelf.student import Mapping
-from nelf.student.frame import EXTENT
+from nelf.student.geometry import EXTENT
 from nelf.student.mobiler2l import MobileR2L
 from nelf.student.ray_encoding import encode_points, encode_separated, encoded_channels, ndc_rays
 from tests.student.frames import cameras, facing, frame

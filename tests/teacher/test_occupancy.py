@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from nelf.draws import Draws
-from nelf.teacher.march import march
-from nelf.teacher.occupancy import OccupancyGrid
-from nelf.teacher.space import Space
-from nelf.teacher.teach import space_of
+from nelf.core.optimization import Draws
+from nelf.kernels.ray_marching import march
+from nelf.kernels.unit_cube import Space
+from nelf.teacher.instant_ngp import OccupancyGrid
+from nelf.teacher.stage import space_of
+from tests.kernels.spaces import SPACES, some_rays
 from tests.scenes import BALL_RADIUS
 from tests.teacher import tiny
-from tests.teacher.spaces import SPACES, some_rays
 
 
 def centres(grid: OccupancyGrid) -> torch.Tensor:

@@ -11,22 +11,20 @@ import pytest
 import torch
 from PIL import Image
 
-from nelf.checkpoint import CheckpointFolder
-from nelf.data import SceneConfig, load_scene
-from nelf.devices import DeviceConfig, make_fabric
-from nelf.errors import CheckpointError, ConfigError, Interrupted, SceneError
-from nelf.progress import Stop
-from nelf.rays import Rays, image_rays
+from nelf.core.cameras import Rays, image_rays
+from nelf.core.checkpoints import CheckpointFolder
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.errors import CheckpointError, ConfigError, Interrupted, SceneError
+from nelf.core.progress import Stop
+from nelf.scene import SceneConfig, load_scene
 from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image, training
-from nelf.teacher.files import build_field
-from nelf.teacher.ngp import HashGridNeRF
-from nelf.teacher.pixels import PixelTable
-from nelf.teacher.protocol import RayField, Teacher
-from nelf.teacher.teach import space_of
-from nelf.teacher.training import Trainer
+from nelf.teacher.field import RayField, Teacher
+from nelf.teacher.instant_ngp import HashGridNeRF
+from nelf.teacher.stage import build_field, space_of
+from nelf.teacher.training import PixelTable, Trainer
+from tests.kernels.spaces import SPACES
 from tests.scenes import make_blender_scene
 from tests.teacher import tiny
-from tests.teacher.spaces import SPACES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

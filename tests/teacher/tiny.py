@@ -11,12 +11,12 @@ from unittest import mock
 
 import torch
 
-from nelf.data import Scene, SceneConfig, Views, load_scene, over_background
-from nelf.devices import DeviceConfig, make_fabric
-from nelf.progress import Stop
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.progress import Stop
+from nelf.scene import Scene, SceneConfig, Views, load_scene, over_background
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image
-from nelf.teacher.protocol import RayField
-from nelf.teacher.teach import teach
+from nelf.teacher.field import RayField
+from nelf.teacher.stage import teach
 from nelf.teacher.training import Trainer
 from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_plain_scene
 

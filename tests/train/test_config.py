@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.train import LOSSES, OPTIMIZERS, FinetuneConfig, TrainConfig, config
 from nelf.train.schedule import Budget, LearningRate
 

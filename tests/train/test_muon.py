@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nelf.train.muon import Muon, orthogonalized_reference, orthogonalizer
+from nelf.train.optimizers import Muon, orthogonalized_reference, orthogonalizer
 
 
 def network() -> nn.Sequential:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from nelf.errors import CheckpointError, Interrupted
-from nelf.progress import Stop, stoppable
-from nelf.train.learner import Learner
-from nelf.train.stage import StageRunner
+from nelf.core.errors import CheckpointError, Interrupted
+from nelf.core.progress import Stop, stoppable
+from nelf.train.loop import StageRunner
+from nelf.train.trainer import Learner
 from tests.train import tiny
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from nelf.devices import DeviceConfig, make_fabric
-from nelf.train.feed import CachedViews, MemoryBudget
-from nelf.train.learner import Learner
-from nelf.train.shards import Shards
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.train.batches import CachedViews, MemoryBudget
+from nelf.train.trainer import Learner, Shards
 from tests.student.small import all_levels
 from tests.train import tiny
 

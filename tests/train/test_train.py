@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nelf.errors import NelfError, SceneError
+from nelf.core.errors import NelfError, SceneError
 from nelf.student import Student
 from nelf.train import FinetuneConfig, TrainConfig
-from nelf.train.feed import CachedViews, MemoryBudget
-from nelf.train.validate import validate
+from nelf.train.batches import CachedViews, MemoryBudget
+from nelf.train.loop import validate
 from tests.train import tiny
 
 

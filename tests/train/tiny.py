@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nelf.data import Views
-from nelf.devices import DeviceConfig, make_fabric
-from nelf.progress import Stop
+from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.progress import Stop
+from nelf.scene import Views
 from nelf.student import Frame, Mapping, Student
 from nelf.train import FinetuneConfig, TrainConfig, train
 from tests.scenes import CAMERA_DISTANCE, FIELD_OF_VIEW, hemisphere_poses, render, to_bytes

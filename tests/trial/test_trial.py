@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nelf.photos import is_raw
+from nelf.capture import is_raw
 from tests.pipeline.commands import nelf, works
 from tests.trial.scenes import BAD, ODD
 

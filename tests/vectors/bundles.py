@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nelf.export.refusal import Refusal, Unsupported
+from nelf.export.coherence import Refusal, Unsupported
 from tests.vectors.manifests import FILES, MANIFESTS
 
 MODEL = '"path": "model.bin",\n      "role"'

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from nelf.view.orbit_camera import OrbitCamera
 from tests.vectors.manifests import MANIFESTS
+from tests.vectors.reference_camera import OrbitCamera
 
 Call = tuple[Any, ...]
 FRAME = 1 / 64  # seconds; exact in binary, so that every language reads the same number

@@ -1,6 +1,6 @@
 """Builds the web viewer and checks it in a real browser; each is skipped while its inputs are unchanged.
 
-python -m tools.web build      npm packages, then nelf/view/assets
+python -m tools.web build      npm packages, then nelf/viewer/assets
 python -m tools.web check      lint, types, vectors, and Chromium (by apt-get where it is missing)
 python -m tools.web speed      pictures a second and the time to the first, on a machine that does nothing else
 
@@ -36,7 +36,7 @@ CHECKED = (
     "web_app/tests",
     "web_app/browser",
     "nelf/view",
-    "nelf/cli.py",
+    "nelf/cli/main.py",
     "tests/vectors",
     "tools/node.py",
     "tools/web",
@@ -90,7 +90,7 @@ def build() -> None:
     install()
     state = digest(PAGE)
     if is_done("build", state) and (ASSETS / "index.html").is_file():
-        print("web: the viewer is up to date in nelf/view/assets", flush=True)
+        print("web: the viewer is up to date in nelf/viewer/assets", flush=True)
         return
     npm_run("build")
     done("build", state)

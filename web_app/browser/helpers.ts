@@ -88,7 +88,7 @@ export async function nelfView(folder: string): Promise<Served> {
     env: { ...process.env, PYTHONPATH: ROOT },
     stdio: ["ignore", "pipe", "inherit"] as const,
   };
-  const arguments_ = ["-m", "nelf.cli", "view", folder, "--no-open"];
+  const arguments_ = ["-m", "nelf.cli.main", "view", folder, "--no-open"];
   const child = spawn(needed("NELF_PYTHON"), arguments_, { ...options, stdio: ["ignore", "pipe", "ignore"] });
   const url = await firstLine(child);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));

@@ -1,7 +1,7 @@
 /**
  * The camera of the viewer: gestures in, pose out, never outside the region that training covered.
  *
- * nelf/view/orbit_camera.py is the reference, docs/viewers.md specifies it, tests/vectors/poses.json holds both to it.
+ * tests/vectors/reference_camera.py is the reference, docs/viewers.md specifies it, tests/vectors/poses.json holds both to it.
  * No clock: time steps are arguments.
  */
 

@@ -1,4 +1,4 @@
-/** Three numbers at a time, in double precision: nelf/view/geometry.py in TypeScript. */
+/** Three numbers at a time, in double precision: tests/vectors/reference_camera.py in TypeScript. */
 
 export type Vector = readonly [number, number, number];
 

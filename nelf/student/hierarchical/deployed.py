@@ -15,11 +15,10 @@ from torch.nn import functional
 
 from nelf.student.config import Mapping
 from nelf.student.deploy import TO_FIRST, Layout, Skip, pointwise, rebuild
-from nelf.student.deployed_encoding import plane_of
-from nelf.student.frame import EXTENT, Frame
-from nelf.student.hierarchical.feature_tables import FeatureTables
-from nelf.student.hierarchical.ray_features import COARSE, CORRECTION, MIDDLE
+from nelf.student.geometry import EXTENT, Frame
+from nelf.student.hierarchical.feature_tables import COARSE, CORRECTION, MIDDLE, FeatureTables
 from nelf.student.hierarchical.table_rows import Place
+from nelf.student.ray_encoding import plane_of
 
 
 @runtime_checkable
@@ -103,7 +102,7 @@ class _Positions(nn.Module):
     """Where samples of the rays of one level lie in its tables, in float32.
 
     With s the depth of a sample a coordinate is o + s d; with disparity, s is its reciprocal, and a coordinate is
-    (o s + d) / (unit s + 1). o and d are of the pose and the pixel: nelf/student/frame.py.
+    (o s + d) / (unit s + 1). o and d are of the pose and the pixel: nelf/student/geometry.py.
     """
 
     def __init__(self, frame: Frame, columns: Tensor, rows: Tensor, tables: FeatureTables) -> None:

@@ -1,7 +1,4 @@
-"""Learnt features of space: tables that are read at points. Planes, lines and a volume are readers of one interface.
-
-For inference each has a form that looks up rows by one index (`nelf/student/hierarchical/table_rows.py`).
-"""
+"""Points on rays, and the tables of features that are read there."""
 
 import abc
 
@@ -10,9 +7,42 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.kernels.plane_features import read_lines, read_planes, read_volume
+from nelf.student.config import Mapping
 from nelf.student.deploy import Layout
-from nelf.student.frame import EXTENT
+from nelf.student.geometry import EXTENT, Frame
 from nelf.student.hierarchical.table_rows import LineHats, LineRows, PlaneRows, TableRows, VolumeRows
+
+COARSE, MIDDLE = 8, 4
+"""Image pixels of a coarse and of a middle ray, in each direction."""
+
+DEPTHS = 32  # depths of which the middle level's is a mean
+CORRECTION = 0.05  # of the way from near to far that an output of 1 moves a cell's depth
+
+
+def spread(reach: float, count: int) -> list[float]:
+    """`count` offsets, evenly from -reach to reach."""
+    return [reach * (2 * i / (count - 1) - 1) for i in range(count)] if count > 1 else [0.0]
+
+
+def points_on(
+    frame: Frame, rays: Float[Tensor, "batch rows columns 6"], fractions: Float[Tensor, "*#shape samples"]
+) -> Float[Tensor, "batch rows columns samples 3"]:
+    """Normalised points at `fractions` of the way from near to far.
+
+    In disparity they are held to 0..1: beyond the far end lies infinity.
+    """
+    if frame.mapping == Mapping.DISPARITY:
+        fractions = fractions.clamp(0, 1)
+    return frame.points_at(rays[..., None, :3], rays[..., None, 3:], fractions[..., None])
+
+
+def means(rays: Float[Tensor, "batch rows columns 6"], size: int) -> Float[Tensor, "batch rows2 columns2 6"]:
+    """Of each `size` x `size` rays, the one in their middle."""
+    if size == 1:
+        return rays
+    batch, rows, columns, numbers = rays.shape
+    return rays.view(batch, rows // size, size, columns // size, size, numbers).mean(dim=(2, 4))
+
 
 GAIN = 4.0  # Adam moves every value by its rate; so many times the rate of the biases suits tables
 

@@ -1,13 +1,4 @@
-"""A neural light field of three levels, coarse to fine, each reading learnt features of space along its rays.
-
-1. Coarse rays, one for 8x8 pixels: K points a ray read small tables; a small U-Net mixes neighbours.
-2. Middle rays, one for 4x4 pixels: a depth comes out. A few points around it read finer tables; blocks mix neighbours
-   and hand features, and a correction of the depth, to the cells below.
-3. Cells of pixels: a few points around the corrected depth read the finest tables; a decoder paints.
-
-A place of the scene so enters with the same numbers from wherever it is seen, and its texture is learnt once. Training
-holds both depths to the teacher's where those are known.
-"""
+"""The last level: features and samples of each cell of pixels to the colours of its pixels."""
 
 import math
 
@@ -15,17 +6,51 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nelf.errors import ConfigError
+from nelf.core.errors import ConfigError
 from nelf.student.blocks import fused_block, unet
 from nelf.student.config import HierarchicalConfig, Mapping
 from nelf.student.deploy import Layout
-from nelf.student.frame import Frame
-from nelf.student.hierarchical.decoders import CellDecoder
+from nelf.student.geometry import Frame
 from nelf.student.hierarchical.deployed import DeployedHierarchical
-from nelf.student.hierarchical.feature_tables import READERS
-from nelf.student.hierarchical.ray_features import COARSE, CORRECTION, DEPTHS, MIDDLE, means, points_on, spread
+from nelf.student.hierarchical.feature_tables import (
+    COARSE,
+    CORRECTION,
+    DEPTHS,
+    MIDDLE,
+    READERS,
+    means,
+    points_on,
+    spread,
+)
 from nelf.student.protocol import DepthPixels, Prediction, Student
 from nelf.student.ray_encoding import exact, image_plane
+
+
+class CellDecoder(nn.Module):
+    """Narrow, look at neighbouring cells, paint. A plain network of convolutions over cells, which a shader can run."""
+
+    def __init__(self, cell_features: int, table_features: int, width: int, blocks: int, out: int, cell: int) -> None:
+        """out: channels of the image. cell: pixels of a cell in each direction."""
+        super().__init__()
+        self.narrow = nn.Conv2d(cell_features + table_features, width, 1)
+        self.paint = nn.Sequential(
+            nn.GELU(),
+            *[fused_block(width, blocks) for _ in range(blocks)],
+            *([nn.GELU()] if blocks else []),
+            nn.Conv2d(width, out * cell**2, 1),
+            nn.PixelShuffle(cell),
+            nn.Sigmoid(),
+        )
+
+    def forward(
+        self,
+        cell_features: Float[Tensor, "batch features rows columns"],
+        table_features: Float[Tensor, "batch samples rows columns"],
+    ) -> Float[Tensor, "batch out height width2"]:
+        known = torch.cat([cell_features, table_features.to(cell_features.dtype)], dim=1)
+        image: Tensor = self.paint(self.narrow(known))
+        return image
+
 
 HIDDEN = 2.5  # hidden channels, for one of the middle level, of which the features of its cells are made
 

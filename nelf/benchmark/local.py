@@ -1,0 +1,286 @@
+"""Times bundles on this machine, in turns, each model in a process of its own."""
+
+import collections
+import contextlib
+import itertools
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nelf.benchmark.results import (
+    Machine,
+    Measurement,
+    OperationShare,
+    OperationTime,
+    Report,
+    Result,
+    Subject,
+    ratio,
+    times,
+)
+from nelf.core.errors import BenchError, ConfigError
+from nelf.core.processes import usable_cores
+from nelf.runtime import RUNTIMES
+
+KEPT_CHARACTERS = 300
+
+
+class Child:
+    """One model, or none, in a process of its own that answers requests. A context manager: leaving it ends it."""
+
+    def __init__(self, name: str, path: Path | None, threads: int, inputs: Path | None = None) -> None:
+        """name: for messages. inputs: an .npz file, see the worker."""
+        self.name = name
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        command = [sys.executable, "-m", "nelf.runtime.worker", str(path or "-"), str(threads)]
+        self._process = subprocess.Popen(
+            command + ([str(inputs)] if inputs else []),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+        )
+
+    def ask(self, do: str, **request: Any) -> dict[str, Any]:
+        """The worker's answer. Raises BenchError where it has none, or says that something failed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise BenchError(
+                f"{self.name}: its process ended (code {self._process.wait()}) during {do}: {self._tail()}"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise BenchError(f"{self.name}: {do} failed: {answer['error'][:KEPT_CHARACTERS]}")
+        return answer
+
+    def _tail(self) -> str:
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").split("\n")
+        return " ".join(" ".join(said).split())[-KEPT_CHARACTERS:] or "it said nothing"
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._said.close()
+
+
+ROUNDS = 20
+WARM_FRAMES = 10
+FRAMES_TO_CATCH_UP = 1  # uncounted ones at the start of a turn, since others have used the caches meanwhile
+PROFILED_FRAMES = 20
+APPLE_ONLY = (
+    "Core ML exists on Apple's systems only: the file is verified here by interpreting it, which says nothing of time"
+)
+
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_machine(threads: Sequence[int]) -> Machine:
+    """With the best matrix product on each number of threads, each in a process of its own."""
+    best = {}
+    for count in threads:
+        with Child("matrix product", None, count) as child:
+            best[str(count)] = float(child.ask("matmul", size=MATMUL_SIZE)["gflops"])
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return Machine(_processor(), f"{platform.system()} {platform.machine()}", usable_cores(), load, best)
+
+
+def _processor() -> str:
+    if CPU_INFO.is_file():
+        for line in CPU_INFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """threads: numbers of threads, each measured. runs: least counted frames of each model.
+
+    minutes: go on with turns for so long, however many frames that gives; 0 stops after `runs`.
+    """
+
+    threads: tuple[int, ...]
+    runs: int = 100
+    minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        most = usable_cores()
+        if not self.threads or any(not 1 <= count <= most for count in self.threads):
+            asked = ",".join(map(str, self.threads))
+            raise ConfigError(f"--threads {asked}: this process may use {most} cores; give numbers from 1 to {most}")
+        if len(set(self.threads)) < len(self.threads):
+            raise ConfigError(f"--threads {','.join(map(str, self.threads))} names a number twice")
+        check_amount(self.runs, self.minutes)
+
+
+def check_amount(runs: int, minutes: float) -> None:
+    """Raise ConfigError for less than one frame, or less than no time."""
+    if runs < 1:
+        raise ConfigError(f"--runs {runs} is too few; use 1 or more")
+    if not 0 <= minutes < math.inf:
+        raise ConfigError(f"--minutes {minutes:g} is {'negative' if minutes < 0 else 'no time'}; use 0 or more")
+
+
+def parse_threads(text: str) -> tuple[int, ...]:
+    """Numbers of threads from the command line: "1,2". Raises ConfigError for anything else."""
+    try:
+        return tuple(int(count) for count in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--threads {text} is no list of numbers; use e.g. --threads 1,2") from None
+
+
+@dataclass
+class _Arm:
+    """One model on one number of threads, in its process. rounds: milliseconds of each counted frame, by turn."""
+
+    subject: Subject
+    threads: int
+    child: Child
+    load_ms: float
+    rounds: list[list[float]] = field(default_factory=list)
+
+
+def bench(
+    subjects: Sequence[Subject],
+    options: BenchOptions,
+    progress: Callable[[float], None] = lambda done: None,
+    describe: Callable[[Sequence[int]], Machine] = describe_machine,
+) -> Report:
+    """Measure every subject that a runtime here executes; the others are told with size and multiply-accumulates.
+
+    Each model has a process of its own and waits while others have their turn: in every round each runs a few frames,
+    so that a slow spell of the machine falls on all. progress: called after each round with the share done; what
+    it raises ends the measurement.
+    """
+    timed = [subject for subject in subjects if subject.path.suffix in RUNTIMES]
+    machine = describe(options.threads if timed else ())
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        arms = [
+            _started(stack, subject, threads, subject.write_inputs(folder / f"{number}.npz"))
+            for number, subject in enumerate(timed)
+            for threads in options.threads
+        ]
+        rounds = _take_turns(arms, options, progress) if arms else 0
+        found = {id(arm): _measurement(arm, arms, machine) for arm in arms}
+        results = [_result(subject, [found[id(arm)] for arm in arms if arm.subject is subject]) for subject in subjects]
+    return Report(machine, rounds, results)
+
+
+def _started(stack: contextlib.ExitStack, subject: Subject, threads: int, inputs: Path | None) -> _Arm:
+    child = stack.enter_context(Child(subject.name, subject.path, threads, inputs))
+    load_ms = float(child.ask("load")["load_ms"])
+    child.ask("run", frames=0, warm=WARM_FRAMES)
+    return _Arm(subject, threads, child, load_ms)
+
+
+def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[[float], None]) -> int:
+    """How many rounds there were."""
+    planned = min(ROUNDS, options.runs)
+    frames = -(-options.runs // planned)
+    began, wanted = time.monotonic(), 60 * options.minutes
+    for done in itertools.count(1):
+        first = done % len(
+            arms
+        )  # another begins each round: what runs before a model warms or cools the machine for it
+        for arm in (*arms[first:], *arms[:first]):
+            arm.rounds.append(arm.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
+        gone = time.monotonic() - began
+        progress(min(done / planned, gone / wanted if wanted else 1.0, 1.0))
+        if done >= planned and gone >= wanted:
+            return done
+    raise AssertionError("unreachable")
+
+
+def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measurement:
+    first = next(other for other in arms if other.threads == arm.threads)
+    taken = times(list(itertools.chain.from_iterable(arm.rounds)))
+    gflops = 2 * arm.subject.macs / (taken.median_ms / 1000) / 1e9
+    peak = arm.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
+    operations, no_profile = _operations(arm)
+    profile = _by_kind(operations)
+    return Measurement(
+        threads=arm.threads,
+        times=taken,
+        load_ms=arm.load_ms,
+        peak_memory_mb=peak,
+        gflops=gflops,
+        peak_share=gflops / machine.matmul_gflops[str(arm.threads)],
+        ratio=ratio(arm.rounds, first.rounds),
+        profile=profile,
+        operations=operations,
+        profiled_ms=None if no_profile else sum(one.ms for one in operations),
+        no_profile=no_profile,
+    )
+
+
+def _operations(arm: _Arm) -> tuple[list[OperationTime], str | None]:
+    """In order of execution; or why there are none."""
+    try:
+        operations = arm.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
+    except (
+        BenchError
+    ) as error:  # another version of the runtime may have another profiler; the times stand all the same
+        return [], str(error)
+    return [OperationTime(kind, ms) for kind, ms in operations], None
+
+
+def _by_kind(operations: Sequence[OperationTime]) -> list[OperationShare]:
+    """Most time first."""
+    together: dict[str, list[float]] = collections.defaultdict(list)
+    for one in operations:
+        together[one.kind].append(one.ms)
+    whole = sum(one.ms for one in operations)
+    shares = [
+        OperationShare(kind, len(each), sum(each), sum(each) / whole if whole else 0.0)
+        for kind, each in together.items()
+    ]
+    return sorted(shares, key=lambda one: -one.ms)
+
+
+def _result(subject: Subject, measurements: list[Measurement]) -> Result:
+    runtime = RUNTIMES.get(subject.path.suffix)
+    manifest = subject.manifest
+    return Result(
+        name=subject.name,
+        target=manifest.target if manifest else None,
+        precision=manifest.precision if manifest else None,
+        bytes=subject.size,
+        macs=subject.macs,
+        runtime=f"{runtime.name} {version(runtime.package)}" if runtime else None,
+        measurements=measurements,
+        not_timed=None if runtime else APPLE_ONLY,
+    )
+
+
+MATMUL_SIZE = 2048

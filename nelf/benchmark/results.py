@@ -1,0 +1,207 @@
+"""What a benchmark measures: models, frame times and their statistics, and the report of them all."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nelf.core.errors import BenchError
+from nelf.core.files import write_json
+from nelf.export import Manifest, graph_macs, open_bundle, read_graph
+
+RESAMPLES = 2000
+LEVEL = 0.95
+LEAST_ROUNDS = 8
+"""Of fewer rounds a bootstrap's interval is too narrow: of one, it has no width."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of `frames` frames. Percentiles are nearest-rank: each is a time that was measured."""
+
+    frames: int
+    median_ms: float
+    p90_ms: float
+    p99_ms: float
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Median of one over median of another, with the interval that holds it at 95 %; None of too few rounds."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def times(milliseconds: Sequence[float]) -> Times:
+    """Of at least one frame."""
+    values = np.asarray(milliseconds, dtype=np.float64)
+    p50, p90, p99 = (float(np.percentile(values, p, method="inverted_cdf")) for p in (50, 90, 99))
+    return Times(len(values), p50, p90, p99, float(values.mean()), float(values.min()), float(values.max()))
+
+
+def ratio(rounds: Sequence[Sequence[float]], to: Sequence[Sequence[float]]) -> Ratio:
+    """Median of `rounds` over median of `to`: frames of the same rounds, which ran right after each other.
+
+    The interval is a bootstrap's over rounds (Efron and Tibshirani 1993, chapter 13, percentile interval): rounds are
+    drawn with replacement, the same ones for both sides, so that a slow spell of the machine that slowed both down
+    counts for both. There is none of fewer than `LEAST_ROUNDS`.
+    """
+    numerator, denominator = (np.asarray(side, dtype=np.float64) for side in (rounds, to))
+    value = float(np.median(numerator) / np.median(denominator))
+    if len(numerator) < LEAST_ROUNDS:
+        return Ratio(value, None, None)
+    drawn = np.random.default_rng(0).integers(len(numerator), size=(RESAMPLES, len(numerator)))
+    medians = [np.median(side[drawn].reshape(RESAMPLES, -1), axis=1) for side in (numerator, denominator)]
+    low, high = np.quantile(medians[0] / medians[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Ratio(value, float(low), float(high))
+
+
+SUFFIXES = (".tflite", ".onnx", ".mlpackage")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """name: short, different from that of every other subject of the run. path: the model file.
+
+    manifest: of the bundle, None for a file by itself. size: of the model, bytes. macs: multiply-accumulates an image.
+    """
+
+    name: str
+    path: Path
+    folder: Path | None
+    manifest: Manifest | None
+    size: int
+    macs: int
+
+    def write_inputs(self, path: Path) -> Path | None:
+        """The bundle's golden poses as the worker reads them; None for a file, which gets random numbers."""
+        if self.manifest is None or self.folder is None:
+            return None
+        views = json.loads((self.folder / self.manifest.golden).read_text())["views"]
+        poses = np.asarray([view["c2w"] for view in views], dtype=np.float32)
+        np.savez(path, allow_pickle=False, **{self.manifest.model.input.name: poses[:, None]})
+        return path
+
+
+def open_subjects(paths: Sequence[Path]) -> list[Subject]:
+    """Bundles (checked against their manifests) and model files. Raises BundleError or BenchError, one line."""
+    names = [path.resolve().name for path in paths]
+    unique = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
+    if len(set(unique)) < len(unique):
+        raise BenchError(f"{next(n for n in unique if unique.count(n) > 1)} is given twice; name each bundle once")
+    return [_open(path, name) for path, name in zip(paths, unique, strict=True)]
+
+
+def _open(path: Path, name: str) -> Subject:
+    if path.suffix in SUFFIXES and path.exists():
+        return Subject(name, path, None, None, _bytes(path), graph_macs(read_graph(path)))
+    bundle = open_bundle(path)
+    model = path / bundle.manifest.model.path
+    if model.suffix not in SUFFIXES:
+        raise BenchError(
+            f"{path}: {model.name} is no model file that nelf bench knows; those end in {', '.join(SUFFIXES)}"
+        )
+    return Subject(name, model, path, bundle.manifest, _bytes(model), graph_macs(read_graph(model)))
+
+
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+FORMAT = "nelf-bench"
+VERSION = "1.1"
+
+
+@dataclass(frozen=True)
+class OperationShare:
+    """All operations of one kind together: how many, their milliseconds a frame, and their share of the frame."""
+
+    kind: str
+    count: int
+    ms: float
+    share: float
+
+
+@dataclass(frozen=True)
+class OperationTime:
+    """One operation as the runtime executes it: milliseconds of a frame."""
+
+    kind: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model on one number of threads.
+
+    load_ms: reading the file and making it ready. peak_memory_mb: what that and the frames needed at most, above the
+    same process with the runtime loaded and no model; None where the system does not tell.
+    gflops: 2 x multiply-accumulates over the median. peak_share: of the machine's matrix product on as many threads.
+    ratio: to the first model on as many threads. profile: where the frame went by the runtime's own profiler, most
+    first; operations: one by one, as executed; profiled_ms: all of it together; no_profile: why there is none.
+    """
+
+    threads: int
+    times: Times
+    load_ms: float
+    peak_memory_mb: float | None
+    gflops: float
+    peak_share: float
+    ratio: Ratio
+    profile: list[OperationShare] = field(default_factory=list)
+    operations: list[OperationTime] = field(default_factory=list)
+    profiled_ms: float | None = None
+    no_profile: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One bundle or model file. not_timed: why it was not executed here, None where it was."""
+
+    name: str
+    target: str | None
+    precision: str | None
+    bytes: int
+    macs: int
+    runtime: str | None
+    measurements: list[Measurement]
+    not_timed: str | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """processor, system: as the machine calls itself. matmul_gflops: best float32 matrix product, by threads."""
+
+    processor: str
+    system: str
+    cores: int
+    load_average: float | None
+    matmul_gflops: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of one run of `nelf bench` on this machine. rounds: turns that every model had."""
+
+    machine: Machine
+    rounds: int
+    results: list[Result]
+    format: str = FORMAT
+    version: str = VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def write(self, path: Path) -> None:
+        """As JSON, atomically."""
+        write_json(path, self.as_json())

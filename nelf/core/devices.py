@@ -1,0 +1,244 @@
+"""On what a stage computes: device, number of processes, arithmetic."""
+
+import contextlib
+import datetime
+import inspect
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
+
+from nelf.core.errors import ConfigError
+from nelf.core.processes import later_rank
+from nelf.core.progress import Stop
+from nelf.core.settings import DeviceConfig as DeviceConfig
+
+FUSED = ("cpu", "cuda", "mps")
+"""Devices on which PyTorch's Adam updates all weights by one kernel."""
+# Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
+PATIENCE = datetime.timedelta(days=2)
+# The argument's name before and since PyTorch 2.14.
+BUFFERS = "forward_sync_buffers"
+if BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
+    BUFFERS = "broadcast_buffers"
+
+
+class Autocast(MixedPrecision):
+    """Operations choose their own precision. Fabric's plugin would also round what a network is given: of where rays
+    start and point, not enough would be left."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def exact(device: torch.device) -> torch.autocast:
+    """Context in which matrix products on `device` keep float32, whatever autocast says: for positions and lengths."""
+    return torch.autocast(device.type, enabled=False)
+
+
+@contextlib.contextmanager
+def unscaled(fabric: Fabric) -> Iterator[None]:
+    """`fabric` without the gradient scaler of 16-mixed: for what trains in float32 whatever device.precision says."""
+    precision = fabric.strategy.precision
+    scaler = getattr(precision, "scaler", None)
+    if scaler is not None:
+        precision.scaler = None
+    try:
+        yield
+    finally:
+        if scaler is not None:
+            precision.scaler = scaler
+
+
+def fits(device: torch.device, size: int) -> bool:
+    """Whether `size` bytes may stay on `device`: at most half of what is free there."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+    elif device.type == "mps":
+        free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    else:
+        return True
+    return size <= free // 2
+
+
+def reduced_type(fabric: Fabric) -> torch.dtype | None:
+    """What `fabric` computes matrix products in where that is not float32."""
+    precision = fabric.strategy.precision
+    return precision.forward_context().fast_dtype if isinstance(precision, Autocast) else None
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for it; otherwise bfloat16 is slower than float32, not faster."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def fast_precision(accelerator: str) -> str:
+    """What device.precision=auto stands for on this machine. On a Mac it is float32 until somebody measured."""
+    if accelerator == "cuda":
+        capability = torch.cuda.get_device_capability()
+        return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
+    return "bf16-mixed" if accelerator == "cpu" and multiplies_bfloat16() else "32-true"
+
+
+def mps_has_bfloat16() -> bool:
+    """Whether this Mac's system computes with it."""
+    try:
+        torch.zeros(1, dtype=torch.bfloat16, device="mps")
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def cuda_problem() -> str | None:
+    """Why this PyTorch does not reach a GPU that may well be there, and what to do; None where it reaches one."""
+    if torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None:
+        return (
+            "this torch is built without CUDA; install torch with CUDA as https://pytorch.org says, or use "
+            "device.accelerator=cpu"
+        )
+    try:
+        torch.cuda.init()
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        if "driver" in said and "too old" in said:
+            return (
+                f"the NVIDIA driver is older than CUDA {torch.version.cuda}, which this torch needs; update the "
+                "driver, install torch for an older CUDA, or use device.accelerator=cpu"
+            )
+    return None
+
+
+def check_gpus(count: int) -> None:
+    """Raise ConfigError where this torch cannot compute on the first `count` GPUs, or they are not alike."""
+    capabilities = [torch.cuda.get_device_capability(i) for i in range(count)]
+    names = [torch.cuda.get_device_name(i) for i in range(count)]
+    for name, (major, minor) in zip(names, capabilities, strict=True) if torch.version.hip is None else ():
+        made_for = [architecture.rstrip("af").split("_") for architecture in torch.cuda.get_arch_list()]
+        # Machine code (sm) runs on later GPUs of the same major number, what is compiled when loaded on all later ones.
+        if not any(
+            (int(made) <= 10 * major + minor and (kind == "compute" or made[:-1] == str(major)))
+            for kind, made in made_for
+        ):
+            raise ConfigError(
+                f"device.accelerator=cuda: this torch (CUDA {torch.version.cuda}) has no kernels for {name}, compute "
+                f"capability {major}.{minor}; install torch for CUDA 12.6, or use device.accelerator=cpu"
+            )
+    if len(set(names)) > 1:
+        raise ConfigError(
+            f"device.devices={count}: the GPUs are of different kinds ({', '.join(names)}), and the fastest would wait "
+            "for the slowest; choose equal ones with CUDA_VISIBLE_DEVICES, or use device.devices=1"
+        )
+
+
+def make_fabric(config: DeviceConfig) -> Fabric:
+    """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what is asked for."""
+    accelerator = accelerator_of(config)
+    devices, num_nodes = processes(config)
+    count = {"cpu": devices, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if accelerator == "cuda" and (problem := cuda_problem()) is not None:
+        raise ConfigError(f"device.accelerator=cuda: {problem}")
+    if count[accelerator] < devices:
+        raise ConfigError(
+            f"device.accelerator={config.accelerator} device.devices={devices}: this machine has "
+            f"{count[accelerator]} {accelerator} devices; use device.devices={max(1, count[accelerator])} "
+            "or device.accelerator=cpu"
+        )
+    if config.precision == "16-mixed" and accelerator == "cpu":
+        raise ConfigError("device.precision=16-mixed needs a GPU, and none was found; use 32-true or bf16-mixed")
+    if accelerator == "cuda":
+        check_gpus(devices)
+    precision = fast_precision(accelerator) if config.precision == "auto" else config.precision
+    if precision == "bf16-mixed" and accelerator == "mps" and not mps_has_bfloat16():
+        raise ConfigError(
+            "device.precision=bf16-mixed needs macOS 14 or newer on this Mac; use 32-true or 16-mixed, or update macOS"
+        )
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    several = devices * num_nodes > 1
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            # Buffers need no broadcast: all processes compute the same ones, or average them (BatchNorm on the CPU).
+            strategy=DDPStrategy(timeout=PATIENCE, **{BUFFERS: False}) if several else "auto",
+            devices=devices,
+            num_nodes=num_nodes,
+            plugins=Autocast(precision, accelerator) if precision in ("bf16-mixed", "16-mixed") else None,
+        )
+        if several:
+            fabric.strategy.cluster_environment.validate_settings(num_devices=devices, num_nodes=num_nodes)
+    except (RuntimeError, ValueError) as error:
+        if "SLURM" not in str(error):
+            raise
+        said = " ".join(str(error).split())
+        raise ConfigError(
+            f"device.devices={devices} device.num_nodes={num_nodes} is not what SLURM does: {said}"
+        ) from error
+    return fabric
+
+
+def processes(config: DeviceConfig) -> tuple[int, int]:
+    """Processes on each machine, and machines: as torchrun says where it started this one, else as configured.
+
+    Raises ConfigError where both say something, and not the same.
+    """
+    if not torch.distributed.is_torchelastic_launched():
+        return config.devices, config.num_nodes
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if everywhere % here:
+        raise ConfigError(f"torchrun started {here} of {everywhere} processes here; start as many on every machine")
+    found = {"devices": here, "num_nodes": everywhere // here}
+    for key, value in found.items():
+        if getattr(config, key) not in (1, value):
+            raise ConfigError(
+                f"device.{key}={getattr(config, key)}, but torchrun started {value}; "
+                f"leave device.{key} out, or start with that many"
+            )
+    return found["devices"], found["num_nodes"]
+
+
+def check_rank(config: DeviceConfig) -> None:
+    """Raise ConfigError where this process is one of several to its environment, and the only one to `config`.
+
+    Each of them would train by itself, write the same files, and all but one without the lock.
+    """
+    if (rank := later_rank()) is not None and processes(config) == (1, 1):
+        raise ConfigError(
+            f"{rank} in the environment says that other processes work on this run, and device.devices=1 says that "
+            "none do; unset that variable, or say how many there are with device.devices and device.num_nodes"
+        )
+
+
+def accelerator_of(config: DeviceConfig) -> str:
+    """cuda, mps or cpu."""
+    return best_accelerator() if config.accelerator == "auto" else config.accelerator
+
+
+def best_accelerator() -> str:
+    """cuda, else mps, else cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def agree(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
+    """Time and wish to stop as the first process sees them, so that all processes leave at the same step."""
+    if fabric.world_size == 1:
+        return seconds, stop.requested
+    agreed = fabric.broadcast(torch.tensor([seconds, float(stop.requested)], dtype=torch.float64))
+    return float(agreed[0]), bool(agreed[1])
+
+
+def agree_on_step(fabric: Fabric, step: int, folder: object) -> None:
+    """To be called after each process has read its checkpoint from `folder`, and before the first one writes others.
+
+    Raises ConfigError where they found different ones.
+    """
+    if fabric.world_size > 1 and fabric.all_reduce(torch.tensor(abs(step - fabric.broadcast(step))), reduce_op="sum"):
+        raise ConfigError(f"the processes found different checkpoints in {folder}; it must be one folder for all")

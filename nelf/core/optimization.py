@@ -1,0 +1,173 @@
+"""What every training needs: seeded random numbers, recovery from divergence, results read without waiting."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nelf.core.errors import NelfError
+
+
+class Draws:
+    """The random numbers of one step, for a batch that `ranks` processes share evenly.
+
+    Every process draws for all of them and keeps every `ranks`th: what is drawn is cheap beside what is done with it.
+    So N processes with n rays each see together what one process with N * n rays sees. And since each step begins anew
+    from its key, there is no state to save.
+    """
+
+    def __init__(self, *key: int, rank: int = 0, ranks: int = 1, device: torch.device | str = "cpu") -> None:
+        """key: numbers of at least 0. device: where numbers are drawn; the sequences of devices differ."""
+        assert 0 <= rank < ranks
+        self.rank, self.ranks = rank, ranks
+        # Hashed: PyTorch's generator on the CPU looks at 32 bits of its seed only.
+        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint32)[0])
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def integers(self, count: int, below: int) -> Tensor:
+        """int64 [count]: this process's of `ranks` times as many, each in [0, below)."""
+        whole = torch.randint(below, (count * self.ranks,), generator=self.generator, device=self.generator.device)
+        return whole[self.rank :: self.ranks]
+
+    def uniform(self, count: int, *shape: int) -> Tensor:
+        """float32 [count, *shape]: this process's of `ranks` times as many, each in [0, 1)."""
+        whole = torch.rand((count * self.ranks, *shape), generator=self.generator, device=self.generator.device)
+        return whole[self.rank :: self.ranks]
+
+    def shared(self, count: int, *shape: int) -> Tensor:
+        """float32 [count, *shape]: in [0, 1), the same for all processes."""
+        return torch.rand((count, *shape), generator=self.generator, device=self.generator.device)
+
+    def permutation(self, count: int) -> Tensor:
+        """int64 [count]: 0 to count - 1 in random order, the same for all processes."""
+        return torch.randperm(count, generator=self.generator, device=self.generator.device)
+
+
+BAD_STEPS = 10  # in a row that may fail before going back
+SNAPSHOT_EVERY = 200  # good steps between the states to which it goes back
+SMALLEST_RATE = 2.0**-10  # after as many halvings the configuration itself is at fault
+
+
+class Guard:
+    """Counts bad steps, keeps the last good state, and lowers the learning rate.
+
+    rate_factor: for the caller to multiply its learning rate by. Processes that train together see the same losses and
+    gradients, so that all decide the same.
+    """
+
+    def __init__(
+        self, copy: Callable[[], Any], restore: Callable[[Any], None], say: Callable[[str], None], advice: str
+    ) -> None:
+        """copy: the present state, apart from what training changes; restore: its inverse; advice: ends the message
+        with which training gives up."""
+        self._copy, self._restore, self._say, self._advice = copy, restore, say, advice
+        self.rate_factor = 1.0
+        self.begin_from_here()
+
+    def begin_from_here(self, rate_factor: float = 1.0) -> None:
+        """The present state is a good one, and nothing is known of steps before it."""
+        self.rate_factor = rate_factor
+        self._bad = self._since = 0
+        self._snapshot = self._copy()
+
+    @property
+    def steady(self) -> bool:
+        """Whether the last step was good: what is saved within a bad spell would be gone on from as if it were."""
+        return self._bad == 0
+
+    def good(self) -> None:
+        """To be called before a step changes anything: the loss has shown that the present state is good."""
+        self._bad = 0
+        self._since += 1
+        if self._since >= SNAPSHOT_EVERY:
+            self._since, self._snapshot = 0, self._copy()
+
+    def hear(self, steps: Iterable[bool], spoilt: Callable[[], bool] = lambda: False) -> bool:
+        """Of steps that are known only now, oldest first, whether each was good; spoilt: see `bad`.
+
+        False where training went back: what is not known yet is of a state that is gone.
+        """
+        for good in steps:
+            if good:
+                self.good()
+                continue
+            factor = self.rate_factor
+            self.bad(spoilt())
+            if self.rate_factor != factor:
+                return False
+        return True
+
+    def bad(self, spoilt: bool = False) -> None:
+        """In place of a step without a finite loss or gradient. spoilt: the state itself is; waiting does not help.
+
+        Raises NelfError when no learning rate has helped.
+        """
+        self._bad += 1
+        if self._bad < BAD_STEPS and not spoilt:
+            return
+        self.rate_factor /= 2
+        if self.rate_factor < SMALLEST_RATE:
+            raise NelfError(
+                f"training diverges: no finite gradient at any learning rate down to {SMALLEST_RATE:.1e} of what was "
+                f"asked for; {self._advice}"
+            )
+        self._restore(self._snapshot)
+        bad, self._bad = self._bad, 0
+        self._say(
+            f"no finite gradient in the last {bad} steps: back to the last good weights, "
+            f"learning rate x {self.rate_factor:g}"
+        )
+
+
+LATE = 16  # steps of an accelerator between readings
+
+
+class Readings:
+    """Give each step's values in, get those of earlier steps out.
+
+    every: steps between readings. 1 on the CPU, where values come out at once; elsewhere `LATE`, and a reading returns
+    the copy that the reading before it began: by then the device has long made it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.every = 1 if device.type == "cpu" else LATE
+        self._kept: list[Tensor] = []
+        self._begun: tuple[Tensor, Any] | None = None
+
+    def add(self, values: list[Tensor]) -> list[list[float]]:
+        """values: of one step, scalars on the device. Returns those of steps that are read now, oldest first."""
+        self._kept.append(torch.stack([value.detach().float() for value in values]))
+        if len(self._kept) < self.every:
+            return []
+        rows, self._kept = torch.stack(self._kept), []
+        if self.every == 1:
+            return [list(map(float, row)) for row in rows.tolist()]
+        begun, self._begun = self._begun, _begin(rows)
+        return _end(begun)
+
+    def rest(self) -> list[list[float]]:
+        """What was not read yet; waits for the device."""
+        kept = [torch.stack(self._kept)] if self._kept else []
+        found = _end(self._begun) + [row for rows in kept for row in rows.tolist()]
+        self._begun, self._kept = None, []
+        return found
+
+
+def _begin(rows: Tensor) -> tuple[Tensor, Any]:
+    """A copy to the host under way, and what tells when it is there."""
+    if rows.device.type != "cuda":
+        return rows, None  # other devices copy when asked, and wait then
+    copy = torch.empty(rows.shape, pin_memory=True).copy_(rows, non_blocking=True)
+    return copy, torch.cuda.current_stream().record_event()
+
+
+def _end(begun: tuple[Tensor, Any] | None) -> list[list[float]]:
+    if begun is None:
+        return []
+    rows, event = begun
+    if event is not None:
+        event.synchronize()
+    found: list[list[float]] = rows.tolist()
+    return found

@@ -1,0 +1,231 @@
+"""The pseudo dataset on disk: what is to be rendered, its fingerprint, and an external one in its place."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import nelf
+from nelf.core.errors import SceneError
+from nelf.core.files import TEMPORARY_SUFFIX, read_json, remove
+from nelf.distill.config import DistillConfig
+from nelf.distill.poses import generator, pose_sampler
+from nelf.distill.views import read_note, summarise
+from nelf.scene import Scene, SceneConfig, depth_name, depth_scale, image_name, load_scene, write_scene
+
+
+def external_scene(config: DistillConfig, scene: Scene) -> Scene:
+    """The posed renders in `config.external`, to be trained on as they are, with the bounds of `scene`.
+
+    Where they come with splits, only their training views are used: their test views may be those of `scene`.
+    Raises SceneError when the student could not learn both from them and from `scene`.
+    """
+    assert config.external is not None  # DistillConfig sees to it
+    found = load_scene(
+        SceneConfig(
+            path=config.external,
+            kind=scene.kind.value,
+            near=scene.near,
+            far=scene.far,
+            up=scene.up.tolist(),
+            holdout=0,
+            val_holdout=0,
+        )
+    )
+    if found.size != scene.size:
+        (height, width), (own_height, own_width) = found.size, scene.size
+        raise SceneError(
+            f"distill.external={config.external}: renders are {width}x{height}, scene '{scene.name}' is "
+            f"{own_width}x{own_height}; render at that size, or bring the scene to theirs with scene.downscale"
+        )
+    if found.channels != scene.channels:
+        have, want = ("RGBA" if s.channels == 4 else "RGB" for s in (found, scene))
+        raise SceneError(
+            f"distill.external={config.external}: renders are {have}, scene '{scene.name}' is {want}; "
+            f"render {'with' if want == 'RGBA' else 'without'} alpha"
+        )
+    train = found.train
+    return dataclasses.replace(found, splits={"train": train}, center=scene.center, radius=scene.radius)
+
+
+FORMAT = "nelf-pseudo-3"
+NOTABLE = 0.01  # of the image's longer side: training intrinsics that differ by less count as one camera
+INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those for poses
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pseudo views of one scene, teacher and configuration.
+
+    pose: index -> c2w [3, 4]. cameras: [k, 4] intrinsics in pixels of the pseudo images; view i has one of them.
+    fingerprint: SHA-256 of what decides the pixels. How many views there are is not part of it.
+    """
+
+    scene: Scene
+    config: DistillConfig
+    provenance: dict[str, Any]
+    folder: Path
+    height: int
+    width: int
+    cameras: Float[Tensor, "k 4"]
+    pose: Callable[[int], Tensor]
+    fingerprint: str
+
+    def intrinsics(self, index: int) -> Float[Tensor, "4"]:
+        chosen = generator(self.config.seed, INTRINSICS_STREAM + index).integers(len(self.cameras))
+        return self.cameras[int(chosen)]
+
+    def path(self, index: int) -> Path:
+        return self.folder / image_name(index)
+
+    def depth_path(self, index: int) -> Path | None:
+        """None where no depth is wanted."""
+        return self.folder / depth_name(index) if self.config.depth else None
+
+    @property
+    def depth_scale(self) -> float:
+        """World units of one step of the depth maps."""
+        return depth_scale(self.scene.far)
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of one view before compression: more than the PNGs of a render take."""
+        image = self.height * (self.width * self.scene.channels + 1) + 4096
+        return image + (self.height * (2 * self.width + 1) + 4096 if self.config.depth else 0)
+
+
+def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> Plan:
+    """provenance: what tells this teacher from another, as JSON values; no times, or nothing can be resumed."""
+    train = scene.train
+    height, width = scene.size
+    cameras = train.intrinsics.double()
+    if float((cameras.amax(dim=0) - cameras.amin(dim=0)).max()) < NOTABLE * max(height, width):
+        cameras = cameras.mean(dim=0, keepdim=True)
+    cameras = cameras.float()
+    decisive = {
+        "format": FORMAT,
+        "provenance": provenance,
+        "settings": config.pose_settings(),
+        "kind": scene.kind.value,
+        "size": [height, width, scene.channels],
+        "depth": config.depth,
+        "train": train.c2w.tolist(),
+        "cameras": cameras.tolist(),
+        "center": scene.center.tolist(),
+        "radius": scene.radius,
+        "up": scene.up.tolist(),
+    }
+    return Plan(
+        scene=scene,
+        config=config,
+        provenance=provenance,
+        folder=folder,
+        height=height,
+        width=width,
+        cameras=cameras,
+        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.radius, scene.up, config),
+        fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+    )
+
+
+TRANSFORMS = "transforms.json"
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What `distill` left in `folder`.
+
+    views: pseudo views that are there, of `wanted`. complete: whether transforms.json is written and is about them.
+    quality, warnings: see `nelf.distill.views`.
+    """
+
+    folder: Path
+    views: int
+    wanted: int
+    complete: bool
+    quality: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def find_written(plan: Plan) -> Distilled | None:
+    """The finished pseudo scene of this plan, if its transforms.json holds all views that are wanted.
+
+    A transforms.json of another plan is removed: from here on the folder is no scene until all its images are new.
+    """
+    wanted, quality, warnings = plan.config.views, dict[str, Any](), tuple[str, ...]()
+    try:
+        content = read_json(plan.folder / TRANSFORMS)
+        about = content["nelf"]
+        same = about["fingerprint"] == plan.fingerprint
+        listed = [frame["file_path"] for frame in content["frames"]]
+        whole = same and about["wanted"] == wanted and listed == [image_name(i) for i in range(wanted)]
+        quality, warnings = dict(about["quality"]), tuple(str(warning) for warning in about["warnings"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        same = whole = False
+    if not same:
+        remove(plan.folder / TRANSFORMS)
+    if not whole or any(read_note(plan.path(i), plan.fingerprint) is None for i in range(wanted)):
+        return None
+    return Distilled(plan.folder, wanted, wanted, True, quality, warnings)
+
+
+def finish(plan: Plan, partly: bool) -> Distilled:
+    """Write transforms.json when all wanted views are there, or `partly` over those that are.
+
+    Any process may call this when its share is done: the last one finds all images, and two at once write the same.
+    """
+    scene, wanted = plan.scene, plan.config.views
+    notes = {i: note for i in range(wanted) if (note := read_note(plan.path(i), plan.fingerprint)) is not None}
+    if not notes or (len(notes) < wanted and not partly):
+        return Distilled(plan.folder, len(notes), wanted, False, {}, ())
+    c2w = torch.stack([plan.pose(i) for i in notes])
+    focal, alpha = float(plan.cameras[:, 0].mean()), scene.channels == 4
+    figures = [note["figures"] for note in notes.values()]
+    quality, warnings = summarise(figures, c2w, scene.train.c2w, scene.center, focal, alpha)
+    if len(notes) == wanted:
+        _remove_strangers(plan)
+    write_scene(
+        plan.folder,
+        files=[image_name(i) for i in notes],
+        depths=([depth_name(i) for i in notes], plan.depth_scale) if plan.config.depth else None,
+        c2w=c2w,
+        intrinsics=plan.cameras[0] if len(plan.cameras) == 1 else torch.stack([plan.intrinsics(i) for i in notes]),
+        height=plan.height,
+        width=plan.width,
+        kind=scene.kind,
+        near=scene.near,
+        far=scene.far,
+        center=scene.center,
+        radius=scene.radius,
+        up=scene.up,
+        provenance={
+            "made_by": f"nelf {nelf.__version__} distill",
+            "fingerprint": plan.fingerprint,
+            "teacher": plan.provenance,
+            "settings": plan.config.pose_settings(),
+            "wanted": wanted,
+            "minutes": plan.config.minutes,
+            "quality": quality,
+            "warnings": warnings,
+        },
+    )
+    return Distilled(plan.folder, len(notes), wanted, True, quality, tuple(warnings))
+
+
+def _remove_strangers(plan: Plan) -> None:
+    """Remove images of other plans, and what a killed process left half written."""
+    for path in (plan.folder / "images").iterdir():
+        if TEMPORARY_SUFFIX in path.name or read_note(path, plan.fingerprint) is None:
+            remove(path)
+    for path in (plan.folder / "depths").glob("*"):
+        if not (plan.config.depth and (plan.folder / "images" / path.name).is_file()):
+            remove(path)

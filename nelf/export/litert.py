@@ -1,0 +1,287 @@
+"""To LiteRT files, float or quantised."""
+
+import itertools
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nelf.core.captured_output import quiet
+from nelf.core.errors import ExportError
+from nelf.evaluate.metrics import psnr
+from nelf.evaluate.pictures import to_8bit
+from nelf.export.contract import GroupSensitivity, Quantization
+from nelf.export.graph import Photos, Request
+from nelf.export.parity import compare
+from nelf.runtime import RUNTIMES
+from nelf.runtime.protocol import INPUT, OUTPUT
+from nelf.runtime.session import Session, in_runtime
+
+SIGNATURE = "serving_default"
+
+
+class _Named(nn.Module):
+    """Gives the output its name: LiteRT takes names from a dictionary."""
+
+    def __init__(self, graph: nn.Module) -> None:
+        super().__init__()
+        self.wrapped = graph
+
+    def forward(self, pose: Tensor) -> dict[str, Tensor]:
+        return {OUTPUT: self.wrapped(pose)}
+
+
+def convert(graph: nn.Module, precision: str, path: Path) -> None:
+    """Write `graph`, or a part of one that takes the pose too, as `path`.
+
+    fp16 keeps the weights as float16; the arithmetic is the delegate's choice.
+    What is to be quantised afterwards is written in float32: `tflite_quantize.answer`.
+    """
+    with quiet("the LiteRT conversion"):
+        import litert_torch
+
+        model = litert_torch.convert(_Named(graph).eval(), sample_kwargs={INPUT: torch.eye(3, 4)[None]})
+        model.export(str(path))
+        if precision == "fp16":
+            _halve_weights(path)
+
+
+def _halve_weights(path: Path) -> None:
+    from litert_quantizer import qtyping, quantizer
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    recipe = quantizer.Quantizer(str(path))
+    for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "EMBEDDING_LOOKUP"):
+        recipe.add_weight_only_config(
+            ".*", qtyping.TFLOperationName[operation], num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING
+        )
+    content = recipe.quantize().quantized_model
+    path.write_bytes(content)
+
+
+def load(path: Path) -> Session:
+    """The file in LiteRT's interpreter with its XNNPACK delegate."""
+    return in_runtime(path, RUNTIMES[".tflite"])
+
+
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+ENCODING = ("SIN", "COS", "SOFTMAX")
+"""Where phases of rays begin, or places in tables."""
+
+MOST_GROUPS = 24
+"""More layers than this are tried a few neighbours at a time: each try renders every calibration view."""
+BITS = 8
+
+METHODS = {
+    "int8": "8-bit integers, ranges of activations from training views, as far as each group's rung says",
+    "int8-dynamic": "weights: 8-bit integers, one scale an output channel, as groups' rungs say; activations: float32",
+}
+"""Precision -> what is done, for the manifest."""
+
+FLOAT = "float"
+RUNGS = {"int8": ("static", "dynamic", FLOAT), "int8-dynamic": ("dynamic", FLOAT)}
+"""Precision -> what its layers may be, best first."""
+
+
+TABLE = "EMBEDDING_LOOKUP"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Operations that are quantised together, by the names of their outputs. tables: whether they read tables."""
+
+    name: str
+    outputs: tuple[str, ...]
+    tables: bool = False
+
+
+def answer(request: Request) -> Quantization | None:
+    """Write the LiteRT file that `request` asks for. Raises ExportError for 8 bits without views to calibrate on."""
+    precision = request.precision
+    if precision in METHODS and not request.calibration.images:
+        raise ExportError(f"{precision} needs training views with photos to see what 8 bits cost; none were given")
+    convert(request.graph, precision, request.path)
+    if precision not in METHODS:
+        return None
+    return quantize(request.path, precision, request.calibration, request.allowed_drop)
+
+
+def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: float) -> Quantization:
+    """The file `path` in 8 bits, layers that cost too much further down the ladder.
+
+    allowed_drop: dB of PSNR that the calibration views may lose against their photos.
+    """
+    layers, tables = _layers(path)
+    groups, rungs = [*tables, *_groups(layers)], RUNGS[precision]
+    model = _Calibrated(path.read_bytes(), rungs[0], calibration)
+    alone = {group: model.cost(model.quantized({group: rungs[0]})) for group in groups}
+    below: dict[Group, str] = {}
+    for upper, lower in reversed(list(itertools.pairwise(rungs))):
+        known = alone if upper == rungs[0] else {}
+        below, content, drop = _descend(model, groups, upper, lower, below, allowed_drop, known)
+    path.write_bytes(content)
+    return Quantization(
+        METHODS[precision],
+        len(calibration.images),
+        drop,
+        [GroupSensitivity(g.name, alone[g].psnr, alone[g].drop, below.get(g, rungs[0])) for g in groups],
+    )
+
+
+def _descend(
+    model: "_Calibrated",
+    groups: list[Group],
+    upper: str,
+    lower: str,
+    below: Mapping[Group, str],
+    allowed_drop: float,
+    alone: Mapping[Group, "_Cost"],
+) -> tuple[dict[Group, str], bytes, float]:
+    """All groups on `upper` but for those `below` already, and then one more on `lower` until the drop is allowed.
+
+    alone: what each costs by itself on `upper`; measured here where it is not known. Returns what is below `upper`
+    then, the file and its drop.
+    """
+    below = dict(below)
+    while True:
+        content = model.quantized({group: below.get(group, upper) for group in groups})
+        drop = model.cost(content).drop
+        left = [group for group in groups if group not in below]
+        if drop <= allowed_drop or len(left) <= (lower == FLOAT):  # without any layer in 8 bits it is no such file
+            return below, content, drop
+        alone = alone or {group: model.cost(model.quantized({group: upper})) for group in left}
+        below[min(left, key=lambda group: alone[group].psnr)] = lower
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """psnr: against the float model. drop: of PSNR against the photos. Both dB, means over the calibration views."""
+
+    psnr: float
+    drop: float
+
+
+class _Calibrated:
+    """The float file, the ranges of its activations as far as `rung` needs them, and its pictures of the views."""
+
+    def __init__(self, content: bytes, rung: str, calibration: Photos) -> None:
+        self.content = content
+        self.calibration = calibration
+        with quiet("calibrating"):
+            recipe = _quantizer(content)
+            _add_rule(recipe, ".*", rung)
+            poses = [{INPUT: pose[None].numpy()} for pose in calibration.c2w]
+            self.ranges = recipe.calibrate({SIGNATURE: poses}, num_threads=torch.get_num_threads())
+        self.images = self.render(content)
+        self.psnr = self.against_photos(self.images)
+
+    def quantized(self, chosen: Mapping[Group, str]) -> bytes:
+        """The file with each of these groups on its rung, and all else in float."""
+        with quiet("quantising"):
+            recipe = _quantizer(self.content)
+            for group, rung in chosen.items():
+                for name in group.outputs:
+                    (_add_table_rule if group.tables else _add_rule)(recipe, f"^{re.escape(name)};", rung)
+            _leave_output(recipe)
+            return bytes(recipe.quantize(self.ranges, enable_progress_report=False).quantized_model)
+
+    def render(self, content: bytes) -> list[Tensor]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(content)
+            session = load(path)
+            return [session.render(pose[None])[0] for pose in self.calibration.c2w]
+
+    def against_photos(self, images: list[Tensor]) -> float:
+        pairs = zip(images, self.calibration.images, strict=True)
+        return sum(psnr(to_8bit(image), photo) for image, photo in pairs) / len(images)
+
+    def cost(self, content: bytes) -> _Cost:
+        images = self.render(content)
+        pairs = zip(images, self.images, strict=True)
+        near = sum(compare("", image, reference).psnr for image, reference in pairs) / len(images)
+        return _Cost(near, self.psnr - self.against_photos(images))
+
+
+def _layers(path: Path) -> tuple[list[Group], list[Group]]:
+    """The layers of a file, first to last, and its tables by size."""
+    with quiet("reading the operations"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
+        tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+        operations = interpreter._get_ops_details()
+    layers: list[tuple[str, list[str]]] = []
+    tables: dict[str, list[str]] = {}
+    network, encodings = set[int](), set[int]()  # tensors that come of a convolution, or of an encoding since the last
+    for operation in operations:
+        kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
+        if kind == TABLE:
+            size = "x".join(str(int(n)) for n in tensors[operation["inputs"][1]]["shape"])
+            tables.setdefault(f"tables of {size}", []).append(tensors[outputs[0]]["name"])
+        if kind in CONVOLUTIONS:
+            size = "x".join(str(int(n)) for n in tensors[outputs[0]]["shape"][1:])
+            layers.append((f"{len(layers) + 1}: {kind} to {size}", []))
+        elif kind in ENCODING or inputs & encodings:
+            encodings.update(outputs)
+            continue
+        elif not inputs & network:
+            continue
+        network.update(outputs)
+        layers[-1][1].append(tensors[outputs[0]]["name"])
+    return (
+        [Group(name, tuple(outputs)) for name, outputs in layers],
+        [Group(name, tuple(outputs), tables=True) for name, outputs in tables.items()],
+    )
+
+
+def _groups(layers: list[Group]) -> list[Group]:
+    """First and last layer alone, which are the likeliest to be sensitive; those between in at most `MOST_GROUPS`."""
+    if len(layers) <= MOST_GROUPS:
+        return layers
+    first, *between, last = layers
+    count = MOST_GROUPS - 2
+    bounds = [i * len(between) // count for i in range(count + 1)]
+    chunks = [between[start:end] for start, end in itertools.pairwise(bounds)]
+    joined = [Group(f"{c[0].name} ... {c[-1].name}", tuple(o for g in c for o in g.outputs)) for c in chunks]
+    return [first, *joined, last]
+
+
+def _quantizer(content: bytes) -> Any:
+    from litert_quantizer import quantizer
+
+    return quantizer.Quantizer(bytearray(content))
+
+
+def _add_rule(recipe: Any, names: str, rung: str) -> None:
+    """Operations whose output's name matches `names` are to be on this rung."""
+    from litert_quantizer import qtyping
+
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    if rung == "static":
+        recipe.add_static_config(names, every, activation_num_bits=BITS, weight_num_bits=BITS)
+    elif rung == "dynamic":
+        recipe.add_dynamic_config(names, every, num_bits=BITS)
+
+
+def _add_table_rule(recipe: Any, names: str, rung: str) -> None:
+    """Tables whose rows match `names` are to be on this rung. One scale a table: one a row would be as large as it."""
+    from litert_quantizer import qtyping
+
+    if rung != FLOAT:
+        whole = qtyping.QuantGranularity.TENSORWISE
+        recipe.add_dynamic_config(names, qtyping.TFLOperationName[TABLE], num_bits=BITS, granularity=whole)
+
+
+def _leave_output(recipe: Any) -> None:
+    """The model's output is float whatever the operation before it gives; the last rule that matches counts."""
+    from litert_quantizer import qtyping
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    recipe.update_quantization_recipe(".*", qtyping.TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE)

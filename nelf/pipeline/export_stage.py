@@ -1,0 +1,210 @@
+"""A run's student as bundles, and the table of them."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from nelf import export as exporting
+from nelf.core.errors import ConfigError
+from nelf.core.files import locked, remove_leftovers_of, sha256
+from nelf.core.progress import Stop, in_step, waiting
+from nelf.distill import pseudo_poses
+from nelf.evaluate import ground_truth
+from nelf.export import Manifest
+from nelf.pipeline.record import StageRecord, digest, fingerprint
+from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
+from nelf.student import load_student
+
+LOCK = ".nelf.lock"
+WHITE = (1.0, 1.0, 1.0)
+
+
+def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
+    """Export the run's student; a bundle that is current is left alone. Returns the bundles' folders."""
+    student = load_student(run.folder / STUDENT)
+    config, context = run.config.export, bundle_context(run)
+    made = []
+    ask = functools.partial(leave_if_asked, stop, "export")
+    planned = list(exporting.plan(config.targets, config.precision, config.image_output))
+    with _alone_in(run, folder):
+        for target, precision, name in planned:
+            ask()
+            record = StageRecord(_record_folder(run, folder) / f".{name}")
+            print_ = fingerprint(
+                stage="export",
+                context=_plain(context),
+                scene=run.scene_digest,
+                config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
+                **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
+            )
+            bundle = folder / name
+            remove_leftovers_of(bundle)
+            made.append(bundle)
+            if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
+                say(in_step(f"export: {name} is up to date"))
+                continue
+            if bundle.exists() and not (bundle / "manifest.json").is_file():
+                raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
+            with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
+                manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
+                record.content["bundle"] = sha256(bundle)
+            parity = manifest.parity
+            say(
+                in_step(f"export: {name}, bundle {len(made)} of {len(planned)}: ")
+                + f"{parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses"
+            )
+    return made
+
+
+def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -> Path:
+    """A bundle of the run's present student for one of `targets`, the first preferred; exported where there is none."""
+    if not (run_folder / STUDENT).is_file():
+        raise ConfigError(f"{run_folder} has no trained student yet; go on with: nelf run {run_folder}")
+    found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
+    if found:
+        order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
+        return run_folder / EXPORT / min(order, key=lambda name: order[name])
+    say(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
+    asked = [f"export.targets=[{targets[0]}]", "export.precision=auto", "export.image_output=false"]
+    run = Run.open(run_folder, asked, say=say)
+    with run.locked():
+        (bundle,) = export_to(run, run.folder / EXPORT, stop, say)
+    return bundle
+
+
+def bundles_of(run_folder: Path, folder: Path) -> dict[str, exporting.Manifest]:
+    """Manifests of the bundles in `folder` that are of the student in `run_folder`, by name."""
+    student = sha256(run_folder / STUDENT)
+    manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
+    return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
+
+
+@contextlib.contextmanager
+def _alone_in(run: Run, folder: Path) -> Iterator[None]:
+    """Nobody else exports to `folder` during the block; inside the run, who holds its lock is alone."""
+    if folder.resolve() == (run.folder / EXPORT).resolve():
+        yield
+        return
+    with locked(folder / LOCK, f"the folder {folder}"):
+        yield
+
+
+def _record_folder(run: Run, folder: Path) -> Path:
+    """Where the records of bundles in `folder` are: in the run, since other folders belong to an app."""
+    own, folder = run.folder / EXPORT, folder.resolve()
+    return own if folder == own.resolve() else own / ".elsewhere" / fingerprint(folder=str(folder))[:16]
+
+
+def current_bundles(run: Run, say: Say) -> dict[str, Path]:
+    """The run's bundles of today's student, by name; says which others there are and how to renew them."""
+    found, student = {}, sha256(run.folder / STUDENT)
+    for path in sorted((run.folder / EXPORT).glob("*/manifest.json")):
+        manifest = exporting.read_manifest(path.parent)
+        if manifest.provenance.get("checkpoint") == student:
+            found[path.parent.name] = path.parent
+        else:
+            command = f"nelf export {run.folder} --target {manifest.target} --precision {manifest.precision}"
+            say(f"eval: {path.parent} is of another student and is not measured; renew it with: {command}")
+    return found
+
+
+def bundle_context(run: Run) -> exporting.BundleContext:
+    """What bundles say about the run's scene."""
+    scene = run.scene
+    golden, names = golden_poses(run)
+    photos = {name: ground_truth(scene.test, i) for i, name in enumerate(scene.test.names) if name in names}
+    return exporting.BundleContext(
+        name=scene.name,
+        kind=scene.kind.value,
+        up=scene.up,
+        focus=scene.center,
+        near=scene.near,
+        far=scene.far,
+        background=WHITE,
+        train=scene.train.c2w,
+        golden=golden,
+        golden_names=names,
+        golden_photos=photos,
+        calibration=calibration_views(run),
+        provenance={"checkpoint": sha256(run.folder / STUDENT), "config": _made_with(run)},
+    )
+
+
+def calibration_views(run: Run) -> exporting.Photos:
+    """Training views with their photos, evenly spread."""
+    views, count = run.scene.train, run.config.export.calibration_views
+    chosen = sorted({i * len(views) // count for i in range(count)})
+    return exporting.Photos(views.c2w[chosen], tuple(ground_truth(views, i) for i in chosen))
+
+
+def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
+    """Poses that no training saw: test views, evenly spread; where there are too few, new poses of the same region."""
+    scene, count = run.scene, run.config.export.golden_views
+    chosen = {round(i * (len(scene.test) - 1) / max(count - 1, 1)) for i in range(count)} if len(scene.test) else set()
+    test = scene.test.select(sorted(chosen))
+    missing = range(count - len(test))
+    config = dataclasses.replace(run.config.distill, seed=run.config.distill.seed + 1)
+    more = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.radius, scene.up, config, missing)
+    return torch.cat([test.c2w, more]), (*test.names, *(f"new_{i}" for i in missing))
+
+
+def _made_with(run: Run) -> dict[str, Any]:
+    """The configuration that the student depends on: what else was asked for makes no other bundle."""
+    stages = ("scene", "teacher", "distill", "student", "train")
+    made_with = {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
+    for stage, key in (("scene", "path"), ("distill", "external")):
+        # Bundles are given away: names, no folders of this machine.
+        made_with[stage][key] = made_with[stage][key] and Path(made_with[stage][key]).name
+    return made_with
+
+
+def _plain(context: exporting.BundleContext) -> dict[str, Any]:
+    photos = ("golden_photos", "calibration")  # the scene's digest stands for them
+    values = {item.name: getattr(context, item.name) for item in dataclasses.fields(context) if item.name not in photos}
+    return {key: value.tolist() if isinstance(value, Tensor) else value for key, value in values.items()}
+
+
+COLUMNS = ("bundle", "target", "precision", "MB", "to PyTorch", "to photos", "lost", "ms", "verdict")
+
+
+def export_table(run: Run, folder: Path) -> Table:
+    """Of all bundles in `folder` that are of the run's student, made just now or before. PSNR in dB: the least of the
+    golden views against PyTorch, the mean against their photos, and what of that PyTorch has more."""
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in ("bundle", "target", "precision", "verdict") else "right")
+    for name, manifest in bundles_of(run.folder, folder).items():
+        table.add_row(name, *row(manifest))
+    return table
+
+
+def row(manifest: Manifest) -> list[str]:
+    """The cells of one bundle, without its name."""
+    quality, latency, parity = manifest.quality, manifest.latency, manifest.parity
+    shown = quality if quality is not None and quality.status == "measured" else None
+    verdict = "forced" if shown is not None and shown.forced else parity.status.replace("_", " ")
+    if manifest.quantization is not None and manifest.quantization.groups:
+        verdict += f", {manifest.quantization.rungs()}"
+    if manifest.experimental:
+        verdict += ", experimental"
+    return [
+        manifest.target,
+        manifest.precision,
+        _number(manifest.model.bytes, ".2f", 1e6),
+        _number(parity.psnr_min, ".1f"),
+        _number(shown.psnr if shown else None, ".2f"),
+        _number(shown.drop_db if shown else None, ".3f"),
+        _number(latency.milliseconds if latency else None, ".1f"),
+        verdict,
+    ]
+
+
+def _number(value: float | int | None, form: str, unit: float = 1.0) -> str:
+    return "-" if value is None else format(value / unit, form)

@@ -1,0 +1,182 @@
+"""Executes a saved Core ML package where Core ML does not exist.
+
+Reads program and weights from the package's own files and runs it operation by operation in torch. Each operation
+computes in float32 from its inputs and its result is rounded to the dtype that the program declares, so a float16
+program shows float16's rounding between operations. Within one operation the Neural Engine may accumulate differently.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nelf.core.captured_output import quiet
+from nelf.core.errors import ExportError
+from nelf.runtime.coreml_ops import OPS, Value
+from nelf.runtime.coreml_values import UNFOLD
+from nelf.runtime.protocol import INPUT, OUTPUT
+from nelf.runtime.session import Session
+
+DTYPES = {
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int16": torch.int16,
+    "int32": torch.int32,
+    "int64": torch.int64,
+    "bool": torch.bool,
+}
+
+
+class Program:
+    """The `main` function of a package. `operations` can be looked at without running it.
+
+    pictures: outputs that Core ML hands out as a picture: [1, 3, height, width], values 0 to 255.
+    """
+
+    def __init__(self, package: Path) -> None:
+        spec, program = _read(package)
+        main = program.functions["main"]
+        self._declared: Mapping[str, Any] = main.inputs
+        self.inputs: list[str] = list(main.inputs)
+        self.outputs: list[str] = [var.name for var in main.outputs]
+        self.pictures: frozenset[str] = frozenset(
+            output.name for output in spec.description.output if output.type.WhichOneof("Type") == "imageType"
+        )
+        self.operations: list[Any] = list(main.operations)
+        self._computed = [op for op in self.operations if not is_constant(op)]
+        unknown = sorted({op.op_type for op in self.operations} - OPS.keys() - UNFOLD.keys() - {"const"})
+        if unknown:
+            raise ExportError(
+                f"{package.name} holds operations that our interpreter does not know: {', '.join(unknown)}; "
+                "add them to nelf/runtime/coreml_ops.py"
+            )
+        self._constants: dict[str, Value] = {}
+        for op in self.operations:
+            if is_constant(op):
+                self._constants[op.outputs[0].name] = self._constant(op)
+        self._last_use = {name: i for i, op in enumerate(self._computed) for name in _names(op.inputs)}
+        self._last_use |= dict.fromkeys(self.outputs, len(self._computed))
+
+    def _constant(self, op: Any) -> Value:
+        """A const's value; for compressed weights (constexpr_*) what they unfold to."""
+        (var,) = op.outputs
+        if op.op_type != "const":
+            arrays = {
+                name: np.asarray(self._constants[argument.name])
+                for name, argument in op.inputs.items()
+                if argument is not None
+            }
+            with quiet(f"unfolding the weights {op.name}"):
+                unfolded = torch.from_numpy(np.ascontiguousarray(UNFOLD[op.op_type](arrays)))
+            return self._as_declared(op, var, unfolded)
+        value = var.val
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
+            return torch.from_numpy(np.array(value))
+        return value.item() if isinstance(value, np.generic) else value
+
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs by name. A result is dropped after its last use. Raises ExportError for inputs of another shape."""
+        values: dict[str, Value] = {name: self._as_input(name, inputs) for name in self.inputs}
+        for i, op in enumerate(self._computed):
+            results = self._execute(op, values)
+            for var, result in zip(op.outputs, results, strict=True):
+                values[var.name] = self._as_declared(op, var, result)
+            for name in [name for name in values if self._last_use.get(name, -1) <= i]:
+                del values[name]
+        return {name: torch.as_tensor(values[name]) for name in self.outputs}
+
+    def _as_input(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        """In the dtype that the file declares, as Core ML would have it."""
+        declared = self._declared[name]
+        if name not in inputs:
+            raise ExportError(f"the program wants an input {name}; given are {', '.join(inputs) or 'none'}")
+        if tuple(inputs[name].shape) != tuple(declared.shape):
+            raise ExportError(
+                f"input {name} has the shape {tuple(inputs[name].shape)}, the file declares {tuple(declared.shape)}"
+            )
+        return inputs[name].to(DTYPES[type_name(declared.dtype)])
+
+    def _execute(self, op: Any, values: dict[str, Value]) -> Sequence[Tensor]:
+        def read(argument: Any) -> Value:
+            if isinstance(argument, list | tuple):
+                return [read(item) for item in argument]  # type: ignore[misc]  # lists hold tensors, never lists
+            value = values[argument.name] if argument.name in values else self._constants[argument.name]
+            half = isinstance(value, Tensor) and value.dtype is torch.float16
+            return value.float() if half else value  # type: ignore[union-attr]
+
+        result = OPS[op.op_type]({name: read(argument) for name, argument in op.inputs.items() if argument is not None})
+        return [result] if isinstance(result, Tensor) else result
+
+    def _as_declared(self, op: Any, var: Any, result: Tensor) -> Tensor:
+        if tuple(result.shape) != tuple(var.shape):
+            raise ExportError(
+                f"operation {op.name} ({op.op_type}) gives shape {tuple(result.shape)}, the file declares {var.shape}"
+            )
+        return result.to(DTYPES[type_name(var.dtype)])
+
+
+def read_program(package: Path) -> Any:
+    """The program of a package as coremltools holds it, with its weights. Nothing is checked against `OPS`."""
+    return _read(package)[1]
+
+
+def _read(package: Path) -> tuple[Any, Any]:
+    """The specification in a package's program file, and its program."""
+    with quiet(f"reading {package.name}"):
+        import coremltools as ct
+        from coremltools.converters.mil.frontend.milproto.load import load as load_program
+
+        # Not by MLModel: it writes the package's manifest anew when it only looks at a package.
+        file = _model_file(package)
+        spec = ct.proto.Model_pb2.Model()
+        spec.ParseFromString(file.read_bytes())
+        return spec, load_program(spec, spec.specificationVersion, str(file.parent / "weights"))
+
+
+def type_name(dtype: Any) -> str:
+    """A variable's dtype as `DTYPES` names it."""
+    from coremltools.converters.mil.mil import types
+
+    return str(types.builtin_to_string(dtype))
+
+
+def _model_file(package: Path) -> Path:
+    """The program's file, as the package's manifest names it. Raises ExportError where that is outside the package."""
+    manifest = json.loads((package / "Manifest.json").read_text())
+    data = package / "Data"
+    file = data / str(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
+    if not file.resolve().is_relative_to(data.resolve()):
+        raise ExportError(f"{package.name} names the program {str(file)!r}, which is outside of it; do not use it")
+    return file
+
+
+def is_constant(op: Any) -> bool:
+    """Whether an operation of a program only holds a constant, compressed or not."""
+    return op.op_type == "const" or op.op_type.startswith("constexpr_")
+
+
+def _names(inputs: Mapping[str, Any]) -> list[str]:
+    flat: list[Any] = []
+    for argument in inputs.values():
+        flat += argument if isinstance(argument, list | tuple) else [argument]
+    return [var.name for var in flat if var is not None]
+
+
+def load(path: Path) -> Session:
+    """The package, ready to run in our interpreter."""
+    program = Program(path)
+
+    @torch.no_grad()
+    def render(pose: Tensor) -> Tensor:
+        image = program.run({INPUT: pose})[OUTPUT]
+        if OUTPUT in program.pictures:
+            return image.float().round().clamp(0, 255).permute(0, 2, 3, 1) / 255  # what 8 bits keep
+        return image
+
+    return Session("nelf's MIL interpreter", render, untimed="Core ML runs on Apple's systems only")

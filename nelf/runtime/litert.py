@@ -1,0 +1,57 @@
+"""LiteRT: its interpreter with the XNNPACK delegate. Imported when a model is opened."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nelf.runtime.litert_profiler import profile_file
+from nelf.runtime.litert_structure import check_lite
+from nelf.runtime.protocol import Arrays, OperationTime, medians
+
+
+class LiteRtModel:
+    """A loaded .tflite file, called by its first signature (a file without any: by its tensors' names)."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        check_lite(path.read_bytes(), path.name)
+        self._path, self._threads = path, threads
+        self._interpreter = Interpreter(str(path), num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._inputs, self._outputs = _by_name(self._interpreter)
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        return {
+            name: (tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name)
+            for name, detail in self._inputs.items()
+        }
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        for name, detail in self._inputs.items():
+            self._interpreter.set_tensor(detail["index"], inputs[name])
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(detail["index"]) for name, detail in self._outputs.items()}
+
+    def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
+        return medians(profile_file(self._path, self._threads, list(inputs.values()), frames))
+
+
+def _by_name(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    inputs = {detail["index"]: detail for detail in interpreter.get_input_details()}
+    outputs = {detail["index"]: detail for detail in interpreter.get_output_details()}
+    for signature in interpreter._get_full_signature_list().values():
+        return (
+            {name: inputs[index] for name, index in signature["inputs"].items()},
+            {name: outputs[index] for name, index in signature["outputs"].items()},
+        )
+    return {d["name"]: d for d in inputs.values()}, {d["name"]: d for d in outputs.values()}
+
+
+def open_model(path: Path, threads: int) -> LiteRtModel:
+    """The file in LiteRT on `threads` threads. Raises ExportError if it is none, or contradicts itself."""
+    return LiteRtModel(path, threads)

@@ -1,0 +1,134 @@
+"""A process that holds one model: python -m nelf.runtime.worker FILE THREADS [INPUTS.npz]
+
+Reads one JSON request a line from stdin and answers each with one JSON line, until stdin ends. A model in a process of
+its own has its own peak memory, and waits without using the processor while others are measured.
+
+    {"do": "load"}                          -> {"load_ms": 12.3}
+    {"do": "run", "frames": 5, "warm": 1}   -> {"ms": [4.1, 4.0, 4.2, 4.0, 4.1]}
+    {"do": "profile", "frames": 20}         -> {"operations": [["Convolution", 1.2], ...]}
+    {"do": "memory"}                        -> {"peak_mb": 31.2}, or null where /proc does not tell
+    {"do": "matmul", "size": 1024}          -> {"gflops": 83.1}: needs PyTorch and no FILE ("-")
+
+What fails is answered with {"error": "why"}. One of several inputs (rows of the arrays in INPUTS.npz) is taken for each
+frame in turn; without INPUTS.npz random numbers of the model's own shapes are.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nelf.runtime.protocol import RuntimeModel
+from nelf.runtime.table import RUNTIMES
+
+STATUS, RESET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+MATMUL_SECONDS = 2.0
+
+
+class Worker:
+    """Answers requests about one model file."""
+
+    def __init__(self, path: Path, threads: int, inputs: Path | None) -> None:
+        self.path, self.threads = path, threads
+        self.given = dict(np.load(inputs)) if inputs is not None else None
+        self.model: RuntimeModel | None = None
+        self.inputs: list[dict[str, NDArray[Any]]] = []
+        self.frame = 0
+        self.empty_mb: float | None = None
+
+    def load(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        importlib.import_module(RUNTIMES[self.path.suffix].module)  # not part of loading the model
+        self.empty_mb = _memory_mb("VmRSS")
+        try:
+            RESET_PEAK.write_text("5")  # proc(5): the peak begins anew at what is resident now
+        except OSError:  # another system than Linux, or a container that forbids it: then the peak says nothing
+            self.empty_mb = None
+        began = time.perf_counter()
+        self.model = RUNTIMES[self.path.suffix].open(self.path, self.threads)
+        taken = time.perf_counter() - began
+        self.inputs = self._rows()
+        return {"load_ms": 1000 * taken}
+
+    def _rows(self) -> list[dict[str, NDArray[Any]]]:
+        assert self.model is not None
+        if self.given is None:
+            numbers = np.random.default_rng(0)
+            return [{n: numbers.standard_normal(shape).astype(kind) for n, (shape, kind) in self.model.inputs.items()}]
+        count = min(len(rows) for rows in self.given.values())
+        return [{name: rows[i] for name, rows in self.given.items()} for i in range(count)]
+
+    def _next(self) -> dict[str, NDArray[Any]]:
+        self.frame += 1
+        return self.inputs[self.frame % len(self.inputs)]
+
+    def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.model is not None, "load first"
+        for _ in range(request["warm"]):
+            self.model.run(self._next())
+        taken = []
+        for _ in range(request["frames"]):
+            inputs = self._next()
+            began = time.perf_counter()
+            self.model.run(inputs)
+            taken.append(1000 * (time.perf_counter() - began))
+        return {"ms": taken}
+
+    def profile(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.model is not None, "load first"
+        return {"operations": [[o.kind, o.milliseconds] for o in self.model.profile(self._next(), request["frames"])]}
+
+    def memory(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        peak = _memory_mb("VmHWM")
+        return {"peak_mb": None if peak is None or self.empty_mb is None else peak - self.empty_mb}
+
+    def matmul(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The best of some seconds: what the machine can do when nothing else runs."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        size = request["size"]
+        a, b = torch.rand(size, size), torch.rand(size, size)
+        best, end = float("inf"), time.perf_counter() + MATMUL_SECONDS
+        while (began := time.perf_counter()) < end:
+            torch.mm(a, b)
+            best = min(best, time.perf_counter() - began)
+        return {"gflops": 2 * size**3 / best / 1e9}
+
+
+def _memory_mb(field: str) -> float | None:
+    """A line of /proc/self/status in megabytes (10^6 bytes); None where there is no such file."""
+    if not STATUS.is_file():
+        return None
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def main() -> None:
+    """Answer until stdin ends. What the runtimes print goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    path, threads, *inputs = sys.argv[1:]
+    worker = Worker(Path(path), int(threads), Path(inputs[0]) if inputs else None)
+    actions: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+        name: getattr(worker, name) for name in ("load", "run", "profile", "memory", "matmul")
+    }
+    with contextlib.suppress(KeyboardInterrupt):  # the parent says what is to be said
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                answer = actions[request["do"]](request)
+            except Exception as error:  # whatever a runtime raises: the parent reports it in one line
+                answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

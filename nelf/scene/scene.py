@@ -1,0 +1,126 @@
+"""Scene: images + cameras + bounds + splits. Real captures and pseudo data have the same type."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from nelf.scene.config import Kind as Kind  # a part of what a scene is
+
+
+@dataclass(frozen=True)
+class Views:
+    """The posed images of one split. Images are decoded when asked for.
+
+    names: one a view, the image's name without folder and suffix, unique in the split.
+    read: gives view i as stored pixels, uint8 [height, width, 3 or 4], straight alpha, already undistorted and resized.
+    read_depth: gives the depths of view i along the view axis, float32 [height, width], world units, 0 where unknown.
+    None where the scene has no depth.
+    """
+
+    names: tuple[str, ...]
+    c2w: Float[Tensor, "n 3 4"]
+    intrinsics: Float[Tensor, "n 4"]
+    height: int
+    width: int
+    read: Callable[[int], np.ndarray]
+    read_depth: Callable[[int], np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> UInt8[Tensor, "height width channels"]:
+        """One view as stored."""
+        return torch.from_numpy(self.read(index))
+
+    def images(self) -> UInt8[Tensor, "n height width channels"]:
+        """All views, decoded by all cores into one table."""
+        first = self.image(0)
+        table = torch.empty(len(self), *first.shape, dtype=torch.uint8)
+        table[0] = first
+
+        def fill(index: int) -> None:
+            table.numpy()[index] = self.read(index)
+
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="views") as threads:
+            for _ in threads.map(fill, range(1, len(self))):
+                pass
+        return table
+
+    def select(self, indices: list[int]) -> "Views":
+        """The views at `indices`, in that order."""
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[i] for i in indices),
+            c2w=self.c2w[indices],
+            intrinsics=self.intrinsics[indices],
+            read=functools.partial(_read_selected, self.read, tuple(indices)),
+            read_depth=self.read_depth and functools.partial(_read_selected, self.read_depth, tuple(indices)),
+        )
+
+
+def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], index: int) -> np.ndarray:
+    return read(indices[index])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Posed images of one place.
+
+    near, far: depths along the view axis that hold everything to be shown, world units, valid for every view.
+    center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
+    up: world direction that is upwards for the viewer, unit length.
+    channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    files: everything that the views are made from, images and poses, relative to root.
+    problems: what a user should know, one line each with its remedy. kind_reason: why this kind, for people.
+    """
+
+    name: str
+    root: Path
+    format: str
+    kind: Kind
+    splits: Mapping[str, Views]
+    near: float
+    far: float
+    center: Float[Tensor, "3"]
+    radius: float
+    up: Float[Tensor, "3"]
+    channels: int
+    files: tuple[Path, ...] = ()
+    problems: tuple[str, ...] = ()
+    kind_reason: str = ""
+
+    @property
+    def train(self) -> Views:
+        return self.splits["train"]
+
+    @property
+    def val(self) -> Views:
+        return self.splits["val"]
+
+    @property
+    def test(self) -> Views:
+        return self.splits["test"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """height, width of every image."""
+        return self.train.height, self.train.width
+
+
+def over_background(
+    image: Float[Tensor, "*batch channels"], background: float | Float[Tensor, "*#batch 3"] = 1.0
+) -> Float[Tensor, "*batch 3"]:
+    """RGB of an RGB(A) image with straight alpha, composited over `background` (1 = white)."""
+    if image.shape[-1] == 3:
+        return image
+    alpha = image[..., 3:]
+    return image[..., :3] * alpha + (1 - alpha) * background

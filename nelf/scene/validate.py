@@ -1,0 +1,216 @@
+"""From what the files say to checked views: images present and of one size, poses rigid, lenses that fit."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.core.cameras import bend, is_rigid, orthonormalize
+from nelf.core.errors import SceneError
+from nelf.core.files import why_absent
+from nelf.scene.config import FARTHEST
+from nelf.scene.conform import LookedAt, conform
+from nelf.scene.images import DepthFile, DepthReader, Header, Photo, PhotoReader, read_header
+from nelf.scene.lens import LensError, fit_lens, folds
+from nelf.scene.parsed import Capture, Faults, Frame, Problem
+from nelf.scene.scene import Views
+
+DRIFT = 1e-5  # rotations nearer to a true one than this are taken as they are
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The frames whose images are there, ready to become views.
+
+    c2w: [n, 3, 4], rigid. channels: 4 where any image has alpha.
+    """
+
+    frames: list[Frame]
+    photos: list[Photo]
+    c2w: Float[Tensor, "n 3 4"]
+    channels: int
+
+
+def prepare(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> Prepared:
+    """Check everything that can be checked without decoding. Adds to the capture's problems.
+
+    Where `faults` are tolerant, the frames that have none are prepared.
+    """
+    frames = _present(capture, root, allow_missing, faults)
+    for check in (_check_finite, _check_position, _check_rigid):
+        frames = faults.keep(frames, check, lambda frame: frame.listed)
+    looked_at = _look_at(frames, root, capture.downscale, faults)
+    looked_at = faults.keep(looked_at, _check_distortion, lambda one: one.frame.listed)
+    faults.require_any(looked_at)
+    looked_at, conformed = conform(looked_at, faults)
+    capture.problems += conformed
+    faults.require_any(looked_at)
+    frames = [one.frame for one in looked_at]
+    c2w = _exact_poses(frames, capture.problems)
+    with_alpha = sum(one.header.alpha for one in looked_at)
+    if 0 < with_alpha < len(frames):
+        capture.problems.append(
+            Problem(
+                f"{with_alpha} of {len(frames)} images have alpha; the others count as opaque",
+                "give all images alpha, or none",
+            )
+        )
+    if capture.depth_bounds is not None:
+        used = {id(frame) for frame in frames}
+        capture.depth_bounds = capture.depth_bounds[[id(frame) in used for frame in capture.frames]]
+    return Prepared(frames, [one.photo for one in looked_at], c2w, 4 if with_alpha else 3)
+
+
+def make_views(prepared: Prepared, indices: Sequence[int], scene: str) -> Views:
+    """The views of one split."""
+    photos = tuple(prepared.photos[i] for i in indices)
+    return Views(
+        names=_unique_names([prepared.frames[i] for i in indices]),
+        c2w=prepared.c2w[list(indices)],
+        intrinsics=torch.tensor([photo.intrinsics for photo in photos], dtype=torch.float32).reshape(-1, 4),
+        height=prepared.photos[0].height,
+        width=prepared.photos[0].width,
+        read=PhotoReader(scene, photos, prepared.channels),
+        read_depth=_depth_reader(photos, scene),
+    )
+
+
+def _depth_reader(photos: Sequence[Photo], scene: str) -> DepthReader | None:
+    """Only where every view has its depth map."""
+    files = [photo.depth for photo in photos if photo.depth is not None]
+    if not photos or len(files) < len(photos):
+        return None
+    return DepthReader(scene, tuple(files), photos[0].height, photos[0].width)
+
+
+def _present(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> list[Frame]:
+    faults.require_any(capture.frames)
+    if not capture.frames:
+        raise SceneError(f"scene '{faults.scene}': it lists no frames; at least one posed image is needed")
+    present = [frame for frame in capture.frames if frame.path is not None]
+    absent = [(i, frame) for i, frame in enumerate(capture.frames) if frame.path is None]
+    if not absent:
+        return present
+    number, first = absent[0]
+    # Where frames were given up before, counting those that are left gives no frame's number.
+    place = first.where.removeprefix(f"scene '{faults.scene}': ") if faults.found else f"frame {number}"
+    names = f"{place} names {first.listed}, which {why_absent(root / first.listed)}"
+    count = f"{len(absent)} of {len(capture.frames)} images {'is' if len(absent) == 1 else 'are'} missing"
+    if not present:
+        raise SceneError(
+            f"scene '{faults.scene}': {names}. None of the {len(absent)} images is there; put them where the scene "
+            "names them"
+        )
+    if allow_missing:
+        capture.problems.append(Problem(f"{count}, the first is {first.listed}", "add them, or remove their frames"))
+        return present
+    problem = Problem(
+        f"{names}. {count}",
+        f"pass scene.allow_missing=true to use the {len(present)} that are there",
+        fatal=True,
+        command="nelf run {scene} scene.allow_missing=true",
+    )
+    if not faults.tolerant:
+        raise SceneError(f"scene '{faults.scene}': {problem}")
+    capture.problems.append(problem)
+    return present
+
+
+def _check_finite(frame: Frame) -> None:
+    if not np.isfinite(frame.c2w).all():
+        raise SceneError(
+            f"{frame.where} has a pose with NaN or infinite numbers; "
+            "it must be a rigid camera-to-world matrix; estimate it again or remove the frame"
+        )
+
+
+def _check_position(frame: Frame) -> None:
+    if np.abs(frame.c2w[:, 3]).max() > FARTHEST:
+        center = ", ".join(f"{value:.3g}" for value in frame.c2w[:, 3].tolist())
+        raise SceneError(
+            f"{frame.where} has its camera at ({center}); each coordinate must be at most {FARTHEST:g}; "
+            "estimate the pose again or remove the frame"
+        )
+
+
+def _check_rigid(frame: Frame) -> None:
+    c2w = torch.from_numpy(frame.c2w)
+    if not is_rigid(c2w):
+        rotation = c2w[:, :3]
+        scales = ", ".join(f"{value:.3g}" for value in rotation.norm(dim=0).tolist())
+        mirrored = " and mirrors" if float(torch.linalg.det(rotation)) < 0 else ""
+        raise SceneError(
+            f"{frame.where} has a pose that is not rigid: its columns have lengths {scales}{mirrored}; the "
+            "left 3x3 part must be a rotation (lengths 1, right angles, determinant +1); remove scaling or the frame"
+        )
+
+
+def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, "n 3 4"]:
+    c2w = torch.from_numpy(np.stack([frame.c2w for frame in frames]))
+    error = bend(c2w[:, :, :3])
+    if float(error.max()) > 1e-3:
+        problems.append(
+            Problem(
+                f"rotations are off by up to {float(error.max()):.1g} and were made exact",
+                "write poses with more digits",
+            )
+        )
+    exact = torch.where((error > DRIFT)[:, None, None], orthonormalize(c2w), c2w)
+    return exact.float()
+
+
+def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) -> list[LookedAt]:
+    """Headers and lenses."""
+    found = []
+    for frame in frames:
+        with faults.of_a_frame(frame.listed):
+            assert frame.path is not None
+            header = read_header(root / frame.path, faults.scene)
+            found.append(LookedAt(frame, header, _photo(frame, root, header, downscale)))
+    return found
+
+
+def _photo(frame: Frame, root: Path, header: Header, downscale: int) -> Photo:
+    assert frame.path is not None
+    try:
+        (fx, fy, cx, cy), rotate = fit_lens(frame.lens, header.width, header.height, header.turned)
+    except LensError as error:
+        raise SceneError(f"{frame.where} {error}") from error
+    width, height = (header.height, header.width) if rotate else (header.width, header.height)
+    reduced_width, reduced_height = width // downscale, height // downscale
+    if min(reduced_width, reduced_height) < 1:
+        raise SceneError(
+            f"{frame.where} is {width}x{height}; scene.downscale={downscale} leaves no pixel, use a smaller number"
+        )
+    x, y = reduced_width / width, reduced_height / height
+    distortion, depth = frame.lens.distortion, None
+    if frame.depth is not None and downscale == 1 and not rotate and not any(distortion):
+        depth = DepthFile(root / frame.depth.path, frame.depth.scale)
+    intrinsics = fx * x, fy * y, cx * x, cy * y
+    return Photo(root / frame.path, rotate, reduced_width, reduced_height, intrinsics, distortion, depth)
+
+
+def _check_distortion(one: LookedAt) -> None:
+    photo = one.photo
+    if any(photo.distortion) and folds(photo.distortion, photo.intrinsics, photo.width, photo.height):
+        raise SceneError(
+            f"{one.frame.where} has distortion k1, k2, k3, p1, p2 = {photo.distortion}, which folds the image over "
+            "itself; calibrate again, or undistort the photos"
+        )
+
+
+def _unique_names(frames: list[Frame]) -> tuple[str, ...]:
+    """Stems; where they collide, the path with underscores; where a file is listed twice, numbered."""
+    paths = [frame.path for frame in frames if frame.path is not None]
+    stems = Counter(path.stem for path in paths)
+    names, used = [], Counter[str]()
+    for path in paths:
+        name = path.stem if stems[path.stem] == 1 else "_".join(path.with_suffix("").parts)
+        used[name] += 1
+        names.append(name if used[name] == 1 else f"{name}_{used[name]}")
+    return tuple(names)

@@ -1,0 +1,148 @@
+"""What a student must know about its scene: image size, depth range, and how world space is brought to O(1)."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.core.cameras import mean_pose
+from nelf.student.config import Mapping
+
+LONGEST_SIDE = 2**16  # pixels
+EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthetic objects lie in their own units
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Image and scene normalisation of one student. Plain numbers: it is stored beside the weights.
+
+    height, width, channels: of the images (channels 4 = RGBA).
+    intrinsics: fx, fy, cx, cy in pixels, for callers that give none (export).
+    near, far: depth range along the view axis, world units.
+    center: world point that becomes the origin.
+    unit: length (world units) that becomes `EXTENT` at depth 0, and with linear mapping everywhere.
+    mapping: value of `Mapping`.
+    reference: c2w of the mean camera, 3x4 row by row; only NDC uses it.
+    """
+
+    height: int
+    width: int
+    channels: int
+    intrinsics: tuple[float, float, float, float]
+    near: float
+    far: float
+    center: tuple[float, float, float]
+    unit: float
+    mapping: str
+    reference: tuple[float, ...]
+
+    @classmethod
+    def around(
+        cls,
+        c2w: Float[Tensor, "n 3 4"],
+        intrinsics: Float[Tensor, "n 4"],
+        size: tuple[int, int],
+        channels: int,
+        near: float,
+        far: float,
+        center: Float[Tensor, "3"],
+        radius: float,
+        mapping: Mapping,
+        *,
+        within_ball: bool = False,
+    ) -> "Frame":
+        """Frame for a scene seen by the cameras `c2w`.
+
+        within_ball: with a linear mapping, points lie only at the depths at which some camera sees the scene's ball;
+        no point is spent on the empty space before and behind it.
+
+        A linear mapping is normalised by the scene's ball (`center`, `radius`). The others by the cameras: their mean
+        is the origin, their largest distance from it (plus `near`) the unit at depth 0.
+        """
+        if mapping is not Mapping.LINEAR:
+            positions = c2w[:, :, 3]
+            center = positions.mean(0)
+            radius = float((positions - center).norm(dim=-1).max()) + near
+        elif within_ball:
+            depth = ((center - c2w[:, :, 3]) * -c2w[:, :, 2]).sum(-1)
+            near, far = max(near, float(depth.min()) - radius), min(far, float(depth.max()) + radius)
+        fx, fy, cx, cy = (float(v) for v in intrinsics.double().mean(0))
+        x, y, z = (float(v) for v in center)
+        return cls(
+            height=size[0],
+            width=size[1],
+            channels=channels,
+            intrinsics=(fx, fy, cx, cy),
+            near=float(near),
+            far=float(far),
+            center=(x, y, z),
+            unit=float(radius),
+            mapping=mapping.value,
+            reference=tuple(float(v) for v in mean_pose(c2w).flatten()),
+        )
+
+    def depths(self, count: int) -> Float[Tensor, "count"]:
+        """`count` ray parameters (float64) from near to far: depths, or for NDC the line's parameter 0..1."""
+        fraction = torch.linspace(0, 1, count, dtype=torch.float64)
+        return fraction if self.mapping == Mapping.NDC else self.depth_at(fraction)
+
+    def depth_at(self, fraction: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Depth at a fraction (0 to 1) of the way from near to far, evenly in what the mapping is even in; not NDC."""
+        if self.mapping == Mapping.DISPARITY:
+            return 1 / (1 / self.near + fraction * (1 / self.far - 1 / self.near))
+        return self.near + fraction * (self.far - self.near)
+
+    def fraction_at(self, depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Inverse of `depth_at`; depths outside of near..far count as near or far."""
+        depth = depth.clamp(self.near, self.far)
+        if self.mapping == Mapping.DISPARITY:
+            return (1 / depth - 1 / self.near) / (1 / self.far - 1 / self.near)
+        return (depth - self.near) / (self.far - self.near)
+
+    def points_at(
+        self,
+        origins: Float[Tensor, "*#batch"],
+        directions: Float[Tensor, "*#batch"],
+        fraction: Float[Tensor, "*#batch"],
+    ) -> Float[Tensor, "*#batch"]:
+        """Normalised points at `depth_at(fraction)` on rays from `origins`, which are positions - center; not NDC.
+
+        With disparity s, depth t = 1 / s, and (o + t d) E / (unit + t) = (o s + d) E / (unit s + 1): a single division
+        (of a reciprocal Core ML knows an approximation only), and no number that half precision could not hold.
+        """
+        if self.mapping == Mapping.DISPARITY:
+            disparity = 1 / self.near + fraction * (1 / self.far - 1 / self.near)
+            return EXTENT * (origins * disparity + directions) / (self.unit * disparity + 1)
+        return (origins + self.depth_at(fraction) * directions) * (EXTENT / self.unit)
+
+    def factors(self, depths: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Scale for points at the given depths: position - center, times this, is O(1)."""
+        if self.mapping == Mapping.DISPARITY:
+            return EXTENT / (self.unit + depths)
+        return torch.full_like(depths, EXTENT / self.unit)
+
+    def as_dict(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "Frame":
+        """Inverse of `as_dict`, after a way through JSON. Raises TypeError or ValueError for other content."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"frame has keys {sorted(values)}, expected {sorted(names)}")
+        fixed = {k: tuple(float(x) for x in v) if isinstance(v, list | tuple) else v for k, v in values.items()}
+        frame = cls(**fixed)  # type: ignore[arg-type]
+        lengths = {"intrinsics": 4, "center": 3, "reference": 12}
+        if not (
+            all(type(size) is int and 1 <= size <= LONGEST_SIDE for size in (frame.height, frame.width))
+            and frame.channels in (3, 4)
+            and 0 < frame.near < frame.far < math.inf
+            and 0 < frame.unit < math.inf
+            and all(isinstance(fixed[k], tuple) and len(fixed[k]) == n for k, n in lengths.items())  # type: ignore[arg-type]
+        ):
+            raise ValueError(f"frame is {values}")
+        Mapping(frame.mapping)
+        return frame

@@ -1,0 +1,165 @@
+"""What every teacher can do: render rays. And what a field that we train ourselves can do besides."""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from nelf.core.cameras import Rays, image_rays
+from nelf.core.devices import exact
+from nelf.kernels.random_numbers import Draws
+from nelf.kernels.unit_cube import Space
+from nelf.scene import Views
+
+RENDER_CHUNK = 4096  # rays rendered at once: what they need stays in a CPU's cache
+UNSEEN = 0.5  # grey behind an opaque scene whose background is not known
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What rays see.
+
+    rgb: colour premultiplied by alpha, [0, 1]. A teacher of scenes without alpha gives alpha 1 everywhere.
+    depth: expected depth along the view axis (world units); far where nothing is hit.
+    """
+
+    rgb: Float[Tensor, "*rays 3"]
+    alpha: Float[Tensor, "*rays"]
+    depth: Float[Tensor, "*rays"]
+
+    def cpu(self) -> "Rendered":
+        """The same on the CPU."""
+        return Rendered(self.rgb.cpu(), self.alpha.cpu(), self.depth.cpu())
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Anything that renders rays."""
+
+    def render(self, rays: Rays) -> Rendered:
+        """Render rays [n, 3] in evaluation mode, without gradients, in chunks of the teacher's own choosing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """`teacher` with its matrix products in `dtype`, for renders alone."""
+
+    teacher: "RayField"
+    dtype: torch.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it renders."""
+        return self.teacher.device
+
+    def render(self, rays: Rays) -> Rendered:
+        """See `Teacher.render`."""
+        with torch.autocast(self.device.type, self.dtype):
+            return self.teacher.render(rays)
+
+
+class RayField(nn.Module, abc.ABC):
+    """A teacher that is trained on pixels, whatever its insides.
+
+    space: where the field lives. opaque: the scene has no alpha, and renders have alpha 1 everywhere.
+    background: colour behind everything in an opaque scene, [0, 1]; None where it is not known: rays that hit nothing
+    are grey then.
+    """
+
+    background: Tensor | None
+
+    def __init__(self, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None) -> None:
+        super().__init__()
+        self.space = space
+        self.opaque = opaque
+        self.register_buffer("background", background, persistent=False)  # measured, not learnt
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "RayField":
+        super()._apply(function, recurse)  # what `to` and `cuda` call
+        self.space = self.space.to(self.device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and where it renders."""
+        return next(self.parameters()).device
+
+    @property
+    def rays_at_once(self) -> int:
+        """Rays that a render takes at once."""
+        return RENDER_CHUNK
+
+    @abc.abstractmethod
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that they have.
+
+        draws: jitters the samples (training); None renders at their middles. Gradients flow.
+        """
+
+    def accumulate_in_float32(self, rays: Rays, draws: Draws) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        """`accumulate` whatever autocast says: for training, densities are exponentials and eight bits too few."""
+        with exact(rays.origins.device):
+            return self.accumulate(rays, draws)
+
+    @abc.abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """For the optimizer."""
+
+    def look_at_views(self, views: Views) -> None:
+        """Called once before training starts."""
+
+    def refresh(self, step: int, draws: Draws) -> None:
+        """Called before every training step."""
+
+    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
+        """Which rays can teach anything."""
+        return torch.ones(len(rays), dtype=torch.bool, device=rays.origins.device)
+
+    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """What `accumulate` gives without draws, for renders; a field may leave out what cannot be seen."""
+        return self.accumulate(rays, None)[0]
+
+    def reduced(self, dtype: torch.dtype) -> Teacher:
+        """For renders that may compute matrix products in `dtype`; itself where that would show."""
+        return self
+
+    @torch.no_grad()
+    def render(self, rays: Rays) -> Rendered:
+        """See `Teacher.render`."""
+        count = self.rays_at_once
+        parts = [self.look(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
+        out = parts[0] if len(parts) == 1 else torch.cat(parts)
+        rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
+        if self.opaque:
+            behind = UNSEEN if self.background is None else self.background
+            rgb, alpha = rgb + (1 - alpha)[:, None] * behind, torch.ones_like(alpha)
+        return Rendered(rgb, alpha, depth)
+
+
+def render_image(
+    teacher: Teacher, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"], height: int, width: int
+) -> Rendered:
+    """Render one image: rgb [height, width, 3], alpha and depth [height, width], on the CPU."""
+    return render_where_it_is(teacher, c2w, intrinsics, height, width).cpu()
+
+
+@torch.no_grad()
+def render_where_it_is(
+    teacher: Teacher, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"], height: int, width: int
+) -> Rendered:
+    """`render_image`, left on the teacher's device. The rays are made there, too."""
+    device = device_of(teacher)
+    flat = teacher.render(image_rays(c2w.to(device), intrinsics.to(device), height, width).flatten())
+    return Rendered(
+        flat.rgb.reshape(height, width, 3), flat.alpha.reshape(height, width), flat.depth.reshape(height, width)
+    )
+
+
+def device_of(teacher: Teacher) -> torch.device:
+    """Where it renders; the CPU for what does not say."""
+    return teacher.device if isinstance(teacher, RayField | Reduced) else torch.device("cpu")

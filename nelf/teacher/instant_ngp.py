@@ -1,0 +1,230 @@
+"""The hash-grid NeRF (Müller et al. 2022): the field, and the grid of its densities that tells where samples pay."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from nelf.core.cameras import Rays
+from nelf.core.devices import exact
+from nelf.kernels.compile import forced_reference, usable
+from nelf.kernels.compositing import composite
+from nelf.kernels.hash_encoding import CHANNELS, HashGrid, encode_directions
+from nelf.kernels.importance_sampling import resample
+from nelf.kernels.random_numbers import Draws
+from nelf.kernels.ray_marching import Samples, count_samples, march, max_pool
+from nelf.kernels.unit_cube import BOX, Space
+from nelf.scene import Views, carve
+from nelf.teacher.config import HashGridConfig
+from nelf.teacher.field import RENDER_CHUNK, RayField, Reduced, Teacher
+
+UNASKED = 1.0  # density of a cell that was not asked yet: what an untrained field says
+DECAY = 0.95  # a cell's density fades by this much an update, so that one that was emptied is found out
+COARSEST_CARVED = 32  # cells across the grid that carving starts with
+CELLS_AT_ONCE = 1 << 16  # asked in one update
+
+
+class OccupancyGrid(nn.Module):
+    """density: last known upper estimate a cell, per cube unit (see Samples.lengths). Carved cells hold 0 for good.
+
+    allowed: indices of the cells that were not carved, in the order in which they are asked. cursor: whose turn it is.
+    mean: density over all allowed cells.
+    """
+
+    density: Tensor
+    allowed: Tensor
+    mean: Tensor
+    cursor: Tensor
+
+    def __init__(self, resolution: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.register_buffer("density", torch.full((resolution,) * 3, UNASKED))
+        self.register_buffer("allowed", torch.arange(resolution**3))
+        self.register_buffer("mean", torch.tensor(UNASKED))
+        self.register_buffer("cursor", torch.tensor(resolution**3))
+        self._turn: int | None = None  # what `cursor` says, where the host knows it
+
+    def carve(self, views: Views, space: Space) -> None:
+        """Rule out for good every cell over which some view shows nothing (alpha 0). For bounded scenes with alpha.
+
+        Coarse to fine: only what is left of a grid is looked at with half its cell size.
+        """
+        half_diagonal = float(space.parameters[3]) * 3**0.5
+        levels = [self.resolution]
+        while levels[0] % 2 == 0 and levels[0] > COARSEST_CARVED:
+            levels.insert(0, levels[0] // 2)
+        device = self.density.device
+        corner = _corner(torch.arange(levels[0] ** 3, device=device), levels[0])
+        for resolution in levels:
+            if resolution > levels[0]:
+                children = _corner(torch.arange(8, device=device), 2)
+                corner = (corner[:, None] * 2 + children).reshape(-1, 3)
+            corner = corner[carve(views, space.from_cube((corner + 0.5) / resolution), half_diagonal / resolution)]
+        self.allowed = (corner[:, 0] * self.resolution + corner[:, 1]) * self.resolution + corner[:, 2]
+        self.density.zero_().view(-1)[self.allowed] = UNASKED
+        self._go_to(len(self.allowed))
+
+    @torch.no_grad()
+    def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], draws: Draws) -> None:
+        """Ask the field at one random point in each of the next cells; all have a turn before any has its second."""
+        begin = int(self.cursor) if self._turn is None else self._turn
+        if begin >= len(self.allowed):
+            self.allowed = self.allowed[draws.permutation(len(self.allowed)).to(self.allowed.device)]
+            begin = 0
+        flat, turn = self.density.view(-1), self.allowed[begin : begin + CELLS_AT_ONCE]
+        self._go_to(begin + CELLS_AT_ONCE)
+        asked = density(self._random_points(turn, draws))
+        flat[turn] = torch.maximum(flat[turn] * DECAY, asked)
+        self.mean = flat[self.allowed].mean()
+
+    def threshold(self, step: float, opacity: float) -> Float[Tensor, ""]:
+        """Density below which a sample of length `step` is thinner than `opacity`, or than half the average cell."""
+        return (self.mean / 2).clamp_max(opacity / step)
+
+    def _go_to(self, cursor: int) -> None:
+        """The host keeps count itself: to read `cursor` it would have to wait for the device."""
+        self._turn = cursor
+        self.cursor.fill_(cursor)
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*arguments, **named)
+        self._turn = None
+
+    def _random_points(self, index: Tensor, draws: Draws) -> Float[Tensor, "n 3"]:
+        """Cube coordinates of a random point in each cell."""
+        corner = _corner(index, self.resolution).float()
+        return (corner + draws.shared(len(corner), 3).to(corner.device)) / self.resolution
+
+
+def _corner(index: Int[Tensor, "n"], resolution: int) -> Int[Tensor, "n 3"]:
+    """Whole-number coordinates of cells, from their place in a flat grid."""
+    r = resolution
+    return torch.stack([index // (r * r), index // r % r, index % r], dim=-1)
+
+
+GEOMETRY = 16  # channels that the density network hands to the colour network; the first is the density's logarithm
+LOG_DENSITY_LIMIT = 11.0  # e^11 a half cube is opaque within a thousandth of it
+BLOCK = 12  # samples of a ray that a render asks at once
+OPAQUE_DEPTH = 80.0  # optical depth through which nothing is seen in float32
+OPAQUE = 1e-3  # transmittance below which a render does not follow a ray: a quarter of an 8-bit step
+LEAST_WEIGHT = 3e-5  # of a sample whose colour a render asks for
+UPDATE_EVERY = 16  # steps between occupancy updates
+AT_ONCE = {True: 1 << 18, False: 1 << 16}  # rays that an accelerator renders at once, with its kernels or without
+
+
+class HashGridNeRF(RayField):
+    """Density and colour at points of the unit cube, rendered along rays.
+
+    Density is per half side of the cube, so that it does not depend on the scene's units.
+    """
+
+    def __init__(
+        self, config: HashGridConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+    ) -> None:
+        super().__init__(space, opaque=opaque, background=background)
+        self.config = config
+        self.grid = HashGrid(config.levels, config.log2_entries, config.coarsest, config.finest)
+        # ReLU in place: a new tensor of so many samples costs more than the operation.
+        self.density_network = nn.Sequential(
+            nn.Linear(self.grid.channels, config.width), nn.ReLU(True), nn.Linear(config.width, GEOMETRY)
+        )
+        self.color_network = nn.Sequential(
+            nn.Linear(GEOMETRY + CHANNELS, config.width), nn.ReLU(True),
+            nn.Linear(config.width, config.width), nn.ReLU(True),
+            nn.Linear(config.width, 3),
+        )  # fmt: skip
+        self.occupancy = OccupancyGrid(config.occupancy)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        networks = [*self.density_network.parameters(), *self.color_network.parameters()]
+        return [{"params": [self.grid.table]}, {"params": networks, "weight_decay": 1e-6}]
+
+    def look_at_views(self, views: Views) -> None:
+        """Rule out what the alpha of a bounded object's views shows to be empty."""
+        if self.space.shape == BOX and not self.opaque:
+            self.occupancy.carve(views, self.space)
+
+    def refresh(self, step: int, draws: Draws) -> None:
+        if step % UPDATE_EVERY == 0:
+            self.occupancy.update(self.density, draws)
+
+    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
+        # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.
+        grown = max_pool(self.occupancy.density, 12, stride=4, padding=4)
+        middle = torch.full((len(rays),), 0.5, device=rays.origins.device)
+        return count_samples(rays, self.space, grown, self.config.steps // 4, middle, 0.0) > 0
+
+    def density(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        """Density per half cube at points of the unit cube."""
+        return _density(self.density_network(self.grid(points)))
+
+    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        with torch.no_grad():
+            samples = self._samples(rays, draws)
+            directions = encode_directions(rays.directions)
+        count = None if samples.found is None else samples.offsets[-1:]
+        geometry = self.density_network(self.grid(samples.points, count))
+        color = self.color_network(torch.cat([geometry, directions[samples.ray]], dim=1)).sigmoid()
+        values = torch.cat([color, samples.depths[:, None]], dim=1)
+        out = composite(_density(geometry) * samples.lengths, values, samples.ray, samples.offsets)
+        return out, len(samples.ray) if samples.found is None else samples.found
+
+    @torch.no_grad()
+    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """See `RayField.look`. Front to back, `BLOCK` samples of each ray at a time: rays that have become opaque are
+        not followed any further, and what adds next to nothing is not asked for its colour."""
+        samples = self._samples(rays, None)
+        directions = encode_directions(rays.directions)
+        out, through = rays.origins.new_zeros(len(rays), 5), rays.origins.new_ones(len(rays))
+        starts, counts = samples.offsets[:-1], samples.offsets.diff()
+        steps = torch.arange(BLOCK, device=starts.device)
+        active = counts.nonzero()[:, 0]
+        while len(active):
+            valid = steps < counts[active][:, None]
+            places = valid.flatten().nonzero()[:, 0]
+            rows = (starts[active][:, None] + steps).flatten()[places]
+            geometry = self.density_network(self.grid(samples.points[rows])).float()
+            optical = torch.zeros(valid.shape, device=geometry.device)
+            optical.view(-1)[places] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
+            depth = optical.cumsum(dim=1)
+            weights = through[active][:, None] * torch.exp(optical - depth) * -torch.expm1(-optical)
+            weights = weights.flatten()[places]
+            seen = (weights > LEAST_WEIGHT).nonzero()[:, 0]
+            rows, ray = rows[seen], samples.ray[rows[seen]]
+            color = self.color_network(torch.cat([geometry[seen], directions[ray]], dim=1)).float().sigmoid()
+            out[:, :4].index_add_(
+                0, ray, torch.cat([color, samples.depths[rows][:, None]], dim=1) * weights[seen][:, None]
+            )
+            through[active] *= torch.exp(-depth[:, -1])
+            steps = steps + BLOCK
+            going_on = (through[active] > OPAQUE) & (counts[active] > steps[0])
+            active = active[going_on.nonzero()[:, 0]]
+        out[:, 4] = 1 - through
+        return out
+
+    def reduced(self, dtype: torch.dtype) -> Teacher:
+        """Where a sample is enters by way of the table, in float32: what the two small networks round does not show."""
+        return Reduced(self, dtype)
+
+    @property
+    def rays_at_once(self) -> int:
+        if self.device.type == "cpu":
+            return RENDER_CHUNK
+        return AT_ONCE[usable(self.device.type, self.device.index) and not forced_reference()]
+
+    def _samples(self, rays: Rays, draws: Draws | None) -> Samples:
+        device = rays.origins.device
+        jitter = torch.full((len(rays),), 0.5, device=device) if draws is None else draws.uniform(len(rays)).to(device)
+        where = rays, self.space, self.occupancy.density, self.config.steps
+        with exact(device):
+            if self.config.samples is not None:
+                return resample(*where, self.config.samples, jitter)
+            threshold = self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold)
+            return march(*where, jitter, threshold, None if draws is None else self.config.batch)
+
+
+def _density(geometry: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:
+    return geometry[:, 0].clamp_max(LOG_DENSITY_LIMIT).exp()

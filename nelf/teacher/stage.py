@@ -1,0 +1,127 @@
+"""A teacher's stage: train, save, load by name."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from nelf.core.cameras import mean_pose
+from nelf.core.checkpoints import CheckpointFolder, load_weights, save_weights
+from nelf.core.errors import CheckpointError, ConfigError
+from nelf.core.files import write_json
+from nelf.core.progress import Stop, waiting
+from nelf.kernels.unit_cube import Space
+from nelf.scene import Kind, Scene, border_color
+from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
+from nelf.teacher.field import RayField
+from nelf.teacher.instant_ngp import HashGridNeRF
+from nelf.teacher.nerf import VanillaNeRF
+from nelf.teacher.training import Trainer, fit
+
+OCCUPIED = "occupancy.allowed"
+FORMAT = "nelf-teacher-1"
+REMEDY = "train it again with: nelf teach RUN"
+
+TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RayField]]] = {
+    "hashgrid": (TEACHER_CONFIGS["hashgrid"], HashGridNeRF),
+    "vanilla": (TEACHER_CONFIGS["vanilla"], VanillaNeRF),
+}
+"""name -> (its configuration, its field)."""
+
+
+def build_field(
+    config: TeacherConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+) -> RayField:
+    """An untrained teacher. Raises ConfigError for an unknown name."""
+    if config.name not in TEACHERS:
+        raise ConfigError(f"teacher.name={config.name} is not known; use one of {', '.join(TEACHERS)}")
+    torch.manual_seed(config.seed)
+    return TEACHERS[config.name][1](config, space, opaque=opaque, background=background)
+
+
+def save_teacher(path: Path, field: RayField, config: TeacherConfig) -> None:
+    """Write everything that rendering needs, atomically."""
+    about = {
+        "name": config.name,
+        "config": dataclasses.asdict(config),
+        "space": {"shape": field.space.shape, "near": field.space.near, "far": field.space.far},
+        "opaque": field.opaque,
+        "background": None if field.background is None else field.background.tolist(),
+    }
+    state = {**field.state_dict(), "space": field.space.parameters}
+    save_weights(path, FORMAT, state, about)
+
+
+def load_teacher(path: Path) -> RayField:
+    """The teacher saved at `path`, on the CPU. Raises CheckpointError when it is absent, damaged or not one."""
+    state, about = load_weights(path, FORMAT, REMEDY)
+    try:
+        space = Space(parameters=state.pop("space"), **about["space"])
+        config = TEACHERS[about["name"]][0](**about["config"])
+        color = about.get("background")  # older files have none
+        background = None if color is None else torch.tensor(color, dtype=torch.float32).reshape(3)
+        with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
+            shapes = {k: v.shape for k, v in build_field(config, space, opaque=about["opaque"]).state_dict().items()}
+        other = [k for k, v in state.items() if k != OCCUPIED and shapes.get(k) != v.shape]
+        if other or set(shapes) != set(state):
+            raise ValueError(
+                f"{min([*other, *set(shapes) ^ set(state)])} has another shape than the configuration says"
+            )
+        field = build_field(config, space, opaque=about["opaque"], background=background)
+        if isinstance(field, HashGridNeRF):
+            field.occupancy.allowed = state[OCCUPIED]  # its length is what carving left
+        field.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError, ConfigError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} does not fit the teacher that it names ({reason}); {REMEDY}") from error
+    return field.eval()
+
+
+FILE = "teacher.safetensors"
+TRAINING_FILE = "training.json"
+
+
+def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RayField:
+    """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
+
+    training.json beside it says how it went: steps, seconds, PSNR on the last training rays.
+    Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
+    first one writes.
+    """
+    with waiting(f"teach: reading {len(scene.train)} photos", shown=fabric.is_global_zero):
+        trainer = new_trainer(scene, config, fabric)
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    fit(trainer, checkpoints, stop)
+    if fabric.is_global_zero:
+        save_teacher(folder / FILE, trainer.field, config)
+        psnr = round(trainer.psnr, 3) if math.isfinite(trainer.psnr) else None
+        write_json(folder / TRAINING_FILE, {"steps": trainer.step, "seconds": round(trainer.seconds, 3), "psnr": psnr})
+        checkpoints.clear()
+    return trainer.field.eval()
+
+
+def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
+    """The training of a teacher of the scene, before its first step."""
+    opaque = scene.channels == 3
+    # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
+    background = border_color(scene.train) if opaque and scene.kind is Kind.OBJECT else None
+    space = space_of(scene)
+    with fabric.device:  # a table of millions of numbers is made where it is needed
+        field = build_field(config, space, opaque=opaque, background=background)
+    return Trainer(field, scene.train, config, fabric)
+
+
+def space_of(scene: Scene) -> Space:
+    """Where the field of a scene's teacher lives; one choice a kind."""
+    if scene.kind is Kind.OBJECT:
+        return Space.box(scene.center, scene.radius, scene.near, scene.far)
+    if scene.kind is Kind.UNBOUNDED:
+        return Space.contraction(scene.center, scene.radius, scene.near, scene.far)
+    cameras = scene.train
+    tangent = max(scene.size) / 2 / float(cameras.intrinsics[:, :2].min())
+    return Space.frustum(mean_pose(cameras.c2w), tangent, cameras.c2w, scene.near, scene.far)

@@ -1,0 +1,84 @@
+"""What lies beside this file: the web viewer, as `make web` builds it, and a finished bundle to look at."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+from nelf.core.errors import BundleError, ConfigError
+
+ASSETS = Path(__file__).parent / "assets"
+PAGE = "index.html"
+EXAMPLE = Path(__file__).parent / "example"
+"""A student of the embedded scene in 8 bits, as `python -m tools.example RUN` makes it."""
+
+
+def assets_folder() -> Path:
+    """Where the built viewer is. Raises ConfigError where it was not built."""
+    if not (ASSETS / PAGE).is_file():
+        raise ConfigError("the web viewer is not built: run `make web` in the checkout, then the same command again")
+    return ASSETS
+
+
+def asset_names() -> list[str]:
+    """Files of the built viewer, relative to its folder, with forward slashes."""
+    folder = assets_folder()
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+MANIFEST = "manifest.json"
+VIEWABLE = ("web", "android")
+"""Targets whose model a browser runs, the one made for it first."""
+
+
+class Site:
+    """A bundle with the viewer over it. Nothing else of the disk has a name here."""
+
+    def __init__(self, bundle: Path) -> None:
+        """Raises BundleError where `bundle` is none that a browser can show, ConfigError where the viewer is not built.
+
+        A bundle that is damaged is opened: the page says what is wrong with it.
+        """
+        self.bundle = bundle
+        self.assets = {name: assets_folder() / name for name in asset_names()}
+        if not (bundle / MANIFEST).is_file():
+            what = "has no manifest.json, so it is no bundle" if bundle.is_dir() else "does not exist"
+            raise BundleError(f"{bundle} {what}; give the folder of a run, or a bundle such as RUN/export/web")
+        target = self._manifest().get("target", VIEWABLE[0])
+        if target not in VIEWABLE:
+            raise BundleError(
+                f"{bundle} is for {target}, and a browser shows bundles for {' or '.join(VIEWABLE)}; "
+                "make one with: nelf export RUN --target web"
+            )
+
+    def file(self, target: str) -> Path | None:
+        """The file for the target of a request as it was sent (`/golden/a%20b.png?x`); None where there is none."""
+        path, _, _ = target.partition("?")
+        if not path.startswith("/"):
+            return None
+        try:
+            parts = [unquote(part, errors="strict") for part in path[1:].split("/")]
+        except UnicodeDecodeError:
+            return None
+        if any("/" in part or "\\" in part or "\0" in part for part in parts):
+            return None
+        name = "/".join(parts) or PAGE
+        return self.assets.get(name) or self._of_bundle(name)
+
+    def _of_bundle(self, name: str) -> Path | None:
+        if name != MANIFEST and name not in self._listed():
+            return None
+        path = (self.bundle / name).resolve()  # a link may lead out
+        return path if path.is_relative_to(self.bundle.resolve()) and path.is_file() else None
+
+    def _listed(self) -> set[str]:
+        files = self._manifest().get("files")
+        entries = files if isinstance(files, list) else []
+        return {entry["path"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("path"), str)}
+
+    def _manifest(self) -> dict[str, object]:
+        """Read anew each time, since a bundle may be exported again while it is shown."""
+        try:
+            content = json.loads((self.bundle / MANIFEST).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
