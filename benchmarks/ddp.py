@@ -29,10 +29,10 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     from nelf.core.cameras import look_at
     from nelf.core.devices import DeviceConfig, make_fabric
     from nelf.pipeline import compose_config, typed
-    from nelf.student import Frame, Mapping, make_student
+    from nelf.student import Mapping, SceneGeometry, make_student
     from nelf.train import TrainConfig
     from nelf.train.batches import Batch
-    from nelf.train.trainer import Learner
+    from nelf.train.trainer import StudentTrainer
 
     fabric = make_fabric(DeviceConfig(accelerator="cpu"))
     fabric.launch()
@@ -43,9 +43,9 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     c2w = look_at(eye, torch.zeros(options.batch, 3), torch.tensor([0.0, 0.0, 1.0]))
     lens = torch.tensor([size * 1.2, size * 1.2, size / 2, size / 2]).expand(options.batch, 4)
     config = typed(compose_config(["scene.path=nowhere", f"student={options.student}"])).student
-    frame = Frame.around(c2w, lens, (size, size), 3, 2.0, 6.0, torch.zeros(3), 1.2, Mapping.LINEAR)
+    frame = SceneGeometry.around(c2w, lens, (size, size), 3, 2.0, 6.0, torch.zeros(3), 1.2, Mapping.LINEAR)
     torch.manual_seed(0)
-    learner = Learner(make_student(config, frame), TrainConfig(batch=batch), fabric)
+    learner = StudentTrainer(make_student(config, frame), TrainConfig(batch=batch), fabric)
     images = torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
     given = Batch(c2w[:batch], lens[:batch], images)
     for number in range(WARM_UP):

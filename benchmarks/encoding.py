@@ -31,7 +31,7 @@ from nelf.evaluate import ground_truth
 from nelf.export import TARGETS, ExportGraph, coreml, litert
 from nelf.pipeline import Run, compose_config, typed
 from nelf.runtime.coreml_program import Program
-from nelf.student import Frame, Mapping, load_student, make_student
+from nelf.student import Mapping, SceneGeometry, load_student, make_student
 from nelf.student.mobiler2l import MobileR2L
 from nelf.student.ray_encoding import Encoding, encode_points, ray_points
 from tests.export.programs import converted
@@ -83,7 +83,7 @@ def trained(spacing: Mapping, minutes: float) -> tuple[MobileR2L, Tensor, Tensor
     held = torch.arange(7, VIEWS, 15)
     kept = torch.tensor(sorted(set(range(VIEWS)) - set(held.tolist())))
     intrinsics = torch.tensor([[FOCAL, FOCAL, SIZE / 2, SIZE / 2]]).expand(VIEWS, 4)
-    frame = Frame.around(c2w, intrinsics, (SIZE, SIZE), 3, NEAR, FAR, torch.zeros(3), 1.5, spacing)
+    frame = SceneGeometry.around(c2w, intrinsics, (SIZE, SIZE), 3, NEAR, FAR, torch.zeros(3), 1.5, spacing)
     torch.manual_seed(0)
     config = typed(compose_config(["scene.path=nowhere", "student=mobiler2l", *SMALL])).student
     model = make_student(config, frame)

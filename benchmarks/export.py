@@ -29,7 +29,7 @@ from benchmarks.turns import in_turns
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
 from nelf.evaluate import to_8bit
-from nelf.export import TARGETS, ExportGraph, Manifest, Photos, export_bundle, litert
+from nelf.export import TARGETS, CalibrationViews, ExportGraph, Manifest, export_bundle, litert
 from nelf.export.litert import quantize
 from nelf.pipeline import Run, compose_config, typed
 from nelf.pipeline.export_stage import bundle_context
@@ -152,12 +152,14 @@ def runner(path: Path, values: Tensor) -> Callable[[], dict[str, Any]]:
     return functools.partial(model.run, {name: values.numpy()})
 
 
-def some_photos(model: Student, path: Path, count: int = 2, noise: float = 0.03) -> Photos:
+def some_photos(model: Student, path: Path, count: int = 2, noise: float = 0.03) -> CalibrationViews:
     """Photos that an untrained network shows at about 30 dB: its own pictures with noise."""
     session, poses = litert.load(path), cameras(EXPERIMENT, count)
     generator = torch.Generator().manual_seed(0)
     images = [session.render(pose[None])[0] for pose in poses]
-    return Photos(poses, tuple(to_8bit(i + noise * torch.randn(i.shape, generator=generator)) for i in images))
+    return CalibrationViews(
+        poses, tuple(to_8bit(i + noise * torch.randn(i.shape, generator=generator)) for i in images)
+    )
 
 
 def main() -> None:

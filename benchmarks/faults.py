@@ -79,15 +79,15 @@ def reporting() -> Iterator[None]:
     import nelf.distill.render  # noqa: F401
     from nelf.pipeline import export_stage
     from nelf.teacher.training import Trainer
-    from nelf.train.loop import StageRunner
+    from nelf.train.loop import PhaseRunner
 
-    advance, step = Trainer.advance, StageRunner._step
+    advance, step = Trainer.advance, PhaseRunner._step
 
     def advanced(trainer: Trainer) -> None:
         advance(trainer)
         LIVE.report(1, trainer.seconds)
 
-    def stepped(runner: StageRunner, *arguments: Any) -> None:
+    def stepped(runner: PhaseRunner, *arguments: Any) -> None:
         LIVE.report(3, runner.course.seconds_before + runner.course.seconds)
         step(runner, *arguments)
 
@@ -103,7 +103,7 @@ def reporting() -> Iterator[None]:
 
     with (
         mock.patch.object(Trainer, "advance", advanced),
-        mock.patch.object(StageRunner, "_step", stepped),
+        mock.patch.object(PhaseRunner, "_step", stepped),
         mock.patch.object(sys.modules["nelf.distill.render"], "render_view", rendered),
         mock.patch.object(export_stage.exporting, "export_bundle", exported),
     ):

@@ -24,9 +24,9 @@ from nelf.core.cameras import look_at
 from nelf.core.devices import make_fabric
 from nelf.export import BundleContext, ExportConfig, export_bundle, verify_bundle
 from nelf.pipeline import Config, compose_config, typed
-from nelf.student import Frame, Mapping, Student, count_macs, count_parameters, make_student
+from nelf.student import Mapping, SceneGeometry, Student, count_macs, count_parameters, make_student
 from nelf.train.batches import Batch
-from nelf.train.trainer import Learner
+from nelf.train.trainer import StudentTrainer
 
 SIZES = {"paper/synthetic": (800, 800, 4), "paper/llff": (756, 1008, 3)}  # height, width, channels
 BUNDLES = [("ios", "fp16"), ("android", "fp32"), ("android", "fp16"), ("onnx", "fp32")]
@@ -49,7 +49,7 @@ def untrained(experiment: str, config: Config) -> Student:
     intrinsics = torch.tensor([1.1 * width, 1.1 * width, width / 2, height / 2]).expand(len(poses), 4)
     near, far = (2.0, 6.0) if bounded else (1.0, 100.0)
     mapping = Mapping(config.student.mapping_for(bounded=bounded))
-    frame = Frame.around(poses, intrinsics, (height, width), channels, near, far, torch.zeros(3), 1.5, mapping)
+    frame = SceneGeometry.around(poses, intrinsics, (height, width), channels, near, far, torch.zeros(3), 1.5, mapping)
     torch.manual_seed(0)
     model = make_student(config.student, frame)
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
@@ -62,7 +62,7 @@ def step(experiment: str, batch: int) -> dict[str, float]:
     """One step of training on random pictures: seconds of the second one (the first also sets things up)."""
     config = typed(compose_config(["scene.path=nowhere", f"experiment={experiment}"]))
     model = untrained(experiment, config)
-    learner = Learner(model, config.train, make_fabric(config.device))
+    learner = StudentTrainer(model, config.train, make_fabric(config.device))
     height, width, channels = SIZES[experiment]
     images = torch.randint(0, 256, (batch, channels, height, width), dtype=torch.uint8)
     lens = torch.tensor(model.frame.intrinsics).expand(batch, 4)

@@ -38,7 +38,7 @@ from nelf.teacher import render_image
 from nelf.teacher.stage import new_trainer
 from nelf.train import TrainConfig
 from nelf.train.batches import Batch
-from nelf.train.trainer import Learner
+from nelf.train.trainer import StudentTrainer
 from tests.kernels.cases import CASES, moved
 
 SHARES = {"kernels": 0.1, "student": 0.25, "teacher": 0.45, "views": 0.2}  # of --minutes
@@ -167,7 +167,7 @@ def student(run: Run, preset: str, precision: str, batch: int, least: float) -> 
     run = Run.compose(overrides, ("train", "test"))
     scene, model, device = run.scene, new_student(run), run.fabric.device
     macs, wanted = count_macs(model), model.depth_pixels()
-    learner = Learner(model, TrainConfig(batch=batch), run.fabric)
+    learner = StudentTrainer(model, TrainConfig(batch=batch), run.fabric)
     images = torch.randint(0, 256, (batch, scene.channels, *scene.size), dtype=torch.uint8)
     depths = None
     if wanted is not None:

@@ -21,7 +21,7 @@ from nelf.pipeline import Run, new_student
 from nelf.pipeline.stages import rendered_scene
 from nelf.train import TrainConfig, train
 from nelf.train.batches import CachedViews, MemoryBudget
-from nelf.train.trainer import Learner
+from nelf.train.trainer import StudentTrainer
 
 WARM_UP = 10  # bare steps before the clock starts
 
@@ -37,7 +37,7 @@ def looped(run: Run, config: TrainConfig) -> float:
 
 def bare(run: Run, config: TrainConfig) -> float:
     """Seconds of as many steps on one batch."""
-    learner = Learner(new_student(run), config, run.fabric)
+    learner = StudentTrainer(new_student(run), config, run.fabric)
     model = learner.model
     views = CachedViews(rendered_scene(run).train, model.frame.channels, MemoryBudget(1.0), model.depth_pixels)
     batch = views.batch(list(range(config.batch)))

@@ -70,7 +70,7 @@ def training(
     from nelf.core.devices import DeviceConfig, make_fabric
     from nelf.core.progress import Stop
     from nelf.pipeline import compose_config, typed
-    from nelf.student import Frame, Mapping, count_macs, count_parameters, make_student
+    from nelf.student import Mapping, SceneGeometry, count_macs, count_parameters, make_student
     from nelf.train import train
 
     widths = [f"student.{key}={width}" for key in ("width", "middle_width", "decoder_width") if width is not None]
@@ -81,7 +81,9 @@ def training(
     )  # fmt: skip
     views, few = noise_views(pseudo, size), noise_views(2, size, 1)
     torch.manual_seed(0)
-    frame = Frame.around(views.c2w, views.intrinsics, (size, size), 4, 2.8, 5.2, torch.zeros(3), 1.2, Mapping.LINEAR)
+    frame = SceneGeometry.around(
+        views.c2w, views.intrinsics, (size, size), 4, 2.8, 5.2, torch.zeros(3), 1.2, Mapping.LINEAR
+    )
     before, used = peak_mb(), list[float]()
     for count in (1, *steps):  # the first warms up: what it takes is no step's
         model = make_student(config.student, frame)
@@ -126,7 +128,7 @@ def workers(count: int) -> dict[str, float]:
     """40 pseudo views of 24x24, shared by `count` processes."""
     from nelf.core.progress import Stop
     from nelf.distill import DistillConfig, distill_in_workers
-    from nelf.kernels.unit_cube import Space
+    from nelf.kernels.unit_cube import UnitCubeMapping
     from nelf.pipeline.stages import teacher_on
     from nelf.teacher.stage import build_field, save_teacher
     from tests.teacher import tiny
@@ -134,7 +136,7 @@ def workers(count: int) -> dict[str, float]:
     scene = tiny.scene("object")
     with tempfile.TemporaryDirectory() as folder:
         path, config = Path(folder) / "teacher.safetensors", tiny.hashgrid()
-        space = Space.box(scene.center, scene.radius, scene.near, scene.far)
+        space = UnitCubeMapping.box(scene.center, scene.radius, scene.near, scene.far)
         save_teacher(path, build_field(config, space, opaque=False), config)
         began = cpu_seconds() + cpu_seconds(children=True)
         distill_in_workers(

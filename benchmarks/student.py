@@ -37,8 +37,8 @@ from nelf.pipeline.stages import rendered_scene
 from nelf.scene import Views
 from nelf.student import Student, count_macs, count_parameters, load_student, save_student
 from nelf.train import train
-from nelf.train.batches import CachedViews, Feed, MemoryBudget, Source
-from nelf.train.trainer import Learner
+from nelf.train.batches import BatchLoader, CachedViews, MemoryBudget, Source
+from nelf.train.trainer import StudentTrainer
 
 TUNING = 0.05  # share of an arm's minutes that goes to its fine-tuning on the photos
 WARM_UP = 5
@@ -80,12 +80,12 @@ class Arm:
 def step_seconds(run: Run) -> float:
     """Median of the steps after the first of an untrained student."""
     config, model = run.config.train, new_student(run)
-    learner = Learner(model, config, run.fabric, compiled=run.config.device.compile)
+    learner = StudentTrainer(model, config, run.fabric, compiled=run.config.device.compile)
     views = CachedViews(
         rendered_scene(run).train, model.frame.channels, MemoryBudget(config.cache_gb), model.depth_pixels
     )
     times = []
-    with Feed([Source(views, config.batch)], (config.seed, 1)) as feed:
+    with BatchLoader([Source(views, config.batch)], (config.seed, 1)) as feed:
         for number in range(TIMED_STEPS + WARM_UP):
             batch = feed.get(number)
             began = time.perf_counter()

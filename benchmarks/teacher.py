@@ -27,7 +27,7 @@ from nelf.core.files import write_json
 from nelf.kernels import hash_encoding
 from nelf.pipeline import Run
 from nelf.teacher import instant_ngp, render_image
-from nelf.teacher.field import RayField
+from nelf.teacher.field import RadianceField
 from nelf.teacher.instant_ngp import OccupancyGrid
 from nelf.teacher.stage import new_trainer
 from nelf.teacher.training import PixelTable
@@ -117,7 +117,7 @@ def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
     }
 
 
-def test_psnr(field: RayField, run: Run, count: int) -> float:
+def test_psnr(field: RadianceField, run: Run, count: int) -> float:
     """Mean dB over `count` test views."""
 
     def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.progress import Stop
 from nelf.teacher.stage import teach
 from nelf.train import train
-from nelf.train.log import Journal
+from nelf.train.log import TrainingLog
 from tests.teacher import tiny as tiny_teacher
 from tests.train import tiny as tiny_student
 
@@ -44,12 +44,12 @@ def _teacher(fabric: Fabric, config: Any, folder: Path) -> list[float]:
 def _student(fabric: Fabric, shares: int, folder: Path) -> list[float]:
     losses: list[float] = []
 
-    def note(journal: Journal, step: int, **values: float) -> None:
+    def note(journal: TrainingLog, step: int, **values: float) -> None:
         if "loss" in values:
             losses.append(values["loss"])
 
     config = tiny_student.config(batch=2 * shares, log_every=1)
-    with mock.patch.object(Journal, "scalars", note):
+    with mock.patch.object(TrainingLog, "scalars", note):
         views = tiny_student.views
         train(tiny_student.student(), views(24, 1), views(8, 2), views(3, 3), config, folder, fabric, Stop())
     return losses

@@ -13,7 +13,7 @@ import torch
 
 from nelf.core.devices import DeviceConfig, make_fabric, processes
 from nelf.core.errors import ConfigError, Interrupted, StorageError
-from nelf.core.optimization import Draws
+from nelf.core.optimization import StepRandom
 from nelf.core.processes import RANKS
 from tests import parallel
 from tests.distill.fakes import FROM, content
@@ -46,11 +46,11 @@ def test_two_processes_see_what_one_with_twice_the_batch_sees(tmp_path: Path) ->
 
 def test_draws_of_all_processes_are_those_of_one() -> None:
     for draw in (lambda one, n: one.integers(n, 1000), lambda one, n: one.uniform(n, 3)):
-        whole = draw(Draws(1, 2), 12)
-        parts = [draw(Draws(1, 2, rank=rank, ranks=3), 4) for rank in range(3)]
+        whole = draw(StepRandom(1, 2), 12)
+        parts = [draw(StepRandom(1, 2, rank=rank, ranks=3), 4) for rank in range(3)]
         assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
-        assert not torch.equal(draw(Draws(1, 3), 12), whole)
-        assert not torch.equal(draw(Draws(1, 2 + (1 << 40)), 12), whole)  # PyTorch's own seeding takes 32 bits
+        assert not torch.equal(draw(StepRandom(1, 3), 12), whole)
+        assert not torch.equal(draw(StepRandom(1, 2 + (1 << 40)), 12), whole)  # PyTorch's own seeding takes 32 bits
 
 
 def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_slurm_that_started_others_than_asked_for(
 def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Path) -> None:
     """Each alone, with a meeting of its own: what `transforms.json` waits for, and who may stop."""
     from nelf.core.progress import Stop
-    from nelf.distill import DistillConfig, Ranks, distill_in_workers
+    from nelf.distill import DistillConfig, ProcessGroup, distill_in_workers
     from tests.distill.fakes import make_ball, make_scene
 
     config, met = DistillConfig(views=5, depth=False), list[bool]()
@@ -200,14 +200,14 @@ def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Pa
 
     arguments = make_ball, make_scene(), config, tmp_path, FROM
     if rank == 0:
-        done = distill_in_workers(*arguments, Stop(), Ranks(0, 2, meet))
+        done = distill_in_workers(*arguments, Stop(), ProcessGroup(0, 2, meet))
         assert (done.views, done.complete) == (3, False)  # the other one's are missing
         assert met == [False, False, False]
     else:
         with pytest.raises(StorageError, match="is not the same folder for all processes"):
-            distill_in_workers(*arguments, Stop(), Ranks(1, 2, meet))
+            distill_in_workers(*arguments, Stop(), ProcessGroup(1, 2, meet))
     assert sorted(content(tmp_path)) == [f"images/{i:06d}.png" for i in range(rank, 5, 2)]
     more = DistillConfig(views=9, depth=False)
     with pytest.raises(Interrupted, match="stopped; the same command"):
-        distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), Ranks(rank, 2, meet))
+        distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), ProcessGroup(rank, 2, meet))
     assert met[-1]

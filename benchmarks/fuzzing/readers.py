@@ -97,12 +97,12 @@ def seed_students(folder: Path) -> None:
 
 
 def seed_teacher(folder: Path) -> None:
-    from nelf.kernels.unit_cube import Space
+    from nelf.kernels.unit_cube import UnitCubeMapping
     from nelf.teacher.stage import build_field, save_teacher
     from tests.teacher.tiny import hashgrid, vanilla
 
     for config in (hashgrid(), vanilla()):
-        space = Space.box(torch.zeros(3), 1.5, 2.0, 6.0)
+        space = UnitCubeMapping.box(torch.zeros(3), 1.5, 2.0, 6.0)
         save_teacher(folder / f"{config.name}.safetensors", build_field(config, space, opaque=False), config)
 
 

@@ -1,14 +1,14 @@
 """How fast a bundle is: on this machine in its runtime, or on an Android phone over adb."""
 
 from nelf.benchmark.local import BenchOptions, bench, parse_threads
-from nelf.benchmark.results import Report, Subject, open_subjects
+from nelf.benchmark.results import ModelUnderTest, Report, open_subjects
 from nelf.benchmark.tables import remarks, show, tables
 from nelf.core.processes import usable_cores
 
 __all__ = [
     "BenchOptions",
+    "ModelUnderTest",
     "Report",
-    "Subject",
     "bench",
     "open_subjects",
     "parse_threads",

@@ -10,7 +10,7 @@ from typing import Any
 
 from nelf.benchmark.adb import Adb, Condition, read_condition
 from nelf.benchmark.local import check_amount
-from nelf.benchmark.results import OperationShare, Subject
+from nelf.benchmark.results import ModelUnderTest, OperationShare
 from nelf.core.errors import BenchError, ConfigError
 from nelf.core.files import write_json
 
@@ -180,7 +180,10 @@ class PhoneReport:
 
 
 def bench_on_phone(
-    adb: Adb, subjects: Sequence[Subject], options: PhoneOptions, progress: Callable[[str], None] = lambda line: None
+    adb: Adb,
+    subjects: Sequence[ModelUnderTest],
+    options: PhoneOptions,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> PhoneReport:
     """Measure LiteRT models on a phone, one after the other. What was pushed is removed again.
 
@@ -222,7 +225,7 @@ def describe(adb: Adb) -> dict[str, str]:
 
 def _measure(
     adb: Adb,
-    subject: Subject,
+    subject: ModelUnderTest,
     program: str,
     model: str,
     options: PhoneOptions,

@@ -21,11 +21,11 @@ from typing import Any
 from nelf.benchmark.results import (
     Machine,
     Measurement,
+    ModelUnderTest,
     OperationShare,
     OperationTime,
     Report,
     Result,
-    Subject,
     ratio,
     times,
 )
@@ -36,7 +36,7 @@ from nelf.runtime import RUNTIMES
 KEPT_CHARACTERS = 300
 
 
-class Child:
+class WorkerProcess:
     """One model, or none, in a process of its own that answers requests. A context manager: leaving it ends it."""
 
     def __init__(self, name: str, path: Path | None, threads: int, inputs: Path | None = None) -> None:
@@ -76,7 +76,7 @@ class Child:
         said = self._said.read().decode(errors="replace").split("\n")
         return " ".join(" ".join(said).split())[-KEPT_CHARACTERS:] or "it said nothing"
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> "WorkerProcess":
         return self
 
     def __exit__(
@@ -108,7 +108,7 @@ def describe_machine(threads: Sequence[int]) -> Machine:
     """With the best matrix product on each number of threads, each in a process of its own."""
     best = {}
     for count in threads:
-        with Child("matrix product", None, count) as child:
+        with WorkerProcess("matrix product", None, count) as child:
             best[str(count)] = float(child.ask("matmul", size=MATMUL_SIZE)["gflops"])
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Machine(_processor(), f"{platform.system()} {platform.machine()}", usable_cores(), load, best)
@@ -163,15 +163,15 @@ def parse_threads(text: str) -> tuple[int, ...]:
 class _Arm:
     """One model on one number of threads, in its process. rounds: milliseconds of each counted frame, by turn."""
 
-    subject: Subject
+    subject: ModelUnderTest
     threads: int
-    child: Child
+    child: WorkerProcess
     load_ms: float
     rounds: list[list[float]] = field(default_factory=list)
 
 
 def bench(
-    subjects: Sequence[Subject],
+    subjects: Sequence[ModelUnderTest],
     options: BenchOptions,
     progress: Callable[[float], None] = lambda done: None,
     describe: Callable[[Sequence[int]], Machine] = describe_machine,
@@ -197,8 +197,8 @@ def bench(
     return Report(machine, rounds, results)
 
 
-def _started(stack: contextlib.ExitStack, subject: Subject, threads: int, inputs: Path | None) -> _Arm:
-    child = stack.enter_context(Child(subject.name, subject.path, threads, inputs))
+def _started(stack: contextlib.ExitStack, subject: ModelUnderTest, threads: int, inputs: Path | None) -> _Arm:
+    child = stack.enter_context(WorkerProcess(subject.name, subject.path, threads, inputs))
     load_ms = float(child.ask("load")["load_ms"])
     child.ask("run", frames=0, warm=WARM_FRAMES)
     return _Arm(subject, threads, child, load_ms)
@@ -268,7 +268,7 @@ def _by_kind(operations: Sequence[OperationTime]) -> list[OperationShare]:
     return sorted(shares, key=lambda one: -one.ms)
 
 
-def _result(subject: Subject, measurements: list[Measurement]) -> Result:
+def _result(subject: ModelUnderTest, measurements: list[Measurement]) -> Result:
     runtime = RUNTIMES.get(subject.path.suffix)
     manifest = subject.manifest
     return Result(

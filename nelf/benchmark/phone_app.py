@@ -9,7 +9,7 @@ from typing import Any
 
 from nelf.benchmark.adb import Adb
 from nelf.benchmark.local import check_amount
-from nelf.benchmark.results import Subject
+from nelf.benchmark.results import ModelUnderTest
 from nelf.core.errors import BenchError, ConfigError
 
 FORMAT, MAJOR = "nelf-app-benchmark", "1"
@@ -52,7 +52,7 @@ class AppBenchmark:
 
 def run_app(
     adb: Adb,
-    subject: Subject,
+    subject: ModelUnderTest,
     package: str,
     accelerator: str = "auto",
     minutes: float = 0.0,
@@ -115,7 +115,7 @@ def read_app_file(text: str, where: str) -> AppBenchmark:
     return AppBenchmark(**{name: content[name] for name in names})
 
 
-def _checked(found: AppBenchmark, subject: Subject) -> AppBenchmark:
+def _checked(found: AppBenchmark, subject: ModelUnderTest) -> AppBenchmark:
     if found.error:
         raise BenchError(f"{subject.name}: the app could not measure: {found.error}")
     assert subject.manifest is not None

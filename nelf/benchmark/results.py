@@ -69,7 +69,7 @@ SUFFIXES = (".tflite", ".onnx", ".mlpackage")
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModelUnderTest:
     """name: short, different from that of every other subject of the run. path: the model file.
 
     manifest: of the bundle, None for a file by itself. size: of the model, bytes. macs: multiply-accumulates an image.
@@ -92,7 +92,7 @@ class Subject:
         return path
 
 
-def open_subjects(paths: Sequence[Path]) -> list[Subject]:
+def open_subjects(paths: Sequence[Path]) -> list[ModelUnderTest]:
     """Bundles (checked against their manifests) and model files. Raises BundleError or BenchError, one line."""
     names = [path.resolve().name for path in paths]
     unique = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
@@ -101,16 +101,16 @@ def open_subjects(paths: Sequence[Path]) -> list[Subject]:
     return [_open(path, name) for path, name in zip(paths, unique, strict=True)]
 
 
-def _open(path: Path, name: str) -> Subject:
+def _open(path: Path, name: str) -> ModelUnderTest:
     if path.suffix in SUFFIXES and path.exists():
-        return Subject(name, path, None, None, _bytes(path), graph_macs(read_graph(path)))
+        return ModelUnderTest(name, path, None, None, _bytes(path), graph_macs(read_graph(path)))
     bundle = open_bundle(path)
     model = path / bundle.manifest.model.path
     if model.suffix not in SUFFIXES:
         raise BenchError(
             f"{path}: {model.name} is no model file that nelf bench knows; those end in {', '.join(SUFFIXES)}"
         )
-    return Subject(name, model, path, bundle.manifest, _bytes(model), graph_macs(read_graph(model)))
+    return ModelUnderTest(name, model, path, bundle.manifest, _bytes(model), graph_macs(read_graph(model)))
 
 
 def _bytes(path: Path) -> int:

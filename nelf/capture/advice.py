@@ -9,7 +9,7 @@ from jaxtyping import Float
 from nelf.capture.prepare import Prepared
 from nelf.capture.structure_from_motion import Evidence, Solution
 from nelf.capture.video import BLURRED
-from nelf.scene import Kind, Problem
+from nelf.scene import Problem, SceneType
 
 FEW_PHOTOS = 20
 FEW_FEATURES = 500  # of a photo: plain surfaces, or blur
@@ -89,9 +89,9 @@ def of_solution(prepared: Prepared, evidence: Evidence, solution: Solution) -> l
     return found
 
 
-def of_circle(kind: Kind, c2w: Float[torch.Tensor, "n 3 4"], names: Sequence[str]) -> list[Problem]:
+def of_circle(kind: SceneType, c2w: Float[torch.Tensor, "n 3 4"], names: Sequence[str]) -> list[Problem]:
     """Gaps in a circle of cameras, in an oriented world (z up, what is looked at in the origin)."""
-    if kind is Kind.FORWARD_FACING:
+    if kind is SceneType.FORWARD_FACING:
         return []
     start, width = widest_gap(c2w[:, :2, 3].double().numpy())
     if not WIDE_GAP <= width < 180:  # from one half only: a choice, no gap

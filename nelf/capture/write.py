@@ -21,7 +21,7 @@ from nelf.scene import Problem, SceneConfig, Views, write_image, write_scene
 from nelf.scene.bounds import decide, upward
 from nelf.scene.images import Photo, PhotoReader
 from nelf.scene.lens import NO_DISTORTION, folds, inner_box
-from nelf.scene.parsed import Capture
+from nelf.scene.parsed import ParsedScene
 
 LEAST_AHEAD = 0.75  # share of cameras that must have the focus point in front of them for it to be what they look at
 
@@ -91,7 +91,7 @@ def write_imported(
     rotation, origin, scale = frame
     c2w = torch.from_numpy(moved(solution.c2w, frame)).float()
     points = scale * (solution.points - origin) @ rotation.T
-    capture = Capture("photos", [], 1, points=points if len(points) >= ENOUGH_POINTS else None, up=(0.0, 0.0, 1.0))
+    capture = ParsedScene("photos", [], 1, points=points if len(points) >= ENOUGH_POINTS else None, up=(0.0, 0.0, 1.0))
     channels = 4 if has_alpha(working) else 3
     decision = decide(SceneConfig(str(out)), capture, c2w, views(c2w), channels, name)
     found = [*problems, *capture.problems, *advice.of_circle(decision.kind, c2w, [photo.name for photo in photos])]

@@ -2,12 +2,12 @@
 
 from nelf.compatibility.graph import Finding, Format, Graph, Operation, Rule, TensorFacts, graph_macs, operation_macs
 from nelf.compatibility.readers import read_graph
-from nelf.compatibility.report import RULES, Fit, judge
+from nelf.compatibility.report import RULES, CompatibilityReport, judge
 
 __all__ = [
     "RULES",
+    "CompatibilityReport",
     "Finding",
-    "Fit",
     "Format",
     "Graph",
     "Operation",

@@ -173,7 +173,7 @@ EXCUSED = frozenset({"full precision", "sine or cosine"})
 
 
 @dataclass(frozen=True)
-class Fit:
+class CompatibilityReport:
     """What the rules say of a file.
 
     macs: of one image. accelerated_macs: those of operations that no rule sends elsewhere.
@@ -215,7 +215,7 @@ class Fit:
             )
 
 
-def judge(graph: Graph) -> Fit:
+def judge(graph: Graph) -> CompatibilityReport:
     """Hold the rules of its format against every operation of a file."""
     found = [list(_findings(graph, index)) for index in range(len(graph.operations))]
     macs = [operation_macs(graph.format, op) for op in graph.operations]
@@ -234,7 +234,7 @@ def judge(graph: Graph) -> Fit:
             may_be = excused and not macs[index] and finding.rule.name in EXCUSED
             (by_design if may_be else violations).append(finding)
     between = [leaves[index] for index in range(first, last + 1)]
-    return Fit(
+    return CompatibilityReport(
         accelerator=ACCELERATORS[graph.format],
         operations=len(graph.operations),
         macs=sum(macs),

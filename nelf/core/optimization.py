@@ -10,7 +10,7 @@ from torch import Tensor
 from nelf.core.errors import NelfError
 
 
-class Draws:
+class StepRandom:
     """The random numbers of one step, for a batch that `ranks` processes share evenly.
 
     Every process draws for all of them and keeps every `ranks`th: what is drawn is cheap beside what is done with it.
@@ -50,7 +50,7 @@ SNAPSHOT_EVERY = 200  # good steps between the states to which it goes back
 SMALLEST_RATE = 2.0**-10  # after as many halvings the configuration itself is at fault
 
 
-class Guard:
+class DivergenceRecovery:
     """Counts bad steps, keeps the last good state, and lowers the learning rate.
 
     rate_factor: for the caller to multiply its learning rate by. Processes that train together see the same losses and

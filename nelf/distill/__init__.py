@@ -6,18 +6,18 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.distill.config import DistillConfig
-    from nelf.distill.dataset import Distilled, external_scene
+    from nelf.distill.dataset import PseudoDataset, external_scene
     from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
     from nelf.distill.render import distill
-    from nelf.distill.workers import Ranks, distill_in_workers
+    from nelf.distill.workers import ProcessGroup, distill_in_workers
 else:
     __getattr__ = lazy_names(__name__)
 
 __all__ = [
     "SAMPLERS",
     "DistillConfig",
-    "Distilled",
-    "Ranks",
+    "ProcessGroup",
+    "PseudoDataset",
     "distill",
     "distill_in_workers",
     "external_scene",

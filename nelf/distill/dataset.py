@@ -61,7 +61,7 @@ INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those f
 
 
 @dataclass(frozen=True)
-class Plan:
+class RenderPlan:
     """The pseudo views of one scene, teacher and configuration.
 
     pose: index -> c2w [3, 4]. cameras: [k, 4] intrinsics in pixels of the pseudo images; view i has one of them.
@@ -101,7 +101,7 @@ class Plan:
         return image + (self.height * (2 * self.width + 1) + 4096 if self.config.depth else 0)
 
 
-def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> Plan:
+def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> RenderPlan:
     """provenance: what tells this teacher from another, as JSON values; no times, or nothing can be resumed."""
     train = scene.train
     height, width = scene.size
@@ -122,7 +122,7 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         "radius": scene.radius,
         "up": scene.up.tolist(),
     }
-    return Plan(
+    return RenderPlan(
         scene=scene,
         config=config,
         provenance=provenance,
@@ -139,7 +139,7 @@ TRANSFORMS = "transforms.json"
 
 
 @dataclass(frozen=True)
-class Distilled:
+class PseudoDataset:
     """What `distill` left in `folder`.
 
     views: pseudo views that are there, of `wanted`. complete: whether transforms.json is written and is about them.
@@ -154,7 +154,7 @@ class Distilled:
     warnings: tuple[str, ...]
 
 
-def find_written(plan: Plan) -> Distilled | None:
+def find_written(plan: RenderPlan) -> PseudoDataset | None:
     """The finished pseudo scene of this plan, if its transforms.json holds all views that are wanted.
 
     A transforms.json of another plan is removed: from here on the folder is no scene until all its images are new.
@@ -175,10 +175,10 @@ def find_written(plan: Plan) -> Distilled | None:
         remove(plan.folder / TRANSFORMS)
     if not whole or any(read_note(plan.path(i), plan.fingerprint) is None for i in range(wanted)):
         return None
-    return Distilled(plan.folder, wanted, wanted, True, quality, warnings)
+    return PseudoDataset(plan.folder, wanted, wanted, True, quality, warnings)
 
 
-def finish(plan: Plan, partly: bool) -> Distilled:
+def finish(plan: RenderPlan, partly: bool) -> PseudoDataset:
     """Write transforms.json when all wanted views are there, or `partly` over those that are.
 
     Any process may call this when its share is done: the last one finds all images, and two at once write the same.
@@ -186,7 +186,7 @@ def finish(plan: Plan, partly: bool) -> Distilled:
     scene, wanted = plan.scene, plan.config.views
     notes = {i: note for i in range(wanted) if (note := read_note(plan.path(i), plan.fingerprint)) is not None}
     if not notes or (len(notes) < wanted and not partly):
-        return Distilled(plan.folder, len(notes), wanted, False, {}, ())
+        return PseudoDataset(plan.folder, len(notes), wanted, False, {}, ())
     c2w = torch.stack([plan.pose(i) for i in notes])
     focal, alpha = float(plan.cameras[:, 0].mean()), scene.channels == 4
     figures = [note["figures"] for note in notes.values()]
@@ -218,10 +218,10 @@ def finish(plan: Plan, partly: bool) -> Distilled:
             "warnings": warnings,
         },
     )
-    return Distilled(plan.folder, len(notes), wanted, True, quality, tuple(warnings))
+    return PseudoDataset(plan.folder, len(notes), wanted, True, quality, tuple(warnings))
 
 
-def _remove_strangers(plan: Plan) -> None:
+def _remove_strangers(plan: RenderPlan) -> None:
     """Remove images of other plans, and what a killed process left half written."""
     for path in (plan.folder / "images").iterdir():
         if TEMPORARY_SUFFIX in path.name or read_note(path, plan.fingerprint) is None:

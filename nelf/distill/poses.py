@@ -12,8 +12,8 @@ from nelf.core.cameras import focus_point, look_at, orthonormalize
 from nelf.core.errors import SceneError
 from nelf.distill.config import DistillConfig
 from nelf.distill.train_cameras import (
-    Region,
     Sampler,
+    TrainCameras,
     angle_of_difference,
     from_vector,
     nearest_others,
@@ -21,14 +21,14 @@ from nelf.distill.train_cameras import (
     turn_between,
     two_of_nearest,
 )
-from nelf.scene import Kind
+from nelf.scene import SceneType
 
 CANDIDATES = 64  # directions tried at once
 ATTEMPTS = 64
 SLACK_DEGREES = 30.0  # cameras surround a direction when no gap between them, seen from it, is wider than 180 + this
 
 
-def shell_sampler(region: Region, config: DistillConfig) -> Sampler:
+def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     """Uniform in solid angle over the covered directions, seen from the point that the training cameras look at.
 
     Distance, aim and roll come from two of the training cameras nearest in direction, and vary a little more, or else a
@@ -42,7 +42,9 @@ def shell_sampler(region: Region, config: DistillConfig) -> Sampler:
     straight = upright(region.eyes, center, region.up)
     turns = straight.mT @ region.c2w[:, :, :3]
     nearest, farthest = float(distances.min()), float(distances.max())
-    cover = Cover(directions, region.up, math.radians(config.reach_degrees), math.radians(config.margin_degrees))
+    cover = CoveredDirections(
+        directions, region.up, math.radians(config.reach_degrees), math.radians(config.margin_degrees)
+    )
 
     def sample(random: np.random.Generator) -> Tensor:
         direction = cover.sample(random)
@@ -61,7 +63,7 @@ def shell_sampler(region: Region, config: DistillConfig) -> Sampler:
     return sample
 
 
-def looked_at(region: Region) -> Float[Tensor, "3"]:
+def looked_at(region: TrainCameras) -> Float[Tensor, "3"]:
     """The point nearest to all optical axes; the scene's center where that is not before every camera."""
     point = focus_point(region.c2w).double()
     depths = ((region.eyes - point) * region.c2w[:, :, 2]).sum(dim=1)
@@ -77,7 +79,7 @@ def upright(
     return orthonormalize(single.double())[..., :3]
 
 
-class Cover:
+class CoveredDirections:
     """The directions that training cameras cover, seen from what they look at.
 
     A direction is covered when a camera is within `margin`, or when cameras within `reach` surround it (radians), and
@@ -149,7 +151,7 @@ def _tangents(directions: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "m 3"], F
     return first, torch.linalg.cross(directions, first)
 
 
-def facing_sampler(region: Region, config: DistillConfig) -> Sampler:
+def facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     """Uniform over the convex hull of the positions, as the mean camera sees them (x, y in its image plane).
 
     The place along the view axis and the orientation come from two of the nearest training cameras.
@@ -216,7 +218,7 @@ def _turn(a: list[float], b: list[float], c: list[float]) -> float:
 NEIGHBOURS = 6
 
 
-def between_sampler(region: Region, config: DistillConfig) -> Sampler:
+def between_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     """Any training camera, any of its nearest ones, any place on the way between the two, moved and turned a little."""
     neighbours = nearest_others(camera_distances(region), NEIGHBOURS)
 
@@ -232,7 +234,7 @@ def between_sampler(region: Region, config: DistillConfig) -> Sampler:
     return sample
 
 
-def camera_distances(region: Region) -> Float[Tensor, "n n"]:
+def camera_distances(region: TrainCameras) -> Float[Tensor, "n n"]:
     """How different the cameras are, world units.
 
     The way between the positions, plus the way that what they look at moves in the picture: the angle between them
@@ -243,15 +245,15 @@ def camera_distances(region: Region) -> Float[Tensor, "n n"]:
     return torch.cdist(region.eyes, region.eyes) + distance * angle_of_difference(torch.cdist(rotations, rotations))
 
 
-SAMPLERS: dict[Kind, Callable[[Region, DistillConfig], Sampler]] = {
-    Kind.OBJECT: shell_sampler,
-    Kind.FORWARD_FACING: facing_sampler,
-    Kind.UNBOUNDED: between_sampler,
+SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
+    SceneType.OBJECT: shell_sampler,
+    SceneType.FORWARD_FACING: facing_sampler,
+    SceneType.UNBOUNDED: between_sampler,
 }
 
 
 def pseudo_poses(
-    kind: Kind,
+    kind: SceneType,
     train: Float[Tensor, "n 3 4"],
     center: Float[Tensor, "3"],
     radius: float,
@@ -266,7 +268,7 @@ def pseudo_poses(
 
 
 def pose_sampler(
-    kind: Kind,
+    kind: SceneType,
     train: Float[Tensor, "n 3 4"],
     center: Float[Tensor, "3"],
     radius: float,
@@ -282,7 +284,7 @@ def pose_sampler(
     """
     if len(train) < 2:
         raise SceneError(f"distill: {len(train)} training view; at least 2 are needed to place cameras between them")
-    region = Region(orthonormalize(train.double().cpu()), center.double().cpu(), radius, up.double().cpu())
+    region = TrainCameras(orthonormalize(train.double().cpu()), center.double().cpu(), radius, up.double().cpu())
     sample = SAMPLERS[kind](region, config)
     return lambda index: sample(generator(config.seed, index)).float()
 

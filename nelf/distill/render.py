@@ -18,7 +18,7 @@ from nelf.core.errors import Interrupted, StorageError
 from nelf.core.files import read_json, sha256, write_json
 from nelf.core.progress import ProgressLine, Stop, seconds_of
 from nelf.distill.config import DistillConfig
-from nelf.distill.dataset import Distilled, Plan, find_written, finish, make_plan
+from nelf.distill.dataset import PseudoDataset, RenderPlan, find_written, finish, make_plan
 from nelf.distill.views import Arriving, View, check_finite, figures, read_note, stored, write_view
 from nelf.scene import Scene, write_depth_steps
 from nelf.teacher.field import Teacher, device_of, render_where_it_is
@@ -29,7 +29,7 @@ WRITE_EVERY = 5.0  # seconds: so much, and the view at hand, is not counted when
 class Budget:
     """Time spent by one process on its share, kept in a small file so that going on later does not start anew."""
 
-    def __init__(self, plan: Plan, rank: int, least: int) -> None:
+    def __init__(self, plan: RenderPlan, rank: int, least: int) -> None:
         """least: views of this share that are rendered whatever they take."""
         self.plan = plan
         self.least = least
@@ -82,7 +82,7 @@ def distill(
     rank: int = 0,
     world: int = 1,
     quiet: bool = False,
-) -> Distilled:
+) -> PseudoDataset:
     """Render `config.views` pseudo views to `folder`/images, then write transforms.json.
 
     provenance: what tells this teacher from another, as JSON values without times. Images of the same provenance, poses
@@ -90,7 +90,7 @@ def distill(
     rank, world: this process renders views rank, rank + world, ...; whichever ends last writes transforms.json. Until
     then the result of the others is not `complete`. Processes share nothing but the folder: one that dies can be
     started again, alone.
-    quiet: print nothing. Warnings are printed by a process that works alone; of several, see `Distilled.warnings`.
+    quiet: print nothing. Warnings are printed by a process that works alone; of several, see `PseudoDataset.warnings`.
 
     Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
     """
@@ -104,7 +104,7 @@ def distill(
     return done
 
 
-def print_warnings(done: Distilled) -> None:
+def print_warnings(done: PseudoDataset) -> None:
     """Tell the user what is wrong with the views; of several processes, only one that knows them all should."""
     for warning in done.warnings:
         print(f"distill: warning: {warning}", file=sys.stderr)
@@ -112,7 +112,7 @@ def print_warnings(done: Distilled) -> None:
 
 def render_share(
     teacher: Teacher,
-    plan: Plan,
+    plan: RenderPlan,
     stop: Stop,
     rank: int,
     world: int,
@@ -127,7 +127,7 @@ def render_share(
     budget = Budget(plan, rank, math.ceil(config.min_views / world))
     if not todo or budget.spent(there):
         return
-    space = Space(plan, len(todo) * world)
+    space = DiskSpace(plan, len(todo) * world)
     if not quiet:
         print(space.announcement(there), file=sys.stderr)
     threads = 0 if device_of(teacher).type == "cpu" else os.cpu_count() or 1
@@ -150,7 +150,7 @@ def render_share(
             line.update(number + 1)
 
 
-def share_of(plan: Plan, rank: int, world: int) -> tuple[range, list[int]]:
+def share_of(plan: RenderPlan, rank: int, world: int) -> tuple[range, list[int]]:
     """The views of one process, and those of them that are still to be rendered."""
     share = range(rank, plan.config.views, world)
     return share, [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
@@ -159,7 +159,7 @@ def share_of(plan: Plan, rank: int, world: int) -> tuple[range, list[int]]:
 class RenderProgress(ProgressLine):
     """The progress line of what one process and its workers render."""
 
-    def __init__(self, plan: Plan, share: int, there: int, rank: int, world: int, *, shown: bool) -> None:
+    def __init__(self, plan: RenderPlan, share: int, there: int, rank: int, world: int, *, shown: bool) -> None:
         """share: views that they are to have in the end. there: those that are there already."""
         minutes = plan.config.minutes
         super().__init__(
@@ -177,13 +177,13 @@ class RenderProgress(ProgressLine):
         super().update(self.start + done, figure or f"{speed:.3g} views/s", detail)
 
 
-def render_view(teacher: Teacher, plan: Plan, index: int) -> View:
+def render_view(teacher: Teacher, plan: RenderPlan, index: int) -> View:
     """Pseudo view `index`, on the teacher's device."""
     rendered = render_where_it_is(teacher, plan.pose(index), plan.intrinsics(index), plan.height, plan.width)
     return stored(rendered, plan.scene.channels, plan.scene.far, plan.depth_scale)
 
 
-def write(plan: Plan, index: int, arriving: Arriving) -> int:
+def write(plan: RenderPlan, index: int, arriving: Arriving) -> int:
     """Write pseudo view `index`; the bytes that it takes."""
     view = arriving.get()
     check_finite(view, f"{index:06d}")
@@ -234,10 +234,10 @@ class Writers:
                 waiting.result()
 
 
-class Space:
+class DiskSpace:
     """Does the disk hold the views that are still to come?"""
 
-    def __init__(self, plan: Plan, missing: int) -> None:
+    def __init__(self, plan: RenderPlan, missing: int) -> None:
         """missing: views that all processes together have still to write, about."""
         self.plan = plan
         self.missing = min(missing, plan.config.views)

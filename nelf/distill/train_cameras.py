@@ -71,7 +71,7 @@ NEAREST = 4  # training cameras that a place takes its distance, aim and roll fr
 
 
 @dataclass(frozen=True)
-class Region:
+class TrainCameras:
     """Training cameras, double precision.
 
     c2w: world space, true rotations. center, radius: a ball (world space) around what is of interest. up: world

@@ -17,7 +17,7 @@ from nelf.core.errors import NelfError
 from nelf.core.files import sha256
 from nelf.scene import to_steps
 from nelf.scene.write import NOTE, write_png
-from nelf.teacher.field import Rendered
+from nelf.teacher.field import RenderOutput
 
 BINS = 8  # of the alpha histogram
 EMPTY = 0.001  # a view with less of its pixels covered, or with all colours this close, shows nothing
@@ -159,7 +159,7 @@ class Arriving:
         return self._view
 
 
-def stored(rendered: Rendered, channels: int, far: float, scale: float) -> View:
+def stored(rendered: RenderOutput, channels: int, far: float, scale: float) -> View:
     """What is stored of `rendered`, made where it is. scale: world units of one step of depth."""
     finite = torch.isfinite(rendered.rgb).all() & torch.isfinite(rendered.alpha).all()
     pixels = to_pixels(rendered, channels)
@@ -176,7 +176,7 @@ def check_finite(view: View, name: str) -> None:
         )
 
 
-def to_pixels(rendered: Rendered, channels: int) -> UInt8[Tensor, "height width channels"]:
+def to_pixels(rendered: RenderOutput, channels: int) -> UInt8[Tensor, "height width channels"]:
     """RGB, or RGBA with straight alpha and colour 0 where alpha is 0."""
     rgb, alpha = rendered.rgb.float(), rendered.alpha.float()[..., None]
     if channels == 4:
@@ -188,7 +188,7 @@ def to_pixels(rendered: Rendered, channels: int) -> UInt8[Tensor, "height width 
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def to_depth(rendered: Rendered, far: float) -> Float[Tensor, "height width"]:
+def to_depth(rendered: RenderOutput, far: float) -> Float[Tensor, "height width"]:
     """Depth of what is seen, 0 where most of the pixel is empty."""
     # Where a ray goes on to the end, the teacher counts `far` for what is left.
     alpha = rendered.alpha.float()

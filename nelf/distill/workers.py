@@ -20,8 +20,8 @@ from nelf.core.files import refused_by_the_system
 from nelf.core.processes import available_memory, end_with_parent, usable_cores
 from nelf.core.progress import Stop, stoppable
 from nelf.distill.config import DistillConfig
-from nelf.distill.dataset import Distilled, Plan, find_written, finish, make_plan
-from nelf.distill.render import RenderProgress, Space, print_warnings, render_share, share_of
+from nelf.distill.dataset import PseudoDataset, RenderPlan, find_written, finish, make_plan
+from nelf.distill.render import DiskSpace, RenderProgress, print_warnings, render_share, share_of
 from nelf.scene import Scene
 from nelf.teacher.field import Teacher
 
@@ -30,7 +30,7 @@ WORKER_BYTES = 2_000_000_000  # measured: 1.75 GB of its own while it renders 80
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those that distil into one folder, each with workers of its own.
 
     meet: waits for all of them; true where one of them says that it was asked to stop.
@@ -48,8 +48,8 @@ def distill_in_workers(
     folder: Path,
     provenance: dict[str, Any],
     stop: Stop,
-    ranks: Ranks = Ranks(),
-) -> Distilled:
+    ranks: ProcessGroup = ProcessGroup(),
+) -> PseudoDataset:
     """`distill` by `config.workers` processes; with one worker, by this process.
 
     More workers than this machine has cores or memory for, or than there are views, are not started.
@@ -83,7 +83,7 @@ def distill_in_workers(
     return written or find_written(plan) or _unlike(plan)
 
 
-def affordable_workers(config: DistillConfig, ranks: Ranks) -> int:
+def affordable_workers(config: DistillConfig, ranks: ProcessGroup) -> int:
     """How many of the workers that were asked for can be of use here. Says so where it is not all of them."""
     most, reason = most_workers(config, ranks.ranks)
     if config.workers > most and ranks.rank == 0:
@@ -106,18 +106,18 @@ def most_workers(config: DistillConfig, ranks: int) -> tuple[int, str]:
     return most[reason], reason
 
 
-def _unlike(plan: Plan) -> Distilled:
+def _unlike(plan: RenderPlan) -> PseudoDataset:
     raise StorageError(f"{plan.folder} is not the same folder for all processes; give them one that they share")
 
 
-def _in_workers(load_teacher: Callable[[], Teacher], plan: Plan, stop: Stop, ranks: Ranks) -> None:
+def _in_workers(load_teacher: Callable[[], Teacher], plan: RenderPlan, stop: Stop, ranks: ProcessGroup) -> None:
     """The images of this process, by its workers. Raises what a worker raised."""
     workers = plan.config.workers
     context = multiprocessing.get_context("spawn")
     share, todo = share_of(plan, ranks.rank, ranks.ranks)
     there = len(share) - len(todo)
     if todo and ranks.rank == 0:
-        print(Space(plan, len(todo) * ranks.ranks).announcement(there), file=sys.stderr)
+        print(DiskSpace(plan, len(todo) * ranks.ranks).announcement(there), file=sys.stderr)
     rendered = context.RawArray(ctypes.c_longlong, workers)  # without a lock: a worker may be killed at any time
     running = []
     for worker in range(workers):
@@ -177,7 +177,7 @@ def _problem(receiver: Connection, status: int) -> Exception:
 Inputs = tuple[Scene, DistillConfig, Path, dict[str, Any]]
 
 
-def plan_of(plan: Plan) -> Inputs:
+def plan_of(plan: RenderPlan) -> Inputs:
     """What a plan is made from: it holds functions that cannot be handed to other processes."""
     return plan.scene, plan.config, plan.folder, plan.provenance
 

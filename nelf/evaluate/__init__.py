@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nelf.evaluate.config import EvalConfig
     from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure, measure_later
     from nelf.evaluate.html import figure
-    from nelf.evaluate.metrics import METRICS, PSNR_CAP, Unavailable, flip_map, lpips_is_here, psnr
+    from nelf.evaluate.metrics import METRICS, PSNR_CAP, MetricUnavailable, flip_map, lpips_is_here, psnr
     from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
     from nelf.evaluate.orbit_video import orbit_poses, write_video
     from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
@@ -37,12 +37,12 @@ __all__ = [
     "REPORT_FILE",
     "SUMMARY_FILE",
     "EvalConfig",
+    "MetricUnavailable",
     "ModelInfo",
     "Progress",
     "Renderer",
     "RunFigures",
     "RunInfo",
-    "Unavailable",
     "chosen_views",
     "evaluate",
     "figure",

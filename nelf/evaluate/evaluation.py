@@ -12,7 +12,7 @@ from torch import Tensor
 from nelf.core.errors import NelfError, SceneError
 from nelf.core.files import atomic_path, remove, write_json
 from nelf.evaluate.config import EvalConfig
-from nelf.evaluate.metrics import METRICS, Unavailable
+from nelf.evaluate.metrics import METRICS, MetricUnavailable
 from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, read_metrics
 from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
 from nelf.scene.scene import Views
@@ -31,7 +31,7 @@ def measure_later(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
                     view: METRICS[metric](*(read_picture(folder / of / f"{view}.png") for of in (model, GROUND_TRUTH)))
                     for view in result["views"]
                 }
-            except Unavailable as reason:
+            except MetricUnavailable as reason:
                 changed |= str(reason) != result["unavailable"][metric]
                 result["unavailable"][metric] = str(reason)
                 continue
@@ -111,7 +111,7 @@ def measure(
             if metric not in unavailable:
                 try:
                     views[name][metric] = function(picture, truth)
-                except Unavailable as reason:
+                except MetricUnavailable as reason:
                     unavailable[metric] = str(reason)
     for values in views.values():
         for metric in unavailable:

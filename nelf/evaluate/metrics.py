@@ -23,11 +23,13 @@ BACKBONES = {
 ANSWER_SECONDS = 4.0  # longest wait for a sign of life from the server
 DOWNLOAD_SECONDS = 600.0  # longest download
 
-_loaded: dict[str, "nn.Module | Unavailable"] = {}  # by backbone; what failed once in a process is not tried again
+_loaded: dict[
+    str, "nn.Module | MetricUnavailable"
+] = {}  # by backbone; what failed once in a process is not tried again
 _silent: dict[str, str] = {}  # by host: why it does not answer
 
 
-class Unavailable(Exception):
+class MetricUnavailable(Exception):
     """A metric that cannot be measured here; the message is the reason."""
 
 
@@ -44,11 +46,11 @@ def lpips_distance(
     if backbone not in _loaded:
         try:
             _loaded[backbone] = _build(backbone, _weights_file(BACKBONES[backbone]))
-        except Unavailable as reason:
+        except MetricUnavailable as reason:
             _loaded[backbone] = reason
     network = _loaded[backbone]
-    if isinstance(network, Unavailable):
-        raise Unavailable(str(network))
+    if isinstance(network, MetricUnavailable):
+        raise MetricUnavailable(str(network))
     return float(network(picture, truth, normalize=True))
 
 
@@ -78,7 +80,7 @@ def _weights_file(url: str) -> Path:
     path = _cached(url)
     if not path.is_file():
         if silence := _silence(url):
-            raise Unavailable(
+            raise MetricUnavailable(
                 f"backbone weights {path.name} are not in {path.parent} and cannot be downloaded ({silence}); "
                 f"put the file from {url} there"
             )
@@ -87,7 +89,7 @@ def _weights_file(url: str) -> Path:
                 _download(url, temporary)
                 _check(temporary, path.name)
         except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"backbone weights {path.name} could not be downloaded ({error})") from error
+            raise MetricUnavailable(f"backbone weights {path.name} could not be downloaded ({error})") from error
     else:
         _check(path, path.name)
     return path
@@ -100,7 +102,9 @@ def _cached(url: str) -> Path:
 def _check(file: Path, name: str) -> None:
     digest = name.removesuffix(".pth").rsplit("-", 1)[1]
     if not sha256(file).startswith(digest):
-        raise Unavailable(f"backbone weights {file} are damaged: their SHA-256 does not start with {digest}; delete it")
+        raise MetricUnavailable(
+            f"backbone weights {file} are damaged: their SHA-256 does not start with {digest}; delete it"
+        )
 
 
 def _download(url: str, to: Path) -> None:
@@ -153,7 +157,7 @@ def ssim(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height 
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     if min(picture.shape[:2]) < SSIM_WINDOW:
-        raise Unavailable(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels")
+        raise MetricUnavailable(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels")
     # torchmetrics' own mean (1.9) takes in the border, where windows see mirrored pixels; the paper's does not
     _, values = structural_similarity_index_measure(
         _planes(picture), _planes(truth), sigma=1.5, data_range=1.0, return_full_image=True
@@ -203,7 +207,7 @@ METRICS: dict[str, Metric] = {
 
 def _lpips(backbone: str, picture: Tensor, truth: Tensor) -> float:
     if min(picture.shape[:2]) < LPIPS_LEAST:
-        raise Unavailable(f"LPIPS needs pictures of at least {LPIPS_LEAST}x{LPIPS_LEAST} pixels")
+        raise MetricUnavailable(f"LPIPS needs pictures of at least {LPIPS_LEAST}x{LPIPS_LEAST} pixels")
     return lpips_distance(backbone, _planes(picture), _planes(truth))
 
 

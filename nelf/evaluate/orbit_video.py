@@ -17,7 +17,7 @@ from torch import Tensor
 from nelf.core.cameras import look_at
 from nelf.core.errors import NelfError, StorageError
 from nelf.core.files import atomic_path
-from nelf.scene.scene import Kind
+from nelf.scene.scene import SceneType
 
 FULL_TURN_GAP = math.radians(100)  # a wider gap between neighbouring cameras' azimuths is not crossed
 STEEPEST = math.radians(80)  # elevation of an object's orbit; nearer to the pole `up` says little about the image
@@ -26,13 +26,17 @@ SMOOTHING = math.radians(15)  # standard deviation in azimuth over which an unbo
 
 
 def orbit_poses(
-    kind: Kind, c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], up: Float[Tensor, "3"], frames: int
+    kind: SceneType, c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], up: Float[Tensor, "3"], frames: int
 ) -> Float[Tensor, "frames 3 4"]:
     """A closed path of `frames` poses (world space) for a scene whose training cameras are `c2w`.
 
     center: what the cameras look at. up: unit length.
     """
-    path = {Kind.OBJECT: _around_object, Kind.FORWARD_FACING: _before_scene, Kind.UNBOUNDED: _between_cameras}[kind]
+    path = {
+        SceneType.OBJECT: _around_object,
+        SceneType.FORWARD_FACING: _before_scene,
+        SceneType.UNBOUNDED: _between_cameras,
+    }[kind]
     return path(c2w, center, up, frames)
 
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.compatibility import Fit, graph_macs, judge, read_graph
+    from nelf.compatibility import CompatibilityReport, graph_macs, judge, read_graph
     from nelf.export.apps import APPS, app_in, place
     from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
     from nelf.export.config import ExportConfig, plan
     from nelf.export.contract import Manifest, read_manifest
     from nelf.export.export import export_bundle
-    from nelf.export.graph import BundleContext, ExportGraph, Photos
+    from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph
     from nelf.export.parity import Difference
-    from nelf.export.region import Box, Shell
+    from nelf.export.region import BoxRegion, OrbitRegion
     from nelf.export.targets import TARGETS
 else:
     __getattr__ = lazy_names(__name__)
@@ -21,16 +21,16 @@ else:
 __all__ = [
     "APPS",
     "TARGETS",
-    "Box",
+    "BoxRegion",
     "Bundle",
     "BundleContext",
+    "CalibrationViews",
+    "CompatibilityReport",
     "Difference",
     "ExportConfig",
     "ExportGraph",
-    "Fit",
     "Manifest",
-    "Photos",
-    "Shell",
+    "OrbitRegion",
     "Verification",
     "app_in",
     "export_bundle",

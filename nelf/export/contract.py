@@ -20,7 +20,7 @@ from typing import Any
 from nelf.core.errors import BundleError
 from nelf.core.files import write_json
 from nelf.export.coherence import Refusal, contradiction
-from nelf.export.region import Box, Shell
+from nelf.export.region import BoxRegion, OrbitRegion
 
 FORMAT = "nelf-bundle"
 VERSION = "1.1"
@@ -176,7 +176,7 @@ class Manifest:
     precision: str
     image: ImageInfo
     camera: CameraInfo
-    region: Shell | Box
+    region: OrbitRegion | BoxRegion
     model: ModelInfo
     files: list[FileInfo]
     golden: str
@@ -303,8 +303,8 @@ def _typed(hint: Any, value: Any) -> Any:
     """JSON `value` as the annotated type `hint`; the schema has already been checked."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
-        if Shell in options:
-            return _typed(Shell if value["type"] == "shell" else Box, value)
+        if OrbitRegion in options:
+            return _typed(OrbitRegion if value["type"] == "shell" else BoxRegion, value)
         return None if value is None else _typed(options[0], value)
     if dataclasses.is_dataclass(hint):
         known = typing.get_type_hints(hint)

@@ -33,10 +33,10 @@ from nelf.export.contract import (
     TensorInfo,
     write_manifest,
 )
-from nelf.export.graph import BundleContext, ExportGraph, Photos, PixelGraph, Request
+from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph, PixelGraph, Request
 from nelf.export.parity import Difference, compare, failure
 from nelf.export.region import covered_region
-from nelf.export.targets import TARGETS, Gate, Target
+from nelf.export.targets import TARGETS, Target, Tolerance
 from nelf.runtime.protocol import INPUT, OUTPUT
 from nelf.student import Student, count_macs, count_parameters
 
@@ -97,13 +97,13 @@ def _shown(image: Tensor, plain: Tensor, photo: Tensor, background: Colour) -> t
     return psnr(in_8bit(image, background), photo), psnr(in_8bit(plain, background), photo)
 
 
-def parity(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Parity, str | None]:
+def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Parity, str | None]:
     """Agreement with PyTorch, and why it is not enough, None where it is."""
     least, largest = config.limits(gate.value)
     reason = failure(found.differences, least, largest)
     worst = min(d.psnr for d in found.differences)
     off = max(d.max_abs for d in found.differences)
-    if gate is Gate.DROP:
+    if gate is Tolerance.DROP:
         least, largest = worst - SLACK_DB, min(2 * off, 1.0)
     return Parity(
         status="passed",
@@ -118,11 +118,11 @@ def parity(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Parity, s
     ), reason
 
 
-def quality(found: Measured, config: ExportConfig, gate: Gate) -> tuple[Quality, str | None]:
+def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Quality, str | None]:
     """PSNR against the photos, and why the file is not to be kept, None where it is."""
     if not found.shown:
         unknown = "no photo, of a test view or a training view, says what it loses"
-        reason = unknown if gate is Gate.DROP else None  # others are held to PyTorch's images
+        reason = unknown if gate is Tolerance.DROP else None  # others are held to PyTorch's images
         return Quality("not_run", reason=unknown, forced=True if reason and config.force else None), reason
     psnr_file, psnr_pytorch = (statistics.fmean(values) for values in zip(*found.shown, strict=True))
     drop = psnr_pytorch - psnr_file
@@ -202,7 +202,7 @@ def export_bundle(
                 graph=_graph(model, chosen, precision, context, picture),
                 precision=precision,
                 path=path,
-                calibration=context.calibration or Photos(context.train[:0]),
+                calibration=context.calibration or CalibrationViews(context.train[:0]),
                 allowed_drop=config.calibration_drop_db,
                 ios_deployment=config.ios_deployment,
                 image_output=picture,

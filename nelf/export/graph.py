@@ -61,7 +61,7 @@ class PixelGraph(ExportGraph):
 
 
 @dataclass(frozen=True)
-class Photos:
+class CalibrationViews:
     """Poses, and what a camera saw there.
 
     c2w: OpenGL axes, in world space. images: one a pose, uint8 [height, width, 3], on white.
@@ -96,7 +96,7 @@ class BundleContext:
     golden: Float[Tensor, "views 3 4"]
     golden_names: tuple[str, ...]
     golden_photos: Mapping[str, Tensor] = field(default_factory=dict)
-    calibration: Photos | None = None
+    calibration: CalibrationViews | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -112,7 +112,7 @@ class Request:
     graph: ExportGraph
     precision: str
     path: Path
-    calibration: Photos
+    calibration: CalibrationViews
     allowed_drop: float = 0.1
     ios_deployment: str = "16"
     image_output: bool = False

@@ -16,7 +16,7 @@ from nelf.core.errors import ExportError
 from nelf.evaluate.metrics import psnr
 from nelf.evaluate.pictures import to_8bit
 from nelf.export.contract import GroupSensitivity, Quantization
-from nelf.export.graph import Photos, Request
+from nelf.export.graph import CalibrationViews, Request
 from nelf.export.parity import compare
 from nelf.runtime import RUNTIMES
 from nelf.runtime.protocol import INPUT, OUTPUT
@@ -111,7 +111,7 @@ def answer(request: Request) -> Quantization | None:
     return quantize(request.path, precision, request.calibration, request.allowed_drop)
 
 
-def quantize(path: Path, precision: str, calibration: Photos, allowed_drop: float) -> Quantization:
+def quantize(path: Path, precision: str, calibration: CalibrationViews, allowed_drop: float) -> Quantization:
     """The file `path` in 8 bits, layers that cost too much further down the ladder.
 
     allowed_drop: dB of PSNR that the calibration views may lose against their photos.
@@ -169,7 +169,7 @@ class _Cost:
 class _Calibrated:
     """The float file, the ranges of its activations as far as `rung` needs them, and its pictures of the views."""
 
-    def __init__(self, content: bytes, rung: str, calibration: Photos) -> None:
+    def __init__(self, content: bytes, rung: str, calibration: CalibrationViews) -> None:
         self.content = content
         self.calibration = calibration
         with quiet("calibrating"):

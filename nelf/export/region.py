@@ -16,7 +16,7 @@ FULL_CIRCLE_GAP = 60.0  # degrees without a camera that still count as covered a
 
 
 @dataclass(frozen=True)
-class Shell:
+class OrbitRegion:
     """Cameras around an object: spherical coordinates about `center`, angles in degrees.
 
     elevation: above the plane across `up`. azimuth: anticlockwise seen from above, from the direction `azimuth_zero`;
@@ -34,7 +34,7 @@ class Shell:
 
 
 @dataclass(frozen=True)
-class Box:
+class BoxRegion:
     """Cameras in a box whose axes are those of the camera `reference` (c2w, 3x4 row by row).
 
     low, high: corners, in that camera's frame. angle: largest between an optical axis and the reference's, degrees.
@@ -54,7 +54,7 @@ class Box:
 
 def covered_region(
     kind: str, c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], up: Float[Tensor, "3"]
-) -> Shell | Box:
+) -> OrbitRegion | BoxRegion:
     """What the cameras `c2w` cover: a shell around an object, otherwise a box; in open scenes with cameras in it."""
     c2w, center, up = c2w.double(), center.double(), torch.nn.functional.normalize(up.double(), dim=0)
     if kind == "object":
@@ -63,7 +63,7 @@ def covered_region(
     return box if kind == "forward-facing" else dataclasses.replace(box, **_representatives(c2w, center))
 
 
-def _shell(eyes: Float[Tensor, "n 3"], center: Float[Tensor, "3"], up: Float[Tensor, "3"]) -> Shell:
+def _shell(eyes: Float[Tensor, "n 3"], center: Float[Tensor, "3"], up: Float[Tensor, "3"]) -> OrbitRegion:
     offset = eyes - center
     radius = offset.norm(dim=1)
     height = offset @ up
@@ -72,7 +72,7 @@ def _shell(eyes: Float[Tensor, "n 3"], center: Float[Tensor, "3"], up: Float[Ten
     side = torch.linalg.cross(up, zero)
     azimuth = torch.rad2deg(torch.atan2(offset @ side, offset @ zero)) % 360
     start, width = _covering_arc(azimuth)
-    return Shell(
+    return OrbitRegion(
         center=center.tolist(),
         up=up.tolist(),
         radius=[float(radius.min()), float(radius.max())],
@@ -100,7 +100,7 @@ def _covering_arc(azimuth: Float[Tensor, "n"]) -> tuple[float, float]:
     return float(ordered[(widest + 1) % len(ordered)]), 360.0 - float(gaps[widest])
 
 
-def _box(c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"]) -> Box:
+def _box(c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"]) -> BoxRegion:
     reference = mean_pose(c2w)
     if not is_rigid(reference):  # cameras that look all around have no mean axis
         back = _across(up)
@@ -109,7 +109,7 @@ def _box(c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"]) -> Box:
     local = (c2w[:, :, 3] - reference[:, 3]) @ reference[:, :3]
     axes = torch.nn.functional.normalize(c2w[:, :, 2], dim=1)
     angle = torch.rad2deg(torch.acos((axes @ reference[:, 2]).clamp(-1, 1)))
-    return Box(
+    return BoxRegion(
         reference=reference.flatten().tolist(),
         low=local.min(0).values.tolist(),
         high=local.max(0).values.tolist(),

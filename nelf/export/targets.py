@@ -16,10 +16,10 @@ from nelf.runtime.session import Session
 from nelf.student import Layout
 from nelf.viewer.site import assets_folder
 
-__all__ = ["DEPLOYMENTS", "TARGETS", "Form", "Gate", "Target"]
+__all__ = ["DEPLOYMENTS", "TARGETS", "Precision", "Target", "Tolerance"]
 
 
-class Gate(enum.Enum):
+class Tolerance(enum.Enum):
     """By what a file is held: how near it must be to PyTorch, or how little it may lose against the photos."""
 
     FP32 = "fp32"
@@ -28,20 +28,20 @@ class Gate(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Form:
+class Precision:
     """One precision of one target.
 
     dtype: of the graph that the converter gets, after the trigonometry; where it is float32 for anything smaller, the
     converter makes it so.
     """
 
-    gate: Gate
+    gate: Tolerance
     dtype: torch.dtype = torch.float32
 
 
-FLOAT = Form(Gate.FP32)
-HALF = Form(Gate.FP16)
-SMALL = Form(Gate.DROP)
+FLOAT = Precision(Tolerance.FP32)
+HALF = Precision(Tolerance.FP16)
+SMALL = Precision(Tolerance.DROP)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Target:
 
     file: str
     layout: Layout
-    forms: Mapping[str, Form]
+    forms: Mapping[str, Precision]
     auto: tuple[str, ...]
     convert: Callable[[Request], Quantization | None]
     load: Callable[[Path], Session]
@@ -99,7 +99,7 @@ TARGETS: Mapping[str, Target] = {
     "onnx": Target(
         file="model.onnx",
         layout=Layout.CHANNELS_FIRST,
-        forms={"fp32": FLOAT, "fp16": Form(Gate.FP16, torch.float16)},
+        forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp32",),
         convert=onnx.answer,
         load=onnx.load,
@@ -117,7 +117,7 @@ TARGETS: Mapping[str, Target] = {
     "coreai": Target(
         file="model.aimodel",
         layout=Layout.CHANNELS_FIRST,
-        forms={"fp32": FLOAT, "fp16": Form(Gate.FP16, torch.float16)},
+        forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp16",),
         convert=coreai.answer,
         load=coreai.load,

@@ -14,7 +14,7 @@ from nelf.core.cameras import Rays
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range
 from nelf.kernels.ray_marching import Samples, interval_end, march_arguments, packed_rows
-from nelf.kernels.unit_cube import Space, cube_at, depth_at
+from nelf.kernels.unit_cube import UnitCubeMapping, cube_at, depth_at
 
 MOST_STEPS = 1024  # for which a thread of an accelerator has room
 UNIFORM = 0.1  # share of the samples that goes to every depth alike: what the grid has not noticed yet is found so
@@ -22,7 +22,7 @@ UNIFORM = 0.1  # share of the samples that goes to every depth alike: what the g
 
 def resample(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Float[Tensor, "r r r"],
     steps: int,
     count: int,
@@ -38,7 +38,7 @@ def resample(
 
 def resample_reference(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Float[Tensor, "r r r"],
     steps: int,
     count: int,
@@ -87,7 +87,9 @@ def _strata(count: int, jitter: Float[Tensor, "n"]) -> Float[Tensor, "n edges"]:
 
 
 @kernel("resample", GPU)
-def _resample_on_gpu(rays: Rays, space: Space, density: Tensor, steps: int, count: int, jitter: Tensor) -> Samples:
+def _resample_on_gpu(
+    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, count: int, jitter: Tensor
+) -> Samples:
     if steps > MOST_STEPS:
         return resample_reference(rays, space, density, steps, count, jitter)
     sizes, given = march_arguments(rays, space, density, steps, jitter)
@@ -104,7 +106,9 @@ def _resample_on_gpu(rays: Rays, space: Space, density: Tensor, steps: int, coun
 
 
 @kernel("resample", "cpu")
-def _resample_compiled(rays: Rays, space: Space, density: Tensor, steps: int, count: int, jitter: Tensor) -> Samples:
+def _resample_compiled(
+    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, count: int, jitter: Tensor
+) -> Samples:
     lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
     shape = space.shape, space.near, space.far, steps, count
     edges = np.empty((len(rays), count + 1), np.float32)

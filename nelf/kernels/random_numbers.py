@@ -20,7 +20,7 @@ LOW_BITS = 20
 ALL = (1 << 32) - 1  # the reference counts in int64, since PyTorch cannot multiply unsigned 32-bit numbers
 
 
-class HashedDraws:
+class HashedRandom:
     """`nelf.core.optimization.Draws` for accelerators: the same interface, other numbers."""
 
     def __init__(self, *key: int, rank: int = 0, ranks: int = 1, device: torch.device | str) -> None:
@@ -32,7 +32,7 @@ class HashedDraws:
         self.drawn = 0
 
     def integers(self, count: int, below: int) -> Int[Tensor, "count"]:
-        """See `Draws.integers`."""
+        """See `StepRandom.integers`."""
         if below > MOST:  # in two parts, and around; of 2^31 numbers none is likelier than another by more than 5e-4
             high = self.integers(count, (below >> LOW_BITS) + 1)
             return ((high << LOW_BITS) + self.integers(count, 1 << LOW_BITS)) % below
@@ -40,15 +40,15 @@ class HashedDraws:
         return form(self.key, (self._next(), self.rank, self.ranks, 1, count, below)).long()
 
     def uniform(self, count: int, *shape: int) -> Float[Tensor, "count *shape"]:
-        """See `Draws.uniform`."""
+        """See `StepRandom.uniform`."""
         return self._uniform(self.rank, self.ranks, count, *shape)
 
     def shared(self, count: int, *shape: int) -> Float[Tensor, "count *shape"]:
-        """See `Draws.shared`."""
+        """See `StepRandom.shared`."""
         return self._uniform(0, 1, count, *shape)
 
     def permutation(self, count: int) -> Int[Tensor, "count"]:
-        """See `Draws.permutation`."""
+        """See `StepRandom.permutation`."""
         return self.shared(count).argsort()
 
     def _uniform(self, first: int, step: int, count: int, *shape: int) -> Tensor:
@@ -61,15 +61,15 @@ class HashedDraws:
         return self.drawn
 
 
-Draws = optimization.Draws | HashedDraws
+StepRandom = optimization.StepRandom | HashedRandom
 """On the CPU, and elsewhere."""
 
 
-def draws_on(device: torch.device, *key: int, rank: int = 0, ranks: int = 1) -> Draws:
+def draws_on(device: torch.device, *key: int, rank: int = 0, ranks: int = 1) -> StepRandom:
     """The random numbers of one step, made where they are used."""
     if device.type == "cpu":
-        return optimization.Draws(*key, rank=rank, ranks=ranks)
-    return HashedDraws(*key, rank=rank, ranks=ranks, device=device)
+        return optimization.StepRandom(*key, rank=rank, ranks=ranks)
+    return HashedRandom(*key, rank=rank, ranks=ranks, device=device)
 
 
 What = tuple[int, int, int, int, int, int]

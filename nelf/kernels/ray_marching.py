@@ -13,7 +13,7 @@ from torch import Tensor
 from nelf.core.cameras import Rays
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
-from nelf.kernels.unit_cube import BOX, Space, cube_at, depth_at
+from nelf.kernels.unit_cube import BOX, UnitCubeMapping, cube_at, depth_at
 
 COARSER = 4  # cells of the density grid to one of the grid that is looked at first, along each axis
 OPAQUE = 1e-4  # transmittance below which the rest of a ray is not asked
@@ -41,7 +41,7 @@ class Samples:
 
 def march(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
@@ -60,7 +60,7 @@ def march(
 
 def count_samples(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
@@ -71,7 +71,7 @@ def count_samples(
 
 
 def count_reference(
-    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
 ) -> Int[Tensor, "rays"]:
     """The readable form of `count_samples`."""
     return march_reference(rays, space, density, steps, jitter, threshold).offsets.diff()
@@ -79,7 +79,7 @@ def count_reference(
 
 def march_reference(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Float[Tensor, "r r r"],
     steps: int,
     jitter: Float[Tensor, "rays"],
@@ -111,7 +111,7 @@ def march_reference(
 @kernel("march", "cpu")
 def _march_compiled(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Tensor,
     steps: int,
     jitter: Tensor,
@@ -138,14 +138,14 @@ def _march_compiled(
 
 @kernel("count_samples", "cpu")
 def _count_on_cpu(
-    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
 ) -> Tensor:
     return _march_compiled(rays, space, density, steps, jitter, threshold).offsets.diff()
 
 
 @kernel("count_samples", GPU)
 def _count_on_gpu(
-    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
+    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, jitter: Tensor, threshold: float | Tensor
 ) -> Tensor:
     sizes, given = march_arguments(rays, space, density, steps, jitter)
     return _count(len(rays), sizes, given, _limits(density, threshold))
@@ -154,7 +154,7 @@ def _count_on_gpu(
 @kernel("march", GPU)
 def _march_on_gpu(
     rays: Rays,
-    space: Space,
+    space: UnitCubeMapping,
     density: Tensor,
     steps: int,
     jitter: Tensor,
@@ -197,7 +197,7 @@ def max_pool(
 
 
 def march_arguments(
-    rays: Rays, space: Space, density: Tensor, steps: int, jitter: Tensor
+    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, jitter: Tensor
 ) -> tuple[dict[str, int], list[Tensor]]:
     """Macros, and the first arguments, of the kernels that follow rays."""
     sizes = {"SHAPE": space.shape, "STEPS": steps, "CELLS": density.shape[0]}

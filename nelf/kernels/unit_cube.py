@@ -30,7 +30,7 @@ STEEPEST = 8.0  # tangent that a frustum is widened to at most: 83 degrees
 
 
 @dataclass(frozen=True)
-class Space:
+class UnitCubeMapping:
     """shape: BOX, CONTRACTION or FRUSTUM.
 
     near, far: depth range along the view axis.
@@ -43,12 +43,12 @@ class Space:
     parameters: Float[Tensor, "18"]
 
     @classmethod
-    def box(cls, center: Float[Tensor, "3"], radius: float, near: float, far: float) -> "Space":
+    def box(cls, center: Float[Tensor, "3"], radius: float, near: float, far: float) -> "UnitCubeMapping":
         """Cube of half side `radius` around `center`."""
         return cls(BOX, near, far, _parameters(center, radius * MARGIN, far, near, torch.eye(4)[:3]))
 
     @classmethod
-    def contraction(cls, center: Float[Tensor, "3"], radius: float, near: float, far: float) -> "Space":
+    def contraction(cls, center: Float[Tensor, "3"], radius: float, near: float, far: float) -> "UnitCubeMapping":
         """Cube of half side `radius` kept, the rest contracted."""
         # Even spacing as far as the ball reaches from a camera on its surface; always between near and far.
         knee = min(max(2 * radius, 2 * near), (near + far) / 2)
@@ -57,7 +57,7 @@ class Space:
     @classmethod
     def frustum(
         cls, c2w: Float[Tensor, "3 4"], tangent: float, cameras: Float[Tensor, "n 3 4"], near: float, far: float
-    ) -> "Space":
+    ) -> "UnitCubeMapping":
         """Frustum of the mean camera `c2w`, widened until it holds what all `cameras` see.
 
         tangent: of half the larger field of view. The apex lies behind all cameras, so that depths are positive.
@@ -127,8 +127,8 @@ class Space:
         ends = [torch.full((1,), value, device=self.parameters.device) for value in (self.near, self.far)]
         return torch.cat([self.parameters, *ends])
 
-    def to(self, device: torch.device | str) -> "Space":
-        return Space(self.shape, self.near, self.far, self.parameters.to(device))
+    def to(self, device: torch.device | str) -> "UnitCubeMapping":
+        return UnitCubeMapping(self.shape, self.near, self.far, self.parameters.to(device))
 
     def footprint_steps(self, pixels: int) -> int:
         """Steps over the whole depth range that are about as long as a pixel is wide, at `pixels` across the cube."""
@@ -145,7 +145,7 @@ def _parameters(
 
 @inlined
 def depth_at(shape: int, s: float, near: float, far: float, knee: float) -> float:
-    """`Space.depth` for one value."""
+    """`UnitCubeMapping.depth` for one value."""
     if shape == BOX:
         return near + s * (far - near)
     if shape == FRUSTUM:
@@ -157,7 +157,7 @@ def depth_at(shape: int, s: float, near: float, far: float, knee: float) -> floa
 
 @inlined
 def cube_at(shape: int, x: float, y: float, z: float, p: np.ndarray) -> tuple[float, float, float]:
-    """`Space.to_cube` for one point."""
+    """`UnitCubeMapping.to_cube` for one point."""
     if shape == FRUSTUM:
         x, y, z = x - p[9], y - p[13], z - p[17]
         lx = x * p[6] + y * p[10] + z * p[14]

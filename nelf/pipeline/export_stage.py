@@ -137,11 +137,11 @@ def bundle_context(run: Run) -> exporting.BundleContext:
     )
 
 
-def calibration_views(run: Run) -> exporting.Photos:
+def calibration_views(run: Run) -> exporting.CalibrationViews:
     """Training views with their photos, evenly spread."""
     views, count = run.scene.train, run.config.export.calibration_views
     chosen = sorted({i * len(views) // count for i in range(count)})
-    return exporting.Photos(views.c2w[chosen], tuple(ground_truth(views, i) for i in chosen))
+    return exporting.CalibrationViews(views.c2w[chosen], tuple(ground_truth(views, i) for i in chosen))
 
 
 def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from nelf.evaluate import lpips_is_here
 from nelf.export import plan as planned_bundles
 from nelf.pipeline.record import StageRecord
 from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, Say
-from nelf.scene import Kind
+from nelf.scene import SceneType
 from nelf.student import Student, count_macs, count_parameters
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
 
@@ -198,7 +198,7 @@ class _Costs:
 
     def distill(self) -> Expected:
         config, teacher = self.config.distill, self.config.teacher
-        dense = RENDER_PIXEL if self.run.scene.kind is Kind.OBJECT else RENDER_PIXEL_DENSE
+        dense = RENDER_PIXEL if self.run.scene.kind is SceneType.OBJECT else RENDER_PIXEL_DENSE
         one = self.samples(self.pixels * _samples(teacher), dense / _samples(teacher), 2)
         views: float = config.views
         if config.minutes is not None and one is not None:
@@ -246,7 +246,7 @@ class _Costs:
         student = 2 * self.macs / (self.flops * PLAIN_SPEED)
         seconds = models * views * (self.pixels * pixel + student) + config.video_frames * student
         if self.run.teacher:
-            dense = RENDER_PIXEL if self.run.scene.kind is Kind.OBJECT else RENDER_PIXEL_DENSE
+            dense = RENDER_PIXEL if self.run.scene.kind is SceneType.OBJECT else RENDER_PIXEL_DENSE
             one = self.samples(self.pixels * _samples(self.config.teacher), dense / _samples(self.config.teacher), 2)
             seconds += views * (one or 0.0)
         pictures = (models + 1) * views * self.pixels * 3 * PNG_SHARE[3]

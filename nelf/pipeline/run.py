@@ -29,7 +29,7 @@ from nelf.pipeline.overrides import (
     with_absolute_paths,
 )
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.scene import Kind, Scene, SceneConfig, check_pictures, load_checked
+from nelf.scene import Scene, SceneConfig, SceneType, check_pictures, load_checked
 
 PHOTOS = "photos"
 LOCK = ".lock"
@@ -269,7 +269,7 @@ class Run:
 
     @property
     def bounded(self) -> bool:
-        return self.scene.kind is Kind.OBJECT
+        return self.scene.kind is SceneType.OBJECT
 
     @property
     def teacher(self) -> Path | None:

@@ -12,7 +12,7 @@ from nelf.core.devices import reduced_type
 from nelf.core.files import sha256, write_json
 from nelf.core.processes import is_first_process
 from nelf.core.progress import Stop, as_step, in_step, steps
-from nelf.distill import Ranks, distill_in_workers, external_scene
+from nelf.distill import ProcessGroup, distill_in_workers, external_scene
 from nelf.export import plan as planned_bundles
 from nelf.pipeline.evaluate_stage import measure, outputs_of, write_run_report
 from nelf.pipeline.export_stage import current_bundles, export_to
@@ -20,7 +20,7 @@ from nelf.pipeline.forecast import foresee
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
 from nelf.scene import Scene, SceneConfig, load_scene
-from nelf.student import Frame, Student, make_student, save_student
+from nelf.student import SceneGeometry, Student, make_student, save_student
 from nelf.teacher import Teacher, load_teacher
 from nelf.teacher.stage import teach
 from nelf.train import train
@@ -66,7 +66,7 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         config = dataclasses.replace(config, workers=1)
     with run.making(record, print_, outputs, reuse=True):
         load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
-        ranks = Ranks(run.rank, run.ranks, run.meet)
+        ranks = ProcessGroup(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
 
 
@@ -100,7 +100,7 @@ def rendered_scene(run: Run) -> Scene:
 def new_student(run: Run) -> Student:
     """An untrained student for the run's scene."""
     scene = run.scene
-    frame = Frame.around(
+    frame = SceneGeometry.around(
         scene.train.c2w,
         scene.train.intrinsics,
         scene.size,

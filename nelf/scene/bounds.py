@@ -11,8 +11,8 @@ from torch import Tensor
 from nelf.core.cameras import focus_point
 from nelf.core.errors import ConfigError, NelfError, SceneError
 from nelf.scene.config import AUTO, FARTHEST, SceneConfig
-from nelf.scene.parsed import Capture, Problem
-from nelf.scene.scene import Kind, Views
+from nelf.scene.parsed import ParsedScene, Problem
+from nelf.scene.scene import SceneType, Views
 from nelf.scene.visual_hull import visual_hull
 
 PARALLEL = 25.0  # degrees between any optical axis (95 % of them) and their mean in a forward-facing capture
@@ -22,24 +22,26 @@ PLAIN_BORDER = 4.0  # 8-bit steps within which the image borders have one colour
 LOOK_AT = 8  # images that are decoded to see whether there is any transparency
 
 
-def find_kind(c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"], train: Views, channels: int) -> tuple[Kind, str]:
+def find_kind(
+    c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"], train: Views, channels: int
+) -> tuple[SceneType, str]:
     """The kind, and the reason in words."""
     transparent = channels == 4 and _any_transparent(train)
     focus = focus_point(c2w)
     past, resultant = _convergence(c2w, focus), _one_sidedness(c2w, focus, up)
     converges = past < CONVERGING
     if transparent and converges:
-        return Kind.OBJECT, "the images have transparent background and the cameras look at one point"
+        return SceneType.OBJECT, "the images have transparent background and the cameras look at one point"
     angle = axis_angle(c2w)
     along, across = camera_spread(c2w)
     if angle < PARALLEL and along <= 2 * across + 1e-6:
-        return Kind.FORWARD_FACING, f"the cameras look the same way, within {angle:.0f} degrees, from side by side"
+        return SceneType.FORWARD_FACING, f"the cameras look the same way, within {angle:.0f} degrees, from side by side"
     if converges and resultant < SURROUNDING and _plain_border(train):
-        return Kind.OBJECT, "the cameras are all around one point and the images have a plain background"
+        return SceneType.OBJECT, "the cameras are all around one point and the images have a plain background"
     if converges:
         sides = "all around" if resultant < SURROUNDING else "on one side of"
-        return Kind.UNBOUNDED, f"the cameras are {sides} one point and the images have a real background"
-    return Kind.UNBOUNDED, "the cameras look in different directions from inside the scene"
+        return SceneType.UNBOUNDED, f"the cameras are {sides} one point and the images have a real background"
+    return SceneType.UNBOUNDED, "the cameras look in different directions from inside the scene"
 
 
 def axis_angle(c2w: Float[Tensor, "n 3 4"]) -> float:
@@ -110,7 +112,7 @@ SAMPLED_POINTS = 20_000
 class Decision:
     """What `decide` found; see Scene for the meaning of each."""
 
-    kind: Kind
+    kind: SceneType
     reason: str
     near: float
     far: float
@@ -128,23 +130,23 @@ class Range:
 
 
 def decide(
-    config: SceneConfig, capture: Capture, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, scene: str
+    config: SceneConfig, capture: ParsedScene, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, scene: str
 ) -> Decision:
     """c2w: the poses of all views, so that the bounds hold for each. The user's word goes before the file's."""
     own_up = config.up or capture.up
     up = upward(c2w) if own_up is None else torch.tensor(list(own_up), dtype=torch.float32)
     up = torch.nn.functional.normalize(up, dim=0)
     if config.kind != AUTO:
-        kind, reason = Kind(config.kind), f"scene.kind={config.kind}"
+        kind, reason = SceneType(config.kind), f"scene.kind={config.kind}"
     elif capture.kind is not None:
         kind, reason = capture.kind, "the scene's file says so"
     else:
         kind, reason = find_kind(c2w, up, train, channels)
     found = _from_file(capture)
     if found is None:
-        if kind is Kind.OBJECT:
+        if kind is SceneType.OBJECT:
             found = _object_range(c2w, train, channels, capture.problems)
-        elif kind is Kind.FORWARD_FACING:
+        elif kind is SceneType.FORWARD_FACING:
             found = _forward_facing_range(c2w, train, capture, config)
         else:
             found = _unbounded_range(c2w, train, capture)
@@ -155,7 +157,7 @@ def decide(
     return Decision(kind, reason, near, far, center, capture.radius or found.radius, up)
 
 
-def _swapped(config: SceneConfig, capture: Capture, near: float, far: float, scene: str) -> NelfError:
+def _swapped(config: SceneConfig, capture: ParsedScene, near: float, far: float, scene: str) -> NelfError:
     """What to say when near is not smaller than far: where each of them comes from."""
     names = []
     for key, value in (("near", near), ("far", far)):
@@ -187,7 +189,7 @@ def upward(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3"]:
     return torch.nn.functional.normalize(mean, dim=0).float()
 
 
-def _from_file(capture: Capture) -> Range | None:
+def _from_file(capture: ParsedScene) -> Range | None:
     if capture.near is None or capture.far is None or capture.center is None or capture.radius is None:
         return None
     return Range(capture.near, capture.far, torch.tensor(capture.center, dtype=torch.float32), capture.radius)
@@ -219,7 +221,9 @@ def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, prob
     return Range(near, max(far, float(depth.max()) + hull.radius), hull.center, hull.radius)
 
 
-def _forward_facing_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture, config: SceneConfig) -> Range:
+def _forward_facing_range(
+    c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedScene, config: SceneConfig
+) -> Range:
     """Depths from user, file or reconstructed points; the ball is what one camera sees at the focus depth."""
     own_near, own_far = config.near or capture.near, config.far or capture.far
     axis = torch.nn.functional.normalize(-c2w[:, :, 2].mean(0), dim=0)
@@ -252,7 +256,7 @@ def _guessed_depths(c2w: Float[Tensor, "n 3 4"], axis: Float[Tensor, "3"]) -> tu
     return 0.3 * focus, 10 * focus
 
 
-def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Range:
+def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedScene) -> Range:
     """The ball around the focus point that reaches to the median camera; everything else is outside of it."""
     origin = c2w[:, :, 3]
     center = focus_point(c2w)
@@ -286,7 +290,7 @@ def _half_width(views: Views) -> float:
     return 0.5 * max(views.width / float(fx), views.height / float(fy))
 
 
-def _point_depths(c2w: Float[Tensor, "n 3 4"], train: Views, capture: Capture) -> Float[Tensor, "m"] | None:
+def _point_depths(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedScene) -> Float[Tensor, "m"] | None:
     """Depths at which cameras see reconstructed points (those in front and within the field of view)."""
     if capture.points is None:
         return None

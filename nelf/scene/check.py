@@ -19,10 +19,10 @@ from nelf.scene.lens import outside_share
 from nelf.scene.load import SPLITS, Loaded, load
 from nelf.scene.parsed import Problem
 from nelf.scene.pictures import look_at_all, picture_problems
-from nelf.scene.scene import Kind, Scene
+from nelf.scene.scene import Scene, SceneType
 from nelf.scene.validate import Prepared
 
-FEW_VIEWS = {Kind.OBJECT: 20, Kind.FORWARD_FACING: 10, Kind.UNBOUNDED: 20}
+FEW_VIEWS = {SceneType.OBJECT: 20, SceneType.FORWARD_FACING: 10, SceneType.UNBOUNDED: 20}
 FEWEST_VIEWS = 2  # for training: pseudo views lie between cameras
 OUTSIDE = 0.02  # share of pixels without a source from which undistortion is worth a word
 MOSTLY_OUTSIDE = 0.5  # and from which it makes the scene useless

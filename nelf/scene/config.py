@@ -15,7 +15,7 @@ MOST_VIEWS = 10**6
 FARTHEST = 1e9  # world units from the origin: beyond any scene, even one in metres of a national grid
 
 
-class Kind(enum.StrEnum):
+class SceneType(enum.StrEnum):
     """How the cameras stand around what they see. It picks ray sampling, teacher space and pseudo poses."""
 
     OBJECT = "object"  # all around a bounded object
@@ -31,7 +31,7 @@ class SceneConfig:
     """Folder of the scene; its format is found by looking."""
     name: str | None = setting(None, PlainName())
     """Name of the scene in messages, runs and reports; the folder's name when not given."""
-    kind: str = setting(AUTO, OneOf([AUTO, *(kind.value for kind in Kind)]))
+    kind: str = setting(AUTO, OneOf([AUTO, *(kind.value for kind in SceneType)]))
     """object, forward-facing or unbounded; auto decides from the cameras."""
     downscale: int = setting(1, Range(1, 1024))
     """Divide both image sides by this, averaging areas; where images_N folders exist it counts from full size."""

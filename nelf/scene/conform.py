@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nelf.core.errors import SceneError
 from nelf.scene.images import Header, Photo
 from nelf.scene.lens import Camera
-from nelf.scene.parsed import Faults, Frame, Problem
+from nelf.scene.parsed import FrameErrors, ParsedFrame, Problem
 
 SLACK = 0.01  # share of a side that may be beyond the photo's border before it is cropped
 LARGEST_ZOOM = 2.0  # how much narrower a photo's field of view may become
@@ -17,7 +17,7 @@ LARGEST_ZOOM = 2.0  # how much narrower a photo's field of view may become
 class LookedAt:
     """A frame with what its image's header says, and how it would be read at its own size."""
 
-    frame: Frame
+    frame: ParsedFrame
     header: Header
     photo: Photo
 
@@ -39,7 +39,7 @@ class LookedAt:
         return (lens.width is not None and lens.height is not None) or lens.focal_x is lens.focal_y is None
 
 
-def conform(looked_at: Sequence[LookedAt], faults: Faults) -> tuple[list[LookedAt], list[Problem]]:
+def conform(looked_at: Sequence[LookedAt], faults: FrameErrors) -> tuple[list[LookedAt], list[Problem]]:
     """Those that are of one size then, in order. A photo without intrinsics of its own size is a fault."""
     sizes = Counter(one.size for one in looked_at)
     if len(sizes) < 2:

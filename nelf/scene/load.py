@@ -12,7 +12,7 @@ from nelf.scene.formats.llff import detect_llff, load_llff
 from nelf.scene.formats.phones import detect_polycam, detect_record3d, load_polycam, load_record3d
 from nelf.scene.formats.transforms import detect_blender, detect_transforms, load_blender, load_transforms
 from nelf.scene.images import Photo, photo_files
-from nelf.scene.parsed import Capture, Faults, Frame, Problem
+from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene, Problem
 from nelf.scene.pictures import Picture, look_at, look_at_all, readable
 from nelf.scene.scene import Scene
 from nelf.scene.validate import Prepared, make_views, prepare
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 
 
 def split_frames(
-    frames: Sequence[Frame], config: SceneConfig, need: Sequence[str], want: Sequence[str]
+    frames: Sequence[ParsedFrame], config: SceneConfig, need: Sequence[str], want: Sequence[str]
 ) -> tuple[dict[str, list[int]], list[Problem]]:
     """Indices of the frames of each split.
 
@@ -57,7 +57,7 @@ def _take_out(indices: list[int], every: int) -> tuple[list[int], list[int]]:
     return [i for i in indices if i not in set(taken)], taken
 
 
-def _empty(split: str, frames: Sequence[Frame]) -> Problem:
+def _empty(split: str, frames: Sequence[ParsedFrame]) -> Problem:
     what = f"no {split} views among the {len(frames)} that were found"
     if any(frame.split for frame in frames):
         remedy = f"add transforms_{split}.json, or {split}_filenames to transforms.json, with at least one view"
@@ -73,7 +73,7 @@ def _empty(split: str, frames: Sequence[Frame]) -> Problem:
 
 
 # Looked for in this order: what a user wrote on purpose before what a tool left behind.
-FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, str, Faults], Capture]]] = {
+FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, str, FrameErrors], ParsedScene]]] = {
     "transforms_train.json (Blender)": (detect_blender, load_blender),
     "transforms.json (nerfstudio, instant-ngp)": (detect_transforms, load_transforms),
     "poses_bounds.npy (LLFF)": (detect_llff, load_llff),
@@ -93,8 +93,8 @@ class Loaded:
 
     scene: Scene
     prepared: Prepared
-    capture: Capture
-    faults: Faults
+    capture: ParsedScene
+    faults: FrameErrors
     pictures: Mapping[str, list[Picture]]
 
 
@@ -120,7 +120,7 @@ def load(
     """
     root = Path(config.path).expanduser()
     name = config.name or root.resolve().name
-    faults = Faults(name, tolerant=tolerant)
+    faults = FrameErrors(name, tolerant=tolerant)
     capture = _read(root, config, name, faults)
     prepared = prepare(capture, root, config.allow_missing, faults)
     chosen, split_problems = split_frames(prepared.frames, config, need, want)
@@ -160,7 +160,7 @@ def _paths(photos: Sequence[Photo]) -> Iterator[Path]:
             yield photo.depth.path
 
 
-def _read(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def _read(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     check_folder(root)
     for detect, read in FORMATS.values():
         if detect(root):

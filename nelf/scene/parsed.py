@@ -15,7 +15,7 @@ from nelf.core.errors import SceneError
 from nelf.scene.config import FARTHEST, LARGEST, SMALLEST
 from nelf.scene.images import DepthFile
 from nelf.scene.lens import Lens
-from nelf.scene.scene import Kind
+from nelf.scene.scene import SceneType
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ParsedFrame:
     """One listed photo. It may turn out to be absent.
 
     where: the place in the scene's files, for messages.
@@ -167,7 +167,7 @@ class Frame:
 
 
 @dataclass
-class Capture:
+class ParsedScene:
     """Everything that a scene's files say.
 
     downscale: by how much the images have still to be reduced.
@@ -178,12 +178,12 @@ class Capture:
     """
 
     format: str
-    frames: Sequence[Frame]
+    frames: Sequence[ParsedFrame]
     downscale: int
     files: Sequence[Path] = ()
     depth_bounds: np.ndarray | None = None
     points: np.ndarray | None = None
-    kind: Kind | None = None
+    kind: SceneType | None = None
     near: float | None = None
     far: float | None = None
     center: tuple[float, float, float] | None = None
@@ -210,7 +210,7 @@ class Fault:
         return re.sub(r"[-+]?\d[\d.e+-]*", "#", self.text.replace(self.frame, ""))
 
 
-class Faults:
+class FrameErrors:
     """tolerant: note what is wrong with a frame and go on without it, instead of refusing the scene."""
 
     def __init__(self, scene: str, *, tolerant: bool = False) -> None:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from nelf.scene.config import Kind as Kind  # a part of what a scene is
+from nelf.scene.config import SceneType as SceneType  # a part of what a scene is
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Scene:
     name: str
     root: Path
     format: str
-    kind: Kind
+    kind: SceneType
     splits: Mapping[str, Views]
     near: float
     far: float

@@ -17,7 +17,7 @@ from nelf.scene.config import FARTHEST
 from nelf.scene.conform import LookedAt, conform
 from nelf.scene.images import DepthFile, DepthReader, Header, Photo, PhotoReader, read_header
 from nelf.scene.lens import LensError, fit_lens, folds
-from nelf.scene.parsed import Capture, Faults, Frame, Problem
+from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene, Problem
 from nelf.scene.scene import Views
 
 DRIFT = 1e-5  # rotations nearer to a true one than this are taken as they are
@@ -30,13 +30,13 @@ class Prepared:
     c2w: [n, 3, 4], rigid. channels: 4 where any image has alpha.
     """
 
-    frames: list[Frame]
+    frames: list[ParsedFrame]
     photos: list[Photo]
     c2w: Float[Tensor, "n 3 4"]
     channels: int
 
 
-def prepare(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> Prepared:
+def prepare(capture: ParsedScene, root: Path, allow_missing: bool, faults: FrameErrors) -> Prepared:
     """Check everything that can be checked without decoding. Adds to the capture's problems.
 
     Where `faults` are tolerant, the frames that have none are prepared.
@@ -88,7 +88,7 @@ def _depth_reader(photos: Sequence[Photo], scene: str) -> DepthReader | None:
     return DepthReader(scene, tuple(files), photos[0].height, photos[0].width)
 
 
-def _present(capture: Capture, root: Path, allow_missing: bool, faults: Faults) -> list[Frame]:
+def _present(capture: ParsedScene, root: Path, allow_missing: bool, faults: FrameErrors) -> list[ParsedFrame]:
     faults.require_any(capture.frames)
     if not capture.frames:
         raise SceneError(f"scene '{faults.scene}': it lists no frames; at least one posed image is needed")
@@ -121,7 +121,7 @@ def _present(capture: Capture, root: Path, allow_missing: bool, faults: Faults) 
     return present
 
 
-def _check_finite(frame: Frame) -> None:
+def _check_finite(frame: ParsedFrame) -> None:
     if not np.isfinite(frame.c2w).all():
         raise SceneError(
             f"{frame.where} has a pose with NaN or infinite numbers; "
@@ -129,7 +129,7 @@ def _check_finite(frame: Frame) -> None:
         )
 
 
-def _check_position(frame: Frame) -> None:
+def _check_position(frame: ParsedFrame) -> None:
     if np.abs(frame.c2w[:, 3]).max() > FARTHEST:
         center = ", ".join(f"{value:.3g}" for value in frame.c2w[:, 3].tolist())
         raise SceneError(
@@ -138,7 +138,7 @@ def _check_position(frame: Frame) -> None:
         )
 
 
-def _check_rigid(frame: Frame) -> None:
+def _check_rigid(frame: ParsedFrame) -> None:
     c2w = torch.from_numpy(frame.c2w)
     if not is_rigid(c2w):
         rotation = c2w[:, :3]
@@ -150,7 +150,7 @@ def _check_rigid(frame: Frame) -> None:
         )
 
 
-def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, "n 3 4"]:
+def _exact_poses(frames: list[ParsedFrame], problems: list[Problem]) -> Float[Tensor, "n 3 4"]:
     c2w = torch.from_numpy(np.stack([frame.c2w for frame in frames]))
     error = bend(c2w[:, :, :3])
     if float(error.max()) > 1e-3:
@@ -164,7 +164,7 @@ def _exact_poses(frames: list[Frame], problems: list[Problem]) -> Float[Tensor, 
     return exact.float()
 
 
-def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) -> list[LookedAt]:
+def _look_at(frames: list[ParsedFrame], root: Path, downscale: int, faults: FrameErrors) -> list[LookedAt]:
     """Headers and lenses."""
     found = []
     for frame in frames:
@@ -175,7 +175,7 @@ def _look_at(frames: list[Frame], root: Path, downscale: int, faults: Faults) ->
     return found
 
 
-def _photo(frame: Frame, root: Path, header: Header, downscale: int) -> Photo:
+def _photo(frame: ParsedFrame, root: Path, header: Header, downscale: int) -> Photo:
     assert frame.path is not None
     try:
         (fx, fy, cx, cy), rotate = fit_lens(frame.lens, header.width, header.height, header.turned)
@@ -204,7 +204,7 @@ def _check_distortion(one: LookedAt) -> None:
         )
 
 
-def _unique_names(frames: list[Frame]) -> tuple[str, ...]:
+def _unique_names(frames: list[ParsedFrame]) -> tuple[str, ...]:
     """Stems; where they collide, the path with underscores; where a file is listed twice, numbered."""
     paths = [frame.path for frame in frames if frame.path is not None]
     stems = Counter(path.stem for path in paths)

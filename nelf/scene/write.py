@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from nelf.core.files import atomic_path, write_bytes
-from nelf.scene.scene import Kind
+from nelf.scene.scene import SceneType
 
 FILE = "transforms.json"
 FORMAT_VERSION = 1
@@ -55,7 +55,7 @@ def write_scene(
     intrinsics: Float[Tensor, "4"] | Float[Tensor, "n 4"],
     height: int,
     width: int,
-    kind: Kind,
+    kind: SceneType,
     near: float,
     far: float,
     center: Float[Tensor, "3"],

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nelf.student.config import STUDENT_CONFIGS, HierarchicalConfig, Mapping, MobileR2LConfig, StudentConfig
     from nelf.student.deploy import Layout
     from nelf.student.files import STUDENTS, check_same_architecture, load_student, make_student, save_student
-    from nelf.student.geometry import Frame
+    from nelf.student.geometry import SceneGeometry
     from nelf.student.macs import count_macs, layer_macs
     from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters
 else:
@@ -18,12 +18,12 @@ __all__ = [
     "STUDENTS",
     "STUDENT_CONFIGS",
     "DepthPixels",
-    "Frame",
     "HierarchicalConfig",
     "Layout",
     "Mapping",
     "MobileR2LConfig",
     "Prediction",
+    "SceneGeometry",
     "Student",
     "StudentConfig",
     "check_same_architecture",

@@ -10,7 +10,7 @@ from torch import Tensor
 from nelf.core.checkpoints import load_weights, save_weights
 from nelf.core.errors import CheckpointError, ConfigError, NelfError
 from nelf.student.config import STUDENT_CONFIGS, StudentConfig
-from nelf.student.geometry import Frame
+from nelf.student.geometry import SceneGeometry
 from nelf.student.hierarchical import Hierarchical
 from nelf.student.mobiler2l import MobileR2L
 from nelf.student.protocol import Student
@@ -19,7 +19,7 @@ STUDENTS: dict[str, type[Student]] = {"hierarchical": Hierarchical, "mobiler2l":
 """student.family -> its network, made of a configuration (`STUDENT_CONFIGS`) and a Frame."""
 
 
-def make_student(config: StudentConfig, frame: Frame) -> Student:
+def make_student(config: StudentConfig, frame: SceneGeometry) -> Student:
     """An untrained student. Raises ConfigError where `config` is not of the family that it names."""
     if type(config) is not STUDENT_CONFIGS.get(config.family):
         raise ConfigError(
@@ -46,7 +46,7 @@ def load_student(path: Path) -> Student:
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
         config = STUDENT_CONFIGS[about["config"]["family"]](**about["config"])
-        frame = Frame.from_dict(about["frame"])
+        frame = SceneGeometry.from_dict(about["frame"])
         with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
             shape = make_student(config, frame)
     except (NelfError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:

@@ -16,7 +16,7 @@ EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthet
 
 
 @dataclass(frozen=True)
-class Frame:
+class SceneGeometry:
     """Image and scene normalisation of one student. Plain numbers: it is stored beside the weights.
 
     height, width, channels: of the images (channels 4 = RGBA).
@@ -53,7 +53,7 @@ class Frame:
         mapping: Mapping,
         *,
         within_ball: bool = False,
-    ) -> "Frame":
+    ) -> "SceneGeometry":
         """Frame for a scene seen by the cameras `c2w`.
 
         within_ball: with a linear mapping, points lie only at the depths at which some camera sees the scene's ball;
@@ -128,7 +128,7 @@ class Frame:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> "Frame":
+    def from_dict(cls, values: dict[str, object]) -> "SceneGeometry":
         """Inverse of `as_dict`, after a way through JSON. Raises TypeError or ValueError for other content."""
         names = {field.name for field in dataclasses.fields(cls)}
         if set(values) != names:

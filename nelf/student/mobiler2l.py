@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.core.cameras import rays_through
-from nelf.core.optimization import Draws
+from nelf.core.optimization import StepRandom
 from nelf.student.blocks import Body, pointwise_block
 from nelf.student.config import Mapping, MobileR2LConfig
 from nelf.student.deploy import Layout, rebuild
-from nelf.student.geometry import Frame
+from nelf.student.geometry import SceneGeometry
 from nelf.student.protocol import Prediction, Student
 from nelf.student.ray_encoding import (
     NdcEncoding,
@@ -42,7 +42,7 @@ class MobileR2L(Student):
     rows: Tensor
     depths: Tensor
 
-    def __init__(self, config: MobileR2LConfig, frame: Frame) -> None:
+    def __init__(self, config: MobileR2LConfig, frame: SceneGeometry) -> None:
         super().__init__(config, frame)
         channels = encoded_channels(config.points_per_ray, config.num_frequencies)
         self.body = Body(channels, config.width, [pointwise_block(config.width) for _ in range(config.blocks)])
@@ -62,7 +62,7 @@ class MobileR2L(Student):
         rows, columns = (n * self.config.upscale_factor for n in self.grid)
         return (rows - self.frame.height) // 2, (columns - self.frame.width) // 2
 
-    def draw_jitter(self, draws: Draws, batch: int) -> Float[Tensor, "batch rows columns points"]:
+    def draw_jitter(self, draws: StepRandom, batch: int) -> Float[Tensor, "batch rows columns points"]:
         return draws.uniform(batch, len(self.rows), len(self.columns), len(self.depths))
 
     def prepare(

@@ -13,18 +13,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nelf.core.optimization import Draws
+from nelf.core.optimization import StepRandom
 from nelf.student.config import StudentConfig
 from nelf.student.deploy import Layout
-from nelf.student.geometry import Frame
+from nelf.student.geometry import SceneGeometry
 
 
 class Prediction(NamedTuple):
     """What a student says of some views.
 
     image: RGB, or RGBA with colour premultiplied by alpha, in [0, 1].
-    depth: where each ray ends, as the fraction of the way from near to far (`Frame.depth_at`), for the pixels of
-    `Student.depth_pixels`; one estimate for each level of the network, the finest last. None for students without.
+    depth: where each ray ends, as the fraction of the way from near to far (`SceneGeometry.depth_at`), for the pixels
+    of `Student.depth_pixels`; one estimate for each level of the network, the finest last. None for students without.
     """
 
     image: Float[Tensor, "batch channels height width"]
@@ -45,7 +45,7 @@ class Student(nn.Module, abc.ABC):
     config: what it is made of. frame: its image size and scene.
     """
 
-    def __init__(self, config: StudentConfig, frame: Frame) -> None:
+    def __init__(self, config: StudentConfig, frame: SceneGeometry) -> None:
         super().__init__()
         self.config = config
         self.frame = frame
@@ -92,7 +92,7 @@ class Student(nn.Module, abc.ABC):
         """Where training has to know depths; None: nowhere."""
         return None
 
-    def draw_jitter(self, draws: Draws, batch: int) -> Float[Tensor, "batch rows columns points"] | None:
+    def draw_jitter(self, draws: StepRandom, batch: int) -> Float[Tensor, "batch rows columns points"] | None:
         """How far in [0, 1) each point of `batch` views lies in its bin, drawn; None where nothing can be moved."""
         return None
 

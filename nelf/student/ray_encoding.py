@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nelf.core.cameras import Rays
 from nelf.student.config import Mapping
 from nelf.student.deploy import Layout
-from nelf.student.geometry import Frame
+from nelf.student.geometry import SceneGeometry
 
 
 def exact(device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -32,7 +32,7 @@ def encode_points(
 
 
 def ray_points(
-    rays: Rays, depths: Float[Tensor, "*#rays points"], frame: Frame
+    rays: Rays, depths: Float[Tensor, "*#rays points"], frame: SceneGeometry
 ) -> Float[Tensor, "batch coords height width"]:
     """Normalised coordinates of the points at `depths` on rays [batch, height, width, 3]; coords = point, axis."""
     if frame.mapping == Mapping.NDC:
@@ -45,7 +45,7 @@ def ray_points(
     return points.flatten(-2).permute(0, 3, 1, 2)
 
 
-def ndc_rays(rays: Rays, frame: Frame) -> Rays:
+def ndc_rays(rays: Rays, frame: SceneGeometry) -> Rays:
     """Rays in the normalised device coordinates of the frame's reference camera (NeRF, appendix C, eq. 25 and 26).
 
     Parameter 0 lies on the near plane, 1 at infinity. Not affine in the pixel: the step to the near plane divides by
@@ -68,7 +68,7 @@ def separate(
     u: Float[Tensor, "batch width"],
     v: Float[Tensor, "batch height"],
     depths: Float[Tensor, "points"],
-    frame: Frame,
+    frame: SceneGeometry,
 ) -> tuple[Float[Tensor, "batch coords width"], Float[Tensor, "batch coords height"]]:
     """A(u) and B(v): coordinates are A[..., None, :] + B[..., :, None].
 
@@ -162,7 +162,7 @@ class SeparatedEncoding(Encoding):
 
     def __init__(
         self,
-        frame: Frame,
+        frame: SceneGeometry,
         columns: Float[Tensor, "width"],
         rows: Float[Tensor, "height"],
         depths: Float[Tensor, "points"],
@@ -214,7 +214,7 @@ class NdcEncoding(Encoding):
 
     def __init__(
         self,
-        frame: Frame,
+        frame: SceneGeometry,
         columns: Float[Tensor, "width"],
         rows: Float[Tensor, "height"],
         depths: Float[Tensor, "points"],
@@ -269,7 +269,7 @@ def _at(values: Float[Tensor, "n"], axis: int) -> Float[Tensor, "1 a b c"]:
 
 
 def plane_of(
-    columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], frame: Frame
+    columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], frame: SceneGeometry
 ) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:
     """Image-plane coordinates of pixel positions: of columns to the right, of rows upwards; float64."""
     fx, fy, cx, cy = frame.intrinsics

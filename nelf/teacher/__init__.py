@@ -6,7 +6,7 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
-    from nelf.teacher.field import Rendered, Teacher, render_image
+    from nelf.teacher.field import RenderOutput, Teacher, render_image
     from nelf.teacher.stage import TEACHERS, TRAINING_FILE, load_teacher
 else:
     __getattr__ = lazy_names(__name__)
@@ -15,7 +15,7 @@ __all__ = [
     "TEACHERS",
     "TRAINING_FILE",
     "HashGridConfig",
-    "Rendered",
+    "RenderOutput",
     "Teacher",
     "TeacherConfig",
     "VanillaConfig",

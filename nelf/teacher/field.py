@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from nelf.core.cameras import Rays, image_rays
 from nelf.core.devices import exact
-from nelf.kernels.random_numbers import Draws
-from nelf.kernels.unit_cube import Space
+from nelf.kernels.random_numbers import StepRandom
+from nelf.kernels.unit_cube import UnitCubeMapping
 from nelf.scene import Views
 
 RENDER_CHUNK = 4096  # rays rendered at once: what they need stays in a CPU's cache
@@ -20,7 +20,7 @@ UNSEEN = 0.5  # grey behind an opaque scene whose background is not known
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderOutput:
     """What rays see.
 
     rgb: colour premultiplied by alpha, [0, 1]. A teacher of scenes without alpha gives alpha 1 everywhere.
@@ -31,25 +31,25 @@ class Rendered:
     alpha: Float[Tensor, "*rays"]
     depth: Float[Tensor, "*rays"]
 
-    def cpu(self) -> "Rendered":
+    def cpu(self) -> "RenderOutput":
         """The same on the CPU."""
-        return Rendered(self.rgb.cpu(), self.alpha.cpu(), self.depth.cpu())
+        return RenderOutput(self.rgb.cpu(), self.alpha.cpu(), self.depth.cpu())
 
 
 @runtime_checkable
 class Teacher(Protocol):
     """Anything that renders rays."""
 
-    def render(self, rays: Rays) -> Rendered:
+    def render(self, rays: Rays) -> RenderOutput:
         """Render rays [n, 3] in evaluation mode, without gradients, in chunks of the teacher's own choosing."""
         ...
 
 
 @dataclass(frozen=True)
-class Reduced:
+class ReducedPrecision:
     """`teacher` with its matrix products in `dtype`, for renders alone."""
 
-    teacher: "RayField"
+    teacher: "RadianceField"
     dtype: torch.dtype
 
     @property
@@ -57,13 +57,13 @@ class Reduced:
         """Where it renders."""
         return self.teacher.device
 
-    def render(self, rays: Rays) -> Rendered:
+    def render(self, rays: Rays) -> RenderOutput:
         """See `Teacher.render`."""
         with torch.autocast(self.device.type, self.dtype):
             return self.teacher.render(rays)
 
 
-class RayField(nn.Module, abc.ABC):
+class RadianceField(nn.Module, abc.ABC):
     """A teacher that is trained on pixels, whatever its insides.
 
     space: where the field lives. opaque: the scene has no alpha, and renders have alpha 1 everywhere.
@@ -73,13 +73,13 @@ class RayField(nn.Module, abc.ABC):
 
     background: Tensor | None
 
-    def __init__(self, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None) -> None:
+    def __init__(self, space: UnitCubeMapping, *, opaque: bool, background: Float[Tensor, "3"] | None = None) -> None:
         super().__init__()
         self.space = space
         self.opaque = opaque
         self.register_buffer("background", background, persistent=False)  # measured, not learnt
 
-    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "RayField":
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "RadianceField":
         super()._apply(function, recurse)  # what `to` and `cuda` call
         self.space = self.space.to(self.device)
         return self
@@ -95,13 +95,13 @@ class RayField(nn.Module, abc.ABC):
         return RENDER_CHUNK
 
     @abc.abstractmethod
-    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that they have.
 
         draws: jitters the samples (training); None renders at their middles. Gradients flow.
         """
 
-    def accumulate_in_float32(self, rays: Rays, draws: Draws) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def accumulate_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         """`accumulate` whatever autocast says: for training, densities are exponentials and eight bits too few."""
         with exact(rays.origins.device):
             return self.accumulate(rays, draws)
@@ -113,7 +113,7 @@ class RayField(nn.Module, abc.ABC):
     def look_at_views(self, views: Views) -> None:
         """Called once before training starts."""
 
-    def refresh(self, step: int, draws: Draws) -> None:
+    def refresh(self, step: int, draws: StepRandom) -> None:
         """Called before every training step."""
 
     def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
@@ -129,7 +129,7 @@ class RayField(nn.Module, abc.ABC):
         return self
 
     @torch.no_grad()
-    def render(self, rays: Rays) -> Rendered:
+    def render(self, rays: Rays) -> RenderOutput:
         """See `Teacher.render`."""
         count = self.rays_at_once
         parts = [self.look(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
@@ -138,12 +138,12 @@ class RayField(nn.Module, abc.ABC):
         if self.opaque:
             behind = UNSEEN if self.background is None else self.background
             rgb, alpha = rgb + (1 - alpha)[:, None] * behind, torch.ones_like(alpha)
-        return Rendered(rgb, alpha, depth)
+        return RenderOutput(rgb, alpha, depth)
 
 
 def render_image(
     teacher: Teacher, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"], height: int, width: int
-) -> Rendered:
+) -> RenderOutput:
     """Render one image: rgb [height, width, 3], alpha and depth [height, width], on the CPU."""
     return render_where_it_is(teacher, c2w, intrinsics, height, width).cpu()
 
@@ -151,15 +151,15 @@ def render_image(
 @torch.no_grad()
 def render_where_it_is(
     teacher: Teacher, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"], height: int, width: int
-) -> Rendered:
+) -> RenderOutput:
     """`render_image`, left on the teacher's device. The rays are made there, too."""
     device = device_of(teacher)
     flat = teacher.render(image_rays(c2w.to(device), intrinsics.to(device), height, width).flatten())
-    return Rendered(
+    return RenderOutput(
         flat.rgb.reshape(height, width, 3), flat.alpha.reshape(height, width), flat.depth.reshape(height, width)
     )
 
 
 def device_of(teacher: Teacher) -> torch.device:
     """Where it renders; the CPU for what does not say."""
-    return teacher.device if isinstance(teacher, RayField | Reduced) else torch.device("cpu")
+    return teacher.device if isinstance(teacher, RadianceField | ReducedPrecision) else torch.device("cpu")

@@ -13,12 +13,12 @@ from nelf.kernels.compile import forced_reference, usable
 from nelf.kernels.compositing import composite
 from nelf.kernels.hash_encoding import CHANNELS, HashGrid, encode_directions
 from nelf.kernels.importance_sampling import resample
-from nelf.kernels.random_numbers import Draws
+from nelf.kernels.random_numbers import StepRandom
 from nelf.kernels.ray_marching import Samples, count_samples, march, max_pool
-from nelf.kernels.unit_cube import BOX, Space
+from nelf.kernels.unit_cube import BOX, UnitCubeMapping
 from nelf.scene import Views, carve
 from nelf.teacher.config import HashGridConfig
-from nelf.teacher.field import RENDER_CHUNK, RayField, Reduced, Teacher
+from nelf.teacher.field import RENDER_CHUNK, RadianceField, ReducedPrecision, Teacher
 
 UNASKED = 1.0  # density of a cell that was not asked yet: what an untrained field says
 DECAY = 0.95  # a cell's density fades by this much an update, so that one that was emptied is found out
@@ -47,7 +47,7 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("cursor", torch.tensor(resolution**3))
         self._turn: int | None = None  # what `cursor` says, where the host knows it
 
-    def carve(self, views: Views, space: Space) -> None:
+    def carve(self, views: Views, space: UnitCubeMapping) -> None:
         """Rule out for good every cell over which some view shows nothing (alpha 0). For bounded scenes with alpha.
 
         Coarse to fine: only what is left of a grid is looked at with half its cell size.
@@ -68,7 +68,7 @@ class OccupancyGrid(nn.Module):
         self._go_to(len(self.allowed))
 
     @torch.no_grad()
-    def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], draws: Draws) -> None:
+    def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], draws: StepRandom) -> None:
         """Ask the field at one random point in each of the next cells; all have a turn before any has its second."""
         begin = int(self.cursor) if self._turn is None else self._turn
         if begin >= len(self.allowed):
@@ -93,7 +93,7 @@ class OccupancyGrid(nn.Module):
         super()._load_from_state_dict(*arguments, **named)
         self._turn = None
 
-    def _random_points(self, index: Tensor, draws: Draws) -> Float[Tensor, "n 3"]:
+    def _random_points(self, index: Tensor, draws: StepRandom) -> Float[Tensor, "n 3"]:
         """Cube coordinates of a random point in each cell."""
         corner = _corner(index, self.resolution).float()
         return (corner + draws.shared(len(corner), 3).to(corner.device)) / self.resolution
@@ -115,14 +115,19 @@ UPDATE_EVERY = 16  # steps between occupancy updates
 AT_ONCE = {True: 1 << 18, False: 1 << 16}  # rays that an accelerator renders at once, with its kernels or without
 
 
-class HashGridNeRF(RayField):
+class HashGridNeRF(RadianceField):
     """Density and colour at points of the unit cube, rendered along rays.
 
     Density is per half side of the cube, so that it does not depend on the scene's units.
     """
 
     def __init__(
-        self, config: HashGridConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+        self,
+        config: HashGridConfig,
+        space: UnitCubeMapping,
+        *,
+        opaque: bool,
+        background: Float[Tensor, "3"] | None = None,
     ) -> None:
         super().__init__(space, opaque=opaque, background=background)
         self.config = config
@@ -147,7 +152,7 @@ class HashGridNeRF(RayField):
         if self.space.shape == BOX and not self.opaque:
             self.occupancy.carve(views, self.space)
 
-    def refresh(self, step: int, draws: Draws) -> None:
+    def refresh(self, step: int, draws: StepRandom) -> None:
         if step % UPDATE_EVERY == 0:
             self.occupancy.update(self.density, draws)
 
@@ -161,7 +166,7 @@ class HashGridNeRF(RayField):
         """Density per half cube at points of the unit cube."""
         return _density(self.density_network(self.grid(points)))
 
-    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         with torch.no_grad():
             samples = self._samples(rays, draws)
             directions = encode_directions(rays.directions)
@@ -174,8 +179,8 @@ class HashGridNeRF(RayField):
 
     @torch.no_grad()
     def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """See `RayField.look`. Front to back, `BLOCK` samples of each ray at a time: rays that have become opaque are
-        not followed any further, and what adds next to nothing is not asked for its colour."""
+        """See `RadianceField.look`. Front to back, `BLOCK` samples of each ray at a time: rays that have become opaque
+        are not followed any further, and what adds next to nothing is not asked for its colour."""
         samples = self._samples(rays, None)
         directions = encode_directions(rays.directions)
         out, through = rays.origins.new_zeros(len(rays), 5), rays.origins.new_ones(len(rays))
@@ -207,7 +212,7 @@ class HashGridNeRF(RayField):
 
     def reduced(self, dtype: torch.dtype) -> Teacher:
         """Where a sample is enters by way of the table, in float32: what the two small networks round does not show."""
-        return Reduced(self, dtype)
+        return ReducedPrecision(self, dtype)
 
     @property
     def rays_at_once(self) -> int:
@@ -215,7 +220,7 @@ class HashGridNeRF(RayField):
             return RENDER_CHUNK
         return AT_ONCE[usable(self.device.type, self.device.index) and not forced_reference()]
 
-    def _samples(self, rays: Rays, draws: Draws | None) -> Samples:
+    def _samples(self, rays: Rays, draws: StepRandom | None) -> Samples:
         device = rays.origins.device
         jitter = torch.full((len(rays),), 0.5, device=device) if draws is None else draws.uniform(len(rays)).to(device)
         where = rays, self.space, self.occupancy.density, self.config.steps

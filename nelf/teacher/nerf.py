@@ -7,22 +7,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.core.cameras import Rays
-from nelf.kernels.random_numbers import Draws
-from nelf.kernels.unit_cube import Space
+from nelf.kernels.random_numbers import StepRandom
+from nelf.kernels.unit_cube import UnitCubeMapping
 from nelf.teacher.config import VanillaConfig
-from nelf.teacher.field import RayField
+from nelf.teacher.field import RadianceField
 
 POINT_OCTAVES, DIRECTION_OCTAVES = 10, 4
 
 
-class VanillaNeRF(RayField):
+class VanillaNeRF(RadianceField):
     """Coarse stratified samples show where to look; colour comes from these and the fine samples together.
 
     One network serves both (the paper trains two). Coordinates are those of the space's cube, brought to [-1, 1].
     """
 
     def __init__(
-        self, config: VanillaConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+        self,
+        config: VanillaConfig,
+        space: UnitCubeMapping,
+        *,
+        opaque: bool,
+        background: Float[Tensor, "3"] | None = None,
     ) -> None:
         super().__init__(space, opaque=opaque, background=background)
         self.config = config
@@ -54,7 +59,7 @@ class VanillaNeRF(RayField):
         color = self.color(torch.cat([self.feature(hidden), seen_from], dim=-1))
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
-    def accumulate(self, rays: Rays, draws: Draws | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         coarse, fine = self.config.coarse, self.config.fine
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
         inside = _random((len(rays), coarse), draws).to(edges)
@@ -98,7 +103,7 @@ def sample_piecewise(
     return edges[bin_] + within.clamp(0, 1) * (edges[bin_ + 1] - edges[bin_])
 
 
-def _random(shape: tuple[int, int], draws: Draws | None, *, spread: bool = False) -> Tensor:
+def _random(shape: tuple[int, int], draws: StepRandom | None, *, spread: bool = False) -> Tensor:
     """Uniform in [0, 1), or without draws the middle: of each sample's bin, or spread over all samples."""
     if draws is not None:
         return draws.uniform(*shape)

@@ -15,10 +15,10 @@ from nelf.core.checkpoints import CheckpointFolder, load_weights, save_weights
 from nelf.core.errors import CheckpointError, ConfigError
 from nelf.core.files import write_json
 from nelf.core.progress import Stop, waiting
-from nelf.kernels.unit_cube import Space
-from nelf.scene import Kind, Scene, border_color
+from nelf.kernels.unit_cube import UnitCubeMapping
+from nelf.scene import Scene, SceneType, border_color
 from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
-from nelf.teacher.field import RayField
+from nelf.teacher.field import RadianceField
 from nelf.teacher.instant_ngp import HashGridNeRF
 from nelf.teacher.nerf import VanillaNeRF
 from nelf.teacher.training import Trainer, fit
@@ -27,7 +27,7 @@ OCCUPIED = "occupancy.allowed"
 FORMAT = "nelf-teacher-1"
 REMEDY = "train it again with: nelf teach RUN"
 
-TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RayField]]] = {
+TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RadianceField]]] = {
     "hashgrid": (TEACHER_CONFIGS["hashgrid"], HashGridNeRF),
     "vanilla": (TEACHER_CONFIGS["vanilla"], VanillaNeRF),
 }
@@ -35,8 +35,8 @@ TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RayField]]] = {
 
 
 def build_field(
-    config: TeacherConfig, space: Space, *, opaque: bool, background: Float[Tensor, "3"] | None = None
-) -> RayField:
+    config: TeacherConfig, space: UnitCubeMapping, *, opaque: bool, background: Float[Tensor, "3"] | None = None
+) -> RadianceField:
     """An untrained teacher. Raises ConfigError for an unknown name."""
     if config.name not in TEACHERS:
         raise ConfigError(f"teacher.name={config.name} is not known; use one of {', '.join(TEACHERS)}")
@@ -44,7 +44,7 @@ def build_field(
     return TEACHERS[config.name][1](config, space, opaque=opaque, background=background)
 
 
-def save_teacher(path: Path, field: RayField, config: TeacherConfig) -> None:
+def save_teacher(path: Path, field: RadianceField, config: TeacherConfig) -> None:
     """Write everything that rendering needs, atomically."""
     about = {
         "name": config.name,
@@ -57,11 +57,11 @@ def save_teacher(path: Path, field: RayField, config: TeacherConfig) -> None:
     save_weights(path, FORMAT, state, about)
 
 
-def load_teacher(path: Path) -> RayField:
+def load_teacher(path: Path) -> RadianceField:
     """The teacher saved at `path`, on the CPU. Raises CheckpointError when it is absent, damaged or not one."""
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
-        space = Space(parameters=state.pop("space"), **about["space"])
+        space = UnitCubeMapping(parameters=state.pop("space"), **about["space"])
         config = TEACHERS[about["name"]][0](**about["config"])
         color = about.get("background")  # older files have none
         background = None if color is None else torch.tensor(color, dtype=torch.float32).reshape(3)
@@ -86,7 +86,7 @@ FILE = "teacher.safetensors"
 TRAINING_FILE = "training.json"
 
 
-def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RayField:
+def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RadianceField:
     """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
 
     training.json beside it says how it went: steps, seconds, PSNR on the last training rays.
@@ -109,19 +109,19 @@ def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
     """The training of a teacher of the scene, before its first step."""
     opaque = scene.channels == 3
     # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
-    background = border_color(scene.train) if opaque and scene.kind is Kind.OBJECT else None
+    background = border_color(scene.train) if opaque and scene.kind is SceneType.OBJECT else None
     space = space_of(scene)
     with fabric.device:  # a table of millions of numbers is made where it is needed
         field = build_field(config, space, opaque=opaque, background=background)
     return Trainer(field, scene.train, config, fabric)
 
 
-def space_of(scene: Scene) -> Space:
+def space_of(scene: Scene) -> UnitCubeMapping:
     """Where the field of a scene's teacher lives; one choice a kind."""
-    if scene.kind is Kind.OBJECT:
-        return Space.box(scene.center, scene.radius, scene.near, scene.far)
-    if scene.kind is Kind.UNBOUNDED:
-        return Space.contraction(scene.center, scene.radius, scene.near, scene.far)
+    if scene.kind is SceneType.OBJECT:
+        return UnitCubeMapping.box(scene.center, scene.radius, scene.near, scene.far)
+    if scene.kind is SceneType.UNBOUNDED:
+        return UnitCubeMapping.contraction(scene.center, scene.radius, scene.near, scene.far)
     cameras = scene.train
     tangent = max(scene.size) / 2 / float(cameras.intrinsics[:, :2].min())
-    return Space.frustum(mean_pose(cameras.c2w), tangent, cameras.c2w, scene.near, scene.far)
+    return UnitCubeMapping.frustum(mean_pose(cameras.c2w), tangent, cameras.c2w, scene.near, scene.far)

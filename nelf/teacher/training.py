@@ -14,12 +14,12 @@ from nelf.core.cameras import Rays, pixel_grid, rays_through
 from nelf.core.checkpoints import CheckpointFolder
 from nelf.core.devices import FUSED, agree, agree_on_step, fits, unscaled
 from nelf.core.errors import CheckpointError, Interrupted, SceneError
-from nelf.core.optimization import Guard, Readings
+from nelf.core.optimization import DivergenceRecovery, Readings
 from nelf.core.progress import ProgressLine, Stop
 from nelf.kernels.random_numbers import draws_on
 from nelf.scene import Views
 from nelf.teacher.config import TeacherConfig
-from nelf.teacher.field import RayField
+from nelf.teacher.field import RadianceField
 
 
 class PixelTable:
@@ -60,7 +60,7 @@ AT_ONCE = 1 << 18  # pixels that are asked at once whether they are useful
 class Trainer:
     """State of a teacher's training: everything that a checkpoint must hold."""
 
-    def __init__(self, field: RayField, views: Views, config: TeacherConfig, fabric: Fabric) -> None:
+    def __init__(self, field: RadianceField, views: Views, config: TeacherConfig, fabric: Fabric) -> None:
         self.config = config
         self.fabric = fabric
         field.to(fabric.device)
@@ -88,7 +88,7 @@ class Trainer:
         self.rays = min(config.max_rays, max(256, config.batch // 16))
         self.error = math.nan
         self.readings = Readings(fabric.device)
-        self.guard = Guard(
+        self.guard = DivergenceRecovery(
             lambda: copy.deepcopy([self.field.state_dict(), self.optimizer.state_dict()]),
             self._load,
             fabric.print,
@@ -232,7 +232,7 @@ class Trainer:
         self.rays = max(1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays)))
 
 
-def useful_pixels(field: RayField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
+def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
     """Indices of the pixels whose rays can teach the field anything, int32 where that holds them; None when all can.
 
     Processes share the work.

@@ -141,7 +141,7 @@ class Source:
     count: int
 
 
-class Feed:
+class BatchLoader:
     """The batch of each step. Use as a context manager: it owns threads."""
 
     def __init__(
@@ -159,7 +159,7 @@ class Feed:
         self._count_ahead = max(AHEAD, threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="views")
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> "BatchLoader":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -175,7 +175,7 @@ class Feed:
     def indices(self, step: int) -> list[list[int]]:
         """Which views of each source are in the batch of `step`."""
         return [
-            # Every `ranks`th of the views of all processes, as in `Draws`: what is drawn for a view stays with it.
+            # Every `ranks`th of the views of all processes, as in `StepRandom`: what is drawn for a view stays with it.
             [order.at((step * source.count + i) * self.ranks + self.rank) for i in range(source.count)]
             for source, order in zip(self.sources, self._orders, strict=True)
         ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from nelf.core.files import write_json, writing_errors
 
 
-class Journal:
+class TrainingLog:
     """Writes scalars and images to `folder/tensorboard` and the course of training to `folder/history.json`.
 
     Use as a context manager. In processes other than the first, `active` is false and nothing is written.
@@ -41,7 +41,7 @@ class Journal:
             if step:
                 self._write(step=step, session_log=SessionLog(status=SessionLog.START))
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "TrainingLog":
         return self
 
     def __exit__(self, *error: object) -> None:

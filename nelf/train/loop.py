@@ -18,12 +18,12 @@ from nelf.core.errors import CheckpointError, Interrupted, SceneError
 from nelf.core.progress import ProgressLine, Stop
 from nelf.scene import Views
 from nelf.student import Student, check_same_architecture
-from nelf.train.batches import Batch, CachedViews, Feed, MemoryBudget, Source
+from nelf.train.batches import Batch, BatchLoader, CachedViews, MemoryBudget, Source
 from nelf.train.config import TrainConfig
-from nelf.train.log import Journal
+from nelf.train.log import TrainingLog
 from nelf.train.losses import over_white, premultiplied, psnr
 from nelf.train.schedule import Budget, LearningRate
-from nelf.train.trainer import Learner
+from nelf.train.trainer import StudentTrainer
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def validate(model: Student, views: CachedViews, batch: int) -> tuple[float, Flo
 
 
 @dataclass
-class Course:
+class TrainingState:
     """How far training has come. Plain values: they go into the checkpoint as they are."""
 
     stage: int = 1
@@ -76,23 +76,23 @@ class Stage:
     """What makes one stage differ from the other. patience: looks without improvement that end it; None: never."""
 
     label: str
-    feed: Feed
+    feed: BatchLoader
     budget: Budget
     rate: LearningRate
     val_every: int
     patience: int | None = None
 
 
-class StageRunner:
+class PhaseRunner:
     """Runs a stage from wherever `course` stands. `save` writes a checkpoint."""
 
     def __init__(
         self,
-        learner: Learner,
-        course: Course,
+        learner: StudentTrainer,
+        course: TrainingState,
         val: CachedViews,
         config: TrainConfig,
-        journal: Journal,
+        journal: TrainingLog,
         save: Callable[[], None],
         stop: Stop,
         clock: Callable[[], float] = time.monotonic,
@@ -226,8 +226,8 @@ def train(
     if len(pseudo) == 0:
         raise SceneError("there are no pseudo views to train on; make some with: nelf distill RUN")
     checkpoints = CheckpointFolder(folder / "checkpoints")
-    learner = Learner(model, config, fabric, compiled=compiled)
-    course, best = Course(), None
+    learner = StudentTrainer(model, config, fabric, compiled=compiled)
+    course, best = TrainingState(), None
     if (found := checkpoints.latest()) is not None:
         course, best = _resume(found[1], learner, checkpoints.path)
         fabric.print(f"going on from step {course.total_steps}, saved in {checkpoints.path}")
@@ -242,8 +242,8 @@ def train(
     channels, pixels = model.frame.channels, model.depth_pixels
     cached = {name: CachedViews(v, channels, memory, pixels) for name, v in (("pseudo", pseudo), ("real", real))}
     val_views = CachedViews(_spread(val, config.val_views), channels, memory)
-    with Journal(folder, course.total_steps, active=fabric.is_global_zero) as journal:
-        runner = StageRunner(learner, course, val_views, config, journal, save, stop, clock)
+    with TrainingLog(folder, course.total_steps, active=fabric.is_global_zero) as journal:
+        runner = PhaseRunner(learner, course, val_views, config, journal, save, stop, clock)
         runner.best = best
         if course.stage == 1:
             with _feed([Source(cached["pseudo"], config.batch)], config, 1, fabric) as feed:
@@ -270,15 +270,15 @@ def train(
     return result.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
-def _run(runner: StageRunner, stage: Stage, folder: Path) -> None:
+def _run(runner: PhaseRunner, stage: Stage, folder: Path) -> None:
     if not runner.run(stage):
         step = runner.course.total_steps
         raise Interrupted(f"stopped after step {step}; all is saved in {folder}: the same command goes on from there")
 
 
-def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric) -> Feed:
+def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric) -> BatchLoader:
     pin = fabric.device.type == "cuda"
-    return Feed(sources, (config.seed, stage), rank=fabric.global_rank, ranks=fabric.world_size, pin=pin)
+    return BatchLoader(sources, (config.seed, stage), rank=fabric.global_rank, ranks=fabric.world_size, pin=pin)
 
 
 def _mixed(cached: dict[str, CachedViews], config: TrainConfig) -> list[Source]:
@@ -295,7 +295,9 @@ def _spread(views: Views, count: int) -> Views:
     return views.select([(2 * i + 1) * len(views) // (2 * count) for i in range(count)])
 
 
-def _resume(state: dict[str, Any], learner: Learner, folder: Path) -> tuple[Course, dict[str, Tensor] | None]:
+def _resume(
+    state: dict[str, Any], learner: StudentTrainer, folder: Path
+) -> tuple[TrainingState, dict[str, Tensor] | None]:
     """Bring `learner` to the checkpoint's state; gives how far it had come and the best weights until then."""
     try:
         weights = state["learner"]["model"]
@@ -307,7 +309,7 @@ def _resume(state: dict[str, Any], learner: Learner, folder: Path) -> tuple[Cour
                 "set that one, or delete the folder to start afresh"
             )
         learner.load_state(state["learner"])
-        return Course(**state["course"]), state["best"]
+        return TrainingState(**state["course"]), state["best"]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(

@@ -163,7 +163,7 @@ OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], float, float, bool], Opt
 """name -> (parameters, rate, weight decay, whether in one fused kernel) -> optimizer."""
 
 
-class WeightAverage:
+class ExponentialMovingAverage:
     """A second model whose weights are the exponential moving average of the trained one's.
 
     Buffers (BatchNorm's statistics) are averaged like weights, so that they belong together. The first updates use the

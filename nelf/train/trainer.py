@@ -12,18 +12,18 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from nelf.core.devices import FUSED
-from nelf.core.optimization import Draws, Guard, Readings
+from nelf.core.optimization import DivergenceRecovery, Readings, StepRandom
 from nelf.student import Prediction, Student
 from nelf.train.batches import Batch
 from nelf.train.config import TrainConfig
 from nelf.train.losses import depth_loss, image_loss, premultiplied
-from nelf.train.optimizers import OPTIMIZERS, WeightAverage
+from nelf.train.optimizers import OPTIMIZERS, ExponentialMovingAverage
 
 Share = Callable[..., tuple[Tensor, Tensor]]
 """What is known of some views, one tensor a quantity (or None) -> their mean loss, and the predicted images."""
 
 
-class Shards:
+class PerCoreBackward:
     """As many threads as PyTorch uses on this CPU, each with operations of its own that use one.
 
     Not for networks whose views depend on one another (BatchNorm).
@@ -84,7 +84,7 @@ class _Predictor(nn.Module):
         return self.model.predict(rays)
 
 
-class Learner:
+class StudentTrainer:
     """Trains `model` in place. `average` holds the weights to evaluate and keep."""
 
     def __init__(self, model: Student, config: TrainConfig, fabric: Fabric, *, compiled: bool = False) -> None:
@@ -94,7 +94,7 @@ class Learner:
         self.model = model.to(self.device).train()
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self.average = WeightAverage(self.model, config.ema)
+        self.average = ExponentialMovingAverage(self.model, config.ema)
         predict: Any = _Predictor(self.model)
         self.apart: list[Tensor] = []
         if fabric.world_size > 1:
@@ -111,11 +111,11 @@ class Learner:
         optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
         self.predict, self.optimizer = fabric.setup(predict, optimizer)
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
-        self.shards = Shards(self.parameters, self._share) if self._divisible(compiled) else None
+        self.shards = PerCoreBackward(self.parameters, self._share) if self._divisible(compiled) else None
         if self.shards is not None:  # threads call backward by themselves, which Fabric's wrapper would not let them
             self.predict = self._autocast
         self.readings = Readings(self.device)
-        self.guard = Guard(
+        self.guard = DivergenceRecovery(
             self._weights,
             self._load_weights,
             fabric.print,
@@ -135,7 +135,7 @@ class Learner:
         jitter = None
         if self.config.jitter:
             rank, ranks = self.fabric.global_rank, self.fabric.world_size
-            draws = Draws(*key, rank=rank, ranks=ranks, device=self.device)
+            draws = StepRandom(*key, rank=rank, ranks=ranks, device=self.device)
             jitter = self.model.draw_jitter(draws, len(c2w))
         known = c2w, intrinsics, jitter, truth, self._true_depth(batch)
         if self.shards is not None:

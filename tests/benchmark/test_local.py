@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nelf.benchmark import BenchOptions, bench, open_subjects
-from nelf.benchmark.local import Child
+from nelf.benchmark.local import WorkerProcess
 from nelf.benchmark.results import Machine
 from nelf.core.errors import BenchError, ConfigError
 from nelf.runtime import open_model
@@ -76,7 +76,7 @@ def test_peak_memory_is_that_of_the_model(onnx_file: Path, tmp_path: Path) -> No
     (tmp_path / "large.onnx").write_bytes(large.SerializeToString())
     peaks = []
     for path in (onnx_file, tmp_path / "large.onnx"):
-        with Child(path.name, path, 1) as child:
+        with WorkerProcess(path.name, path, 1) as child:
             child.ask("load")
             child.ask("run", frames=1, warm=0)
             peaks.append(child.ask("memory")["peak_mb"])
@@ -86,7 +86,7 @@ def test_peak_memory_is_that_of_the_model(onnx_file: Path, tmp_path: Path) -> No
 def test_another_model_begins_each_round(onnx_file: Path, lite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns: list[str] = []
 
-    class Told(Child):
+    class Told(WorkerProcess):
         def ask(self, do: str, **request: Any) -> dict[str, Any]:
             if do == "run" and request["frames"]:
                 turns.append(self.name)
@@ -117,7 +117,7 @@ def test_minutes_go_on_after_the_runs(onnx_file: Path) -> None:
 
 
 def test_the_worker_knows_a_matrix_product() -> None:
-    with Child("matrix product", None, 1) as child:
+    with WorkerProcess("matrix product", None, 1) as child:
         assert child.ask("matmul", size=64)["gflops"] > 0
 
 
@@ -134,12 +134,15 @@ def test_profiling_gives_the_same_picture(lite_file: Path) -> None:
 def test_a_file_that_is_none(tmp_path: Path, onnx_file: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(onnx_file.read_bytes()[:100])
     assert "broken.onnx" in refused_at_once("bench", tmp_path / "broken.onnx")
-    with Child("broken", tmp_path / "broken.onnx", 1) as child, pytest.raises(BenchError, match="broken: load failed"):
+    with (
+        WorkerProcess("broken", tmp_path / "broken.onnx", 1) as child,
+        pytest.raises(BenchError, match="broken: load failed"),
+    ):
         child.ask("load")
 
 
 def test_a_process_that_ends(onnx_file: Path) -> None:
-    with Child("ended", onnx_file, 1) as child:
+    with WorkerProcess("ended", onnx_file, 1) as child:
         child._process.kill()
         child._process.wait()
         with pytest.raises(BenchError, match="ended: its process ended"):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nelf.benchmark import Subject, open_subjects
+from nelf.benchmark import ModelUnderTest, open_subjects
 from nelf.benchmark.adb import SCRIPT, Adb, parse_condition
 from nelf.benchmark.benchmark_model import read_output
 from nelf.benchmark.phone_app import read_app_file, run_app
@@ -29,7 +29,7 @@ from nelf.export.contract import (
     StudentInfo,
     TensorInfo,
 )
-from nelf.export.region import Box
+from nelf.export.region import BoxRegion
 from tests.benchmark.answers import APP_FILE, CONDITION, CPU_RUN, CRASH, GPU_RUN
 from tests.pipeline.commands import refused, works
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_measured_on_a_phone(phone: Any, tool: Path, lite_file: P
 
 
 @pytest.fixture
-def subject(lite_file: Path, tmp_path: Path) -> Subject:
+def subject(lite_file: Path, tmp_path: Path) -> ModelUnderTest:
     """A bundle as far as adb and the app's answer look at it."""
     folder = tmp_path / "android"
     folder.mkdir()
@@ -252,7 +252,7 @@ def subject(lite_file: Path, tmp_path: Path) -> Subject:
         precision="fp32",
         image=ImageInfo(32, 32, 4, "premultiplied", [1.0, 1.0, 1.0]),
         camera=CameraInfo([30.0, 30.0, 16.0, 16.0], 2.0, 6.0, [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]),
-        region=Box([1.0] * 12, [0.0] * 3, [1.0] * 3, 30.0),
+        region=BoxRegion([1.0] * 12, [0.0] * 3, [1.0] * 3, 30.0),
         model=ModelInfo("model.tflite", TensorInfo("pose", [1, 3, 4], "float32", ""), TensorInfo("image", [1], "", "")),
         files=[FileInfo("model.tflite", "model", 1, "ab" * 32)],
         golden="golden/poses.json",
@@ -270,7 +270,7 @@ def answer(**changes: Any) -> str:
 INSTALLED = {"pm list packages": "package:org.nelf.viewer"}
 
 
-def test_the_app_measures(phone: Any, subject: Subject) -> None:
+def test_the_app_measures(phone: Any, subject: ModelUnderTest) -> None:
     calls = phone(answers=INSTALLED | {"cat /sdcard": answer()})
     found = run_app(Adb(SERIAL), subject, "org.nelf.viewer", "gpu", minutes=2.0)
     assert (found.median_ms, found.accelerator, found.thermal[0]["headroom"]) == (7.1, "gpu", None)
@@ -294,14 +294,14 @@ def test_the_app_measures(phone: Any, subject: Subject) -> None:
         ("{cut", "is no JSON"),
     ],
 )
-def test_answers_of_the_app_that_are_refused(phone: Any, subject: Subject, text: str, message: str) -> None:
+def test_answers_of_the_app_that_are_refused(phone: Any, subject: ModelUnderTest, text: str, message: str) -> None:
     phone(answers=INSTALLED | {"cat /sdcard": text})
     with pytest.raises(BenchError, match=message):
         run_app(Adb(SERIAL), subject, "org.nelf.viewer")
 
 
 def test_an_app_that_is_not_there_or_says_nothing(
-    phone: Any, subject: Subject, monkeypatch: pytest.MonkeyPatch
+    phone: Any, subject: ModelUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone()
     with pytest.raises(BenchError, match=r"org\.nelf\.viewer is not installed"):

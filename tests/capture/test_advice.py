@@ -11,7 +11,7 @@ from nelf.capture import advice
 from nelf.capture.photos import WorkingPhoto
 from nelf.capture.prepare import Prepared
 from nelf.capture.structure_from_motion import Evidence, Solution, opengl_pose, widest_angle
-from nelf.scene import Kind
+from nelf.scene import SceneType
 
 COUNT = 24
 
@@ -102,12 +102,12 @@ def circle(degrees: list[float]) -> torch.Tensor:
 def test_gaps_in_the_circle() -> None:
     names = [f"IMG_{i}" for i in range(36)]
     whole = [10.0 * i for i in range(36)]
-    assert advice.of_circle(Kind.OBJECT, circle(whole), names) == []
+    assert advice.of_circle(SceneType.OBJECT, circle(whole), names) == []
     gap = [a for a in whole if not 100 < a < 190]
-    found = lines(advice.of_circle(Kind.OBJECT, circle(gap), names))
+    found = lines(advice.of_circle(SceneType.OBJECT, circle(gap), names))
     assert "no photo over 90 degrees of the circle, between IMG_10 and IMG_11; take photos there" in found
-    assert advice.of_circle(Kind.FORWARD_FACING, circle(gap), names) == []
-    assert advice.of_circle(Kind.OBJECT, circle([a for a in whole if a < 170]), names) == []  # one side: a choice
+    assert advice.of_circle(SceneType.FORWARD_FACING, circle(gap), names) == []
+    assert advice.of_circle(SceneType.OBJECT, circle([a for a in whole if a < 170]), names) == []  # one side: a choice
 
 
 def test_angles_and_axes() -> None:

@@ -10,9 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nelf.compatibility import RULES, Finding, Fit, Format, Graph, Operation, TensorFacts, judge, read_graph
+from nelf.compatibility import (
+    RULES,
+    CompatibilityReport,
+    Finding,
+    Format,
+    Graph,
+    Operation,
+    TensorFacts,
+    judge,
+    read_graph,
+)
 from nelf.core.captured_output import quiet
-from nelf.export import TARGETS, ExportGraph, Photos
+from nelf.export import TARGETS, CalibrationViews, ExportGraph
 from nelf.export.graph import Request
 from nelf.student import Mapping, Student, count_macs, make_student
 from tests.export.conftest import Exported
@@ -28,15 +38,15 @@ def preset(name: str, channels: int) -> Student:
     return make_student(preset_config(name), frame).eval()
 
 
-def exported(network: Student, target: str, precision: str, folder: Path) -> Fit:
+def exported(network: Student, target: str, precision: str, folder: Path) -> CompatibilityReport:
     chosen = TARGETS[target]
     path = folder / chosen.file
     graph = ExportGraph(network, chosen.layout, chosen.forms[precision].dtype)
-    chosen.convert(Request(graph, precision, path, Photos(around(0))))
+    chosen.convert(Request(graph, precision, path, CalibrationViews(around(0))))
     return judge(read_graph(path))
 
 
-def besides_rows(fit: Fit) -> list[Finding]:
+def besides_rows(fit: CompatibilityReport) -> list[Finding]:
     """The violations but for the copies that reading tables takes: samples' rows to an image, or back."""
     copies = [finding for finding in fit.violations if finding.rule.name == "layout copy"]
     of_rows = [finding.operation for finding in copies if _moves_rows(finding.operation)]
@@ -200,7 +210,7 @@ def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
 # Planted, LiteRT
 
 
-def lite(module: nn.Module, path: Path) -> Fit:
+def lite(module: nn.Module, path: Path) -> CompatibilityReport:
     with quiet("converting"):
         import litert_torch
 

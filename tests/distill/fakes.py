@@ -12,9 +12,9 @@ import torch
 
 from nelf.core.cameras import Rays, look_at
 from nelf.core.progress import Stop
-from nelf.distill import DistillConfig, Distilled, distill
-from nelf.scene import Kind, Scene, Views
-from nelf.teacher.field import Rendered
+from nelf.distill import DistillConfig, PseudoDataset, distill
+from nelf.scene import Scene, SceneType, Views
+from nelf.teacher.field import RenderOutput
 from tests.scenes import facing_poses, hemisphere_poses
 
 
@@ -28,7 +28,7 @@ class BallTeacher:
         self.stop_after = stop_after
         self.on_limit = lambda: None
 
-    def render(self, rays: Rays) -> Rendered:
+    def render(self, rays: Rays) -> RenderOutput:
         self.rendered += 1
         if self.rendered == self.stop_after:
             self.on_limit()
@@ -41,7 +41,7 @@ class BallTeacher:
         colour = 0.5 + 0.45 * (rays.origins + depth[:, None] * unit)
         alpha = hit.float() * self.opacity if self.alpha else torch.ones_like(along)
         rgb = torch.where(hit[:, None], colour, 0.0 if self.alpha else 0.3 + 0.2 * unit) * alpha[:, None]
-        return Rendered(rgb, alpha, torch.where(hit, depth / length[:, 0], 8.0))
+        return RenderOutput(rgb, alpha, torch.where(hit, depth / length[:, 0], 8.0))
 
 
 def make_ball() -> BallTeacher:
@@ -67,16 +67,16 @@ def make_nothing() -> BallTeacher:
 
 
 def make_scene(
-    kind: Kind = Kind.OBJECT, views: int = 24, size: tuple[int, int] = (16, 20), channels: int | None = None
+    kind: SceneType = SceneType.OBJECT, views: int = 24, size: tuple[int, int] = (16, 20), channels: int | None = None
 ) -> Scene:
     """A scene whose training images nobody asks for."""
-    poses = facing_poses(views) if kind is Kind.FORWARD_FACING else hemisphere_poses(views)
-    if kind is Kind.UNBOUNDED:
+    poses = facing_poses(views) if kind is SceneType.FORWARD_FACING else hemisphere_poses(views)
+    if kind is SceneType.UNBOUNDED:
         poses = walk_poses(views)
     c2w = torch.tensor(poses[:, :3], dtype=torch.float32)
     height, width = size
     intrinsics = torch.tensor([[1.4 * width, 1.4 * width, width / 2, height / 2]]).repeat(views, 1)
-    channels = channels or (4 if kind is Kind.OBJECT else 3)
+    channels = channels or (4 if kind is SceneType.OBJECT else 3)
     train = Views(
         tuple(f"r_{i}" for i in range(views)),
         c2w,
@@ -85,7 +85,7 @@ def make_scene(
         width,
         functools.partial(_nothing, size, channels),
     )
-    up = torch.tensor([0.0, 1.0, 0.0] if kind is Kind.FORWARD_FACING else [0.0, 0.0, 1.0])
+    up = torch.tensor([0.0, 1.0, 0.0] if kind is SceneType.FORWARD_FACING else [0.0, 0.0, 1.0])
     return Scene("ball", Path("ball"), "none", kind, {"train": train}, 2.0, 6.0, torch.zeros(3), 1.2, up, channels)
 
 
@@ -106,7 +106,7 @@ def _nothing(size: tuple[int, int], channels: int, index: int) -> np.ndarray:
 FROM = {"teacher": "ball"}
 
 
-def run(folder: Path, scene: Scene | None = None, teacher: BallTeacher | None = None, **settings: Any) -> Distilled:
+def run(folder: Path, scene: Scene | None = None, teacher: BallTeacher | None = None, **settings: Any) -> PseudoDataset:
     rank, world = settings.pop("rank", 0), settings.pop("world", 1)
     provenance, stop = settings.pop("provenance", FROM), settings.pop("stop", Stop())
     config = DistillConfig(**{"views": 6, "depth": False, **settings})

@@ -22,15 +22,15 @@ from nelf.distill import (
     render,
 )
 from nelf.distill.views import check_finite, stored
-from nelf.scene import Kind, SceneConfig, load_scene, over_background
-from nelf.teacher.field import Rendered, render_image
+from nelf.scene import SceneConfig, SceneType, load_scene, over_background
+from nelf.teacher.field import RenderOutput, render_image
 from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 
 
 def test_the_result_is_an_ordinary_scene(whole: Path) -> None:
     scene, pseudo = make_scene(), load_scene(SceneConfig(path=str(whole)))
     assert sorted(p.name for p in whole.iterdir()) == ["images", "transforms.json"]
-    assert (pseudo.kind, pseudo.near, pseudo.far, pseudo.radius) == (Kind.OBJECT, 2.0, 6.0, pytest.approx(1.2))
+    assert (pseudo.kind, pseudo.near, pseudo.far, pseudo.radius) == (SceneType.OBJECT, 2.0, 6.0, pytest.approx(1.2))
     assert (pseudo.size, pseudo.channels, len(pseudo.train)) == (scene.size, 4, 6)
     torch.testing.assert_close(pseudo.up, scene.up)
     torch.testing.assert_close(pseudo.center, scene.center)
@@ -74,14 +74,14 @@ def test_pictures_are_upright_and_not_mirrored(whole: Path) -> None:
 
 
 def test_without_alpha_images_are_rgb_and_cameras_may_differ(tmp_path: Path) -> None:
-    scene = make_scene(Kind.UNBOUNDED)
+    scene = make_scene(SceneType.UNBOUNDED)
     focal = torch.where(torch.arange(24) % 2 == 0, 30.0, 40.0)
     train = dataclasses.replace(
         scene.train, intrinsics=torch.stack([focal, focal, 0 * focal + 10, 0 * focal + 8], dim=1)
     )
     run(tmp_path, dataclasses.replace(scene, splits={"train": train}), BallTeacher(alpha=False), views=12)
     pseudo = load_scene(SceneConfig(path=str(tmp_path)))
-    assert (pseudo.channels, pseudo.size, pseudo.kind) == (3, (16, 20), Kind.UNBOUNDED)
+    assert (pseudo.channels, pseudo.size, pseudo.kind) == (3, (16, 20), SceneType.UNBOUNDED)
     assert set(pseudo.train.intrinsics[:, 0].tolist()) == {30.0, 40.0}
     assert pseudo.train.intrinsics[0, 2:].tolist() == [10.0, 8.0]
 
@@ -103,7 +103,7 @@ def test_depth_is_that_of_the_ball(tmp_path: Path) -> None:
 
 
 def test_a_teacher_that_gives_nan_is_refused() -> None:
-    nothing = Rendered(torch.full((2, 2, 3), math.nan), torch.ones(2, 2), torch.ones(2, 2))
+    nothing = RenderOutput(torch.full((2, 2, 3), math.nan), torch.ones(2, 2), torch.ones(2, 2))
     with pytest.raises(NelfError, match="NaN or infinity for pseudo view 000007"):
         check_finite(stored(nothing, 4, 6.0, 1e-4), "000007")
 

@@ -16,7 +16,7 @@ from nelf.distill import (
 from nelf.distill.dataset import make_plan
 from nelf.distill.render import Budget
 from nelf.scene import SceneConfig, load_scene
-from nelf.teacher.field import Rendered
+from nelf.teacher.field import RenderOutput
 from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 
 
@@ -56,7 +56,7 @@ def test_too_little_room_is_refused_before_most_of_the_work(
 
 def test_need_of_disk_is_printed_before_it_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Loud(BallTeacher):
-        def render(self, rays: Any) -> Rendered:
+        def render(self, rays: Any) -> RenderOutput:
             assert "needs at most 0.0 MB" in capsys.readouterr().err
             raise KeyboardInterrupt
 
@@ -69,7 +69,7 @@ def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("nelf.distill.render.time.monotonic", lambda: now[0])
 
     class Slow(BallTeacher):
-        def render(self, rays: Any) -> Rendered:
+        def render(self, rays: Any) -> RenderOutput:
             now[0] += 10.0
             return super().render(rays)
 

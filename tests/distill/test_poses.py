@@ -11,16 +11,16 @@ from torch import Tensor
 from nelf.core.cameras import is_rigid, look_at
 from nelf.core.errors import SceneError
 from nelf.distill import DistillConfig, pseudo_poses
-from nelf.distill.poses import Cover, generator, hull, point_in_polygon
+from nelf.distill.poses import CoveredDirections, generator, hull, point_in_polygon
 from nelf.distill.train_cameras import angle_between, from_vector, slerp, to_vector
-from nelf.scene import Kind
+from nelf.scene import SceneType
 from tests.distill.fakes import make_scene
 from tests.scenes import hemisphere_poses
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 
 
-def sample(kind: Kind, indices: range | list[int], views: int = 60, **settings: float) -> Float[Tensor, "m 3 4"]:
+def sample(kind: SceneType, indices: range | list[int], views: int = 60, **settings: float) -> Float[Tensor, "m 3 4"]:
     scene = make_scene(kind, views)
     return pseudo_poses(kind, scene.train.c2w, scene.center, scene.radius, scene.up, DistillConfig(**settings), indices)  # type: ignore[arg-type]
 
@@ -38,8 +38,8 @@ def random_directions(count: int, lowest: float, azimuth: float = 2 * math.pi) -
     return torch.tensor(np.stack([side * np.cos(angle), side * np.sin(angle), z], 1))
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_an_index_gives_the_same_pose_whatever_else_is_asked_for(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(SceneType))
+def test_an_index_gives_the_same_pose_whatever_else_is_asked_for(kind: SceneType) -> None:
     whole = sample(kind, range(12))
     torch.testing.assert_close(sample(kind, [7, 3]), whole[[7, 3]], rtol=0, atol=0)
     assert not torch.equal(sample(kind, [7], seed=1), whole[[7]])
@@ -50,7 +50,7 @@ def test_an_index_gives_the_same_pose_whatever_else_is_asked_for(kind: Kind) -> 
 def test_object_poses_cover_the_upper_hemisphere_evenly() -> None:
     train = look_in(4.03 * random_directions(100, 0.0))
     off = torch.tensor([0.1, 0.0, 0.3])  # the middle of the object need not be where the cameras look
-    poses = pseudo_poses(Kind.OBJECT, train, off, 1.2, UP, DistillConfig(), range(800))
+    poses = pseudo_poses(SceneType.OBJECT, train, off, 1.2, UP, DistillConfig(), range(800))
     eye, radius = poses[:, :, 3], poses[:, :, 3].norm(dim=1)
     assert radius.min() > 4.03 * 0.979
     assert radius.max() < 4.03 * 1.021
@@ -68,7 +68,7 @@ def test_where_training_cameras_agree_object_poses_vary_in_aim_and_roll_all_the_
     train = look_in(4.03 * random_directions(100, 0.0))
 
     def poses(**settings: float) -> Float[Tensor, "n 3 4"]:
-        return pseudo_poses(Kind.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(**settings), range(400))  # type: ignore[arg-type]
+        return pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(**settings), range(400))  # type: ignore[arg-type]
 
     exact = poses(aim_jitter=0.0, roll_degrees=0.0)
     eye = exact[:, :, 3]
@@ -89,7 +89,7 @@ def test_where_training_cameras_agree_object_poses_vary_in_aim_and_roll_all_the_
 
 def test_object_poses_stay_on_the_side_that_was_photographed() -> None:
     train = look_in(3.0 * random_directions(60, 0.3, azimuth=math.pi / 2))
-    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(), range(200))
+    poses = pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(), range(200))
     directions = torch.nn.functional.normalize(poses[:, :, 3], dim=1)
     to_nearest = (directions @ (train[:, :, 3] / 3).T).amax(dim=1).clamp(max=1).arccos()
     assert to_nearest.max() < math.radians(20)
@@ -101,7 +101,7 @@ def test_object_poses_vary_in_aim_and_roll_as_the_training_cameras_do() -> None:
     off = torch.stack([from_vector(torch.from_numpy(random.normal(size=3) * 0.05)) for _ in range(80)]).float()
     train = torch.cat([train[:, :, :3] @ off, train[:, :, 3:]], dim=2)
     config = DistillConfig(aim_jitter=0.0, roll_degrees=0.0)
-    poses = pseudo_poses(Kind.OBJECT, train, torch.zeros(3), 1.2, UP, config, range(300))
+    poses = pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, config, range(300))
     straight = look_in(poses[:, :, 3])
     turns = torch.stack(
         [to_vector(s[:, :3].T.double() @ p[:, :3].double()) for s, p in zip(straight, poses, strict=True)]
@@ -112,7 +112,7 @@ def test_object_poses_vary_in_aim_and_roll_as_the_training_cameras_do() -> None:
 
 def test_a_capture_all_around_is_covered_all_around() -> None:
     directions = torch.nn.functional.normalize(torch.randn(200, 3, generator=torch.Generator().manual_seed(0)), dim=1)
-    cover = Cover(directions.double(), UP.double(), math.radians(60), math.radians(5))
+    cover = CoveredDirections(directions.double(), UP.double(), math.radians(60), math.radians(5))
     assert cover.contains(directions.double().flip(0)).all()
     heights = torch.stack([cover.sample(generator(0, i)) for i in range(300)])[:, 2]
     assert ((torch.histc(heights, 4, -1, 1) - 75).abs() < 30).all()
@@ -121,15 +121,15 @@ def test_a_capture_all_around_is_covered_all_around() -> None:
 def test_one_ring_of_cameras_gives_a_band() -> None:
     angle = torch.linspace(0, 2 * math.pi, 41)[:-1].double()
     ring = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1)
-    cover = Cover(ring, UP.double(), math.radians(60), math.radians(5))
+    cover = CoveredDirections(ring, UP.double(), math.radians(60), math.radians(5))
     heights = torch.stack([cover.sample(generator(0, i)) for i in range(100)])[:, 2]
     assert heights.abs().max() < math.sin(math.radians(5.001))
     assert heights.std() > 0.02
 
 
 def test_forward_facing_poses_lie_in_the_hull_and_look_as_their_neighbours() -> None:
-    train = make_scene(Kind.FORWARD_FACING, 20).train.c2w
-    poses = sample(Kind.FORWARD_FACING, range(300), views=20)
+    train = make_scene(SceneType.FORWARD_FACING, 20).train.c2w
+    poses = sample(SceneType.FORWARD_FACING, range(300), views=20)
     # The mean camera of that scene looks along -z: the hull is that of x and y.
     corners = train[hull(train[:, :2, 3]), :2, 3]
     assert len(corners) >= 5
@@ -158,8 +158,8 @@ def test_hull_and_polygon() -> None:
 
 
 def test_unbounded_poses_lie_between_neighbours() -> None:
-    train = make_scene(Kind.UNBOUNDED, 60).train.c2w
-    poses = sample(Kind.UNBOUNDED, range(300))
+    train = make_scene(SceneType.UNBOUNDED, 60).train.c2w
+    poses = sample(SceneType.UNBOUNDED, range(300))
     ways = torch.cdist(poses[:, :, 3], train[:, :, 3])
     step = (train[1:, :, 3] - train[:-1, :, 3]).norm(dim=1).mean()
     assert ways.amin(dim=1).max() < 2 * step
@@ -170,7 +170,7 @@ def test_unbounded_poses_lie_between_neighbours() -> None:
 
 
 def test_two_training_cameras_are_enough_and_one_is_not() -> None:
-    for kind in Kind:
+    for kind in SceneType:
         assert sample(kind, range(5), views=2).isfinite().all()
         with pytest.raises(SceneError, match="1 training view"):
             sample(kind, range(5), views=1)

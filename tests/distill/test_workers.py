@@ -51,9 +51,9 @@ def test_no_more_workers_than_are_of_use(
     monkeypatch.setattr(workers, "usable_cores", lambda: cores)
     monkeypatch.setattr(workers, "available_memory", lambda: None if memory is None else int(memory))
     config = DistillConfig(views=views, workers=1000)
-    assert workers.affordable_workers(config, workers.Ranks(0, ranks)) == started
+    assert workers.affordable_workers(config, workers.ProcessGroup(0, ranks)) == started
     assert f"distill: {started} of 1000 workers are started: {reason}" in capsys.readouterr().err
-    assert workers.affordable_workers(dataclasses.replace(config, workers=1), workers.Ranks(0, ranks)) == 1
+    assert workers.affordable_workers(dataclasses.replace(config, workers=1), workers.ProcessGroup(0, ranks)) == 1
     assert capsys.readouterr().err == ""
 
 

@@ -8,7 +8,7 @@ import torch
 
 from nelf.core.errors import ConfigError, NelfError, SceneError
 from nelf.evaluate import EvalConfig, evaluate, ground_truth, measured_on, psnr, read_metrics, read_picture
-from nelf.evaluate.metrics import METRICS, Unavailable
+from nelf.evaluate.metrics import METRICS, MetricUnavailable
 
 from .views import make_views, noisy_model
 
@@ -76,7 +76,7 @@ def test_a_metric_that_cannot_be_measured_is_null_with_its_reason(
     def second_fails(picture: torch.Tensor, truth: torch.Tensor) -> float:
         calls.append(1)
         if len(calls) == 2:
-            raise Unavailable("no weights")
+            raise MetricUnavailable("no weights")
         return 0.5
 
     monkeypatch.setitem(METRICS, "lpips_alex", second_fails)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nelf.core.files import write_json
-from nelf.evaluate import METRICS, EvalConfig, Unavailable, evaluate, measure_later
+from nelf.evaluate import METRICS, EvalConfig, MetricUnavailable, evaluate, measure_later
 from nelf.evaluate.metrics import psnr
 
 from .views import make_views, noisy_model
@@ -18,7 +18,7 @@ def test_measured_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     def lpips(picture: torch.Tensor, truth: torch.Tensor) -> float:
         if reasons:
-            raise Unavailable(reasons[0])
+            raise MetricUnavailable(reasons[0])
         return psnr(picture, truth) / 100
 
     monkeypatch.setitem(METRICS, "lpips_alex", lpips)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nelf.evaluate import metrics as lpips_network
-from nelf.evaluate.metrics import Unavailable, lpips_distance
+from nelf.evaluate.metrics import MetricUnavailable, lpips_distance
 
 ALEX = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
 
@@ -51,7 +51,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_without_weights_and_network_the_reason_is_given() -> None:
-    with pytest.raises(Unavailable, match=r"alexnet-owt-7be5be79\.pth are not in .* Name or service not known"):
+    with pytest.raises(MetricUnavailable, match=r"alexnet-owt-7be5be79\.pth are not in .* Name or service not known"):
         lpips_distance("alex", *images())
 
 
@@ -64,7 +64,7 @@ def test_the_network_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(lpips_network.urllib.request, "urlopen", count)
     for backbone in ("alex", "vgg", "alex"):
-        with pytest.raises(Unavailable):
+        with pytest.raises(MetricUnavailable):
             lpips_distance(backbone, *images())
     assert len(calls) == 1
 
@@ -79,7 +79,7 @@ def test_a_silent_network_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lpips_network, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(lpips_network.urllib.request, "urlopen", hang)
     start = time.monotonic()
-    with pytest.raises(Unavailable, match="no answer"):
+    with pytest.raises(MetricUnavailable, match="no answer"):
         lpips_distance("alex", *images())
     assert time.monotonic() - start < 10
     over.set()
@@ -119,5 +119,5 @@ def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     content = bytearray(file.read_bytes())
     content[5000] ^= 1
     file.write_bytes(content)
-    with pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(MetricUnavailable, match="damaged"):
         lpips_distance("alex", *images())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nelf.evaluate import config
-from nelf.evaluate.metrics import METRICS, PSNR_CAP, Unavailable, flip, flip_map, lpips_alex, psnr, ssim
+from nelf.evaluate.metrics import METRICS, PSNR_CAP, MetricUnavailable, flip, flip_map, lpips_alex, psnr, ssim
 from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
 
 from .views import make_views
@@ -77,7 +77,7 @@ def test_ssim_of_nhwc_images_would_be_another_figure() -> None:
 
 def test_ssim_needs_its_window() -> None:
     small = torch.zeros(10, 40, 3, dtype=torch.uint8)
-    with pytest.raises(Unavailable, match="11x11"):
+    with pytest.raises(MetricUnavailable, match="11x11"):
         ssim(small, small)
 
 
@@ -106,7 +106,7 @@ def test_flip_map_is_black_where_nothing_differs() -> None:
 
 def test_lpips_refuses_pictures_too_small_for_its_network() -> None:
     small = torch.zeros(16, 16, 3, dtype=torch.uint8)
-    with pytest.raises(Unavailable, match="32x32"):
+    with pytest.raises(MetricUnavailable, match="32x32"):
         lpips_alex(small, small)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nelf.core.cameras import is_rigid, look_at
 from nelf.evaluate import orbit_poses
-from nelf.scene.scene import Kind
+from nelf.scene.scene import SceneType
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 CENTER = torch.tensor([1.0, -2.0, 0.5])
@@ -30,20 +30,23 @@ def wall() -> Tensor:
 FULL = ring(torch.arange(24) * (2 * math.pi / 24))
 ARC = ring(torch.linspace(-1.0, 1.0, 24))
 CASES = {
-    "object": (Kind.OBJECT, FULL),
-    "object, an arc": (Kind.OBJECT, ARC),
-    "forward-facing": (Kind.FORWARD_FACING, wall()),
-    "unbounded": (Kind.UNBOUNDED, FULL),
-    "unbounded, an arc": (Kind.UNBOUNDED, ARC),
-    "unbounded, looking out": (Kind.UNBOUNDED, ring(torch.arange(24) * (2 * math.pi / 24), 0.0, 0.3, outwards=True)),
-    "one camera": (Kind.UNBOUNDED, FULL[:1]),
-    "one forward-facing camera": (Kind.FORWARD_FACING, wall()[:1]),
-    "one camera of an object": (Kind.OBJECT, FULL[:1]),
+    "object": (SceneType.OBJECT, FULL),
+    "object, an arc": (SceneType.OBJECT, ARC),
+    "forward-facing": (SceneType.FORWARD_FACING, wall()),
+    "unbounded": (SceneType.UNBOUNDED, FULL),
+    "unbounded, an arc": (SceneType.UNBOUNDED, ARC),
+    "unbounded, looking out": (
+        SceneType.UNBOUNDED,
+        ring(torch.arange(24) * (2 * math.pi / 24), 0.0, 0.3, outwards=True),
+    ),
+    "one camera": (SceneType.UNBOUNDED, FULL[:1]),
+    "one forward-facing camera": (SceneType.FORWARD_FACING, wall()[:1]),
+    "one camera of an object": (SceneType.OBJECT, FULL[:1]),
 }
 
 
 @pytest.mark.parametrize(("kind", "c2w"), CASES.values(), ids=CASES)
-def test_every_path_is_rigid_upright_and_closed(kind: Kind, c2w: Tensor) -> None:
+def test_every_path_is_rigid_upright_and_closed(kind: SceneType, c2w: Tensor) -> None:
     path = orbit_poses(kind, c2w, CENTER, UP, 60)
     assert path.shape == (60, 3, 4)
     assert all(is_rigid(pose) for pose in path)
@@ -54,7 +57,7 @@ def test_every_path_is_rigid_upright_and_closed(kind: Kind, c2w: Tensor) -> None
 
 
 def test_object_is_seen_from_all_around() -> None:
-    path = orbit_poses(Kind.OBJECT, FULL, CENTER, UP, 36)
+    path = orbit_poses(SceneType.OBJECT, FULL, CENTER, UP, 36)
     offset = path[:, :, 3] - CENTER
     assert torch.allclose(offset.norm(dim=-1), torch.tensor(4.0), atol=1e-4)
     assert torch.allclose(offset[:, 2], torch.tensor(4.0 * math.sin(0.5)), atol=1e-4)
@@ -63,8 +66,8 @@ def test_object_is_seen_from_all_around() -> None:
     assert torch.allclose(turns, torch.tensor(2 * math.pi / 36), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [Kind.OBJECT, Kind.UNBOUNDED])
-def test_a_gap_is_not_crossed(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [SceneType.OBJECT, SceneType.UNBOUNDED])
+def test_a_gap_is_not_crossed(kind: SceneType) -> None:
     offset = orbit_poses(kind, ARC, CENTER, UP, 36)[:, :, 3] - CENTER
     azimuth = torch.atan2(offset[:, 1], offset[:, 0])
     assert 0.8 < float(azimuth.max()) <= 1.001
@@ -72,7 +75,7 @@ def test_a_gap_is_not_crossed(kind: Kind) -> None:
 
 
 def test_forward_facing_stays_in_the_hull_and_looks_ahead() -> None:
-    path = orbit_poses(Kind.FORWARD_FACING, wall(), torch.tensor([0.0, 5.0, 0.0]), UP, 40)
+    path = orbit_poses(SceneType.FORWARD_FACING, wall(), torch.tensor([0.0, 5.0, 0.0]), UP, 40)
     eye = path[:, :, 3]
     assert float(eye[:, 0].abs().max()) < 1
     assert float(eye[:, 2].abs().max()) < 0.5
@@ -86,13 +89,13 @@ def test_forward_facing_ellipse_fits_a_diagonal_hull() -> None:
     """Cameras along a diagonal span a large box but a thin hull: the ellipse must not fill the box."""
     along = torch.linspace(-1, 1, 9)
     eye = torch.stack([along, torch.zeros(9), along], dim=-1)
-    path = orbit_poses(Kind.FORWARD_FACING, look_at(eye, eye + torch.tensor([0.0, 1.0, 0.0]), UP), CENTER, UP, 20)
+    path = orbit_poses(SceneType.FORWARD_FACING, look_at(eye, eye + torch.tensor([0.0, 1.0, 0.0]), UP), CENTER, UP, 20)
     assert float((path[:, 0, 3] - path[:, 2, 3]).abs().max()) < 1e-3
 
 
 def test_unbounded_stays_near_the_cameras() -> None:
     c2w = torch.cat([ring(torch.arange(24) * (2 * math.pi / 24), elevation) for elevation in (0.2, 0.6)])
-    path = orbit_poses(Kind.UNBOUNDED, c2w, CENTER, UP, 48)
+    path = orbit_poses(SceneType.UNBOUNDED, c2w, CENTER, UP, 48)
     height = path[:, 2, 3] - CENTER[2]
     assert bool((height > 4 * math.sin(0.2) - 1e-3).all())
     assert bool((height < 4 * math.sin(0.6) + 1e-3).all())

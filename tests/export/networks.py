@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from nelf.core.cameras import look_at
 from nelf.evaluate import to_8bit
-from nelf.export import BundleContext, Photos
-from nelf.student import Frame, Mapping, Student
+from nelf.export import BundleContext, CalibrationViews
+from nelf.student import Mapping, SceneGeometry, Student
 from tests.student.small import small_student, with_contrast
 
 SIZE = (21, 28)  # the height is no multiple of 8
@@ -40,7 +40,7 @@ def student(
     poses = around(16) if mapping == "linear" else ahead(16)
     height, columns = size
     intrinsics = torch.tensor([0.9 * columns, 0.95 * columns, columns / 2 + 0.7, height / 2 - 0.3])
-    frame = Frame.around(
+    frame = SceneGeometry.around(
         poses,
         intrinsics.expand(len(poses), 4),
         size,
@@ -60,14 +60,14 @@ def usual() -> Student:
 
 
 @torch.no_grad()
-def photos(model: Student, poses: Tensor, noise: float = 0.05) -> Photos:
+def photos(model: Student, poses: Tensor, noise: float = 0.05) -> CalibrationViews:
     """What a camera saw: the student's pictures on white, but for an error as a student has one."""
     generator = torch.Generator().manual_seed(0)
     images = []
     for pose in poses:
         image = model(pose[None])[0].permute(1, 2, 0)
         images.append(to_8bit(image + noise * torch.randn(image.shape, generator=generator)))
-    return Photos(poses, tuple(images))
+    return CalibrationViews(poses, tuple(images))
 
 
 def context(mapping: str = "linear", name: str = "stilllife", model: Student | None = None) -> BundleContext:

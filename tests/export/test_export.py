@@ -16,9 +16,9 @@ from nelf.core.errors import ConfigError, ExportError, StorageError
 from nelf.core.files import write_json
 from nelf.export import (
     TARGETS,
-    Box,
+    BoxRegion,
     ExportConfig,
-    Shell,
+    OrbitRegion,
     config,
     coreml,
     export_bundle,
@@ -91,7 +91,7 @@ def test_manifest_says_what_a_viewer_needs(bundles: Exported, model: Student) ->
     assert manifest.image.alpha == "premultiplied"
     assert manifest.camera.intrinsics == pytest.approx(model.frame.intrinsics)
     assert manifest.model.output.shape == [1, 21, 28, 4]
-    assert isinstance(manifest.region, Shell)
+    assert isinstance(manifest.region, OrbitRegion)
     assert manifest.region.radius == pytest.approx([4, 4], abs=1e-5)
     assert manifest.deployment == {"ios": "16"}
     assert manifest.student.parameters == count_parameters(model)
@@ -112,7 +112,7 @@ def test_golden_images_are_the_students(bundles: Exported, model: Student) -> No
 def test_published_shape_in_device_coordinates(tmp_path: Path) -> None:
     model = student("mobiler2l", "ndc", size=(25, 36), upscale_factor=12)
     manifest = export_bundle(model, "onnx", "fp16", context("ndc"), ExportConfig(), tmp_path / "onnx")
-    assert isinstance(manifest.region, Box)
+    assert isinstance(manifest.region, BoxRegion)
     assert manifest.image.alpha == "none"
     with torch.no_grad():
         pose = ahead(1, seed=9)

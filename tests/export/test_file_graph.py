@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nelf.compatibility import Format, Operation, TensorFacts, graph_macs, operation_macs, read_graph
-from nelf.export import TARGETS, ExportGraph, Photos
+from nelf.export import TARGETS, CalibrationViews, ExportGraph
 from nelf.export.graph import Request
 from nelf.student import Student, count_macs
 from tests.export.conftest import Exported
@@ -38,7 +38,7 @@ def test_so_do_other_students(family: str, changes: dict[str, Any], target: str,
     """Transposed convolutions, products of lines; strides are in the bundles' own student."""
     network, chosen = student(family, **changes), TARGETS[target]
     path = tmp_path / chosen.file
-    chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, Photos(around(0))))
+    chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, CalibrationViews(around(0))))
     assert graph_macs(read_graph(path)) == count_macs(network)
 
 
@@ -47,7 +47,7 @@ def test_lines_are_multiplied_for_core_ml_and_looked_up_in_a_lite_file(tmp_path:
     graphs = {}
     for target in ("ios", "android"):
         chosen, path = TARGETS[target], tmp_path / TARGETS[target].file
-        chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, Photos(around(0))))
+        chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, CalibrationViews(around(0))))
         graphs[target] = read_graph(path)
     products = [op for op in graphs["ios"].operations if op.kind == "linear"]
     assert len(products) == 3 * 3, "of three levels, three axes"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nelf.core.captured_output import quiet
-from nelf.export import Photos
+from nelf.export import CalibrationViews
 from nelf.export.contract import Quantization
 from nelf.export.litert import CONVOLUTIONS, quantize
 from nelf.student import Student
@@ -18,11 +18,13 @@ from tests.export.networks import around, photos
 
 
 @pytest.fixture(scope="module")
-def calibration(model: Student) -> Photos:
+def calibration(model: Student) -> CalibrationViews:
     return photos(model, around(3, seed=5), noise=0.01)
 
 
-def quantized(bundles: Exported, folder: Path, precision: str, seen: Photos, allowed_drop: float) -> Quantization:
+def quantized(
+    bundles: Exported, folder: Path, precision: str, seen: CalibrationViews, allowed_drop: float
+) -> Quantization:
     """In 8 bits and with each layer, and each size of tables, on the rung that is said of it."""
     path = folder / "model.tflite"
     path.write_bytes((bundles["android", "fp32"][0] / "model.tflite").read_bytes())
@@ -81,7 +83,9 @@ def operations_in(path: Path) -> list[tuple[str, list[str], list[str], list[int]
     ]
 
 
-def test_the_costliest_get_float_activations_first(bundles: Exported, tmp_path: Path, calibration: Photos) -> None:
+def test_the_costliest_get_float_activations_first(
+    bundles: Exported, tmp_path: Path, calibration: CalibrationViews
+) -> None:
     most = quantized(bundles, tmp_path, "int8", calibration, math.inf).drop_db
     least = quantized(bundles, tmp_path, "int8-dynamic", calibration, math.inf).drop_db
     assert most is not None
@@ -96,7 +100,7 @@ def test_the_costliest_get_float_activations_first(bundles: Exported, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def all_integers(bundles: Exported, calibration: Photos, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def all_integers(bundles: Exported, calibration: CalibrationViews, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file in which nothing is kept back, whatever it costs."""
     folder = tmp_path_factory.mktemp("integers")
     found = quantized(bundles, folder, "int8", calibration, math.inf)
@@ -124,7 +128,9 @@ def test_tables_are_integers_too(all_integers: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])
-def test_float_is_the_last_resort(bundles: Exported, tmp_path: Path, calibration: Photos, precision: str) -> None:
+def test_float_is_the_last_resort(
+    bundles: Exported, tmp_path: Path, calibration: CalibrationViews, precision: str
+) -> None:
     """What cannot be had: all go as far as they can, and one layer stays in 8 bits."""
     found = quantized(bundles, tmp_path, precision, calibration, -math.inf)
     assert found.rungs() == f"1 dynamic, {len(found.groups) - 1} float"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from nelf.export import TARGETS, ExportGraph, Photos
+from nelf.export import TARGETS, CalibrationViews, ExportGraph
 from nelf.export.graph import Request
 from tests.export.networks import ahead, around, student
 from tests.student.small import all_levels
@@ -36,7 +36,7 @@ def test_the_file_gives_the_students_image(
     model = student(**changes)
     target, path = TARGETS[name], tmp_path / TARGETS[name].file
     graph = ExportGraph(model, target.layout, target.forms[precision].dtype)
-    target.convert(Request(graph, precision, path, Photos(around(0))))
+    target.convert(Request(graph, precision, path, CalibrationViews(around(0))))
     session = target.load(path)
     for pose in (ahead if model.frame.mapping == "disparity" else around)(3, seed=5):
         reference = model(pose[None]).permute(0, 2, 3, 1)

@@ -16,7 +16,7 @@ from torch import nn
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
 from nelf.core.files import sha256
-from nelf.export import TARGETS, ExportConfig, ExportGraph, Photos, coreml, export_bundle, read_manifest
+from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle, read_manifest
 from nelf.export.graph import Request
 from nelf.runtime.coreml_program import Program
 from nelf.student import HierarchicalConfig, Student
@@ -73,7 +73,7 @@ def converted(network: Student, folder: Path, target: str, precision: str) -> Pa
     chosen = TARGETS[target]
     path = folder / chosen.file
     graph = ExportGraph(network, chosen.layout, chosen.forms[precision].dtype)
-    chosen.convert(Request(graph, precision, path, Photos(around(0))))
+    chosen.convert(Request(graph, precision, path, CalibrationViews(around(0))))
     return path
 
 

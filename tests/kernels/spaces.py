@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from nelf.core.cameras import Rays, mean_pose
-from nelf.kernels.unit_cube import Space
+from nelf.kernels.unit_cube import UnitCubeMapping
 from tests.scenes import facing_poses
 
 
@@ -14,20 +14,20 @@ def cameras() -> torch.Tensor:
     return torch.from_numpy(facing_poses(9)[:, :3]).float()
 
 
-def _box() -> Space:
-    return Space.box(torch.tensor([0.1, -0.2, 0.3]), 1.3, 1.0, 7.0)
+def _box() -> UnitCubeMapping:
+    return UnitCubeMapping.box(torch.tensor([0.1, -0.2, 0.3]), 1.3, 1.0, 7.0)
 
 
-def _contraction() -> Space:
-    return Space.contraction(torch.tensor([0.1, -0.2, 0.3]), 1.5, 0.2, 80.0)
+def _contraction() -> UnitCubeMapping:
+    return UnitCubeMapping.contraction(torch.tensor([0.1, -0.2, 0.3]), 1.5, 0.2, 80.0)
 
 
-def _frustum() -> Space:
+def _frustum() -> UnitCubeMapping:
     poses = cameras()
-    return Space.frustum(mean_pose(poses), 0.5, poses, 2.0, 30.0)
+    return UnitCubeMapping.frustum(mean_pose(poses), 0.5, poses, 2.0, 30.0)
 
 
-SPACES: dict[str, Callable[[], Space]] = {"box": _box, "contraction": _contraction, "frustum": _frustum}
+SPACES: dict[str, Callable[[], UnitCubeMapping]] = {"box": _box, "contraction": _contraction, "frustum": _frustum}
 
 
 def some_rays(name: str, count: int = 600, seed: int = 0) -> Rays:

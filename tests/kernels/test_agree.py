@@ -156,7 +156,7 @@ def test_the_environment_chooses_the_plain_forms(monkeypatch: pytest.MonkeyPatch
 
 
 def test_random_numbers_are_even_and_shared() -> None:
-    draws = random_numbers.HashedDraws(3, 5, device="cpu")
+    draws = random_numbers.HashedRandom(3, 5, device="cpu")
     drawn = draws.uniform(20_000, 2)
     assert float(drawn.min()) >= 0
     assert float(drawn.max()) < 1
@@ -167,6 +167,6 @@ def test_random_numbers_are_even_and_shared() -> None:
     many = draws.integers(20_000, 3 << 31)
     assert int(many.min()) >= 0
     assert 0.98 < float(many.max()) / (3 << 31) < 1
-    whole = random_numbers.HashedDraws(9, device="cpu").integers(12, 1000)
-    parts = [random_numbers.HashedDraws(9, rank=rank, ranks=3, device="cpu").integers(4, 1000) for rank in range(3)]
+    whole = random_numbers.HashedRandom(9, device="cpu").integers(12, 1000)
+    parts = [random_numbers.HashedRandom(9, rank=rank, ranks=3, device="cpu").integers(4, 1000) for rank in range(3)]
     assert torch.equal(torch.stack(parts, dim=1).flatten(), whole)

@@ -9,7 +9,7 @@ from nelf.core.cameras import Rays
 from nelf.core.errors import ConfigError
 from nelf.kernels.importance_sampling import UNIFORM, resample, resample_reference
 from nelf.kernels.ray_marching import Samples
-from nelf.kernels.unit_cube import Space
+from nelf.kernels.unit_cube import UnitCubeMapping
 from tests.kernels.spaces import SPACES, some_rays
 from tests.kernels.test_ray_marching import JUST_BELOW_ONE, grid_of
 from tests.teacher import tiny
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("draw", [resample, resample_reference])
 
 def through_the_middle(density: torch.Tensor, count: int, draw: object) -> Samples:
     """Samples of one ray along -z from z = 4 through a box whose cube reaches from z = -1 to 1."""
-    space = Space.box(torch.zeros(3), 1.0, 1.0, 7.0)
+    space = UnitCubeMapping.box(torch.zeros(3), 1.0, 1.0, 7.0)
     rays = Rays(torch.tensor([[0.1, 0.2, 4.0]]), torch.tensor([[0.0, 0.0, -1.0]]))
     return draw(rays, space, density, 240, count, torch.tensor([0.5]))  # type: ignore[operator, no-any-return]
 

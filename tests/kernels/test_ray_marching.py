@@ -7,7 +7,7 @@ import torch
 
 from nelf.core.cameras import Rays
 from nelf.kernels.ray_marching import OPAQUE, Samples, march, march_reference, max_pool
-from nelf.kernels.unit_cube import Space
+from nelf.kernels.unit_cube import UnitCubeMapping
 from tests.kernels.spaces import SPACES, some_rays
 
 JUST_BELOW_ONE = 1 - 2**-24
@@ -96,7 +96,7 @@ def test_rays_along_the_axes(name: str, axis: int, sign: float) -> None:
 
 def test_samples_tile_the_ray() -> None:
     """Through a full box the intervals follow on one another, and their lengths add up to the way through it."""
-    space = Space.box(torch.zeros(3), 1.0, 1.0, 7.0)
+    space = UnitCubeMapping.box(torch.zeros(3), 1.0, 1.0, 7.0)
     rays = Rays(torch.tensor([[0.1, 0.2, 4.0]]), torch.tensor([[0.0, 0.0, -1.0]]))
     found = march(rays, space, torch.full((8, 8, 8), 1e-3), 200, torch.tensor([0.3]), 0.0)
     steps = found.depths.diff()
@@ -106,7 +106,7 @@ def test_samples_tile_the_ray() -> None:
 
 @pytest.mark.parametrize("walk", [march, march_reference])
 def test_a_ray_ends_where_it_is_opaque(walk: object) -> None:
-    space = Space.box(torch.zeros(3), 1.0, 1.0, 7.0)
+    space = UnitCubeMapping.box(torch.zeros(3), 1.0, 1.0, 7.0)
     rays = Rays(torch.tensor([[0.1, 0.2, 4.0]]), torch.tensor([[0.0, 0.0, -1.0]]))
     density = torch.full((8, 8, 8), 20.0)
     found = walk(rays, space, density, 200, torch.tensor([0.5]), 0.1)  # type: ignore[operator]

@@ -12,7 +12,7 @@ from nelf.pipeline import Run, is_run, quoted
 from nelf.pipeline import config as config_module
 from nelf.pipeline.export_stage import bundle_context, golden_poses
 from nelf.pipeline.overrides import last_of_each_key, read_overrides
-from nelf.scene import Kind
+from nelf.scene import SceneType
 from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
 
@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> str:
 def test_named_after_the_scene(ball: Path, runs: str, tmp_path: Path) -> None:
     run = Run.open(ball, [runs])
     assert run.folder == tmp_path / "runs" / "ball"
-    assert run.scene.kind is Kind.OBJECT
+    assert run.scene.kind is SceneType.OBJECT
     assert run.bounded
     assert not run.folder.exists()  # looking writes nothing
     assert Run.open(ball, [runs, "name=other"]).folder == tmp_path / "runs" / "other"
@@ -124,32 +124,32 @@ def test_quoted_is_taken_literally() -> None:
 @pytest.mark.parametrize(
     ("kind", "make"),
     [
-        (Kind.OBJECT, make_blender_scene),
-        (Kind.FORWARD_FACING, make_llff_scene),
-        (Kind.UNBOUNDED, make_nerfstudio_scene),
+        (SceneType.OBJECT, make_blender_scene),
+        (SceneType.FORWARD_FACING, make_llff_scene),
+        (SceneType.UNBOUNDED, make_nerfstudio_scene),
     ],
 )
 def test_defaults_of_the_kind(
-    kind: Kind, make: object, tmp_path: Path, runs: str, monkeypatch: pytest.MonkeyPatch
+    kind: SceneType, make: object, tmp_path: Path, runs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy of configs/ in which each kind has its own default, so that the test does not depend on the shipped."""
     import shutil
 
     configs = tmp_path / "configs"
     shutil.copytree(config_module.config_folder(), configs)
-    for number, one in enumerate(Kind):
+    for number, one in enumerate(SceneType):
         text = f"# @package _global_\ndistill:\n  views: {100 + number}\n"
         (configs / "kind" / f"{one.value}.yaml").write_text(text)
     monkeypatch.setattr(config_module, "config_folder", lambda: configs)
     scene = make(tmp_path / "scene")  # type: ignore[operator]
     run = Run.open(scene, [runs])
     assert run.scene.kind is kind
-    assert run.config.distill.views == 100 + list(Kind).index(kind)
+    assert run.config.distill.views == 100 + list(SceneType).index(kind)
     assert Run.open(scene, [runs, "distill.views=7"]).config.distill.views == 7
     assert Run.open(scene, [runs, "experiment=smoke"]).config.distill.views == 12
     forced = Run.open(scene, [runs, "scene.kind=unbounded"])
-    assert forced.scene.kind is Kind.UNBOUNDED
-    assert forced.config.distill.views == 100 + list(Kind).index(Kind.UNBOUNDED)
+    assert forced.scene.kind is SceneType.UNBOUNDED
+    assert forced.config.distill.views == 100 + list(SceneType).index(SceneType.UNBOUNDED)
 
 
 def test_scene_digest(ball: Path, runs: str, tmp_path: Path) -> None:

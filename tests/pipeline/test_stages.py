@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 
 from nelf.core.progress import Stop
 from nelf.pipeline import Run, stages
-from nelf.teacher.field import RayField, Reduced
+from nelf.teacher.field import RadianceField, ReducedPrecision
 from nelf.teacher.stage import build_field, save_teacher, space_of
 from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene
@@ -52,8 +52,8 @@ def test_the_teacher_renders_on_the_device_of_the_run(run: Run, monkeypatch: pyt
 
 def test_the_teacher_renders_in_the_precision_of_the_run(run: Run) -> None:
     path = untrained_teacher(run)
-    assert isinstance(stages.teacher_on("cpu", path), RayField)
-    assert isinstance(stages.teacher_on("cpu", path, torch.bfloat16), Reduced)
+    assert isinstance(stages.teacher_on("cpu", path), RadianceField)
+    assert isinstance(stages.teacher_on("cpu", path, torch.bfloat16), ReducedPrecision)
 
 
 def test_what_lies_beside_external_renders_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

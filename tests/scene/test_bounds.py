@@ -8,7 +8,7 @@ import torch
 
 from nelf.core.cameras import look_at
 from nelf.core.errors import ConfigError, SceneError
-from nelf.scene import Kind, SceneConfig, Views, border_color, carve, load_scene
+from nelf.scene import SceneConfig, SceneType, Views, border_color, carve, load_scene
 from nelf.scene.bounds import find_kind, upward
 from tests.scenes import (
     edit_json,
@@ -43,17 +43,17 @@ OPAQUE = np.concatenate([NOISE, np.full((20, 20, 1), 255, np.uint8)], -1)
 @pytest.mark.parametrize(
     ("poses", "image", "kind"),
     [
-        (ring(350), CUTOUT, Kind.OBJECT),
-        (ring(90), CUTOUT, Kind.OBJECT),
-        (ring(350), PLAIN, Kind.OBJECT),
-        (ring(350), NOISE, Kind.UNBOUNDED),  # around a thing in a real place
-        (ring(350), OPAQUE, Kind.UNBOUNDED),  # alpha that says nothing
-        (ring(100), PLAIN, Kind.UNBOUNDED),
-        (ring(350, outwards=True), NOISE, Kind.UNBOUNDED),  # a panorama
-        (ring(30), NOISE, Kind.FORWARD_FACING),
+        (ring(350), CUTOUT, SceneType.OBJECT),
+        (ring(90), CUTOUT, SceneType.OBJECT),
+        (ring(350), PLAIN, SceneType.OBJECT),
+        (ring(350), NOISE, SceneType.UNBOUNDED),  # around a thing in a real place
+        (ring(350), OPAQUE, SceneType.UNBOUNDED),  # alpha that says nothing
+        (ring(100), PLAIN, SceneType.UNBOUNDED),
+        (ring(350, outwards=True), NOISE, SceneType.UNBOUNDED),  # a panorama
+        (ring(30), NOISE, SceneType.FORWARD_FACING),
     ],
 )
-def test_kind(poses: torch.Tensor, image: np.ndarray, kind: Kind) -> None:
+def test_kind(poses: torch.Tensor, image: np.ndarray, kind: SceneType) -> None:
     found, reason = find_kind(poses, Z, views(poses, image), image.shape[2])
     assert found is kind
     assert reason
@@ -71,13 +71,13 @@ def test_driving_forwards_is_unbounded() -> None:
         [torch.linspace(0, 20, 30), 0.1 * torch.randn(30, generator=torch.Generator()), torch.ones(30)], -1
     )
     poses = look_at(eye, eye + torch.tensor([1.0, 0.0, 0.0]), Z)
-    assert find_kind(poses, Z, views(poses, NOISE), 3)[0] is Kind.UNBOUNDED
+    assert find_kind(poses, Z, views(poses, NOISE), 3)[0] is SceneType.UNBOUNDED
 
 
 def test_object_bounds_are_those_of_the_ball_and_follow_its_scale(tmp_path: Path) -> None:
     make_blender_scene(tmp_path, size=50, views=(30, 2, 4))
     scene = load_scene(SceneConfig(str(tmp_path)))
-    assert scene.kind is Kind.OBJECT
+    assert scene.kind is SceneType.OBJECT
     assert scene.center.norm() < 0.12
     assert 1.0 <= scene.radius < 1.3  # the ball's radius is 1; cells and masks are coarse
     assert scene.near == pytest.approx(2, abs=0.05)  # what NeRF-synthetic is rendered with
@@ -113,7 +113,7 @@ def test_carving_never_removes_the_ball(tmp_path: Path) -> None:
 
 def test_unbounded_ball_reaches_to_the_cameras(tmp_path: Path) -> None:
     scene = load_scene(SceneConfig(str(make_nerfstudio_scene(tmp_path, views=30))))
-    assert scene.kind is Kind.UNBOUNDED
+    assert scene.kind is SceneType.UNBOUNDED
     assert scene.radius == pytest.approx(4, rel=0.02)
     assert scene.center.norm() < 0.1
     assert scene.near < 1  # the wall of the room is 4 behind the cameras, and 12 before them at most
@@ -128,7 +128,7 @@ def test_points_bring_near_of_an_unbounded_scene_closer_to_what_is_there(tmp_pat
 def test_forward_facing_from_points_and_from_nothing(tmp_path: Path) -> None:
     room = make_llff_scene(tmp_path / "room")
     scene = load_scene(SceneConfig(str(room)))
-    assert scene.kind is Kind.FORWARD_FACING
+    assert scene.kind is SceneType.FORWARD_FACING
     assert scene.center[2] < 1
     frames = [
         {"file_path": f"images_8/{name}", "transform_matrix": [*pose.tolist(), [0, 0, 0, 1]]}
@@ -138,7 +138,7 @@ def test_forward_facing_from_points_and_from_nothing(tmp_path: Path) -> None:
     (room / "transforms.json").write_text("{}")
     edit_json(room / "transforms.json", fl_x=26, frames=frames)
     bare = load_scene(SceneConfig(str(room)))
-    assert bare.kind is Kind.FORWARD_FACING
+    assert bare.kind is SceneType.FORWARD_FACING
     assert 0 < bare.near < 5 < 14 < bare.far
     assert any(f"near {bare.near:.3g} and far {bare.far:.3g} are guessed" in problem for problem in bare.problems)
     assert any("set scene.near and scene.far" in problem for problem in bare.problems)
@@ -159,11 +159,11 @@ def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
     make_nerfstudio_scene(tmp_path, views=9)
     edit_json(tmp_path / "transforms.json", near=0.5, far=20.0, center=[1, 2, 3], radius=5, up=[0, 2, 0], kind="object")
     written = load_scene(SceneConfig(str(tmp_path)))
-    assert (written.near, written.far, written.radius, written.kind) == (0.5, 20.0, 5.0, Kind.OBJECT)
+    assert (written.near, written.far, written.radius, written.kind) == (0.5, 20.0, 5.0, SceneType.OBJECT)
     assert written.up.tolist() == [0, 1, 0]
     assert written.center.tolist() == [1, 2, 3]
     own = load_scene(SceneConfig(str(tmp_path), near=1.0, far=9.0, up=[0.0, 0.0, 3.0], kind="unbounded"))
-    assert (own.near, own.far, own.kind, own.kind_reason) == (1.0, 9.0, Kind.UNBOUNDED, "scene.kind=unbounded")
+    assert (own.near, own.far, own.kind, own.kind_reason) == (1.0, 9.0, SceneType.UNBOUNDED, "scene.kind=unbounded")
     assert own.up.tolist() == [0, 0, 1]
     with pytest.raises(
         ConfigError, match=r"scene\.near=30 must be smaller than far = 20 of the scene's file; set both"

@@ -11,8 +11,8 @@ from PIL import Image
 from nelf.core.errors import SceneError, StorageError
 from nelf.core.files import sha256
 from nelf.scene import (
-    Kind,
     SceneConfig,
+    SceneType,
     depth_name,
     depth_scale,
     image_name,
@@ -38,11 +38,11 @@ def test_round_trip(tmp_path: Path, channels: int, per_view_lens: bool) -> None:
     intrinsics = lens.expand(5, 4) + torch.arange(5)[:, None] if per_view_lens else lens
     write_scene(
         tmp_path, files=files, c2w=c2w, intrinsics=intrinsics,
-        height=12, width=16, kind=Kind.OBJECT, near=2.1, far=6.3, center=center, radius=1.4, up=up,
+        height=12, width=16, kind=SceneType.OBJECT, near=2.1, far=6.3, center=center, radius=1.4, up=up,
         provenance={"teacher": "abc"},
     )  # fmt: skip
     scene = load_scene(SceneConfig(str(tmp_path), name="pseudo"))
-    assert (scene.format, scene.kind, scene.channels, scene.size) == ("nelf", Kind.OBJECT, channels, (12, 16))
+    assert (scene.format, scene.kind, scene.channels, scene.size) == ("nelf", SceneType.OBJECT, channels, (12, 16))
     assert (scene.near, scene.far, scene.radius) == (2.1, 6.3, 1.4)
     assert scene.kind_reason == "the scene's file says so"
     assert len(scene.train) == 5  # no view is held out: this scene is for training
@@ -70,7 +70,7 @@ def test_depth_maps(tmp_path: Path, problem: str | None) -> None:
         write_depth(tmp_path / depth_name(i), depth, scale)
     write_scene(
         tmp_path, files=[image_name(i) for i in range(3)], c2w=torch.tensor(hemisphere_poses(3)[:, :3]).float(),
-        intrinsics=torch.tensor([9.0, 9.0, 5.0, 4.0]), height=8, width=10, kind=Kind.UNBOUNDED, near=0.1, far=9.0,
+        intrinsics=torch.tensor([9.0, 9.0, 5.0, 4.0]), height=8, width=10, kind=SceneType.UNBOUNDED, near=0.1, far=9.0,
         center=torch.zeros(3), radius=1.0, up=torch.tensor([0.0, 0.0, 1.0]), provenance={},
         depths=([depth_name(i) for i in range(3)], scale),
     )  # fmt: skip
@@ -107,7 +107,7 @@ def test_splits_are_kept(tmp_path: Path) -> None:
         write_image(tmp_path / file, np.zeros((8, 8, 3), np.uint8))
     write_scene(
         tmp_path, files=files, c2w=torch.tensor(hemisphere_poses(4), dtype=torch.float32)[:, :3],
-        intrinsics=torch.tensor([9.0, 9.0, 4.0, 4.0]), height=8, width=8, kind=Kind.UNBOUNDED, near=0.1, far=9.0,
+        intrinsics=torch.tensor([9.0, 9.0, 4.0, 4.0]), height=8, width=8, kind=SceneType.UNBOUNDED, near=0.1, far=9.0,
         center=torch.zeros(3), radius=1.0, up=torch.tensor([0.0, 0.0, 1.0]), provenance={},
         splits={"train": files[:2], "val": files[2:3], "test": files[3:]},
     )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from nelf.core.cameras import look_at
-from nelf.student import Frame, Mapping
+from nelf.student import Mapping, SceneGeometry
 
 
 def cameras(count: int, distance: float = 4.0, seed: int = 0) -> torch.Tensor:
@@ -25,7 +25,7 @@ def facing(count: int, seed: int = 0) -> torch.Tensor:
     return look_at(eye, target, torch.tensor([0.0, 1.0, 0.0]))
 
 
-def frame(mapping: Mapping = Mapping.LINEAR, size: tuple[int, int] = (32, 32), **changes: Any) -> Frame:
+def frame(mapping: Mapping = Mapping.LINEAR, size: tuple[int, int] = (32, 32), **changes: Any) -> SceneGeometry:
     """An object 2..6 away, or an open scene 1..100 away."""
     bounded = mapping is Mapping.LINEAR
     height, width = size
@@ -38,4 +38,4 @@ def frame(mapping: Mapping = Mapping.LINEAR, size: tuple[int, int] = (32, 32), *
     }
     poses = cameras(16) if bounded else facing(16)
     intrinsics = torch.tensor([1.1 * width, 1.2 * width, width / 2 + 0.7, height / 2 - 0.4]).expand(16, 4)
-    return Frame.around(poses, intrinsics, size, mapping=mapping, **{**values, **changes})
+    return SceneGeometry.around(poses, intrinsics, size, mapping=mapping, **{**values, **changes})

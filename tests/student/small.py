@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nelf.pipeline import compose_config, typed
-from nelf.student import STUDENT_CONFIGS, Frame, Student, StudentConfig, make_student
+from nelf.student import STUDENT_CONFIGS, SceneGeometry, Student, StudentConfig, make_student
 from nelf.student.hierarchical.feature_tables import FeatureTables, Lines
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ def small_config(family: str = "hierarchical", **changes: Any) -> StudentConfig:
     return STUDENT_CONFIGS[family](**{**SMALL[family], **changes})
 
 
-def small_student(made_for: Frame, family: str = "hierarchical", **changes: Any) -> Student:
+def small_student(made_for: SceneGeometry, family: str = "hierarchical", **changes: Any) -> Student:
     """The same initial weights each time."""
     torch.manual_seed(0)
     return make_student(small_config(family, **changes), made_for)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nelf.core.errors import CheckpointError
-from nelf.student import STUDENTS, Frame, Mapping, Student, check_same_architecture, load_student, save_student
+from nelf.student import STUDENTS, Mapping, SceneGeometry, Student, check_same_architecture, load_student, save_student
 from nelf.student.files import FORMAT
 from tests.student.frames import cameras, frame
 from tests.student.small import all_levels, small_student
@@ -45,12 +45,12 @@ def test_channels_last_weights_are_saved_alike(tmp_path: Path, model: Student) -
 @pytest.mark.parametrize("mapping", list(Mapping))
 def test_frame_round_trip(mapping: Mapping) -> None:
     made = frame(mapping)
-    assert Frame.from_dict(json.loads(json.dumps(made.as_dict()))) == made
+    assert SceneGeometry.from_dict(json.loads(json.dumps(made.as_dict()))) == made
 
 
 def test_frame_of_other_content() -> None:
     with pytest.raises(ValueError, match="frame has keys"):
-        Frame.from_dict({"height": 3})
+        SceneGeometry.from_dict({"height": 3})
 
 
 def test_absent(tmp_path: Path) -> None:

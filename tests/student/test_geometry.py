@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nelf.student import Frame, Mapping
+from nelf.student import Mapping, SceneGeometry
 from tests.student.frames import cameras, frame
 
 
@@ -11,12 +11,12 @@ def test_points_keep_to_the_ball() -> None:
     poses = cameras(16, distance=4.0)
     lens = torch.tensor([35.0, 35.0, 16.0, 16.0]).expand(16, 4)
     given = (poses, lens, (32, 32), 4, 2.0, 6.0, torch.zeros(3), 1.0, Mapping.LINEAR)
-    assert (Frame.around(*given).near, Frame.around(*given).far) == (2.0, 6.0)
-    narrow = Frame.around(*given, within_ball=True)
+    assert (SceneGeometry.around(*given).near, SceneGeometry.around(*given).far) == (2.0, 6.0)
+    narrow = SceneGeometry.around(*given, within_ball=True)
     depths = (-poses[:, :, 3] * -poses[:, :, 2]).sum(1)
     assert narrow.near == pytest.approx(float(depths.min()) - 1)
     assert narrow.far == pytest.approx(float(depths.max()) + 1)
-    wide = Frame.around(*given[:7], 9.0, Mapping.LINEAR, within_ball=True)
+    wide = SceneGeometry.around(*given[:7], 9.0, Mapping.LINEAR, within_ball=True)
     assert (wide.near, wide.far) == (2.0, 6.0)
 
 

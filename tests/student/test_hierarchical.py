@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nelf.core.cameras import rays_through
 from nelf.core.errors import ConfigError
-from nelf.student import Frame, Layout, Mapping, make_student
+from nelf.student import Layout, Mapping, SceneGeometry, make_student
 from nelf.student.deploy import TO_FIRST
 from nelf.student.geometry import EXTENT
 from nelf.student.hierarchical import Hierarchical
@@ -27,13 +27,13 @@ def poses(mapping: Mapping, count: int = 2) -> Tensor:
     return (cameras if mapping is Mapping.LINEAR else facing)(count, seed=7)
 
 
-def network(made_for: Frame, **changes: Any) -> Hierarchical:
+def network(made_for: SceneGeometry, **changes: Any) -> Hierarchical:
     model = small_student(made_for, **changes)
     assert isinstance(model, Hierarchical)
     return model
 
 
-def contrasting(made_for: Frame, **changes: Any) -> Hierarchical:
+def contrasting(made_for: SceneGeometry, **changes: Any) -> Hierarchical:
     model = with_contrast(network(made_for, **changes), poses(Mapping(made_for.mapping)))
     assert isinstance(model, Hierarchical)
     return model

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nelf.core.cameras import image_rays, look_at
-from nelf.core.optimization import Draws
+from nelf.core.optimization import StepRandom
 from nelf.student import Mapping
 from nelf.student.geometry import EXTENT
 from nelf.student.mobiler2l import MobileR2L
@@ -149,7 +149,7 @@ def test_jitter_stays_inside_the_bins() -> None:
     network = model(Mapping.LINEAR, points_per_ray=4)
     c2w = look_at(torch.tensor([[0.0, 0, 4]]), torch.zeros(1, 3), torch.tensor([0.0, 1, 0]))
     intrinsics = torch.tensor([network.frame.intrinsics])
-    draws = Draws(0)
+    draws = StepRandom(0)
     jitters = [network.draw_jitter(draws, 1) for _ in range(50)]
     drawn = torch.stack([network.prepare(c2w, intrinsics, jitter)[0, 2:12:3] for jitter in jitters])
     depth = 4 - drawn * network.frame.unit / EXTENT  # the camera looks along -z from z = 4
@@ -162,8 +162,8 @@ def test_jitter_stays_inside_the_bins() -> None:
 
 def test_jitter_of_a_view_is_the_same_in_whatever_process() -> None:
     network = model(Mapping.LINEAR, points_per_ray=4)
-    whole = network.draw_jitter(Draws(7), 4)
-    parts = [network.draw_jitter(Draws(7, rank=rank, ranks=2), 2) for rank in (0, 1)]
+    whole = network.draw_jitter(StepRandom(7), 4)
+    parts = [network.draw_jitter(StepRandom(7, rank=rank, ranks=2), 2) for rank in (0, 1)]
     assert torch.equal(whole[0::2], parts[0])
     assert torch.equal(whole[1::2], parts[1])
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from nelf.core.optimization import Draws
+from nelf.core.optimization import StepRandom
 from nelf.kernels.ray_marching import march
-from nelf.kernels.unit_cube import Space
+from nelf.kernels.unit_cube import UnitCubeMapping
 from nelf.teacher.instant_ngp import OccupancyGrid
 from nelf.teacher.stage import space_of
 from tests.kernels.spaces import SPACES, some_rays
@@ -19,14 +19,14 @@ def centres(grid: OccupancyGrid) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def carved() -> tuple[OccupancyGrid, Space]:
+def carved() -> tuple[OccupancyGrid, UnitCubeMapping]:
     scene = tiny.scene("object")
     space, grid = space_of(scene), OccupancyGrid(64)
     grid.carve(scene.train, space)
     return grid, space
 
 
-def test_carving_keeps_the_ball_and_removes_most_of_the_rest(carved: tuple[OccupancyGrid, Space]) -> None:
+def test_carving_keeps_the_ball_and_removes_most_of_the_rest(carved: tuple[OccupancyGrid, UnitCubeMapping]) -> None:
     grid, space = carved
     distance = space.from_cube(centres(grid)).norm(dim=1)
     kept = grid.density.view(-1) > 0
@@ -39,10 +39,10 @@ def test_carving_keeps_the_ball_and_removes_most_of_the_rest(carved: tuple[Occup
     assert torch.equal(grid.allowed.sort().values, kept.nonzero()[:, 0])
 
 
-def test_carved_cells_stay_empty(carved: tuple[OccupancyGrid, Space]) -> None:
+def test_carved_cells_stay_empty(carved: tuple[OccupancyGrid, UnitCubeMapping]) -> None:
     grid = carved[0]
     before = grid.density.view(-1) > 0
-    draws = Draws(0)
+    draws = StepRandom(0)
     for _ in range(12):
         grid.update(lambda points: torch.full((len(points),), 7.0), draws)
     assert torch.equal(grid.density.view(-1) > 0, before)
@@ -51,7 +51,7 @@ def test_carved_cells_stay_empty(carved: tuple[OccupancyGrid, Space]) -> None:
 
 
 def test_update_finds_what_is_dense_and_forgets_what_was() -> None:
-    grid, draws = OccupancyGrid(16), Draws(0)
+    grid, draws = OccupancyGrid(16), StepRandom(0)
     inside = (centres(grid) - 0.5).norm(dim=1) < 0.2
 
     def ball(points: torch.Tensor) -> torch.Tensor:
@@ -83,7 +83,7 @@ def test_cells_that_were_not_asked_are_marched_through(name: str, steps: int, op
 
 def test_the_threshold_is_never_above_the_average() -> None:
     grid = OccupancyGrid(4)
-    grid.update(lambda points: torch.full((len(points),), 1e-4), Draws(0))
+    grid.update(lambda points: torch.full((len(points),), 1e-4), StepRandom(0))
     for _ in range(400):
-        grid.update(lambda points: torch.full((len(points),), 1e-4), Draws(0))
+        grid.update(lambda points: torch.full((len(points),), 1e-4), StepRandom(0))
     assert grid.threshold(1e-3, 0.01) < grid.density.max()  # a field that is thin everywhere is still looked at

@@ -18,7 +18,7 @@ from nelf.core.errors import CheckpointError, ConfigError, Interrupted, SceneErr
 from nelf.core.progress import Stop
 from nelf.scene import SceneConfig, load_scene
 from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image, training
-from nelf.teacher.field import RayField, Teacher
+from nelf.teacher.field import RadianceField, Teacher
 from nelf.teacher.instant_ngp import HashGridNeRF
 from nelf.teacher.stage import build_field, space_of
 from nelf.teacher.training import PixelTable, Trainer
@@ -29,7 +29,7 @@ from tests.teacher import tiny
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def same(a: RayField, b: RayField) -> bool:
+def same(a: RadianceField, b: RadianceField) -> bool:
     first, second = a.state_dict(), b.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 

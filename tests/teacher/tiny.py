@@ -15,7 +15,7 @@ from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.progress import Stop
 from nelf.scene import Scene, SceneConfig, Views, load_scene, over_background
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image
-from nelf.teacher.field import RayField
+from nelf.teacher.field import RadianceField
 from nelf.teacher.stage import teach
 from nelf.teacher.training import Trainer
 from tests.scenes import make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_plain_scene
@@ -57,12 +57,12 @@ def vanilla(**changes: Any) -> VanillaConfig:
     return VanillaConfig(**{**values, **changes})
 
 
-def train(kind: str, config: TeacherConfig, folder: Path, stop: Stop | None = None) -> RayField:
+def train(kind: str, config: TeacherConfig, folder: Path, stop: Stop | None = None) -> RadianceField:
     """`teach` on the CPU."""
     return teach(scene(kind), config, folder, make_fabric(DeviceConfig(accelerator="cpu")), stop or Stop())
 
 
-def mean_psnr(field: RayField, views: Views) -> tuple[float, float]:
+def mean_psnr(field: RadianceField, views: Views) -> tuple[float, float]:
     """PSNR over white of all pixels of `views`, and the mean absolute error of alpha."""
     squared, alpha_error = [], []
     for i in range(len(views)):

@@ -10,7 +10,7 @@ import torch
 
 from nelf.scene import Views
 from nelf.student import DepthPixels
-from nelf.train.batches import CachedViews, Feed, MemoryBudget, ShuffledOrder, Source
+from nelf.train.batches import BatchLoader, CachedViews, MemoryBudget, ShuffledOrder, Source
 from tests.train import tiny
 
 IMAGE_BYTES = tiny.SIZE * tiny.SIZE * 4
@@ -31,7 +31,7 @@ def test_each_pass_sees_each_view_once() -> None:
 
 def test_batch_is_what_its_indices_say() -> None:
     views, other = tiny.views(7, 1), tiny.views(5, 2)
-    with Feed([Source(cached(views), 3), Source(cached(other), 2)], (0,)) as feed:
+    with BatchLoader([Source(cached(views), 3), Source(cached(other), 2)], (0,)) as feed:
         for step in range(6):
             batch = feed.get(step)
             first, second = feed.indices(step)
@@ -42,8 +42,8 @@ def test_batch_is_what_its_indices_say() -> None:
 
 def test_processes_share_one_order() -> None:
     views = cached(tiny.views(12))
-    with Feed([Source(views, 6)], (0,)) as whole:
-        parts = [Feed([Source(views, 3)], (0,), rank=rank, ranks=2) for rank in (0, 1)]
+    with BatchLoader([Source(views, 6)], (0,)) as whole:
+        parts = [BatchLoader([Source(views, 3)], (0,), rank=rank, ranks=2) for rank in (0, 1)]
         for step in range(4):
             indices = whole.indices(step)[0]
             assert [part.indices(step)[0] for part in parts] == [indices[0::2], indices[1::2]]
@@ -116,7 +116,7 @@ def test_a_view_that_cannot_be_read_is_reported_by_the_step_that_needs_it() -> N
         raise OSError(f"r_{index}.png is broken")
 
     with (
-        Feed([Source(cached(dataclasses.replace(tiny.views(3), read=read)), 2)], (0,)) as feed,
+        BatchLoader([Source(cached(dataclasses.replace(tiny.views(3), read=read)), 2)], (0,)) as feed,
         pytest.raises(OSError, match="is broken"),
     ):
         feed.get(0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nelf.core.errors import StorageError
-from nelf.train.log import Journal
+from nelf.train.log import TrainingLog
 
 
 class Disk(io.RawIOBase):
@@ -29,7 +29,7 @@ class Disk(io.RawIOBase):
 
 
 def write_a_lot(folder: Path) -> None:
-    with Journal(folder, 0, active=True) as journal:
+    with TrainingLog(folder, 0, active=True) as journal:
         for step in range(100):
             journal.scalars(step, loss=0.5)
 
@@ -45,7 +45,7 @@ def test_what_an_interrupted_run_wrote_too_much_is_hidden(tmp_path: Path) -> Non
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for first, loss in ((0, 1.0), (3, 2.0)):
-        with Journal(tmp_path, first, active=True) as journal:
+        with TrainingLog(tmp_path, first, active=True) as journal:
             for step in range(first, first + 5):
                 journal.scalars(step, loss=loss)
             journal.image(first, "picture", torch.rand(3, 4, 6))
@@ -57,7 +57,7 @@ def test_what_an_interrupted_run_wrote_too_much_is_hidden(tmp_path: Path) -> Non
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
-    with Journal(tmp_path, 0, active=False) as journal:
+    with TrainingLog(tmp_path, 0, active=False) as journal:
         journal.scalars(1, loss=0.5)
         journal.history([])
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ import pytest
 
 from nelf.core.errors import CheckpointError, Interrupted
 from nelf.core.progress import Stop, stoppable
-from nelf.train.loop import StageRunner
-from nelf.train.trainer import Learner
+from nelf.train.loop import PhaseRunner
+from nelf.train.trainer import StudentTrainer
 from tests.train import tiny
 
 
@@ -21,7 +21,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:
 
     def make(count: int) -> Stop:
         stop = Stop()
-        step = Learner.step
+        step = StudentTrainer.step
         done = 0
 
         def counted(*args: object, **kwargs: object) -> object:
@@ -30,7 +30,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:
             stop.requested = done >= count
             return step(*args, **kwargs)
 
-        monkeypatch.setattr(Learner, "step", counted)
+        monkeypatch.setattr(StudentTrainer, "step", counted)
         return stop
 
     return make
@@ -65,13 +65,13 @@ def test_resumed_run_equals_uninterrupted_run(
 
 
 def test_sigint_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = StageRunner.look
+    look = PhaseRunner.look
 
     def interrupted_look(*args: object) -> None:
         signal.raise_signal(signal.SIGINT)
         look(*args)
 
-    monkeypatch.setattr(StageRunner, "look", interrupted_look)
+    monkeypatch.setattr(PhaseRunner, "look", interrupted_look)
     with stoppable() as stop, pytest.raises(Interrupted, match="step 5"):
         tiny.run(tmp_path, stop=stop)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
@@ -79,7 +79,7 @@ def test_sigint_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_finished_training_trains_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tiny.run(tmp_path)
-    monkeypatch.setattr(Learner, "step", lambda *args, **kwargs: pytest.fail("trained"))
+    monkeypatch.setattr(StudentTrainer, "step", lambda *args, **kwargs: pytest.fail("trained"))
     assert tiny.same_weights(first, tiny.run(tmp_path))
 
 

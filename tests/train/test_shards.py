@@ -9,15 +9,15 @@ import torch
 
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.train.batches import CachedViews, MemoryBudget
-from nelf.train.trainer import Learner, Shards
+from nelf.train.trainer import PerCoreBackward, StudentTrainer
 from tests.student.small import all_levels
 from tests.train import tiny
 
 
-def learner(precision: str = "32-true", reader: str = "planes", **changes: object) -> Learner:
+def learner(precision: str = "32-true", reader: str = "planes", **changes: object) -> StudentTrainer:
     model = tiny.student(**all_levels(reader=reader))
     device = DeviceConfig(accelerator="cpu", threads=2, precision=precision)
-    return Learner(model, tiny.config(**changes), make_fabric(device))
+    return StudentTrainer(model, tiny.config(**changes), make_fabric(device))
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_each_thread_works_alone() -> None:
     weight = torch.nn.Parameter(torch.ones(()))
     for others in (2, 3):  # a change after the threads have started must not reach them
         torch.set_num_threads(2)
-        shards = Shards([weight], share)
+        shards = PerCoreBackward([weight], share)
         torch.set_num_threads(others)
         _, threads = shards.backward(torch.ones(4))
         assert threads.tolist() == [1, 1, 1, 1]
@@ -85,7 +85,7 @@ def test_each_thread_works_alone() -> None:
 
 def test_networks_with_batchnorm_are_not_divided() -> None:
     model = tiny.student(family="mobiler2l")
-    one = Learner(model, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
+    one = StudentTrainer(model, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu", threads=2)))
     assert one.shards is None
 
 

@@ -18,7 +18,7 @@ from nelf.student.mobiler2l import MobileR2L
 from nelf.train import trainer as learner_module
 from nelf.train.batches import Batch, CachedViews, MemoryBudget
 from nelf.train.losses import image_loss
-from nelf.train.trainer import Learner
+from nelf.train.trainer import StudentTrainer
 from tests.scenes import CAMERA_DISTANCE
 from tests.train import tiny
 
@@ -42,15 +42,15 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
     return fault
 
 
-def make_learner(**changes: object) -> Learner:
-    return Learner(tiny.student(), tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu")))
+def make_learner(**changes: object) -> StudentTrainer:
+    return StudentTrainer(tiny.student(), tiny.config(**changes), make_fabric(DeviceConfig(accelerator="cpu")))
 
 
 def batch() -> Batch:
     return CachedViews(tiny.views(4), 4, MemoryBudget(1.0)).batch(range(4))
 
 
-def weights(learner: Learner) -> list[Tensor]:
+def weights(learner: StudentTrainer) -> list[Tensor]:
     return [v.clone() for v in (*learner.model.state_dict().values(), *learner.average.model().state_dict().values())]
 
 
@@ -88,7 +88,7 @@ def test_many_bad_steps_go_back_with_half_the_rate(fault: Fault, capsys: pytest.
     assert learner.optimizer.param_groups[0]["lr"] == 0.5e-3
 
 
-def late(learner: Learner, every: int) -> Learner:
+def late(learner: StudentTrainer, every: int) -> StudentTrainer:
     """As on an accelerator: what a step gave is read when it is old."""
     learner.readings.every = every
     return learner
@@ -123,7 +123,7 @@ def test_bad_steps_that_are_known_late(fault: Fault, capsys: pytest.CaptureFixtu
 def test_spoilt_statistics_go_back_at_once(fault: Fault) -> None:
     network = tiny.student(family="mobiler2l")
     assert isinstance(network, MobileR2L)
-    learner = Learner(network, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu")))
+    learner = StudentTrainer(network, tiny.config(), make_fabric(DeviceConfig(accelerator="cpu")))
     fault.active = True
     torch.nn.init.constant_(network.body.head[0].weight, float("inf"))
     learner.step(batch(), 1e-3, (0,))
@@ -139,13 +139,13 @@ def test_divergence_ends_with_advice(fault: Fault) -> None:
 
 
 def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
-    step = Learner.step
+    step = StudentTrainer.step
 
-    def spell(self: Learner, *args: object, **kwargs: object) -> object:
+    def spell(self: StudentTrainer, *args: object, **kwargs: object) -> object:
         fault.active = 4 <= fault.calls < 4 + BAD_STEPS
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(Learner, "step", spell)
+    monkeypatch.setattr(StudentTrainer, "step", spell)
     model = tiny.run(tmp_path, steps=30)
     assert all(bool(v.isfinite().all()) for v in model.state_dict().values())
     assert fault.calls == 36
@@ -164,7 +164,7 @@ def test_depths_are_held_to_what_is_known() -> None:
         given = CachedViews(deep, 4, MemoryBudget(1.0), pixels).batch(range(4))
         assert given.depths is not None
         assert given.depths.shape[1:] == (len(pixels.rows), len(pixels.columns))
-        learner = Learner(model, tiny.config(ema=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
+        learner = StudentTrainer(model, tiny.config(ema=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
         for step in range(60):
             learner.step(given, 5e-3, (step,))
         with torch.no_grad():
@@ -180,7 +180,7 @@ def test_mixed_precision_does_not_round_the_poses() -> None:
     losses = []
     for precision in ("32-true", "bf16-mixed"):
         fabric = make_fabric(DeviceConfig(accelerator="cpu", precision=precision))
-        result = Learner(tiny.student(), tiny.config(), fabric).step(batch(), 1e-3, (0,))
+        result = StudentTrainer(tiny.student(), tiny.config(), fabric).step(batch(), 1e-3, (0,))
         assert result is not None
         losses.append(float(result[0]))
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
@@ -202,7 +202,9 @@ def test_layout_changes_no_values() -> None:
 def test_compiled_it_learns_the_same(family: str) -> None:
     """device.compile=true: what is computed is the same, and so are the names in a checkpoint."""
     fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter=True)
-    learners = [Learner(tiny.student(family=family), config, fabric, compiled=compiled) for compiled in (False, True)]
+    learners = [
+        StudentTrainer(tiny.student(family=family), config, fabric, compiled=compiled) for compiled in (False, True)
+    ]
     losses = []
     for learner in learners:
         found = learner.step(batch(), 5e-3, (0, 1, 0))

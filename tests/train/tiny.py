@@ -11,7 +11,7 @@ import torch
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.progress import Stop
 from nelf.scene import Views
-from nelf.student import Frame, Mapping, Student
+from nelf.student import Mapping, SceneGeometry, Student
 from nelf.train import FinetuneConfig, TrainConfig, train
 from tests.scenes import CAMERA_DISTANCE, FIELD_OF_VIEW, hemisphere_poses, render, to_bytes
 from tests.student.small import small_student
@@ -42,7 +42,7 @@ def views(count: int, seed: int = 0, channels: int = 4) -> Views:
 def student(channels: int = 4, family: str = "hierarchical", **changes: Any) -> Student:
     """The same initial weights each time."""
     seen = views(8, channels=channels)
-    frame = Frame.around(
+    frame = SceneGeometry.around(
         seen.c2w,
         seen.intrinsics,
         (SIZE, SIZE),

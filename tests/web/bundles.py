@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from nelf.export import ExportConfig, export_bundle
-from nelf.student import Frame, HierarchicalConfig, Mapping, Student, make_student
+from nelf.student import HierarchicalConfig, Mapping, SceneGeometry, Student, make_student
 from tests.export.networks import around, context, student
 from tests.student.small import with_contrast
 
@@ -23,7 +23,7 @@ def demo() -> Student:
     poses = around(64)
     intrinsics = torch.tensor([178.0, 178.0, 64.0, 64.0]).expand(len(poses), 4)
     center = torch.zeros(3)
-    frame = Frame.around(poses, intrinsics, (SIDE, SIDE), 4, 2.0, 6.0, center, 1.5, Mapping.LINEAR)
+    frame = SceneGeometry.around(poses, intrinsics, (SIDE, SIDE), 4, 2.0, 6.0, center, 1.5, Mapping.LINEAR)
     return with_contrast(make_student(HierarchicalConfig(), frame), poses)
 
 

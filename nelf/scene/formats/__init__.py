@@ -1,1 +1,1 @@
-"""Readers of scene formats. Each module detects one or two formats and parses them to a `Capture`."""
+"""Readers of scene formats. Each module detects one or two formats and parses them to a `ParsedScene`."""

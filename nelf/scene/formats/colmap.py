@@ -14,7 +14,7 @@ from nelf.core.errors import SceneError
 from nelf.scene.config import SceneConfig
 from nelf.scene.images import find_image, pick_image_folder
 from nelf.scene.lens import Lens, LensError, check_lens
-from nelf.scene.parsed import Capture, Faults, Frame
+from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene
 
 # Number in binary files -> name and count of parameters.
 CAMERA_MODELS: dict[int, tuple[str, int]] = {
@@ -216,7 +216,7 @@ def detect_colmap(root: Path) -> bool:
     return find_model(root) is not None
 
 
-def load_colmap(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def load_colmap(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     model = find_model(root)
     assert model is not None
     suffix = ".bin" if (model / "images.bin").is_file() and (model / "cameras.bin").is_file() else ".txt"
@@ -240,11 +240,11 @@ def load_colmap(root: Path, config: SceneConfig, name: str, faults: Faults) -> C
             if image.camera not in cameras:
                 raise SceneError(f"{where} was taken by camera {image.camera}, which cameras{suffix} does not have")
             lens = _lens(cameras[image.camera], where)
-            frames.append(Frame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
+            frames.append(ParsedFrame(where, f"{folder.name}/{image.name}", relative, c2w, lens))
     files = [model.relative_to(root) / (stem + suffix) for stem in MODEL_FILES]
     files = [file for file in files if (root / file).is_file()]
     points = points[np.isfinite(points).all(1)]
-    return Capture("COLMAP", frames, downscale, files, points=points if len(points) >= 100 else None)
+    return ParsedScene("COLMAP", frames, downscale, files, points=points if len(points) >= 100 else None)
 
 
 def _lens(camera: ColmapCamera, where: str) -> Lens:

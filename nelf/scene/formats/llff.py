@@ -9,7 +9,7 @@ from nelf.core.errors import SceneError
 from nelf.scene.config import LARGEST, SMALLEST, SceneConfig
 from nelf.scene.images import list_images, pick_image_folder
 from nelf.scene.lens import Lens, LensError, check_lens
-from nelf.scene.parsed import Capture, Faults, Frame
+from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene
 
 FILE = "poses_bounds.npy"
 # What NumPy's reader raises on damaged files; it takes the header apart with Python's own tokenizer.
@@ -23,7 +23,7 @@ def detect_llff(root: Path) -> bool:
     return (root / FILE).is_file()
 
 
-def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def load_llff(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     """Row: 3x5 matrix (axes down, right, backwards, then centre, then height, width, focal), nearest and farthest."""
     rows = _read_rows(root / FILE, name)
     folder, downscale = pick_image_folder(root, config.downscale, name)
@@ -44,7 +44,7 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Cap
                 lens = check_lens(Lens(focal_x=float(focal), width=float(width), height=float(height)))
             except LensError as error:
                 raise SceneError(f"{where} {error}") from error
-            frames.append(Frame(where, image.name, image.relative_to(root), c2w, lens))
+            frames.append(ParsedFrame(where, image.name, image.relative_to(root), c2w, lens))
             kept.append(number)
     bounds = rows[:, 15:]
     near, far = bounds.T
@@ -53,7 +53,7 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: Faults) -> Cap
             f"scene '{name}': {FILE} has depth bounds that are not 0 < nearest < farthest (within {SMALLEST:g} to "
             f"{LARGEST:g}); run LLFF's imgs2poses again"
         )
-    return Capture("LLFF", frames, downscale, files=[Path(FILE)], depth_bounds=bounds[kept])
+    return ParsedScene("LLFF", frames, downscale, files=[Path(FILE)], depth_bounds=bounds[kept])
 
 
 def _read_rows(path: Path, name: str) -> np.ndarray:

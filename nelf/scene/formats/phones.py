@@ -12,7 +12,7 @@ import numpy as np
 from nelf.scene.config import SceneConfig
 from nelf.scene.images import find_image, list_images
 from nelf.scene.lens import Lens, LensError, check_lens
-from nelf.scene.parsed import Capture, Faults, Fields, Frame, read_json
+from nelf.scene.parsed import Fields, FrameErrors, ParsedFrame, ParsedScene, read_json
 
 # Photos and cameras of a Polycam export; where it has corrected poses, they are better than the phone's own.
 POLYCAM_FOLDERS = (
@@ -28,7 +28,7 @@ def detect_polycam(root: Path) -> bool:
     return _polycam_folders(root) is not None
 
 
-def load_polycam(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def load_polycam(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     """keyframes/images/NAME.jpg and keyframes/cameras/NAME.json, with fx fy cx cy width height t_00 ... t_23."""
     folders = _polycam_folders(root)
     assert folders is not None
@@ -42,8 +42,8 @@ def load_polycam(root: Path, config: SceneConfig, name: str, faults: Faults) -> 
         with faults.of_a_frame(listed):
             keys = [[f"t_{row}{column}" for column in range(4)] for row in Z_UP]
             c2w = np.array([[_required(own, key) for key in row] for row in keys], dtype=np.float64)
-            frames.append(Frame(own.where, listed, find_image(root, listed, own.where), c2w, _polycam_lens(own)))
-    return Capture("Polycam", frames, config.downscale, files)
+            frames.append(ParsedFrame(own.where, listed, find_image(root, listed, own.where), c2w, _polycam_lens(own)))
+    return ParsedScene("Polycam", frames, config.downscale, files)
 
 
 def _polycam_folders(root: Path) -> tuple[Path, Path] | None:
@@ -69,7 +69,7 @@ def detect_record3d(root: Path) -> bool:
     return _record3d_files(root) is not None
 
 
-def load_record3d(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def load_record3d(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     """metadata.json: K (column after column), w, h, poses as qx qy qz qw tx ty tz; photos rgb/0.jpg, rgb/1.jpg, ..."""
     files = _record3d_files(root)
     assert files is not None
@@ -95,8 +95,8 @@ def load_record3d(root: Path, config: SceneConfig, name: str, faults: Faults) ->
         with faults.of_a_frame(listed):
             values = np.array(_numbers(own, pose, 7, "qx, qy, qz, qw, tx, ty, tz"), dtype=np.float64)
             c2w = np.concatenate([_rotation(own, values[:4]), values[4:, None]], axis=1)[list(Z_UP)]
-            frames.append(Frame(own.where, listed, find_image(root, listed, own.where), c2w, lens))
-    return Capture("Record3D", frames, config.downscale, [file])
+            frames.append(ParsedFrame(own.where, listed, find_image(root, listed, own.where), c2w, lens))
+    return ParsedScene("Record3D", frames, config.downscale, [file])
 
 
 def _record3d_files(root: Path) -> tuple[Path, Path] | None:

@@ -10,8 +10,8 @@ from typing import Any
 from nelf.scene.config import SceneConfig
 from nelf.scene.images import DepthFile, find_image
 from nelf.scene.lens import Lens, LensError, check_lens
-from nelf.scene.parsed import Capture, Faults, Fields, Frame, Problem, read_json, shorten
-from nelf.scene.scene import Kind
+from nelf.scene.parsed import Fields, FrameErrors, ParsedFrame, ParsedScene, Problem, read_json, shorten
+from nelf.scene.scene import SceneType
 
 SPLITS = ("train", "val", "test")
 SPLIT_KEYS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
@@ -22,28 +22,28 @@ def detect_blender(root: Path) -> bool:
     return any((root / f"transforms_{split}.json").is_file() for split in SPLITS)
 
 
-def load_blender(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def load_blender(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     """NeRF-synthetic: transforms_train.json, and, where they exist, transforms_val.json and transforms_test.json."""
-    frames: list[Frame] = []
+    frames: list[ParsedFrame] = []
     files = []
     for split in SPLITS:
         if (root / f"transforms_{split}.json").is_file():
             files.append(Path(f"transforms_{split}.json"))
             shared = read_json(root / files[-1], name)
             frames += [replace(frame, split=split) for frame in _frames(root, shared, faults)]
-    return Capture("Blender", frames, config.downscale, files)
+    return ParsedScene("Blender", frames, config.downscale, files)
 
 
 def detect_transforms(root: Path) -> bool:
     return (root / "transforms.json").is_file()
 
 
-def load_transforms(root: Path, config: SceneConfig, name: str, faults: Faults) -> Capture:
+def load_transforms(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
     """nerfstudio, instant-ngp, and the scenes that nelf writes itself."""
     shared = read_json(root / "transforms.json", name)
     frames, problems = _assign_splits(_frames(root, shared, faults), shared)
     by = "nelf" if shared.has("nelf") else "nerfstudio / instant-ngp"
-    capture = Capture(by, frames, config.downscale, [Path("transforms.json")], problems=problems)
+    capture = ParsedScene(by, frames, config.downscale, [Path("transforms.json")], problems=problems)
     capture.near, capture.far = shared.positive("near"), shared.positive("far")
     capture.center, capture.radius = shared.vector("center"), shared.positive("radius")
     capture.up = shared.vector("up")
@@ -51,13 +51,13 @@ def load_transforms(root: Path, config: SceneConfig, name: str, faults: Faults) 
         raise shared.error(f"has up = {list(capture.up)}; it must be a direction, such as [0, 0, 1]")
     kind = shared.text("kind")
     if kind is not None:
-        if kind not in list(Kind):
-            raise shared.error(f"has kind = {shorten(kind)}; it must be one of {', '.join(Kind)}")
-        capture.kind = Kind(kind)
+        if kind not in list(SceneType):
+            raise shared.error(f"has kind = {shorten(kind)}; it must be one of {', '.join(SceneType)}")
+        capture.kind = SceneType(kind)
     return capture
 
 
-def _frames(root: Path, shared: Fields, faults: Faults) -> list[Frame]:
+def _frames(root: Path, shared: Fields, faults: FrameErrors) -> list[ParsedFrame]:
     frames = []
     for number, content in enumerate(shared.objects("frames")):
         with faults.of_a_frame(str(content.get("file_path") or f"frame {number}")):
@@ -65,12 +65,12 @@ def _frames(root: Path, shared: Fields, faults: Faults) -> list[Frame]:
     return frames
 
 
-def _frame(root: Path, shared: Fields, own: Fields) -> Frame:
+def _frame(root: Path, shared: Fields, own: Fields) -> ParsedFrame:
     listed = own.text("file_path")
     if not listed:
         raise own.error("has no file_path; it must name the image")
     own = Fields(own.content, f"{own.where} ({listed})")
-    return Frame(
+    return ParsedFrame(
         where=own.where,
         listed=listed,
         path=find_image(root, listed, own.where),
@@ -126,7 +126,7 @@ def _lens(shared: Fields, own: Fields) -> Lens:
         raise own.error(str(error)) from error
 
 
-def _assign_splits(frames: list[Frame], shared: Fields) -> tuple[list[Frame], list[Problem]]:
+def _assign_splits(frames: list[ParsedFrame], shared: Fields) -> tuple[list[ParsedFrame], list[Problem]]:
     """Splits by nerfstudio's lists of file names. Without lists no frame gets one."""
     listed: dict[str, Mapping[str, Any]] = {
         split: dict.fromkeys(posixpath.normpath(entry) for entry in shared.strings(key))
@@ -136,7 +136,7 @@ def _assign_splits(frames: list[Frame], shared: Fields) -> tuple[list[Frame], li
     if not listed:
         return frames, []
     problems: list[Problem] = []
-    chosen: list[Frame] = []
+    chosen: list[ParsedFrame] = []
     dropped = 0
     for frame in frames:
         name = posixpath.normpath(frame.listed)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from nelf.student.config import Mapping
 from nelf.student.deploy import TO_FIRST, Layout, Skip, pointwise, rebuild
-from nelf.student.geometry import EXTENT, Frame
+from nelf.student.geometry import EXTENT, SceneGeometry
 from nelf.student.hierarchical.feature_tables import COARSE, CORRECTION, MIDDLE, FeatureTables
 from nelf.student.hierarchical.table_rows import Place
 from nelf.student.ray_encoding import plane_of
@@ -25,7 +25,7 @@ from nelf.student.ray_encoding import plane_of
 class _Model(Protocol):
     """What is read of `Hierarchical`, which imports this module."""
 
-    frame: Frame
+    frame: SceneGeometry
     rows: Tensor
     columns: Tensor
 
@@ -105,7 +105,7 @@ class _Positions(nn.Module):
     (o s + d) / (unit s + 1). o and d are of the pose and the pixel: nelf/student/geometry.py.
     """
 
-    def __init__(self, frame: Frame, columns: Tensor, rows: Tensor, tables: FeatureTables) -> None:
+    def __init__(self, frame: SceneGeometry, columns: Tensor, rows: Tensor, tables: FeatureTables) -> None:
         super().__init__()
         self.frame = frame
         self.linear = frame.mapping == Mapping.LINEAR

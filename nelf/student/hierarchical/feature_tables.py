@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nelf.kernels.plane_features import read_lines, read_planes, read_volume
 from nelf.student.config import Mapping
 from nelf.student.deploy import Layout
-from nelf.student.geometry import EXTENT, Frame
+from nelf.student.geometry import EXTENT, SceneGeometry
 from nelf.student.hierarchical.table_rows import LineHats, LineRows, PlaneRows, TableRows, VolumeRows
 
 COARSE, MIDDLE = 8, 4
@@ -25,7 +25,7 @@ def spread(reach: float, count: int) -> list[float]:
 
 
 def points_on(
-    frame: Frame, rays: Float[Tensor, "batch rows columns 6"], fractions: Float[Tensor, "*#shape samples"]
+    frame: SceneGeometry, rays: Float[Tensor, "batch rows columns 6"], fractions: Float[Tensor, "*#shape samples"]
 ) -> Float[Tensor, "batch rows columns samples 3"]:
     """Normalised points at `fractions` of the way from near to far.
 

@@ -10,7 +10,7 @@ from nelf.core.errors import ConfigError
 from nelf.student.blocks import fused_block, unet
 from nelf.student.config import HierarchicalConfig, Mapping
 from nelf.student.deploy import Layout
-from nelf.student.geometry import Frame
+from nelf.student.geometry import SceneGeometry
 from nelf.student.hierarchical.deployed import DeployedHierarchical
 from nelf.student.hierarchical.feature_tables import (
     COARSE,
@@ -68,7 +68,7 @@ class Hierarchical(Student):
     middle_offsets: Tensor
     fine_offsets: Tensor
 
-    def __init__(self, config: HierarchicalConfig, frame: Frame) -> None:
+    def __init__(self, config: HierarchicalConfig, frame: SceneGeometry) -> None:
         super().__init__(config, frame)
         if frame.mapping == Mapping.NDC:
             raise ConfigError("this student needs depths, which normalised device coordinates have not; use another")
