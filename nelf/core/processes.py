@@ -57,6 +57,8 @@ def end_with_others(others: "list[subprocess.Popen[bytes]]") -> None:
     It would wait for it for ever. others: emptied by whoever ends them in good order.
     """
 
+    _watched.append(others)
+
     def watch() -> None:
         while others:
             time.sleep(LOOK_EVERY)
@@ -65,6 +67,16 @@ def end_with_others(others: "list[subprocess.Popen[bytes]]") -> None:
                     _leave(f"process {number} of {len(others) + 1} {_how(process.returncode)}", list(others))
 
     threading.Thread(target=watch, name="others-watch", daemon=True).start()
+
+
+_watched: "list[list[subprocess.Popen[bytes]]]" = []
+
+
+def blame_others() -> None:
+    """After an error: the end of a process that this one started may have caused it. Then the watch says so, and ends
+    this one; otherwise returns."""
+    if any(_watched):
+        time.sleep(4 * LOOK_EVERY)
 
 
 def _how(status: int) -> str:

@@ -92,7 +92,7 @@ def test_another_model_begins_each_round(onnx_file: Path, lite_file: Path, monke
                 turns.append(self.name)
             return super().ask(do, **request)
 
-    monkeypatch.setattr("nelf.benchmark.local.Child", Told)
+    monkeypatch.setattr("nelf.benchmark.local.WorkerProcess", Told)
     bench(open_subjects([onnx_file, lite_file]), BenchOptions((1,), runs=2), describe=no_measuring)
     assert turns[0] != turns[1] == turns[2] != turns[3]
 

@@ -87,7 +87,7 @@ def test_a_configuration_is_not_printed_before_the_poses_are_known(raw: Path) ->
 
 
 def test_a_check_says_that_poses_are_to_be_found(raw: Path) -> None:
-    assert works("data", "check", raw).out.startswith("`nelf run` finds the camera poses first; ")
+    assert works("data", "check", raw).out.startswith("`nelf run` finds the camera poses of these photos first; ")
 
 
 @pytest.mark.parametrize("command", ["run", "teach", "distill", "train", "eval", "export"])

@@ -110,11 +110,7 @@ def test_config_prints_a_group() -> None:
 LIGHT = [
     f"nelf.{module}"
     for module in (
-        *(
-            f"{stage}.config"
-            for stage in ("data", "photos", "teacher", "distill", "student", "train", "export", "evaluate")
-        ),
-        "core.device_config",
+        *(f"{stage}.config" for stage in ("scene", "teacher", "distill", "student", "train", "export", "evaluate")),
         "core.settings",
         "pipeline.explain",
     )
