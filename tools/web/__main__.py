@@ -22,7 +22,7 @@ from tools.node import Node, find_node, of_the_wheel
 from tools.setting_up import ROOT, SetupError, fetch
 
 APP = ROOT / "web_app"
-ASSETS = ROOT / "nelf" / "view" / "assets"
+ASSETS = ROOT / "nelf" / "viewer" / "assets"
 ARTEFACTS = ROOT / "runs" / "web"
 STAMPS = APP / "node_modules" / ".nelf"  # gone when the packages are
 
