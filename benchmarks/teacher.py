@@ -40,7 +40,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "table": [(hash_encoding.HashGrid, "forward")],
     "table's gradient": [(hash_encoding._CompiledEncode, "backward")],
     "networks": [(torch.nn.Sequential, "forward")],
-    "composite": [(ngp, "composite")],
+    "composite": [(instant_ngp, "composite")],
     "other gradients": [(Tensor, "backward")],
     "Adam": [(torch.optim.Adam, "step")],
 }
