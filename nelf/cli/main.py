@@ -12,7 +12,7 @@ from nelf.cli.data import Overrides, data
 from nelf.core.console import console, say
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import refused_by_the_system
-from nelf.core.processes import blame_others, is_first_process, later_rank
+from nelf.core.processes import is_first_process, later_rank
 from nelf.core.progress import waiting
 
 app = typer.Typer(
@@ -329,7 +329,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (OSError, MemoryError, RuntimeError) as error:
         if (told := refused_by_the_system(error)) is None:
-            blame_others()
             raise
         say(f"nelf: {told}")
         sys.exit(told.exit_code)

@@ -73,8 +73,10 @@ _watched: "list[list[subprocess.Popen[bytes]]]" = []
 
 
 def blame_others() -> None:
-    """After an error: the end of a process that this one started may have caused it. Then the watch says so, and ends
-    this one; otherwise returns."""
+    """After an error: the end of a process that this one started may have caused it.
+
+    Then the watch of `end_with_others` says so and ends this process. Otherwise returns after a moment.
+    """
     if any(_watched):
         time.sleep(4 * LOOK_EVERY)
 

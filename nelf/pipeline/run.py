@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 from nelf.capture import PhotoFolder, import_scene, is_raw
 from nelf.capture.importer import Imported, read_imported
 from nelf.core.devices import accelerator_of, check_rank, make_fabric, processes
-from nelf.core.errors import ConfigError, Interrupted
+from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import locked, read_json, remove, remove_leftovers, sha256, write_bytes, write_json
-from nelf.core.processes import end_with_others, end_with_parent, is_first_process, is_started_by_nelf
+from nelf.core.processes import blame_others, end_with_others, end_with_parent, is_first_process, is_started_by_nelf
 from nelf.core.progress import Stop, stoppable
 from nelf.pipeline.config import Config, as_yaml, compose_config, typed
 from nelf.pipeline.overrides import (
@@ -200,7 +200,9 @@ class Run:
         except Interrupted:
             self._end_others(GRACE)  # they have agreed to stop
             raise
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, NelfError):
+                blame_others()
             self._end_others(0.0)  # they wait for one that does not come
             raise
         self._end_others(GRACE)
