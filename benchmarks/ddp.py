@@ -45,7 +45,7 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     config = typed(compose_config(["scene.path=nowhere", f"student={options.student}"])).student
     frame = SceneGeometry.around(c2w, lens, (size, size), 3, 2.0, 6.0, torch.zeros(3), 1.2, Mapping.LINEAR)
     torch.manual_seed(0)
-    learner = StudentTrainer(make_student(config, frame), TrainConfig(batch=batch), fabric)
+    learner = StudentTrainer(make_student(config, frame), TrainConfig(batch_size=batch), fabric)
     images = torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
     given = Batch(c2w[:batch], lens[:batch], images)
     for number in range(WARM_UP):

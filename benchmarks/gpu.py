@@ -118,8 +118,8 @@ def teacher(run: Run, limit: float, target: float, tiny: bool) -> tuple[dict[str
     The learning rate falls to its end at `limit`: a smaller one says what a shorter training reaches.
     """
     scene, device = run.scene, run.fabric.device
-    smaller = {"batch": 4096, "levels": 4, "log2_entries": 14, "steps": 64} if tiny else {}
-    config = dataclasses.replace(run.config.teacher, minutes=limit / 60, iterations=None, **smaller)
+    smaller = {"samples_per_step": 4096, "num_levels": 4, "log2_hashmap_size": 14, "march_steps": 64} if tiny else {}
+    config = dataclasses.replace(run.config.teacher, max_minutes=limit / 60, max_steps=None, **smaller)
     began = time.perf_counter()
     trainer = new_trainer(scene, config, run.fabric)
     trainer.advance()
@@ -167,7 +167,7 @@ def student(run: Run, preset: str, precision: str, batch: int, least: float) -> 
     run = Run.compose(overrides, ("train", "test"))
     scene, model, device = run.scene, new_student(run), run.fabric.device
     macs, wanted = count_macs(model), model.depth_pixels()
-    learner = StudentTrainer(model, TrainConfig(batch=batch), run.fabric)
+    learner = StudentTrainer(model, TrainConfig(batch_size=batch), run.fabric)
     images = torch.randint(0, 256, (batch, scene.channels, *scene.size), dtype=torch.uint8)
     depths = None
     if wanted is not None:

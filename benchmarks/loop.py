@@ -1,6 +1,6 @@
 """What data loading, logging and looks at the validation views cost beside the training steps themselves.
 
-    python benchmarks/loop.py runs/stilllife [--steps 1000] [--repeats 3] [student=m train.batch=8 ...]
+    python benchmarks/loop.py runs/stilllife [--steps 1000] [--repeats 3] [student=m train.batch_size=8 ...]
 
 RUN has its pseudo views (`nelf distill SCENE`). Two things take turns: `--steps` steps of `nelf train`, stage 1, as it
 is configured; and as many bare steps (forward, backward, optimizer, averaged weights) on one batch that is already in
@@ -40,12 +40,12 @@ def bare(run: Run, config: TrainConfig) -> float:
     learner = StudentTrainer(new_student(run), config, run.fabric)
     model = learner.model
     views = CachedViews(rendered_scene(run).train, model.frame.channels, MemoryBudget(1.0), model.depth_pixels)
-    batch = views.batch(list(range(config.batch)))
-    assert config.steps is not None
+    batch = views.batch(list(range(config.batch_size)))
+    assert config.max_steps is not None
     for step in range(WARM_UP):
         learner.step(batch, config.lr / 100, (step,))
     began = time.perf_counter()
-    for step in range(config.steps):
+    for step in range(config.max_steps):
         learner.step(batch, config.lr / 100, (step,))
     return time.perf_counter() - began
 
@@ -59,8 +59,8 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     run = Run.open(options.run, options.overrides)
     tune = dataclasses.replace(run.config.train.finetune, enabled=False)
-    config = dataclasses.replace(run.config.train, steps=options.steps, minutes=None, finetune=tune)
-    images, ratios = options.steps * config.batch, []
+    config = dataclasses.replace(run.config.train, max_steps=options.steps, max_minutes=None, finetune=tune)
+    images, ratios = options.steps * config.batch_size, []
     for _ in range(options.repeats):
         whole, alone = looped(run, config), bare(run, config)
         ratios.append(alone / whole)

@@ -76,7 +76,8 @@ def training(
     widths = [f"student.{key}={width}" for key in ("width", "middle_width", "decoder_width") if width is not None]
     config = typed(compose_config(["scene.path=nowhere", f"student={preset}", *widths]))
     settings = dataclasses.replace(
-        config.train, steps=1, minutes=None, batch=batch, warmup_steps=0, cache_gb=cache_gb, checkpoint_every=1e9,
+        config.train, max_steps=1, max_minutes=None, batch_size=batch, warmup_steps=0, cache_gb=cache_gb,
+        checkpoint_seconds=1e9,
         finetune=dataclasses.replace(config.train.finetune, enabled=False),
     )  # fmt: skip
     views, few = noise_views(pseudo, size), noise_views(2, size, 1)
@@ -90,7 +91,7 @@ def training(
         fabric = make_fabric(DeviceConfig(accelerator="cpu"))
         began = cpu_seconds()
         with tempfile.TemporaryDirectory() as folder:
-            train(model, views, few, few, dataclasses.replace(settings, steps=count), Path(folder), fabric, Stop())
+            train(model, views, few, few, dataclasses.replace(settings, max_steps=count), Path(folder), fabric, Stop())
         used.append(cpu_seconds() - began)
     return {
         "ms_per_step": 1e3 * (used[2] - used[1]) / (steps[1] - steps[0]),
@@ -135,7 +136,7 @@ def workers(count: int) -> dict[str, float]:
 
     scene = tiny.scene("object")
     with tempfile.TemporaryDirectory() as folder:
-        path, config = Path(folder) / "teacher.safetensors", tiny.hashgrid()
+        path, config = Path(folder) / "teacher.safetensors", tiny.instant_ngp()
         space = UnitCubeMapping.box(scene.center, scene.radius, scene.near, scene.far)
         save_teacher(path, build_field(config, space, opaque=False), config)
         began = cpu_seconds() + cpu_seconds(children=True)

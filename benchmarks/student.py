@@ -1,7 +1,7 @@
 """Students and recipes on equal terms: the same pseudo views, the same wall time (or steps), one machine.
 
     python benchmarks/student.py runs/lego --minutes 10 --out runs/study \\
-        --arm official "student=mobiler2l train=official" --arm m "student=m"
+        --arm official "student=mobiler2l train=mobiler2l" --arm m "student=m"
 
 RUN has its teacher and pseudo views (`nelf distill SCENE`); an arm is a name and the overrides that make it. All arms
 train in turns of `--slice` seconds, so that whatever slows the machine slows all of them. `--minutes` is all that an
@@ -85,7 +85,7 @@ def step_seconds(run: Run) -> float:
         rendered_scene(run).train, model.frame.channels, MemoryBudget(config.cache_gb), model.depth_pixels
     )
     times = []
-    with BatchLoader([Source(views, config.batch)], (config.seed, 1)) as feed:
+    with BatchLoader([Source(views, config.batch_size)], (config.seed, 1)) as feed:
         for number in range(TIMED_STEPS + WARM_UP):
             batch = feed.get(number)
             began = time.perf_counter()
@@ -112,20 +112,20 @@ def arms_of(
         run = Run.open(folder, overrides.split())
         tune = run.config.train.finetune
         if steps is not None:
-            budget: dict[str, Any] = {"steps": steps, "minutes": None}
+            budget: dict[str, Any] = {"max_steps": steps, "max_minutes": None}
         elif calibrate:
             assert minutes is not None
             fitting = 60 * minutes / calibrated_step(run, name, out)
             tuning = round(TUNING * fitting) if tune.enabled else 0
-            budget = {"steps": round(fitting) - tuning, "minutes": None}
+            budget = {"max_steps": round(fitting) - tuning, "max_minutes": None}
             if tune.enabled:
-                run.config.train.finetune = dataclasses.replace(tune, steps=tuning, minutes=None)
+                run.config.train.finetune = dataclasses.replace(tune, max_steps=tuning, max_minutes=None)
         else:
             assert minutes is not None
             tuning = TUNING * minutes if tune.enabled else 0.0
-            budget = {"steps": None, "minutes": minutes - tuning}
+            budget = {"max_steps": None, "max_minutes": minutes - tuning}
             if tune.enabled:
-                run.config.train.finetune = dataclasses.replace(tune, steps=None, minutes=tuning)
+                run.config.train.finetune = dataclasses.replace(tune, max_steps=None, max_minutes=tuning)
         run.config.train = dataclasses.replace(run.config.train, **budget)
         arms.append(Arm(name, run, out / name))
     return arms

@@ -98,7 +98,7 @@ def watched() -> Iterator[Clock]:
 def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
     """Train one teacher; see the head of this file."""
     config = run.config.teacher
-    config.minutes, config.iterations = minutes, None
+    config.max_minutes, config.max_steps = minutes, None
     trainer = new_trainer(run.scene, config, run.fabric)
     trainer.advance()  # compiles
     trainer.seconds = 0.0

@@ -81,7 +81,7 @@ class Sections:
 
 def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
     scene, sections = tiny.scene(kind), Sections()
-    config = tiny.hashgrid(samples=None if kind == "object" else 24)
+    config = tiny.instant_ngp(importance_samples=None if kind == "object" else 24)
     for precision in precisions:
         device = fabric(precision)
         with OnTheCPU() as seen:
@@ -101,7 +101,7 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
             stored(seen, scene.channels, scene.far, 1e-3).begin_copy().get()
 
         def learn(steps, device=device) -> None:  # type: ignore[no-untyped-def]
-            config = tiny_student.config(steps=steps, batch=2, val_every=1000, log_every=1000)
+            config = tiny_student.config(max_steps=steps, batch_size=2, val_every=1000, log_every=1000)
             config.finetune.enabled = False
             views = tiny_student.views
             with tempfile.TemporaryDirectory() as folder:

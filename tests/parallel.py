@@ -29,8 +29,12 @@ def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
     """Loss of every step: two teachers, and a student over both of its stages."""
     return {
         # Fewer samples than fill the batch, so that max_rays alone says how many rays there are.
-        "hashgrid": _teacher(fabric, tiny_teacher.hashgrid(batch=1 << 18, max_rays=256 * shares), folder / "hashgrid"),
-        "vanilla": _teacher(fabric, tiny_teacher.vanilla(max_rays=32 * shares), folder / "vanilla"),
+        "instant_ngp": _teacher(
+            fabric,
+            tiny_teacher.instant_ngp(samples_per_step=1 << 18, max_rays_per_step=256 * shares),
+            folder / "instant_ngp",
+        ),
+        "nerf": _teacher(fabric, tiny_teacher.nerf(max_rays_per_step=32 * shares), folder / "nerf"),
         "student": _student(fabric, shares, folder / "student"),
     }
 
@@ -48,7 +52,7 @@ def _student(fabric: Fabric, shares: int, folder: Path) -> list[float]:
         if "loss" in values:
             losses.append(values["loss"])
 
-    config = tiny_student.config(batch=2 * shares, log_every=1)
+    config = tiny_student.config(batch_size=2 * shares, log_every=1)
     with mock.patch.object(TrainingLog, "scalars", note):
         views = tiny_student.views
         train(tiny_student.student(), views(24, 1), views(8, 2), views(3, 3), config, folder, fabric, Stop())

@@ -16,7 +16,7 @@ from nelf.pipeline import Config, Run, compose_config, config_folder, typed
 from nelf.scene import SceneConfig, load_scene
 from nelf.student import STUDENT_CONFIGS, Mapping, count_macs, count_parameters, make_student
 from nelf.student.mobiler2l import MobileR2L
-from nelf.teacher import TEACHERS, HashGridConfig, VanillaConfig
+from nelf.teacher import TEACHERS, InstantNGPConfig, NeRFConfig
 from nelf.teacher.stage import teach
 from nelf.train import train
 from tests.pipeline.commands import works
@@ -36,8 +36,16 @@ GROUP_NAMES = ("student", "teacher", "train", "kind", "size", "experiment", "hyd
 GROUPS = {group: names(group) for group in GROUP_NAMES}
 
 TINY_TEACHERS = {
-    "hashgrid": ["levels=2", "log2_entries=10", "finest=32", "occupancy=16", "steps=32", "batch=1024", "max_rays=64"],
-    "vanilla": ["depth=2", "width=16", "coarse=8", "fine=8", "max_rays=32"],
+    "instant_ngp": [
+        "num_levels=2",
+        "log2_hashmap_size=10",
+        "max_resolution=32",
+        "occupancy_resolution=16",
+        "march_steps=32",
+        "samples_per_step=1024",
+        "max_rays_per_step=64",
+    ],
+    "nerf": ["depth=2", "width=16", "coarse_samples=8", "fine_samples=8", "max_rays_per_step=32"],
 }
 """Overrides that make a teacher small enough for one step in a test."""
 
@@ -84,7 +92,7 @@ def test_it_composes(choice: str) -> None:
 def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, size: str) -> None:
     found = composed(f"kind={kind}", f"teacher={teacher}", f"size={size}").teacher
     assert found.name == teacher
-    assert found.batch == (262144 if (size, teacher) == ("gpu", "hashgrid") else 16384)
+    assert found.samples_per_step == (262144 if (size, teacher) == ("gpu", "instant_ngp") else 16384)
 
 
 def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> None:
@@ -92,12 +100,12 @@ def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> N
     scene, where = make_blender_scene(tmp_path / "ball"), f"runs={tmp_path / 'runs'}"
     with mock.patch("nelf.core.devices.best_accelerator", return_value="cuda"):
         begun = Run.open(scene, [where])
-        assert begun.config.teacher.batch == 262144
-        assert Run.open(scene, [where, "device.accelerator=cpu"]).config.teacher.batch == 16384
-        assert Run.open(scene, [where, "size=cpu"]).config.teacher.batch == 16384
+        assert begun.config.teacher.samples_per_step == 262144
+        assert Run.open(scene, [where, "device.accelerator=cpu"]).config.teacher.samples_per_step == 16384
+        assert Run.open(scene, [where, "size=cpu"]).config.teacher.samples_per_step == 16384
     begun.folder.mkdir(parents=True)
     write_json(begun.folder / "run.json", {"overrides": list(begun.overrides)})
-    assert Run.open(begun.folder, []).config.teacher.batch == 262144  # on a machine without a GPU
+    assert Run.open(begun.folder, []).config.teacher.samples_per_step == 262144  # on a machine without a GPU
 
 
 @pytest.mark.parametrize("choice", [f"{g}={name}" for g in ("student", "experiment") for name in GROUPS[g]])
@@ -115,7 +123,7 @@ def test_its_student_draws_a_picture(choice: str) -> None:
 @pytest.mark.parametrize("name", GROUPS["teacher"])
 def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
     scene = load_scene(SceneConfig(path=str(make_blender_scene(tmp_path / "ball"))))
-    small = [f"teacher.{override}" for override in ("minutes=null", "iterations=1", *TINY_TEACHERS[name])]
+    small = [f"teacher.{override}" for override in ("max_minutes=null", "max_steps=1", *TINY_TEACHERS[name])]
     config = composed(f"teacher={name}", *small).teacher
     teach(scene, config, tmp_path / "teacher", make_fabric(DeviceConfig(accelerator="cpu")), Stop())
     assert (tmp_path / "teacher" / "teacher.safetensors").is_file()
@@ -123,8 +131,13 @@ def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", GROUPS["train"])
 def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
-    short = ["steps=1", "minutes=null", "batch=2", "warmup_steps=0"]  # a warm-up from zero changes nothing in one step
-    short += ["finetune.steps=1", "finetune.minutes=null", "finetune.val_every=1"]
+    short = [
+        "max_steps=1",
+        "max_minutes=null",
+        "batch_size=2",
+        "warmup_steps=0",
+    ]  # a warm-up from zero changes nothing in one step
+    short += ["finetune.max_steps=1", "finetune.max_minutes=null", "finetune.val_every=1"]
     config = composed(f"train={name}", *(f"train.{override}" for override in short)).train
     model = student()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -161,13 +174,13 @@ def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) 
 def test_smoke_bounds_the_work_of_every_teacher(kind: str, teacher: str) -> None:
     """An untrained teacher's views cost what its samples cost, whatever the scene."""
     config = composed("experiment=smoke", f"kind={kind}", f"teacher={teacher}")
-    if isinstance(config.teacher, HashGridConfig):
-        assert config.teacher.samples == 8
+    if isinstance(config.teacher, InstantNGPConfig):
+        assert config.teacher.importance_samples == 8
     else:
-        assert isinstance(config.teacher, VanillaConfig)
-        assert config.teacher.coarse + config.teacher.fine <= 8
+        assert isinstance(config.teacher, NeRFConfig)
+        assert config.teacher.coarse_samples + config.teacher.fine_samples <= 8
     assert (config.distill.views, config.distill.min_views, config.eval.max_views) == (12, 4, 4)
-    assert config.distill.minutes == 0.2
+    assert config.distill.max_minutes == 0.2
 
 
 def test_paper_synthetic_is_the_published_network() -> None:
@@ -178,8 +191,12 @@ def test_paper_synthetic_is_the_published_network() -> None:
     assert network.grid == (100, 100)
     assert count_parameters(network) == 4_305_539
     assert count_macs(network) / 1e9 == pytest.approx(50.6, abs=0.05)
-    assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
-    assert (config.train.minutes, config.train.finetune.minutes, config.teacher.minutes) == (None, None, None)
+    assert (config.distill.views, config.train.max_steps, config.train.batch_size) == (10_000, 600_000, 10)
+    assert (config.train.max_minutes, config.train.finetune.max_minutes, config.teacher.max_minutes) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_paper_llff_is_the_published_network() -> None:
@@ -191,24 +208,24 @@ def test_paper_llff_is_the_published_network() -> None:
     assert network.grid == (63, 84)
     assert network.frame.mapping == Mapping.NDC
     assert count_macs(network) / 1e9 == pytest.approx(26.6, abs=0.05)
-    assert (config.distill.views, config.train.steps, config.train.batch) == (10_000, 600_000, 10)
+    assert (config.distill.views, config.train.max_steps, config.train.batch_size) == (10_000, 600_000, 10)
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("student.widht=3", r"student\.widht.* did you mean .*student\.width"),
-        ("train.finetune.step=3", r"train\.finetune\.step.* did you mean .*train\.finetune\.steps"),
+        ("train.finetune.step=3", r"train\.finetune\.step.* did you mean .*train\.finetune\.max_steps"),
         ("colour=red", r"colour is not a setting; `nelf config` lists all settings"),
         ("student.fine_reader=cubes", r"student\.fine_reader=cubes is not known; use one of planes, lines, volume"),
         ("student.num_frequencies=6", r"student\.num_frequencies|num_frequencies"),
         ("student.family=mobiler2l", r"student\.family=mobiler2l is not to be set by itself; choose a preset"),
         ("student=xl", r"student=xl is not known; use one of .*mobiler2l"),
         ("experiment=papier", r"experiment=papier is not known; use one of .*paper/synthetic"),
-        ("train.batch=many", r"train\.batch=many is not allowed; use a whole number"),
-        ("train.batch=0", r"train\.batch=0 is too small"),
+        ("train.batch_size=many", r"train\.batch_size=many is not allowed; use a whole number"),
+        ("train.batch_size=0", r"train\.batch_size=0 is too small"),
         ("student.width", r"student\.width"),
-        ("train.steps=\n", r"train\.steps="),
+        ("train.max_steps=\n", r"train\.max_steps="),
         ("student=3.5", r"student=3\.5 is not known; use one of"),
     ],
 )

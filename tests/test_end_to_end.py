@@ -90,7 +90,7 @@ def test_a_run_is_found_wherever_it_lies(run: Path, tmp_path: Path, monkeypatch:
 
 def test_changed_training_redoes_what_follows(run: Path) -> None:
     before = listing(run)
-    outcome = works("run", run, "train.steps=21")
+    outcome = works("run", run, "train.max_steps=21")
     for stage in ("teach", "distill"):
         assert f"{stage}: up to date\n" in outcome.err
     assert "up to date" not in outcome.err.split("distill: up to date", 1)[1]
@@ -98,7 +98,7 @@ def test_changed_training_redoes_what_follows(run: Path) -> None:
     same = {name for name in after if after[name] == before.get(name)}
     assert {name for name in same if not name.startswith(("teacher/", "pseudo/"))} == set()
     assert {name for name in before if name.startswith(("teacher/", "pseudo/"))} <= same
-    assert "train.steps=21" in (run / "report.html").read_text()
+    assert "train.max_steps=21" in (run / "report.html").read_text()
     # The run remembers what was asked for.
     assert "up to date" in works("train", run).err.splitlines()[-1]
 
@@ -167,7 +167,7 @@ def test_a_metric_is_measured_once_it_can_be(run: Path, monkeypatch: pytest.Monk
 def test_an_external_teacher_is_not_shown_as_our_own(run: Path, tmp_path: Path) -> None:
     renders = tmp_path / "renders"
     shutil.copytree(run / "pseudo", renders)
-    works("eval", run, "distill.teacher=external", f"distill.external={renders}")
+    works("eval", run, "distill.source=folder", f"distill.folder={renders}")
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
     assert metrics.keys() == {"student", *BUNDLES}
     assert not (run / "eval" / "teacher").exists()
@@ -227,7 +227,7 @@ def test_renders_of_another_teacher(run: Path, tmp_path: Path) -> None:
     """Our own pseudo scene is an ordinary dataset: it may stand for any other renderer's."""
     outcome = works(
         "train", finished_run().parents[1] / "ball", "experiment=smoke", f"runs={tmp_path / 'runs'}", "name=other",
-        "distill.teacher=external", f"distill.external={run / 'pseudo'}",
+        "distill.source=folder", f"distill.folder={run / 'pseudo'}",
     )  # fmt: skip
     assert "teach: not needed" in outcome.err
     assert sorted(p.name for p in (tmp_path / "runs" / "other").iterdir()) == [
@@ -240,7 +240,7 @@ def test_renders_of_another_teacher(run: Path, tmp_path: Path) -> None:
 
 def test_interrupted_training_goes_on(run: Path) -> None:
     """Ctrl-C in a real process: exit code 130, everything saved, and the same command finishes."""
-    command = ["train", str(run), "train.steps=600", "train.finetune.enabled=false"]
+    command = ["train", str(run), "train.max_steps=600", "train.finetune.enabled=false"]
     began = time.time()
     process = subprocess.Popen(
         [sys.executable, "-m", "nelf.cli.main", *command],

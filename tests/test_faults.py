@@ -151,7 +151,7 @@ def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     monkeypatch.setattr(training, "_loss", spoilt)
     monkeypatch.setattr("lightning_fabric.Fabric.print", lambda self, *text: said.append(str(text[0])))
-    field = tiny.train("object", tiny.hashgrid(iterations=30), tmp_path)
+    field = tiny.train("object", tiny.instant_ngp(max_steps=30), tmp_path)
     assert all(bool(value.isfinite().all()) for value in field.state_dict().values())
     assert len(said) == 1
     assert said[0].startswith(f"no finite gradient in the last {BAD_STEPS} steps: back to the last good weights")
@@ -172,7 +172,7 @@ def test_infinite_gradients_of_a_finite_loss_spoil_nothing(tmp_path: Path, monke
         spoilt.append(not all(bool(p.isfinite().all()) for p in trainer.field.parameters()))
 
     monkeypatch.setattr(training.Trainer, "advance", advanced)
-    tiny.train("object", tiny.hashgrid(iterations=12), tmp_path)
+    tiny.train("object", tiny.instant_ngp(max_steps=12), tmp_path)
     assert spoilt == 12 * [False]
 
 
@@ -192,7 +192,7 @@ def test_nothing_is_saved_within_a_bad_spell(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(training, "_loss", spoilt)
     monkeypatch.setattr(CheckpointFolder, "save", noted)
-    tiny.train("object", tiny.hashgrid(iterations=9, checkpoint_seconds=1e-9), tmp_path)
+    tiny.train("object", tiny.instant_ngp(max_steps=9, checkpoint_seconds=1e-9), tmp_path)
     assert saved == [1, 2, 3, 4, 7, 8, 9]
 
 
@@ -206,7 +206,7 @@ def test_a_teacher_leaves_the_scale_of_gradients_to_the_student(monkeypatch: pyt
             super().__init__("bf16-mixed", "cpu")
             self.scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
 
-    scene, config = tiny.scene("object"), tiny.hashgrid(iterations=4)
+    scene, config = tiny.scene("object"), tiny.instant_ngp(max_steps=4)
 
     precision = Scaled()
     field = build_field(config, space_of(scene), opaque=False)
@@ -225,4 +225,4 @@ def test_a_teacher_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(training, "_loss", lambda out, *others: out.sum() * float("nan"))
     with pytest.raises(NelfError, match=r"training diverges.*teacher\.lr=0\.01 may be too high"):
-        tiny.train("object", tiny.hashgrid(iterations=200, max_rays=32), tmp_path)
+        tiny.train("object", tiny.instant_ngp(max_steps=200, max_rays_per_step=32), tmp_path)

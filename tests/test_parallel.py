@@ -36,7 +36,7 @@ def test_two_processes_see_what_one_with_twice_the_batch_sees(tmp_path: Path) ->
     assert "Warning" not in two.stderr
     found = json.loads((tmp_path / "two" / "curves.json").read_text())
     expected = parallel.curves(tmp_path / "one", make_fabric(DeviceConfig(accelerator="cpu")), 2)
-    assert {name: len(losses) for name, losses in found.items()} == {"hashgrid": 20, "vanilla": 10, "student": 18}
+    assert {name: len(losses) for name, losses in found.items()} == {"instant_ngp": 20, "nerf": 10, "student": 18}
     for name, losses in found.items():
         # The same numbers added in another order: 6e-6 at most was measured; with other jitter 1e-3 and more.
         assert losses == pytest.approx(expected[name], rel=1e-4), name
@@ -54,11 +54,11 @@ def test_draws_of_all_processes_are_those_of_one() -> None:
 
 
 def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
-    """Two processes by Fabric, one killed while the other waits for it: one line says so. Then by torchrun, to the end."""
+    """Two processes by Fabric, one killed while the other waits for it: one line says so. Then torchrun ends it."""
     scene, run = make_blender_scene(tmp_path / "ball", size=16), tmp_path / "runs" / "ball"
     command = [
         "-m", "nelf", "train", str(scene), "experiment=smoke", f"runs={tmp_path / 'runs'}", "device.accelerator=cpu",
-        "distill.views=120", "train.batch=2", "teacher.levels=2", "teacher.log2_entries=10",
+        "distill.views=120", "train.batch_size=2", "teacher.num_levels=2", "teacher.log2_hashmap_size=10",
     ]  # fmt: skip
     first = subprocess.Popen(
         [sys.executable, *command, "device.devices=2"], env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.PIPE, text=True

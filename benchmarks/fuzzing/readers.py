@@ -99,9 +99,9 @@ def seed_students(folder: Path) -> None:
 def seed_teacher(folder: Path) -> None:
     from nelf.kernels.unit_cube import UnitCubeMapping
     from nelf.teacher.stage import build_field, save_teacher
-    from tests.teacher.tiny import hashgrid, vanilla
+    from tests.teacher.tiny import instant_ngp, nerf
 
-    for config in (hashgrid(), vanilla()):
+    for config in (instant_ngp(), nerf()):
         space = UnitCubeMapping.box(torch.zeros(3), 1.5, 2.0, 6.0)
         save_teacher(folder / f"{config.name}.safetensors", build_field(config, space, opaque=False), config)
 
@@ -147,7 +147,7 @@ def seed_images(folder: Path) -> None:
 
 
 def seed_run(folder: Path) -> None:
-    (folder / "run.json").write_text(json.dumps({"overrides": [f"scene.path='{folder}'", "train.steps=3"]}))
+    (folder / "run.json").write_text(json.dumps({"overrides": [f"scene.path='{folder}'", "train.max_steps=3"]}))
     (folder / "stage.json").write_text(json.dumps({"fingerprint": "0", "outputs": {"run.json": "0"}, "seconds": 2.0}))
 
 
@@ -200,7 +200,7 @@ def _pseudo_plan(folder: Path) -> Any:
     from nelf.distill.dataset import make_plan
     from tests.distill.fakes import make_scene
 
-    return make_plan(make_scene(), DistillConfig(views=4, depth=False, minutes=1.0), {"teacher": "ball"}, folder)
+    return make_plan(make_scene(), DistillConfig(views=4, depth=False, max_minutes=1.0), {"teacher": "ball"}, folder)
 
 
 def seed_pseudo(folder: Path) -> None:

@@ -18,7 +18,7 @@ importing = typer.Typer(no_args_is_help=True, help="Make a scene.\n\nExample: ne
 data.add_typer(importing, name="import")
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Hydra overrides: student=s train.minutes=5 experiment=demo ...")
+    list[str] | None, typer.Argument(help="Hydra overrides: student=s train.max_minutes=5 experiment=demo ...")
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for the scene; scenes/NAME otherwise.")]
 

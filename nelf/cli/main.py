@@ -42,7 +42,7 @@ def run(
 
     Several scenes: nelf run --multirun scene.path=a,b,c, on a cluster with hydra/launcher=slurm.
 
-    Example: nelf run my_photos student=s train.minutes=5
+    Example: nelf run my_photos student=s train.max_minutes=5
     """
     if multirun:
         from nelf.pipeline.overrides import checked_combinations, quoted
@@ -62,7 +62,7 @@ def run(
 def teach(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
     """Train the teacher, a NeRF.
 
-    Example: nelf teach my_photos teacher.minutes=30
+    Example: nelf teach my_photos teacher.max_minutes=30
     """
     _stage("teach", scene, overrides, cfg)
 
@@ -80,7 +80,7 @@ def distill(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) 
 def train(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
     """Distil the student from the pseudo views (made first if need be).
 
-    Example: nelf train runs/my_photos student=l train.minutes=60
+    Example: nelf train runs/my_photos student=l train.max_minutes=60
     """
     _stage("train", scene, overrides, cfg)
 

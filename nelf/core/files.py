@@ -89,9 +89,9 @@ def refused_by_the_system(error: BaseException) -> NelfError | None:
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     ):
         return NelfError(
-            f"out of memory ({text[:120] or 'MemoryError'}); lower train.batch, teacher.batch, distill.workers or "
-            "train.cache_gb, or give smaller images (scene.downscale); what was saved stays, and the same command goes "
-            "on from there"
+            f"out of memory ({text[:120] or 'MemoryError'}); lower train.batch_size, teacher.samples_per_step, "
+            "distill.workers or train.cache_gb, or give smaller images (scene.downscale); what was saved stays, and "
+            "the same command goes on from there"
         )
     if isinstance(error, OSError) and error.errno in (*OF_THE_DISK, *OF_THE_RIGHTS, *OF_THE_MACHINE):
         where = f" {error.filename}" if error.filename else ""

@@ -22,15 +22,15 @@ from nelf.scene import Scene, SceneConfig, depth_name, depth_scale, image_name, 
 
 
 def external_scene(config: DistillConfig, scene: Scene) -> Scene:
-    """The posed renders in `config.external`, to be trained on as they are, with the bounds of `scene`.
+    """The posed renders in `config.folder`, to be trained on as they are, with the bounds of `scene`.
 
     Where they come with splits, only their training views are used: their test views may be those of `scene`.
     Raises SceneError when the student could not learn both from them and from `scene`.
     """
-    assert config.external is not None  # DistillConfig sees to it
+    assert config.folder is not None  # DistillConfig sees to it
     found = load_scene(
         SceneConfig(
-            path=config.external,
+            path=config.folder,
             kind=scene.kind.value,
             near=scene.near,
             far=scene.far,
@@ -42,13 +42,13 @@ def external_scene(config: DistillConfig, scene: Scene) -> Scene:
     if found.size != scene.size:
         (height, width), (own_height, own_width) = found.size, scene.size
         raise SceneError(
-            f"distill.external={config.external}: renders are {width}x{height}, scene '{scene.name}' is "
+            f"distill.folder={config.folder}: renders are {width}x{height}, scene '{scene.name}' is "
             f"{own_width}x{own_height}; render at that size, or bring the scene to theirs with scene.downscale"
         )
     if found.channels != scene.channels:
         have, want = ("RGBA" if s.channels == 4 else "RGB" for s in (found, scene))
         raise SceneError(
-            f"distill.external={config.external}: renders are {have}, scene '{scene.name}' is {want}; "
+            f"distill.folder={config.folder}: renders are {have}, scene '{scene.name}' is {want}; "
             f"render {'with' if want == 'RGBA' else 'without'} alpha"
         )
     train = found.train
@@ -213,7 +213,7 @@ def finish(plan: RenderPlan, partly: bool) -> PseudoDataset:
             "teacher": plan.provenance,
             "settings": plan.config.pose_settings(),
             "wanted": wanted,
-            "minutes": plan.config.minutes,
+            "minutes": plan.config.max_minutes,
             "quality": quality,
             "warnings": warnings,
         },

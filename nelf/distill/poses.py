@@ -43,7 +43,7 @@ def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     turns = straight.mT @ region.c2w[:, :, :3]
     nearest, farthest = float(distances.min()), float(distances.max())
     cover = CoveredDirections(
-        directions, region.up, math.radians(config.reach_degrees), math.radians(config.margin_degrees)
+        directions, region.up, math.radians(config.coverage_degrees), math.radians(config.coverage_margin_degrees)
     )
 
     def sample(random: np.random.Generator) -> Tensor:
@@ -54,8 +54,8 @@ def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
         distance = min(max(distance, nearest), farthest)
         distance *= 1 + config.radius_jitter * random.uniform(-1, 1)
         eye = center + distance * direction
-        turn = turn_between(turns[a], turns[b], t, config.jitter, random)
-        aim = center + torch.from_numpy(random.normal(size=3)) * (config.aim_jitter * region.radius)
+        turn = turn_between(turns[a], turns[b], t, config.pose_jitter, random)
+        aim = center + torch.from_numpy(random.normal(size=3)) * (config.look_at_jitter * region.radius)
         roll = math.radians(config.roll_degrees) * random.normal()
         rotation = upright(eye, aim, region.up) @ turn @ from_vector(torch.tensor([0.0, 0.0, roll], dtype=eye.dtype))
         return torch.cat([rotation, eye[:, None]], dim=1)
@@ -170,7 +170,7 @@ def facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
         a, b = two_of_nearest((local[:, :2] - place).norm(dim=1), random)
         t = share_of_way(random, config)
         depth = (local[a, 2] + t * (local[b, 2] - local[a, 2])).clamp(lowest, highest)
-        rotation = turn_between(region.c2w[a, :, :3], region.c2w[b, :, :3], t, config.jitter, random)
+        rotation = turn_between(region.c2w[a, :, :3], region.c2w[b, :, :3], t, config.pose_jitter, random)
         eye = origin + axes @ torch.cat([place, depth[None]])
         return torch.cat([rotation, eye[:, None]], dim=1)
 
@@ -227,8 +227,8 @@ def between_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
         b = int(neighbours[a, int(random.integers(neighbours.shape[1]))])
         t = share_of_way(random, config)
         way = region.eyes[b] - region.eyes[a]
-        off = torch.from_numpy(random.normal(size=3)) * (config.jitter * way.norm())
-        rotation = turn_between(region.c2w[a, :, :3], region.c2w[b, :, :3], t, config.jitter, random)
+        off = torch.from_numpy(random.normal(size=3)) * (config.pose_jitter * way.norm())
+        rotation = turn_between(region.c2w[a, :, :3], region.c2w[b, :, :3], t, config.pose_jitter, random)
         return torch.cat([rotation, (region.eyes[a] + t * way + off)[:, None]], dim=1)
 
     return sample

@@ -43,7 +43,7 @@ class Budget:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.plan.config.minutes is not None and (kind is None or issubclass(kind, Exception)):
+        if self.plan.config.max_minutes is not None and (kind is None or issubclass(kind, Exception)):
             self._write()
 
     @property
@@ -52,7 +52,7 @@ class Budget:
 
     def spent(self, views: int) -> bool:
         """Whether to stop, with `views` of the share there. To be asked before each view."""
-        minutes = self.plan.config.minutes
+        minutes = self.plan.config.max_minutes
         if minutes is not None and time.monotonic() - self.written >= WRITE_EVERY:
             self._write()
         return minutes is not None and views >= self.least and self.seconds > 60 * minutes
@@ -98,7 +98,7 @@ def distill(
     if (written := find_written(plan)) is not None:
         return written
     render_share(teacher, plan, stop, rank, world, quiet)
-    done = finish(plan, partly=config.minutes is not None)
+    done = finish(plan, partly=config.max_minutes is not None)
     if world == 1 and not quiet:
         print_warnings(done)
     return done
@@ -161,7 +161,7 @@ class RenderProgress(ProgressLine):
 
     def __init__(self, plan: RenderPlan, share: int, there: int, rank: int, world: int, *, shown: bool) -> None:
         """share: views that they are to have in the end. there: those that are there already."""
-        minutes = plan.config.minutes
+        minutes = plan.config.max_minutes
         super().__init__(
             "distill" if world == 1 else f"distill {rank + 1}/{world}",
             share,

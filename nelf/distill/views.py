@@ -95,8 +95,8 @@ def summarise(
         "empty_views": "show nothing; is the teacher trained, and scene.near and scene.far right?",
         "filled_views": "are opaque all over; the teacher has something before the camera: train it longer",
         "saturated_views": "are almost all pure black or white; look at them before you train on them",
-        "outside_poses": "lie far from every training camera; lower distill.extrapolate or distill.jitter",
-        "duplicate_poses": "show almost the same as another; fewer distill.views or more distill.jitter will do",
+        "outside_poses": "lie far from every training camera; lower distill.extrapolate or distill.pose_jitter",
+        "duplicate_poses": "show almost the same as another; fewer distill.views or more distill.pose_jitter will do",
     }
     warnings = [
         f"{shares[key]:.0%} of the pseudo views {remedy}" for key, remedy in remedies.items() if shares[key] > ALLOWED

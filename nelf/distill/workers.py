@@ -77,7 +77,7 @@ def distill_in_workers(
     if ranks.meet(stopped):
         raise Interrupted("distill: stopped; the same command goes on from there")
     if first:
-        written = finish(plan, partly=config.minutes is not None)
+        written = finish(plan, partly=config.max_minutes is not None)
         print_warnings(written)
     ranks.meet(False)
     return written or find_written(plan) or _unlike(plan)

@@ -62,16 +62,20 @@ def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]
                 f"the student comes within {found.student_in_training:.1f} dB of its teacher on pseudo views, and "
                 f"{found.student_to_teacher:.1f} dB on test views: more pseudo views"
             )
-            limit = [] if config.distill.minutes is None else [f"distill.minutes={2 * config.distill.minutes:g}"]
+            limit = (
+                []
+                if config.distill.max_minutes is None
+                else [f"distill.max_minutes={2 * config.distill.max_minutes:g}"]
+            )
             said.append((gap, text, [*command, f"distill.views={more}", *limit]))
         elif gap > NEAR:
             text = f"the student is {gap:.1f} dB below its teacher: train it longer"
-            said.append((gap, text, [*command, *_longer("train", config.train.minutes, config.train.steps)]))
+            said.append((gap, text, [*command, *_longer("train", config.train.max_minutes, config.train.max_steps)]))
             if larger := LARGER.get(config.student.name):
                 said.append((gap - 0.01, "or a larger student, which is slower", [*command, f"student={larger}"]))
         else:
             text = f"the student is as good as its teacher ({found.teacher:.1f} dB): train the teacher longer"
-            longer = _longer("teacher", config.teacher.minutes, config.teacher.iterations, "iterations")
+            longer = _longer("teacher", config.teacher.max_minutes, config.teacher.max_steps)
             said.append((NEAR, text, [*command, *longer]))
         if found.teacher_in_training is not None and found.teacher_in_training - found.teacher > OVERFITTED:
             text = (
@@ -125,10 +129,10 @@ def _too_few(found: Figures) -> bool:
     return seen is not None and elsewhere is not None and seen - elsewhere > UNSEEN
 
 
-def _longer(group: str, minutes: float | None, steps: int | None, unit: str = "steps") -> list[str]:
+def _longer(group: str, minutes: float | None, steps: int | None) -> list[str]:
     """Overrides that double a budget."""
-    by_steps = [] if steps is None else [f"{group}.{unit}={2 * steps}"]
-    return by_steps + ([] if minutes is None else [f"{group}.minutes={2 * minutes:g}"])
+    by_steps = [] if steps is None else [f"{group}.max_steps={2 * steps}"]
+    return by_steps + ([] if minutes is None else [f"{group}.max_minutes={2 * minutes:g}"])
 
 
 def _student_to_teacher(folder: Path, metrics: Mapping[str, Any]) -> float:

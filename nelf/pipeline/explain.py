@@ -22,8 +22,8 @@ from nelf.core.settings import Setting, allowed_values, declared, remedy, shown,
 class Entry:
     """One field of a configuration, or of a configuration inside it.
 
-    key: as on the command line, such as train.finetune.steps. owner: the class that has the field. default: its value
-    where nothing is said.
+    key: as on the command line, such as train.finetune.max_steps. owner: the class that has the field. default: its
+    value where nothing is said.
     """
 
     key: str

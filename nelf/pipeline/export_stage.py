@@ -159,7 +159,7 @@ def _made_with(run: Run) -> dict[str, Any]:
     """The configuration that the student depends on: what else was asked for makes no other bundle."""
     stages = ("scene", "teacher", "distill", "student", "train")
     made_with = {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
-    for stage, key in (("scene", "path"), ("distill", "external")):
+    for stage, key in (("scene", "path"), ("distill", "folder")):
         # Bundles are given away: names, no folders of this machine.
         made_with[stage][key] = made_with[stage][key] and Path(made_with[stage][key]).name
     return made_with

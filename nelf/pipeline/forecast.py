@@ -25,7 +25,7 @@ from nelf.pipeline.record import StageRecord
 from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, Say
 from nelf.scene import SceneType
 from nelf.student import Student, count_macs, count_parameters
-from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
+from nelf.teacher import InstantNGPConfig, NeRFConfig, TeacherConfig
 
 FILE = "machine.json"
 REFERENCE = 200.0  # GFLOP/s
@@ -140,7 +140,7 @@ def check(run: Run, forecast: Forecast) -> None:
 MEMORY_REMEDIES = {
     "teach": "give smaller images: scene.downscale=2",
     "distill": "lower distill.workers",
-    "train": "lower train.batch or train.cache_gb",
+    "train": "lower train.batch_size or train.cache_gb",
     "export": "give smaller images: scene.downscale=2",
     "eval": "give smaller images: scene.downscale=2",
 }
@@ -186,8 +186,8 @@ class _Costs:
 
     def teach(self) -> Expected:
         teacher = self.config.teacher
-        step = self.samples(teacher.batch, TEACH_SAMPLE, 6)
-        seconds = self.budget(teacher.minutes, teacher.iterations, step)
+        step = self.samples(teacher.samples_per_step, TEACH_SAMPLE, 6)
+        seconds = self.budget(teacher.max_minutes, teacher.max_steps, step)
         views = len(self.run.scene.train)
         weights = _weights(teacher)
         return Expected(
@@ -201,9 +201,11 @@ class _Costs:
         dense = RENDER_PIXEL if self.run.scene.kind is SceneType.OBJECT else RENDER_PIXEL_DENSE
         one = self.samples(self.pixels * _samples(teacher), dense / _samples(teacher), 2)
         views: float = config.views
-        if config.minutes is not None and one is not None:
-            views = min(views, max(config.min_views, 60 * config.minutes / one))
-        seconds = views * one if one is not None else 60 * config.minutes if config.minutes is not None else None
+        if config.max_minutes is not None and one is not None:
+            views = min(views, max(config.min_views, 60 * config.max_minutes / one))
+        seconds = (
+            views * one if one is not None else 60 * config.max_minutes if config.max_minutes is not None else None
+        )
         if seconds is not None and config.workers > 1:
             seconds += RENDER_START / min(self.rate, 1.0)
         bytes_ = self.pixels * (self.channels + (2 if config.depth else 0)) * PNG_SHARE[self.channels] + 8192
@@ -215,10 +217,10 @@ class _Costs:
         precision = self.config.device.precision
         half = precision != "32-true" and (precision != "auto" or multiplies_bfloat16())
         speed = self.flops * (TRAIN_SPEED if half else TRAIN_SPEED_FLOAT32)
-        step = TRAIN_STEP / self.rate + config.batch * 6 * self.macs / speed
-        parts = [self.budget(config.minutes, config.steps, step if self.on_cpu else None)]
+        step = TRAIN_STEP / self.rate + config.batch_size * 6 * self.macs / speed
+        parts = [self.budget(config.max_minutes, config.max_steps, step if self.on_cpu else None)]
         if tune.enabled:
-            parts.append(self.budget(tune.minutes, tune.steps, step if self.on_cpu else None))
+            parts.append(self.budget(tune.max_minutes, tune.max_steps, step if self.on_cpu else None))
         decoded = self.config.distill.views * self.pixels * self.channels
         return Expected(
             None if None in parts else sum(part for part in parts if part is not None),
@@ -226,7 +228,7 @@ class _Costs:
             memory=PROCESS_MEMORY
             + min(config.cache_gb * 1e9, decoded)
             + PARAMETER_MEMORY * self.parameters
-            + MAC_MEMORY * self.macs * config.batch,
+            + MAC_MEMORY * self.macs * config.batch_size,
         )
 
     def export(self) -> Expected:
@@ -257,7 +259,7 @@ class _Costs:
         if not self.on_cpu:
             return None
         teacher = self.config.teacher
-        if isinstance(teacher, VanillaConfig):
+        if isinstance(teacher, NeRFConfig):
             macs = teacher.depth * teacher.width**2
             return count * passes * macs / (self.flops * PLAIN_SPEED)
         return count * reference / self.rate
@@ -278,13 +280,13 @@ def on_cpu(run: Run) -> bool:
 
 def _samples(teacher: TeacherConfig) -> int:
     """Of the field, a ray of a render: counted for the MLP alone, a hash grid's are inside the figure for a pixel."""
-    return 2 * teacher.coarse + teacher.fine if isinstance(teacher, VanillaConfig) else 1
+    return 2 * teacher.coarse_samples + teacher.fine_samples if isinstance(teacher, NeRFConfig) else 1
 
 
 def _weights(teacher: TeacherConfig) -> float:
     """Bytes of a teacher's file, about."""
-    if isinstance(teacher, HashGridConfig):
-        return 1.5 * teacher.levels * 2**teacher.log2_entries * 4 * 4
+    if isinstance(teacher, InstantNGPConfig):
+        return 1.5 * teacher.num_levels * 2**teacher.log2_hashmap_size * 4 * 4
     return 10e6
 
 
@@ -304,16 +306,16 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
     elif machine.threads < machine.cores:
         parts.append(f"{machine.cores} cores are there: device.threads={machine.cores} uses them")
     share = min(share, 1.0)
-    budgets = {"teach": ("teacher", run.config.teacher.minutes), "train": ("student", run.config.train.minutes)}
+    budgets = {"teach": ("teacher", run.config.teacher.max_minutes), "train": ("student", run.config.train.max_minutes)}
     for stage, (who, minutes) in budgets.items():
-        key = {"teach": "teacher.minutes", "train": "train.minutes"}[stage]
+        key = {"teach": "teacher.max_minutes", "train": "train.max_minutes"}[stage]
         if stage in stages and minutes is not None and share < SLOW:
             parts.append(
                 f"the {who} learns {share:.0%} of what it would in its {minutes:g} min: "
                 f"{key}={_two_digits(minutes / share)} makes up for it"
             )
     seconds = stages["train"].seconds if "train" in stages else None
-    if run.config.train.minutes is None and seconds is not None and share < SLOW:
+    if run.config.train.max_minutes is None and seconds is not None and share < SLOW:
         parts.append(f"the student takes {_time(seconds)} instead of {_time(seconds * share)}: student=s takes less")
     return "; ".join(parts)
 

@@ -61,7 +61,7 @@ def read_overrides(folder: Path) -> list[str]:
 
 def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
     """The overrides with the folders of `config`, which they gave, such that they hold in any working directory."""
-    folders = {"scene.path": config.scene.path, "distill.external": config.distill.external}
+    folders = {"scene.path": config.scene.path, "distill.folder": config.distill.folder}
     found = [f"{key}={quoted(absolute(folder))}" for key, folder in folders.items() if folder]
     return found + [o for o in overrides if o.partition("=")[0].lstrip("+") not in folders]
 

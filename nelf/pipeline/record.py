@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from nelf import __version__
+from nelf.core.errors import StorageError
 from nelf.core.files import read_json, remove, sha256, write_json
 from nelf.core.progress import seconds_of
 
 RECORD = "stage.json"
+FORMAT = 2
+"""Of the records, and of what lies next to them. Goes up when settings or files change their names or meaning."""
 
 
 def fingerprint(**inputs: Any) -> str:
@@ -48,7 +51,9 @@ class StageRecord:
         """Whether the stage is finished, made from inputs of this fingerprint, and whole.
 
         outputs: what it makes. Names in the record are those of whoever made the run; none is looked for on the disk.
+        Raises StorageError where another version of nelf made what is there.
         """
+        self._check_format()
         found = self.content.get("outputs")
         if self.content.get("fingerprint") != print_ or not isinstance(found, dict) or found.keys() != set(outputs):
             return False
@@ -62,12 +67,17 @@ class StageRecord:
 
     @contextlib.contextmanager
     def making(self, print_: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
-        """Around the work. Leftovers of other inputs are removed first, unless the stage sorts them out (`reuse`)."""
+        """Around the work. Leftovers of other inputs are removed first, unless the stage sorts them out (`reuse`).
+
+        Raises StorageError, and removes nothing, where another version of nelf made what is there.
+        """
+        self._check_format()
         if self.content.get("fingerprint") != print_:
             if not reuse:
                 remove(self.folder)
             self.content = {"fingerprint": print_, "seconds": 0.0}
         self.content.pop("outputs", None)
+        self.content["format"] = FORMAT
         self._write()
         began = time.monotonic()
         try:
@@ -76,6 +86,14 @@ class StageRecord:
         finally:
             self.content["seconds"] = round(self.seconds + time.monotonic() - began, 3)
             self._write()
+
+    def _check_format(self) -> None:
+        found = self.content.get("format")
+        if {"fingerprint", "seconds"} <= self.content.keys() and found != FORMAT:
+            raise StorageError(
+                f"{self.folder} was made by another version of nelf (format {found or 1}, this one has {FORMAT}); "
+                "nothing was changed; start a new run with name=NEW"
+            )
 
     def _write(self) -> None:
         write_json(self.folder / RECORD, self.content)

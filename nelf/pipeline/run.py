@@ -276,7 +276,7 @@ class Run:
     @property
     def teacher(self) -> Path | None:
         """File of the run's own teacher; None where the student learns from another's renders."""
-        return self.folder / TEACHER if self.config.distill.teacher == "own" else None
+        return self.folder / TEACHER if self.config.distill.source == "teacher" else None
 
     @property
     def command(self) -> str:

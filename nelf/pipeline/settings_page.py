@@ -15,7 +15,7 @@ from nelf.pipeline.explain import Entry, choices_of, entries, unknown_key
 HEAD = """# Settings
 
 Every setting with its default, what it allows, and what it means. `nelf config` prints the same, `nelf config train`
-one group of it. Give a setting behind any command: `nelf run my_photos train.minutes=5`.
+one group of it. Give a setting behind any command: `nelf run my_photos train.max_minutes=5`.
 
 This page is made by `nelf config --markdown > docs/settings.md`. A test holds it current.
 """
@@ -24,7 +24,7 @@ WIDEST = 100
 
 @dataclass(frozen=True)
 class Section:
-    """Settings that stand together. title: such as "teacher=vanilla". choices: names for GROUP=NAME."""
+    """Settings that stand together. title: such as "teacher=nerf". choices: names for GROUP=NAME."""
 
     group: str
     title: str
@@ -103,7 +103,7 @@ def other_defaults() -> dict[str, list[tuple[str, str]]]:
     for group in ("student", "train", "kind", "kind_teacher"):
         for name in choices_of(group, config_folder()):
             content = OmegaConf.load(config_folder() / group / f"{name}.yaml")
-            kind = name.removesuffix("-hashgrid")
+            kind = name.removesuffix("-instant_ngp")
             where = f"{kind} scenes" if group.startswith("kind") else f"{group}={name}"
             prefix = "" if group.startswith("kind") or group == "student" else f"{group}."  # whose YAML is of the root
             for key, value in _flat(OmegaConf.to_container(content), prefix):

@@ -29,8 +29,8 @@ from nelf.train import train
 @as_step("teach")
 def run_teach(run: Run, stop: Stop, say: Say) -> None:
     """Train the teacher."""
-    if run.config.distill.teacher == "external":
-        say(in_step("teach: not needed, distill.teacher=external"))
+    if run.config.distill.source == "folder":
+        say(in_step("teach: not needed, distill.source=folder"))
         return
     record = StageRecord(run.folder / TEACHER.parent)
     print_, outputs = functools.partial(teach_print, run), [TEACHER.name]
@@ -50,9 +50,9 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
     """Render the pseudo views."""
     run_teach(run, stop, say)
     config = run.config.distill
-    if config.teacher == "external":
+    if config.source == "folder":
         external_scene(config, run.scene)
-        say(in_step(f"distill: {config.external} is taken as it is"))
+        say(in_step(f"distill: {config.folder} is taken as it is"))
         return
     record = StageRecord(run.folder / PSEUDO)
     provenance = provenance_of(run)
@@ -121,7 +121,7 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
     """Distil the student."""
     run_distill(run, stop, say)
     record = StageRecord(run.folder / STUDENT.parent)
-    external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
+    external = external_scene(run.config.distill, run.scene) if run.config.distill.source == "folder" else None
     print_, outputs = functools.partial(train_print, run, external), [STUDENT.name]
     if run.is_current(record, print_, outputs):
         say(in_step("train: up to date"))
@@ -225,7 +225,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 
 def pending(run: Run, command: str) -> tuple[str, ...]:
     """The steps of `command` that have work to do, at a glance: what earlier ones made is not read again."""
-    if run.config.distill.teacher == "external":
+    if run.config.distill.source == "folder":
         external = external_scene(run.config.distill, run.scene)
         looks = {"train": lambda: _seems_trained(run, external)}
     else:

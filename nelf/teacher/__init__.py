@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.teacher.config import HashGridConfig, TeacherConfig, VanillaConfig
+    from nelf.teacher.config import InstantNGPConfig, NeRFConfig, TeacherConfig
     from nelf.teacher.field import RenderOutput, Teacher, render_image
     from nelf.teacher.stage import TEACHERS, TRAINING_FILE, load_teacher
 else:
@@ -14,11 +14,11 @@ else:
 __all__ = [
     "TEACHERS",
     "TRAINING_FILE",
-    "HashGridConfig",
+    "InstantNGPConfig",
+    "NeRFConfig",
     "RenderOutput",
     "Teacher",
     "TeacherConfig",
-    "VanillaConfig",
     "load_teacher",
     "render_image",
 ]

@@ -10,15 +10,15 @@ from nelf.core.settings import MOST_MINUTES, MOST_SEED, Positive, Range, check, 
 class TeacherConfig:
     """What all teachers share: how they are trained."""
 
-    name: str = "hashgrid"
-    """hashgrid, or vanilla (NeRF's MLP, slow, the readable reference)."""
-    minutes: float | None = setting(10.0, Positive(MOST_MINUTES), unit="minutes")
-    """Training time; null to train for `iterations`."""
-    iterations: int | None = setting(None, Range(1, 10**9))
-    """Training steps, where minutes is null; with both, whichever ends first."""
-    batch: int = setting(16384, Range(1, 2**26))
+    name: str = "instant_ngp"
+    """instant_ngp (hash grid), or nerf (the published MLP: slow, the readable reference)."""
+    max_minutes: float | None = setting(10.0, Positive(MOST_MINUTES), unit="minutes")
+    """Training time; null to train for `max_steps`."""
+    max_steps: int | None = setting(None, Range(1, 10**9))
+    """Training steps; with max_minutes too, whichever ends first."""
+    samples_per_step: int = setting(16384, Range(1, 2**26))
     """Samples a training step; the number of rays follows from how many samples a ray needs."""
-    max_rays: int = setting(16384, Range(1, 2**24))
+    max_rays_per_step: int = setting(16384, Range(1, 2**24))
     """Rays a training step at most."""
     lr: float = setting(1e-2, Positive(10))
     """Learning rate at the start; it falls to a hundredth along a cosine."""
@@ -29,53 +29,53 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         check(self, "teacher")
-        if self.minutes is None and self.iterations is None:
-            raise ConfigError("teacher.minutes and teacher.iterations are both null; set one of them")
+        if self.max_minutes is None and self.max_steps is None:
+            raise ConfigError("teacher.max_minutes and teacher.max_steps are both null; set one of them")
 
 
 @dataclass
-class HashGridConfig(TeacherConfig):
+class InstantNGPConfig(TeacherConfig):
     """Hash-grid NeRF (Müller et al. 2022)."""
 
-    levels: int = setting(8, Range(1, 32))
+    num_levels: int = setting(8, Range(1, 32))
     """Levels of the hash grid; each gives 4 features."""
-    log2_entries: int = setting(17, Range(1, 26))
+    log2_hashmap_size: int = setting(17, Range(1, 26))
     """Binary logarithm of the entries of a level's table."""
-    coarsest: int = setting(16, Range(1, 2**12))
+    base_resolution: int = setting(16, Range(1, 2**12))
     """Cells across the unit cube at the coarsest level."""
-    finest: int = setting(256, Range(1, 2**16))
+    max_resolution: int = setting(256, Range(1, 2**16))
     """Cells across the unit cube at the finest level."""
     width: int = setting(64, Range(1, 4096))
     """Channels of the two small networks."""
-    occupancy: int = setting(128, Range(1, 512))
+    occupancy_resolution: int = setting(128, Range(1, 512))
     """Cells across the occupancy grid."""
-    steps: int = setting(256, Range(1, 2**16))
+    march_steps: int = setting(256, Range(1, 2**16))
     """Samples over the depth range, before empty space is skipped."""
-    samples: int | None = setting(None, Range(2, 2**16))
+    importance_samples: int | None = setting(None, Range(2, 2**16))
     """Samples a ray, drawn where the occupancy grid's densities say that it ends; null asks all occupied cells."""
     opacity_threshold: float = setting(0.01, Range(0, 1, open_start=True, open_end=True))
     """A cell is empty when one step through it is thinner than this."""
 
 
 @dataclass
-class VanillaConfig(TeacherConfig):
+class NeRFConfig(TeacherConfig):
     """NeRF as published (Mildenhall et al. 2020): one MLP over positional encoding, uniform and importance samples."""
 
-    name: str = "vanilla"
-    """vanilla."""
+    name: str = "nerf"
+    """nerf."""
     lr: float = setting(5e-4, Positive(10))
     """Learning rate at the start."""
-    max_rays: int = setting(1024, Range(1, 2**24))
+    max_rays_per_step: int = setting(1024, Range(1, 2**24))
     """Rays a training step."""
     depth: int = setting(8, Range(1, 64))
     """Layers of the density network."""
     width: int = setting(256, Range(1, 4096))
     """Channels of the density network."""
-    coarse: int = setting(64, Range(1, 4096))
+    coarse_samples: int = setting(64, Range(1, 4096))
     """Stratified samples a ray."""
-    fine: int = setting(128, Range(1, 4096))
+    fine_samples: int = setting(128, Range(1, 4096))
     """Samples a ray drawn where the coarse ones found something."""
 
 
-TEACHER_CONFIGS: dict[str, type[TeacherConfig]] = {"hashgrid": HashGridConfig, "vanilla": VanillaConfig}
+TEACHER_CONFIGS: dict[str, type[TeacherConfig]] = {"instant_ngp": InstantNGPConfig, "nerf": NeRFConfig}
 """name -> its configuration."""

@@ -17,7 +17,7 @@ from nelf.kernels.random_numbers import StepRandom
 from nelf.kernels.ray_marching import Samples, count_samples, march, max_pool
 from nelf.kernels.unit_cube import BOX, UnitCubeMapping
 from nelf.scene import Views, carve
-from nelf.teacher.config import HashGridConfig
+from nelf.teacher.config import InstantNGPConfig
 from nelf.teacher.field import RENDER_CHUNK, RadianceField, ReducedPrecision, Teacher
 
 UNASKED = 1.0  # density of a cell that was not asked yet: what an untrained field says
@@ -123,7 +123,7 @@ class HashGridNeRF(RadianceField):
 
     def __init__(
         self,
-        config: HashGridConfig,
+        config: InstantNGPConfig,
         space: UnitCubeMapping,
         *,
         opaque: bool,
@@ -131,7 +131,7 @@ class HashGridNeRF(RadianceField):
     ) -> None:
         super().__init__(space, opaque=opaque, background=background)
         self.config = config
-        self.grid = HashGrid(config.levels, config.log2_entries, config.coarsest, config.finest)
+        self.grid = HashGrid(config.num_levels, config.log2_hashmap_size, config.base_resolution, config.max_resolution)
         # ReLU in place: a new tensor of so many samples costs more than the operation.
         self.density_network = nn.Sequential(
             nn.Linear(self.grid.channels, config.width), nn.ReLU(True), nn.Linear(config.width, GEOMETRY)
@@ -141,7 +141,7 @@ class HashGridNeRF(RadianceField):
             nn.Linear(config.width, config.width), nn.ReLU(True),
             nn.Linear(config.width, 3),
         )  # fmt: skip
-        self.occupancy = OccupancyGrid(config.occupancy)
+        self.occupancy = OccupancyGrid(config.occupancy_resolution)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         networks = [*self.density_network.parameters(), *self.color_network.parameters()]
@@ -160,7 +160,7 @@ class HashGridNeRF(RadianceField):
         # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.
         grown = max_pool(self.occupancy.density, 12, stride=4, padding=4)
         middle = torch.full((len(rays),), 0.5, device=rays.origins.device)
-        return count_samples(rays, self.space, grown, self.config.steps // 4, middle, 0.0) > 0
+        return count_samples(rays, self.space, grown, self.config.march_steps // 4, middle, 0.0) > 0
 
     def density(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Density per half cube at points of the unit cube."""
@@ -223,12 +223,12 @@ class HashGridNeRF(RadianceField):
     def _samples(self, rays: Rays, draws: StepRandom | None) -> Samples:
         device = rays.origins.device
         jitter = torch.full((len(rays),), 0.5, device=device) if draws is None else draws.uniform(len(rays)).to(device)
-        where = rays, self.space, self.occupancy.density, self.config.steps
+        where = rays, self.space, self.occupancy.density, self.config.march_steps
         with exact(device):
-            if self.config.samples is not None:
-                return resample(*where, self.config.samples, jitter)
-            threshold = self.occupancy.threshold(2 / self.config.steps, self.config.opacity_threshold)
-            return march(*where, jitter, threshold, None if draws is None else self.config.batch)
+            if self.config.importance_samples is not None:
+                return resample(*where, self.config.importance_samples, jitter)
+            threshold = self.occupancy.threshold(2 / self.config.march_steps, self.config.opacity_threshold)
+            return march(*where, jitter, threshold, None if draws is None else self.config.samples_per_step)
 
 
 def _density(geometry: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from nelf.core.cameras import Rays
 from nelf.kernels.random_numbers import StepRandom
 from nelf.kernels.unit_cube import UnitCubeMapping
-from nelf.teacher.config import VanillaConfig
+from nelf.teacher.config import NeRFConfig
 from nelf.teacher.field import RadianceField
 
 POINT_OCTAVES, DIRECTION_OCTAVES = 10, 4
 
 
-class VanillaNeRF(RadianceField):
+class NeRF(RadianceField):
     """Coarse stratified samples show where to look; colour comes from these and the fine samples together.
 
     One network serves both (the paper trains two). Coordinates are those of the space's cube, brought to [-1, 1].
@@ -23,7 +23,7 @@ class VanillaNeRF(RadianceField):
 
     def __init__(
         self,
-        config: VanillaConfig,
+        config: NeRFConfig,
         space: UnitCubeMapping,
         *,
         opaque: bool,
@@ -60,7 +60,7 @@ class VanillaNeRF(RadianceField):
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
     def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
-        coarse, fine = self.config.coarse, self.config.fine
+        coarse, fine = self.config.coarse_samples, self.config.fine_samples
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
         inside = _random((len(rays), coarse), draws).to(edges)
         s = edges[:-1] + (edges[1:] - edges[:-1]) * inside

@@ -20,7 +20,7 @@ from nelf.scene import Scene, SceneType, border_color
 from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
 from nelf.teacher.field import RadianceField
 from nelf.teacher.instant_ngp import HashGridNeRF
-from nelf.teacher.nerf import VanillaNeRF
+from nelf.teacher.nerf import NeRF
 from nelf.teacher.training import Trainer, fit
 
 OCCUPIED = "occupancy.allowed"
@@ -28,8 +28,8 @@ FORMAT = "nelf-teacher-1"
 REMEDY = "train it again with: nelf teach RUN"
 
 TEACHERS: dict[str, tuple[type[TeacherConfig], Callable[..., RadianceField]]] = {
-    "hashgrid": (TEACHER_CONFIGS["hashgrid"], HashGridNeRF),
-    "vanilla": (TEACHER_CONFIGS["vanilla"], VanillaNeRF),
+    "instant_ngp": (TEACHER_CONFIGS["instant_ngp"], HashGridNeRF),
+    "nerf": (TEACHER_CONFIGS["nerf"], NeRF),
 }
 """name -> (its configuration, its field)."""
 

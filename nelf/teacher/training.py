@@ -85,7 +85,7 @@ class Trainer:
         self.model.mark_forward_method("accumulate_in_float32")
         self.step = 0
         self.seconds = 0.0
-        self.rays = min(config.max_rays, max(256, config.batch // 16))
+        self.rays = min(config.max_rays_per_step, max(256, config.samples_per_step // 16))
         self.error = math.nan
         self.readings = Readings(fabric.device)
         self.guard = DivergenceRecovery(
@@ -120,18 +120,18 @@ class Trainer:
     def progress(self) -> float:
         """Share of the training that is done: the larger of time and steps."""
         shares = []
-        if self.config.minutes is not None:
-            shares.append(self.seconds / (60 * self.config.minutes))
-        if self.config.iterations is not None:
-            shares.append(self.step / self.config.iterations)
+        if self.config.max_minutes is not None:
+            shares.append(self.seconds / (60 * self.config.max_minutes))
+        if self.config.max_steps is not None:
+            shares.append(self.step / self.config.max_steps)
         return max(shares)
 
     @property
     def total(self) -> tuple[float, str]:
         """Size and unit of the training, to show to the user."""
-        if self.config.minutes is not None:
-            return self.config.minutes, "min"
-        return float(self.config.iterations or 0), "steps"
+        if self.config.max_minutes is not None:
+            return self.config.max_minutes, "min"
+        return float(self.config.max_steps or 0), "steps"
 
     @property
     def psnr(self) -> float:
@@ -228,8 +228,10 @@ class Trainer:
 
     def _fit_rays(self, samples: float, least: float, most: float) -> None:
         """Take as many rays as fill the batch with samples, within shares of what they are now."""
-        wanted = self.rays * self.config.batch / max(samples, 1)
-        self.rays = max(1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays)))
+        wanted = self.rays * self.config.samples_per_step / max(samples, 1)
+        self.rays = max(
+            1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays_per_step))
+        )
 
 
 def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:

@@ -17,9 +17,9 @@ class FinetuneConfig:
 
     enabled: bool = True
     """Whether there is a stage 2."""
-    steps: int | None = setting(300, Range(1, MOST_STEPS))
+    max_steps: int | None = setting(300, Range(1, MOST_STEPS))
     """Most steps of stage 2; null: no limit by steps."""
-    minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
+    max_minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
     """Most minutes of stage 2; null: no limit by time."""
     lr: float = setting(2e-4, Positive(100))
     """Learning rate at its start; falls to zero along a cosine."""
@@ -36,11 +36,11 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         check(self, "train.finetune")
-        _check_budget("train.finetune", self.steps, self.minutes)
+        _check_budget("train.finetune", self.max_steps, self.max_minutes)
 
     @property
     def budget(self) -> Budget:
-        return Budget(self.steps, self.minutes)
+        return Budget(self.max_steps, self.max_minutes)
 
     @property
     def rate(self) -> LearningRate:
@@ -51,11 +51,11 @@ class FinetuneConfig:
 class TrainConfig:
     """Stage 1: learn from the pseudo views. What is said for batch, loss and optimizer holds for stage 2, too."""
 
-    steps: int | None = setting(6000, Range(1, MOST_STEPS))
+    max_steps: int | None = setting(6000, Range(1, MOST_STEPS))
     """Most steps of stage 1, by default the preset's; null: no limit by steps."""
-    minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
+    max_minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
     """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
-    batch: int = setting(4, Range(1, 65536))
+    batch_size: int = setting(4, Range(1, 65536))
     """Whole views a step, on each device."""
     optimizer: str = setting("muon", OneOf(OPTIMIZERS))
     """muon (for the convolutions; adamw for the rest), adamw, adam or sgd."""
@@ -76,13 +76,13 @@ class TrainConfig:
     """mse, l1 or charbonnier; of RGBA the mean over a white and a black background."""
     depth_loss_weight: float = setting(2.0, Range(0, 1_000_000))
     """Weight of the error of the depth (fraction of near to far) next to that of the colours, for views with depth."""
-    jitter: bool = False
+    jitter_points: bool = False
     """Move the points of each ray at random inside their bins (MobileR2L)."""
-    ema: float = setting(0.999, Range(0, 1, open_end=True), advice="0 turns it off")
+    ema_decay: float = setting(0.999, Range(0, 1, open_end=True), advice="0 turns it off")
     """Decay of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
     grad_clip: float = setting(0.0, Range(0, 1_000_000))
     """Largest norm of the gradient; 0 does not clip."""
-    checkpoint_every: float = setting(120.0, Positive(86_400), unit="seconds")
+    checkpoint_seconds: float = setting(120.0, Positive(86_400), unit="seconds")
     """Seconds between checkpoints."""
     log_every: int = setting(50, Range(1, MOST_STEPS))
     """Steps between TensorBoard scalars."""
@@ -103,13 +103,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self, "train")
-        _check_budget("train", self.steps, self.minutes)
+        _check_budget("train", self.max_steps, self.max_minutes)
         if self.warmup_lr > self.lr:
             raise ConfigError(f"train.warmup_lr={self.warmup_lr} must be at most train.lr={self.lr}")
 
     @property
     def budget(self) -> Budget:
-        return Budget(self.steps, self.minutes)
+        return Budget(self.max_steps, self.max_minutes)
 
     @property
     def rate(self) -> LearningRate:
@@ -119,5 +119,5 @@ class TrainConfig:
 def _check_budget(prefix: str, steps: int | None, minutes: float | None) -> None:
     if steps is None and minutes is None:
         raise ConfigError(
-            f"{prefix}.steps and {prefix}.minutes are both null; set one of them, e.g. {prefix}.minutes=10"
+            f"{prefix}.max_steps and {prefix}.max_minutes are both null; set one of them, e.g. {prefix}.max_minutes=10"
         )

@@ -130,7 +130,7 @@ class PhaseRunner:
                 line.update(min(fraction, 1.0) * total, self._figure(), f"{self._speed:.3g} views/s")
                 if stopping or fraction >= 1 or self._patience_is_over(stage):
                     break
-                if self.clock() - saved >= self.config.checkpoint_every:
+                if self.clock() - saved >= self.config.checkpoint_seconds:
                     self.save()
                     saved = self.clock()
                 self._step(stage, stage.feed.get(course.step), stage.rate.at(course.step, fraction))
@@ -148,7 +148,7 @@ class PhaseRunner:
             return
         course = self.course
         average = self.learner.average.model()
-        value, picture = validate(average, self.val, self.config.batch)
+        value, picture = validate(average, self.val, self.config.batch_size)
         value = self.fabric.broadcast(value)
         step = course.total_steps
         entry = {"stage": course.stage, "step": step, "seconds": round(course.seconds_before + course.seconds, 3)}
@@ -246,7 +246,7 @@ def train(
         runner = PhaseRunner(learner, course, val_views, config, journal, save, stop, clock)
         runner.best = best
         if course.stage == 1:
-            with _feed([Source(cached["pseudo"], config.batch)], config, 1, fabric) as feed:
+            with _feed([Source(cached["pseudo"], config.batch_size)], config, 1, fabric) as feed:
                 _run(runner, Stage("train", feed, config.budget, config.rate, config.val_every), folder)
         if config.finetune.enabled and len(real) > 0 and len(val) > 0:
             if course.stage == 1:
@@ -283,8 +283,8 @@ def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric
 
 def _mixed(cached: dict[str, CachedViews], config: TrainConfig) -> list[Source]:
     """Sources of stage 2: at least one real view in each batch."""
-    pseudo = min(round(config.finetune.pseudo_fraction * config.batch), config.batch - 1)
-    real = Source(cached["real"], config.batch - pseudo)
+    pseudo = min(round(config.finetune.pseudo_fraction * config.batch_size), config.batch_size - 1)
+    real = Source(cached["real"], config.batch_size - pseudo)
     return [real, Source(cached["pseudo"], pseudo)] if pseudo else [real]
 
 

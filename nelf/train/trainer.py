@@ -94,7 +94,7 @@ class StudentTrainer:
         self.model = model.to(self.device).train()
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self.average = ExponentialMovingAverage(self.model, config.ema)
+        self.average = ExponentialMovingAverage(self.model, config.ema_decay)
         predict: Any = _Predictor(self.model)
         self.apart: list[Tensor] = []
         if fabric.world_size > 1:
@@ -133,7 +133,7 @@ class StudentTrainer:
         truth = premultiplied(self._brought(batch.images))
         c2w, intrinsics = self._brought(batch.c2w), self._brought(batch.intrinsics)
         jitter = None
-        if self.config.jitter:
+        if self.config.jitter_points:
             rank, ranks = self.fabric.global_rank, self.fabric.world_size
             draws = StepRandom(*key, rank=rank, ranks=ranks, device=self.device)
             jitter = self.model.draw_jitter(draws, len(c2w))
@@ -184,7 +184,7 @@ class StudentTrainer:
         """Whether the views of a batch may be shared out over the threads of a CPU."""
         alone = self.device.type == "cpu" and self.fabric.world_size == 1 and not compiled
         independent = not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
-        return alone and independent and self.config.batch > 1 and torch.get_num_threads() > 1
+        return alone and independent and self.config.batch_size > 1 and torch.get_num_threads() > 1
 
     def _autocast(self, rays: Tensor) -> Prediction:
         """`Student.predict` in the precision of `fabric`, in any thread."""

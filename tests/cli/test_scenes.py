@@ -43,7 +43,7 @@ def test_absent_images(room: Path) -> None:
     line = refused_scene(room)
     assert "frame 4 names images/0005.png, which does not exist. 2 of 12 images are missing" in line
     assert "pass scene.allow_missing=true to use the 10 that are there" in line
-    outcome = works("teach", room, "experiment=smoke", "teacher.iterations=2", "scene.allow_missing=true")
+    outcome = works("teach", room, "experiment=smoke", "teacher.max_steps=2", "scene.allow_missing=true")
     assert "unbounded" in outcome.err
     assert Path("runs/room/teacher/teacher.safetensors").is_file()
 

@@ -60,7 +60,7 @@ def test_finished_work_is_not_done_again_and_more_views_extend_it(whole: Path, t
     assert content(tmp_path) == content(whole)
 
 
-@pytest.mark.parametrize("change", [{"provenance": {"teacher": "better"}}, {"seed": 1}, {"jitter": 0.5}])
+@pytest.mark.parametrize("change", [{"provenance": {"teacher": "better"}}, {"seed": 1}, {"pose_jitter": 0.5}])
 def test_images_of_something_else_are_never_mixed_in(tmp_path: Path, change: dict[str, Any]) -> None:
     run(tmp_path, views=4)
     old = content(tmp_path)

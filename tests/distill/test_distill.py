@@ -109,7 +109,7 @@ def test_a_teacher_that_gives_nan_is_refused() -> None:
 
 
 def test_external_renders_are_taken_as_they_are(whole: Path, tmp_path: Path) -> None:
-    config = DistillConfig(teacher="external", external=str(whole))
+    config = DistillConfig(source="folder", folder=str(whole))
     scene = make_scene()
     found = external_scene(config, scene)
     assert (len(found.train), found.size, found.near, found.radius) == (6, scene.size, 2.0, scene.radius)
@@ -122,14 +122,14 @@ def test_external_renders_are_taken_as_they_are(whole: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"teacher": "nobody"}, "distill.teacher=nobody is not known; use one of own, external"),
-        ({"teacher": "external"}, "needs distill.external=FOLDER"),
-        ({"external": "there"}, "not used by distill.teacher=own"),
+        ({"source": "nobody"}, "distill.source=nobody is not known; use one of teacher, folder"),
+        ({"source": "folder"}, "needs distill.folder=FOLDER"),
+        ({"folder": "there"}, "not used by distill.source=teacher"),
         ({"views": 0}, "distill.views=0 is too small; use a whole number from 1 to "),
-        ({"minutes": math.nan}, "distill.minutes=nan is not a finite number; use a number above 0"),
-        ({"aim_jitter": -0.1}, "distill.aim_jitter=-0.1 is too small; use a number from 0 to 0.5"),
+        ({"max_minutes": math.nan}, "distill.max_minutes=nan is not a finite number; use a number above 0"),
+        ({"look_at_jitter": -0.1}, "distill.look_at_jitter=-0.1 is too small; use a number from 0 to 0.5"),
         ({"roll_degrees": 90.0}, "distill.roll_degrees=90 is too large; use a number from 0 to 45 degrees"),
-        ({"jitter": 2.0}, "distill.jitter=2 is too large; use a number from 0 to 1"),
+        ({"pose_jitter": 2.0}, "distill.pose_jitter=2 is too large; use a number from 0 to 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

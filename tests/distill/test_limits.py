@@ -76,17 +76,17 @@ def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pyt
     stop, teacher = Stop(), Slow(stop_after=4)
     teacher.on_limit = lambda: setattr(stop, "requested", True)
     with pytest.raises(Interrupted):
-        run(tmp_path, teacher=teacher, stop=stop, views=50, minutes=1.0, min_views=2)
-    done = run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=2)
+        run(tmp_path, teacher=teacher, stop=stop, views=50, max_minutes=1.0, min_views=2)
+    done = run(tmp_path, teacher=Slow(), views=50, max_minutes=1.0, min_views=2)
     assert (done.complete, done.views, done.wanted) == (True, 7, 50)  # the first view over 60 s is the last
     assert len(load_scene(SceneConfig(path=str(tmp_path))).train) == 7
-    assert run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=2).views == 7
-    assert run(tmp_path, teacher=Slow(), views=50, minutes=1.0, min_views=9).views == 9
+    assert run(tmp_path, teacher=Slow(), views=50, max_minutes=1.0, min_views=2).views == 7
+    assert run(tmp_path, teacher=Slow(), views=50, max_minutes=1.0, min_views=9).views == 9
 
 
 def test_a_killed_process_has_spent_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left of distill.minutes does not grow with every `kill -9`, after which nothing is written."""
-    now, config = [0.0], DistillConfig(views=50, depth=False, minutes=1.0, min_views=2)
+    """What is left of distill.max_minutes does not grow with every `kill -9`, after which nothing is written."""
+    now, config = [0.0], DistillConfig(views=50, depth=False, max_minutes=1.0, min_views=2)
     monkeypatch.setattr("nelf.distill.render.time.monotonic", lambda: now[0])
     plan = make_plan(make_scene(), config, FROM, tmp_path)
     budget = Budget(plan, 0, 2)
@@ -98,7 +98,7 @@ def test_a_killed_process_has_spent_its_time(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("seconds", ["NaN", "-1e9", "1e999", "[]", "null", "1" + 400 * "0", "[" * 100_000])
 def test_a_time_that_is_none_is_taken_for_none(tmp_path: Path, seconds: str) -> None:
-    scene, config = make_scene(), DistillConfig(views=6, depth=False, minutes=1.0)
+    scene, config = make_scene(), DistillConfig(views=6, depth=False, max_minutes=1.0)
     plan = make_plan(scene, config, FROM, tmp_path)
     (tmp_path / "progress-0.json").write_text(f'{{"fingerprint": "{plan.fingerprint}", "seconds": {seconds}}}')
     assert Budget(plan, 0, 2).before == 0.0

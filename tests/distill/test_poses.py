@@ -70,7 +70,7 @@ def test_where_training_cameras_agree_object_poses_vary_in_aim_and_roll_all_the_
     def poses(**settings: float) -> Float[Tensor, "n 3 4"]:
         return pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(**settings), range(400))  # type: ignore[arg-type]
 
-    exact = poses(aim_jitter=0.0, roll_degrees=0.0)
+    exact = poses(look_at_jitter=0.0, roll_degrees=0.0)
     eye = exact[:, :, 3]
     torch.testing.assert_close(exact[:, :, 2], torch.nn.functional.normalize(eye, dim=1), atol=1e-5, rtol=0)
     assert exact[:, 2, 0].abs().max() < 1e-5  # right axes are level: no roll
@@ -100,7 +100,7 @@ def test_object_poses_vary_in_aim_and_roll_as_the_training_cameras_do() -> None:
     train = look_in(4 * random_directions(80, 0.2))
     off = torch.stack([from_vector(torch.from_numpy(random.normal(size=3) * 0.05)) for _ in range(80)]).float()
     train = torch.cat([train[:, :, :3] @ off, train[:, :, 3:]], dim=2)
-    config = DistillConfig(aim_jitter=0.0, roll_degrees=0.0)
+    config = DistillConfig(look_at_jitter=0.0, roll_degrees=0.0)
     poses = pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, config, range(300))
     straight = look_in(poses[:, :, 3])
     turns = torch.stack(

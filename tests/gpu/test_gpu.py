@@ -29,7 +29,7 @@ def test_a_kernel_is_its_reference(name: str, device: torch.device) -> None:
 @pytest.mark.parametrize("kind", ["object", "unbounded", "forward-facing"])
 def test_a_teacher_learns_as_on_the_cpu(kind: str, device: torch.device) -> None:
     scene = tiny.scene(kind)
-    config = tiny.hashgrid(iterations=300, samples=None if kind == "object" else 24)
+    config = tiny.instant_ngp(max_steps=300, importance_samples=None if kind == "object" else 24)
     errors = {}
     for accelerator in ("cpu", device.type):
         trainer = new_trainer(scene, config, make_fabric(DeviceConfig(accelerator=accelerator)))
@@ -42,7 +42,7 @@ def test_a_teacher_learns_as_on_the_cpu(kind: str, device: torch.device) -> None
 def test_steps_do_not_wait(device: torch.device) -> None:
     if device.type != "cuda":
         pytest.skip("not run: only CUDA tells where the host waits")
-    trainer = new_trainer(tiny.scene("object"), tiny.hashgrid(), make_fabric(DeviceConfig(accelerator="cuda")))
+    trainer = new_trainer(tiny.scene("object"), tiny.instant_ngp(), make_fabric(DeviceConfig(accelerator="cuda")))
     for _ in range(40):
         trainer.advance()
     torch.cuda.set_sync_debug_mode("error")
@@ -57,7 +57,7 @@ def test_steps_do_not_wait(device: torch.device) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_reduced_renders_keep_sixty_decibels(kind: str, dtype: torch.dtype, device: torch.device) -> None:
     scene = tiny.scene(kind)
-    trainer = new_trainer(scene, tiny.hashgrid(), make_fabric(DeviceConfig(accelerator=device.type)))
+    trainer = new_trainer(scene, tiny.instant_ngp(), make_fabric(DeviceConfig(accelerator=device.type)))
     for _ in range(100):
         trainer.advance()
     field, views = trainer.field.eval(), scene.train
@@ -69,7 +69,7 @@ def test_reduced_renders_keep_sixty_decibels(kind: str, dtype: torch.dtype, devi
 def test_pseudo_views_are_those_of_the_cpu(device: torch.device, tmp_path: Path) -> None:
     """A GPU rounds differently: a grey level here and there."""
     scene = tiny.scene("object")
-    trainer = new_trainer(scene, tiny.hashgrid(), make_fabric(DeviceConfig(accelerator=device.type)))
+    trainer = new_trainer(scene, tiny.instant_ngp(), make_fabric(DeviceConfig(accelerator=device.type)))
     for _ in range(100):
         trainer.advance()
     field, shown = trainer.field.eval(), {}
@@ -94,10 +94,10 @@ def test_a_batch_that_does_not_fit_is_one_line(device: torch.device) -> None:
 
     if device.type != "cuda":
         pytest.skip("not run: a Mac's memory is the system's")
-    config = dataclasses.replace(tiny.hashgrid(), batch=1 << 40)
+    config = dataclasses.replace(tiny.instant_ngp(), samples_per_step=1 << 40)
     trainer = new_trainer(tiny.scene("object"), config, make_fabric(DeviceConfig(accelerator="cuda")))
     with pytest.raises(torch.OutOfMemoryError) as error:
         trainer.advance()
     told = refused_by_the_system(error.value)
     assert told is not None
-    assert "lower train.batch, teacher.batch" in str(told)
+    assert "lower train.batch_size, teacher.samples_per_step" in str(told)

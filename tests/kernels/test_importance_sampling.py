@@ -77,12 +77,12 @@ def test_a_ray_that_misses_the_cube_gets_none(draw: object) -> None:
 
 def test_a_teacher_learns_with_a_fixed_number_of_samples(tmp_path: object) -> None:
     views = tiny.scene("forward-facing")
-    config = tiny.hashgrid(samples=24, iterations=150)
+    config = tiny.instant_ngp(importance_samples=24, max_steps=150)
     field = tiny.train("forward-facing", config, tmp_path)  # type: ignore[arg-type]
-    untrained = tiny.train("forward-facing", dataclasses.replace(config, iterations=1), tmp_path / "one")  # type: ignore[operator]
+    untrained = tiny.train("forward-facing", dataclasses.replace(config, max_steps=1), tmp_path / "one")  # type: ignore[operator]
     assert tiny.mean_psnr(field, views.test)[0] > tiny.mean_psnr(untrained, views.test)[0] + 5
 
 
 def test_too_few_samples() -> None:
-    with pytest.raises(ConfigError, match=r"teacher\.samples=1 is too small; use a whole number from 2 to "):
-        tiny.hashgrid(samples=1)
+    with pytest.raises(ConfigError, match=r"teacher\.importance_samples=1 is too small; use a whole number from 2 to "):
+        tiny.instant_ngp(importance_samples=1)

@@ -30,9 +30,9 @@ def told(config: Config | None = None, **changes: Any) -> list[tuple[str, str]]:
 
 def some_config(**parts: Any) -> Config:
     defaults = {
-        "teacher": TeacherConfig(minutes=2.0),
+        "teacher": TeacherConfig(max_minutes=2.0),
         "distill": DistillConfig(views=700),
-        "train": TrainConfig(minutes=None, steps=6000),
+        "train": TrainConfig(max_minutes=None, max_steps=6000),
         "student": StudentConfig(name="m"),
     }
     return Config(scene=SceneConfig(path="my photos"), **{**defaults, **parts})
@@ -42,7 +42,7 @@ def test_a_student_as_good_as_its_teacher_wants_a_better_teacher() -> None:
     assert told() == [
         (
             "the student is as good as its teacher (30.0 dB): train the teacher longer",
-            "nelf run 'runs/my photos' teacher.minutes=4",
+            "nelf run 'runs/my photos' teacher.max_minutes=4",
         )
     ]
 
@@ -50,24 +50,24 @@ def test_a_student_as_good_as_its_teacher_wants_a_better_teacher() -> None:
 def test_a_student_far_below_its_teacher_wants_more_steps_or_a_larger_network() -> None:
     found = told(student=26.0, student_to_teacher=28.0, student_in_training=28.5)
     assert found == [
-        ("the student is 4.0 dB below its teacher: train it longer", "nelf run 'runs/my photos' train.steps=12000"),
+        ("the student is 4.0 dB below its teacher: train it longer", "nelf run 'runs/my photos' train.max_steps=12000"),
         ("or a larger student, which is slower", "nelf run 'runs/my photos' student=l"),
     ]
-    largest = some_config(student=StudentConfig(name="l"), train=TrainConfig(steps=None, minutes=3.0))
+    largest = some_config(student=StudentConfig(name="l"), train=TrainConfig(max_steps=None, max_minutes=3.0))
     (only,) = told(largest, student=26.0, student_to_teacher=None)
-    assert only[1] == "nelf run 'runs/my photos' train.minutes=6"
-    capped = some_config(student=StudentConfig(name="l"), train=TrainConfig(steps=6000, minutes=3.0))
+    assert only[1] == "nelf run 'runs/my photos' train.max_minutes=6"
+    capped = some_config(student=StudentConfig(name="l"), train=TrainConfig(max_steps=6000, max_minutes=3.0))
     (only,) = told(capped, student=26.0, student_to_teacher=None)
-    assert only[1] == "nelf run 'runs/my photos' train.steps=12000 train.minutes=6"
+    assert only[1] == "nelf run 'runs/my photos' train.max_steps=12000 train.max_minutes=6"
 
 
 def test_a_student_that_knows_only_what_it_saw_wants_more_views() -> None:
     ((text, command),) = told(student=26.0, student_to_teacher=28.0, student_in_training=34.0)
     assert text.startswith("the student comes within 34.0 dB of its teacher on pseudo views, and 28.0 dB on test views")
     assert command == "nelf run 'runs/my photos' distill.views=1400"
-    limited = some_config(distill=DistillConfig(views=700, minutes=20.0))
+    limited = some_config(distill=DistillConfig(views=700, max_minutes=20.0))
     ((_, command),) = told(limited, student=26.0, student_to_teacher=28.0, student_in_training=34.0)
-    assert command.endswith("distill.views=1400 distill.minutes=40")
+    assert command.endswith("distill.views=1400 distill.max_minutes=40")
 
 
 def test_what_costs_most_comes_first() -> None:
@@ -75,7 +75,7 @@ def test_what_costs_most_comes_first() -> None:
     assert [command for _, command in found] == [
         "nelf data check 'my photos'",
         "nelf export 'runs/my photos' --target android --precision fp32",
-        "nelf run 'runs/my photos' teacher.minutes=4",
+        "nelf run 'runs/my photos' teacher.max_minutes=4",
     ]
     assert "38.0 dB on the photos it learns from, 30.0 dB on others" in found[0][0]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nelf.core.errors import StorageError
 from nelf.pipeline import record as record_module
 from nelf.pipeline.record import RECORD, StageRecord, digest, fingerprint
 
@@ -142,3 +143,16 @@ def test_a_record_without_a_time_is_a_record(tmp_path: Path, seconds: str) -> No
     assert StageRecord(tmp_path).seconds == 0.0
     make(tmp_path)
     assert current(tmp_path)
+
+
+def test_what_another_version_made_is_refused_and_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "teacher"
+    folder.mkdir()
+    (folder / "teacher.safetensors").write_bytes(b"hours of training")
+    (folder / RECORD).write_text(json.dumps({"fingerprint": "older", "outputs": {}, "seconds": 3600.0}))
+    record = StageRecord(folder)
+    with pytest.raises(StorageError, match=r"made by another version of nelf .*start a new run with name=NEW"):
+        record.is_current(PRINT, ["teacher.safetensors"])
+    with pytest.raises(StorageError), record.making(PRINT, ["teacher.safetensors"]):
+        raise AssertionError("begun")
+    assert (folder / "teacher.safetensors").read_bytes() == b"hours of training"

@@ -37,37 +37,37 @@ def test_named_after_the_scene(ball: Path, runs: str, tmp_path: Path) -> None:
 
 
 def test_opened_from_its_folder_with_what_was_asked_for(ball: Path, runs: str) -> None:
-    first = Run.open(ball, [runs, "train.steps=7", "student=s"])
+    first = Run.open(ball, [runs, "train.max_steps=7", "student=s"])
     assert not is_run(first.folder)
     first.prepare()
     assert is_run(first.folder)
-    again = Run.open(first.folder, ["train.steps=9"])
+    again = Run.open(first.folder, ["train.max_steps=9"])
     assert again.folder == first.folder
     assert again.scene.root == first.scene.root
-    assert again.config.train.steps == 9
+    assert again.config.train.max_steps == 9
     assert again.config.student == first.config.student
     again.prepare()
-    assert Run.open(first.folder, []).config.train.steps == 9
+    assert Run.open(first.folder, []).config.train.max_steps == 9
 
 
 def test_what_is_asked_for_again_is_noted_once(ball: Path, runs: str) -> None:
-    Run.open(ball, [runs, "train.steps=7", "student=s"]).prepare()
+    Run.open(ball, [runs, "train.max_steps=7", "student=s"]).prepare()
     folder = Run.open(ball, [runs]).folder
     for steps in (8, 9):
-        Run.open(folder, [f"train.steps={steps}", "student=m"]).prepare()
-    assert read_overrides(folder) == [f"scene.path='{ball}'", runs, "train.steps=9", "student=m"]
+        Run.open(folder, [f"train.max_steps={steps}", "student=m"]).prepare()
+    assert read_overrides(folder) == [f"scene.path='{ball}'", runs, "train.max_steps=9", "student=m"]
     # Hydra merges dictionaries: both of these count, until a value takes their place.
-    merged = ["train.finetune={steps:3}", "train.finetune={val_every:2}"]
+    merged = ["train.finetune={max_steps:3}", "train.finetune={val_every:2}"]
     assert last_of_each_key(merged) == merged
     tune = Run.open(folder, merged).config.train.finetune
-    assert (tune.steps, tune.val_every) == (3, 2)
+    assert (tune.max_steps, tune.val_every) == (3, 2)
     assert last_of_each_key([*merged, "train.finetune=x", "a=1"]) == ["train.finetune=x", "a=1"]
 
 
 def test_its_command_makes_it_again_from_anywhere(tmp_path: Path, runs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = make_blender_scene(tmp_path / "it's a ball", views=(4, 1, 1))
     monkeypatch.chdir(tmp_path)
-    run = Run.open(Path("it's a ball"), ["distill.teacher=external", f"distill.external={quoted(str(scene))}", runs])
+    run = Run.open(Path("it's a ball"), ["distill.source=folder", f"distill.folder={quoted(str(scene))}", runs])
     program, command, target, *overrides = shlex.split(run.command)
     assert (program, command, target) == ("nelf", "run", str(scene))
     monkeypatch.chdir(tmp_path.parent)
@@ -78,12 +78,12 @@ def test_its_command_makes_it_again_from_anywhere(tmp_path: Path, runs: str, mon
 
 def test_relative_folders_hold_from_elsewhere(ball: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ball.parent)
-    first = Run.open(Path("ball"), ["distill.teacher=external", "distill.external=ball", f"runs={tmp_path / 'runs'}"])
+    first = Run.open(Path("ball"), ["distill.source=folder", "distill.folder=ball", f"runs={tmp_path / 'runs'}"])
     first.prepare()
     monkeypatch.chdir(first.folder.parent)
     again = Run.open(Path("ball"), [])
     assert (again.folder, again.scene.root, again.config.scene.path) == (Path("ball"), ball, str(ball))
-    assert again.config.distill.external == str(ball)
+    assert again.config.distill.folder == str(ball)
     assert again.config == first.config
     assert again.scene_digest == first.scene_digest
     monkeypatch.chdir(ball)
@@ -91,11 +91,11 @@ def test_relative_folders_hold_from_elsewhere(ball: Path, tmp_path: Path, monkey
 
 
 def test_bundles_carry_no_folders_of_the_machine(ball: Path, runs: str) -> None:
-    run = Run.open(ball, ["distill.teacher=external", f"distill.external={ball}", runs])
+    run = Run.open(ball, ["distill.source=folder", f"distill.folder={ball}", runs])
     (run.folder / "student").mkdir(parents=True)
     (run.folder / "student" / "student.safetensors").write_bytes(b"weights")
     provenance = bundle_context(run).provenance
-    assert provenance["config"]["scene"]["path"] == provenance["config"]["distill"]["external"] == "ball"
+    assert provenance["config"]["scene"]["path"] == provenance["config"]["distill"]["folder"] == "ball"
     assert str(ball.parent) not in json.dumps(provenance)
 
 

@@ -35,7 +35,7 @@ def composed() -> dict[str, DictConfig]:
 
 def choice_of(entry: Entry) -> str:
     """A choice of a group that has the setting."""
-    teacher = next((name for name, kind in TEACHER_CONFIGS.items() if kind is entry.owner), "hashgrid")
+    teacher = next((name for name, kind in TEACHER_CONFIGS.items() if kind is entry.owner), "instant_ngp")
     student = next((family for family, kind in STUDENT_CONFIGS.items() if kind is entry.owner), None)
     return f"teacher={teacher}" if student is None else f"student={STUDENTS[student]}"
 
@@ -51,7 +51,7 @@ def is_inside(entry: Entry, value: float) -> bool:
 def test_there_are_numbers() -> None:
     assert len(NUMBERS) > 80
     assert STUDENTS.keys() == STUDENT_CONFIGS.keys()
-    wanted = {"teacher.minutes", "teacher.depth", "train.finetune.lr", "scene.near", "scene.up"}
+    wanted = {"teacher.max_minutes", "teacher.depth", "train.finetune.lr", "scene.near", "scene.up"}
     assert wanted | {"student.fine_nodes", "student.num_frequencies"} <= {e.key for e in NUMBERS}
 
 
@@ -96,15 +96,15 @@ def test_the_page_is_current() -> None:
 
 def test_config_prints_a_group() -> None:
     text = works("config", "train").out
-    assert "train.finetune.steps=300" in text
+    assert "train.finetune.max_steps=300" in text
     assert "use a number above 0, at most 43200 minutes, or null" in text
-    assert "train=official: 10" in text
-    assert "teacher" not in text.partition("train.steps")[0]
+    assert "train=mobiler2l: 10" in text
+    assert "teacher" not in text.partition("train.max_steps")[0]
     assert max(map(len, text.splitlines())) <= 100
     assert "train.finetune.lr" in works("config", "train.finetune").out
     assert "teacher.depth=8" in works("config", "teacher").out
     assert "forward-facing scenes: 600" in works("config", "distill.views").out
-    assert refused_at_once("config", "trian.steps") == "trian.steps is not a setting; did you mean train.steps?"
+    assert refused_at_once("config", "trian.steps") == "trian.steps is not a setting; did you mean train.max_steps?"
 
 
 LIGHT = [
@@ -123,7 +123,7 @@ def test_a_configuration_does_not_import_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["teacher.minutes=-1", "train.minutes=nan", "distill.views=100000000", "name=../evil", "+foo=1"]
+    "override", ["teacher.max_minutes=-1", "train.max_minutes=nan", "distill.views=100000000", "name=../evil", "+foo=1"]
 )
 def test_a_command_refuses_it_before_it_loads_torch(override: str, tmp_path: Path) -> None:
     """In processor time, which a busy machine does not stretch; benchmarks/startup.py has the time on the clock."""

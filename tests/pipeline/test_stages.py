@@ -16,7 +16,7 @@ from nelf.teacher.field import RadianceField, ReducedPrecision
 from nelf.teacher.stage import build_field, save_teacher, space_of
 from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene
-from tests.teacher.tiny import hashgrid
+from tests.teacher.tiny import instant_ngp
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def untrained_teacher(run: Run) -> Path:
-    path, config = run.folder / "teacher" / "teacher.safetensors", hashgrid()
+    path, config = run.folder / "teacher" / "teacher.safetensors", instant_ngp()
     path.parent.mkdir(parents=True)
     save_teacher(path, build_field(config, space_of(run.scene), opaque=False), config)
     return path
@@ -58,7 +58,7 @@ def test_the_teacher_renders_in_the_precision_of_the_run(run: Run) -> None:
 
 def test_what_lies_beside_external_renders_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = make_blender_scene(tmp_path / "ball", views=(4, 1, 1))
-    overrides = ["distill.teacher=external", f"distill.external={scene}", f"runs={tmp_path / 'runs'}", "student=s"]
+    overrides = ["distill.source=folder", f"distill.folder={scene}", f"runs={tmp_path / 'runs'}", "student=s"]
     run, said = Run.open(scene, overrides), []
     monkeypatch.setattr(stages, "train", lambda student, *arguments, **options: student)
     run.__dict__["fabric"] = None

@@ -17,7 +17,13 @@ from nelf.pipeline.sweep import folder_of
 from tests.pipeline.commands import copy_of_finished_run, finished_run, nelf, refused, refused_at_once, works
 from tests.scenes import make_blender_scene
 
-SMOKE = ["experiment=smoke", "teacher.iterations=1", "distill.views=2", "train.steps=1", "train.finetune.steps=1"]
+SMOKE = [
+    "experiment=smoke",
+    "teacher.max_steps=1",
+    "distill.views=2",
+    "train.max_steps=1",
+    "train.finetune.max_steps=1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +58,9 @@ def test_scenes_are_swept_like_anything_else(scenes: str, noted: list[tuple[str,
 
 def test_a_run_is_named_after_what_varies() -> None:
     config = typed(compose_config(["scene.path=x/ball"]))
-    overrides = ["scene.path=x/ball", "train.seed=3", "+student=s", "distill.external=a/b"]
-    varied = {"scene.path", "student", "distill.external"}
-    assert folder_of(config, "ball", overrides, varied) == Path("runs/ball-distill.external=a_b,student=s")
+    overrides = ["scene.path=x/ball", "train.seed=3", "+student=s", "distill.folder=a/b"]
+    varied = {"scene.path", "student", "distill.folder"}
+    assert folder_of(config, "ball", overrides, varied) == Path("runs/ball-distill.folder=a_b,student=s")
     assert folder_of(config, "ball", overrides, {"scene.path", "name"}) == Path("runs/ball")
 
 

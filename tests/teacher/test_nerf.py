@@ -49,7 +49,7 @@ def test_positional_encoding() -> None:
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("opaque", [True, False])
 def test_untrained_renders_are_sound(name: str, opaque: bool) -> None:
-    field, rays = build_field(tiny.vanilla(), SPACES[name](), opaque=opaque), some_rays(name, 200)
+    field, rays = build_field(tiny.nerf(), SPACES[name](), opaque=opaque), some_rays(name, 200)
     seen = field.render(rays)
     for value in (seen.rgb, seen.alpha, seen.depth):
         assert torch.isfinite(value).all()
@@ -64,7 +64,7 @@ def test_untrained_renders_are_sound(name: str, opaque: bool) -> None:
 
 
 def test_rays_that_miss_see_nothing() -> None:
-    field = build_field(tiny.vanilla(), SPACES["box"](), opaque=False)
+    field = build_field(tiny.nerf(), SPACES["box"](), opaque=False)
     seen = field.render(Rays(torch.tensor([[9.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]])))
     assert seen.alpha.tolist() == [0]
     assert seen.depth.item() == pytest.approx(field.space.far)
@@ -72,7 +72,7 @@ def test_rays_that_miss_see_nothing() -> None:
 
 def test_a_solid_ball_is_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the network replaced by a known field, colour, alpha and depth are those of the ball."""
-    field = build_field(tiny.vanilla(coarse=64, fine=128), SPACES["box"](), opaque=False)
+    field = build_field(tiny.nerf(coarse_samples=64, fine_samples=128), SPACES["box"](), opaque=False)
 
     def ball(points: torch.Tensor, directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         hit = field.space.from_cube(points).norm(dim=-1) < 0.8

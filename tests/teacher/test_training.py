@@ -35,7 +35,7 @@ def same(a: RadianceField, b: RadianceField) -> bool:
 
 
 def test_hash_grid_learns_the_ball(tmp_path: Path) -> None:
-    field = tiny.train("object", tiny.hashgrid(iterations=300), tmp_path)
+    field = tiny.train("object", tiny.instant_ngp(max_steps=300), tmp_path)
     assert isinstance(field, Teacher)
     psnr, alpha_error = tiny.mean_psnr(field, tiny.scene("object").test)
     # An all-white image has 7.9 dB, the right outline with one grey inside 14.6 dB; 27.1 dB was measured.
@@ -44,16 +44,16 @@ def test_hash_grid_learns_the_ball(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["teacher.safetensors", "training.json"]
 
 
-def test_vanilla_learns(tmp_path: Path) -> None:
+def test_nerf_learns(tmp_path: Path) -> None:
     with tiny.noted_errors() as errors:
-        tiny.train("object", tiny.vanilla(iterations=80, max_rays=256), tmp_path)
+        tiny.train("object", tiny.nerf(max_steps=80, max_rays_per_step=256), tmp_path)
     assert sum(errors[-20:]) < 0.6 * sum(errors[:20])
 
 
 @pytest.mark.parametrize("kind", ["forward-facing", "unbounded"])
 @pytest.mark.parametrize("name", TEACHERS)
 def test_opaque_scenes(kind: str, name: str, tmp_path: Path) -> None:
-    config = tiny.hashgrid(iterations=150) if name == "hashgrid" else tiny.vanilla()
+    config = tiny.instant_ngp(max_steps=150) if name == "instant_ngp" else tiny.nerf()
     field = tiny.train(kind, config, tmp_path)
     views = tiny.scene(kind).train  # nine small ones: too few to tell anything about others
     seen = render_image(field, views.c2w[0], views.intrinsics[0], views.height, views.width)
@@ -61,23 +61,23 @@ def test_opaque_scenes(kind: str, name: str, tmp_path: Path) -> None:
     assert torch.isfinite(seen.depth).all()
     assert (seen.alpha == 1).all()
     assert field.background is None  # nothing is behind what has no end
-    if name == "hashgrid":
+    if name == "instant_ngp":
         untrained = build_field(config, space_of(tiny.scene(kind)), opaque=True)
         assert tiny.mean_psnr(field, views)[0] > tiny.mean_psnr(untrained, views)[0] + 1
 
 
-@pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
+@pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.nerf], ids=["instant_ngp", "nerf"])
 def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> None:
     """Its colour is behind the object, in training and in renders; a random one would fill the box with fog."""
-    hashgrid = make is tiny.hashgrid
-    field = tiny.train("plain", make(iterations=200 if hashgrid else 3), tmp_path)  # type: ignore[operator]
+    fast = make is tiny.instant_ngp
+    field = tiny.train("plain", make(max_steps=200 if fast else 3), tmp_path)  # type: ignore[operator]
     backdrop = torch.tensor(tiny.BACKDROP) / 255
     away = Rays(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([[0.0, 0.0, 1.0]]))  # past the box
     for one in (field, load_teacher(tmp_path / "teacher.safetensors")):
         seen = one.render(away)
         assert torch.allclose(seen.rgb[0], backdrop, atol=1e-6)
         assert seen.alpha.tolist() == [1]
-    if hashgrid:
+    if fast:
         views = tiny.scene("plain").test
         rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
         with torch.no_grad():
@@ -88,7 +88,7 @@ def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", tiny.MAKERS)
 def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_path: Path) -> None:
-    field = tiny.train(kind, tiny.hashgrid(iterations=150), tmp_path)
+    field = tiny.train(kind, tiny.instant_ngp(max_steps=150), tmp_path)
     assert isinstance(field, HashGridNeRF)
     views = tiny.scene(kind).test
     rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
@@ -107,7 +107,7 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
 
 @pytest.mark.parametrize("kind", tiny.MAKERS)
 def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
-    teacher, views = tiny.train(kind, tiny.hashgrid(iterations=60), tmp_path), tiny.scene(kind).test
+    teacher, views = tiny.train(kind, tiny.instant_ngp(max_steps=60), tmp_path), tiny.scene(kind).test
     where = views.c2w[0].float(), views.intrinsics[0].float(), views.height, views.width
     exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)
     for name, most in (("rgb", 1 / 255), ("alpha", 1 / 255), ("depth", float(exact.depth.max()) / 255)):
@@ -119,16 +119,16 @@ def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
 
 def test_an_mlp_of_coordinates_renders_in_float32(tmp_path: Path) -> None:
     """Rounded encodings would move its surfaces: alpha is wrong by a hundredth after this training."""
-    teacher = tiny.train("object", tiny.vanilla(), tmp_path)
+    teacher = tiny.train("object", tiny.nerf(), tmp_path)
     assert teacher.reduced(torch.bfloat16) is teacher
 
 
 @pytest.mark.parametrize("steps", [1, 17, 23])
-@pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
+@pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.nerf], ids=["instant_ngp", "nerf"])
 def test_resumed_training_equals_uninterrupted(
     make: object, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config: TeacherConfig = make(iterations=25)  # type: ignore[operator]
+    config: TeacherConfig = make(max_steps=25)  # type: ignore[operator]
     whole = tiny.train("object", config, tmp_path / "whole")
     stop, advance = Stop(), Trainer.advance
 
@@ -148,16 +148,16 @@ def test_resumed_training_equals_uninterrupted(
 def test_only_what_can_teach_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     fabric = make_fabric(DeviceConfig(accelerator="cpu"))
     monkeypatch.setattr(training, "AT_ONCE", 500)  # several parts, the last one shorter
-    field = build_field(tiny.hashgrid(), space_of(tiny.scene("object")), opaque=False)
-    trainer = Trainer(field, tiny.scene("object").train, tiny.hashgrid(), fabric)
+    field = build_field(tiny.instant_ngp(), space_of(tiny.scene("object")), opaque=False)
+    trainer = Trainer(field, tiny.scene("object").train, tiny.instant_ngp(), fabric)
     expected = field.meets_something(trainer.table.rays(torch.arange(len(trainer.table)))).nonzero()[:, 0]
     assert trainer.useful is not None
     assert trainer.useful.dtype is torch.int32
     assert 0 < len(expected) < len(trainer.table)
     assert torch.equal(trainer.useful.long(), expected)
     # All of a room is seen by all of its pixels: no table of indices is kept.
-    field = build_field(tiny.hashgrid(), space_of(tiny.scene("unbounded")), opaque=True)
-    trainer = Trainer(field, tiny.scene("unbounded").train, tiny.hashgrid(), fabric)
+    field = build_field(tiny.instant_ngp(), space_of(tiny.scene("unbounded")), opaque=True)
+    trainer = Trainer(field, tiny.scene("unbounded").train, tiny.instant_ngp(), fabric)
     assert trainer.useful is None
     trainer.advance()
 
@@ -167,9 +167,9 @@ def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
     ball = make_blender_scene(tmp_path / "ball")
     Image.new("RGBA", (16, 16)).save(ball / "train/r_3.png")
     scene = load_scene(SceneConfig(str(ball)))
-    field = build_field(tiny.hashgrid(), space_of(scene), opaque=False)
+    field = build_field(tiny.instant_ngp(), space_of(scene), opaque=False)
     with pytest.raises(SceneError, match=r"no training pixel sees anything .* look at alpha") as refused:
-        Trainer(field, scene.train, tiny.hashgrid(), make_fabric(DeviceConfig(accelerator="cpu")))
+        Trainer(field, scene.train, tiny.instant_ngp(), make_fabric(DeviceConfig(accelerator="cpu")))
     assert "\n" not in str(refused.value)
 
 
@@ -197,27 +197,27 @@ def test_checkpoints_are_written_on_the_way(tmp_path: Path, monkeypatch: pytest.
         steps.append(step)
 
     monkeypatch.setattr(CheckpointFolder, "save", noting)
-    tiny.train("object", tiny.hashgrid(iterations=10, checkpoint_seconds=1e-9), tmp_path)
+    tiny.train("object", tiny.instant_ngp(max_steps=10, checkpoint_seconds=1e-9), tmp_path)
     assert steps == list(range(1, 11))
 
 
 def test_training_by_time_ends(tmp_path: Path) -> None:
-    tiny.train("object", tiny.hashgrid(iterations=None, minutes=0.5 / 60), tmp_path)
+    tiny.train("object", tiny.instant_ngp(max_steps=None, max_minutes=0.5 / 60), tmp_path)
     assert (tmp_path / "teacher.safetensors").is_file()
 
 
-@pytest.mark.parametrize("other", [tiny.hashgrid(width=32), tiny.hashgrid(levels=3), tiny.vanilla()])
+@pytest.mark.parametrize("other", [tiny.instant_ngp(width=32), tiny.instant_ngp(num_levels=3), tiny.nerf()])
 def test_checkpoint_of_another_teacher(other: TeacherConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted):
-        tiny.train("object", tiny.hashgrid(), tmp_path, Stop(requested=True))
+        tiny.train("object", tiny.instant_ngp(), tmp_path, Stop(requested=True))
     with pytest.raises(CheckpointError, match="is of another teacher; remove that folder to start over"):
         tiny.train("object", other, tmp_path)
 
 
 @pytest.mark.parametrize("kind", tiny.MAKERS)
-@pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
+@pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.nerf], ids=["instant_ngp", "nerf"])
 def test_a_loaded_teacher_renders_the_same(kind: str, make: object, tmp_path: Path) -> None:
-    field = tiny.train(kind, make(iterations=3), tmp_path)  # type: ignore[operator]
+    field = tiny.train(kind, make(max_steps=3), tmp_path)  # type: ignore[operator]
     loaded = load_teacher(tmp_path / "teacher.safetensors")
     assert not loaded.training
     views = tiny.scene(kind).test
@@ -233,7 +233,7 @@ def test_damaged_teacher_files(tmp_path: Path) -> None:
     path = tmp_path / "teacher.safetensors"
     with pytest.raises(CheckpointError, match=r"there is no .*teacher\.safetensors; train it again"):
         load_teacher(path)
-    tiny.train("object", tiny.hashgrid(iterations=1), tmp_path)
+    tiny.train("object", tiny.instant_ngp(max_steps=1), tmp_path)
     content = path.read_bytes()
     for share in (0.0, 0.001, 0.5, 0.99):
         path.write_bytes(content[: int(share * len(content))])
@@ -246,7 +246,7 @@ def test_damaged_teacher_files(tmp_path: Path) -> None:
     "change",
     [
         {"name": "plenoxels"},
-        {"config": {"name": "hashgrid", "levels": 9}},
+        {"config": {"name": "instant_ngp", "levels": 9}},
         {"config": {"warp": 9}},
         {"space": {"shape": 0}},
         {"opaque": None},
@@ -254,7 +254,7 @@ def test_damaged_teacher_files(tmp_path: Path) -> None:
 )
 def test_teacher_file_that_contradicts_itself(change: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "teacher.safetensors"
-    tiny.train("object", tiny.hashgrid(iterations=1), tmp_path)
+    tiny.train("object", tiny.instant_ngp(max_steps=1), tmp_path)
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
@@ -273,15 +273,15 @@ def test_teacher_file_that_contradicts_itself(change: dict[str, object], tmp_pat
 
 
 def test_unknown_teacher() -> None:
-    with pytest.raises(ConfigError, match=r"teacher\.name=plenoxels is not known; use one of hashgrid, vanilla"):
+    with pytest.raises(ConfigError, match=r"teacher\.name=plenoxels is not known; use one of instant_ngp, nerf"):
         build_field(TeacherConfig(name="plenoxels"), SPACES["box"](), opaque=True)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"minutes": None}, "teacher.minutes and teacher.iterations are both null"),
-        ({"batch": 0}, "teacher.batch=0 is too small; use a whole number from 1 to "),
+        ({"max_minutes": None}, "teacher.max_minutes and teacher.max_steps are both null"),
+        ({"samples_per_step": 0}, "teacher.samples_per_step=0 is too small; use a whole number from 1 to "),
         ({"lr": float("nan")}, "teacher.lr=nan is not a finite number; use a number above 0"),
     ],
 )
@@ -293,7 +293,7 @@ def test_bad_config(changes: dict[str, object], message: str) -> None:
 @pytest.mark.parametrize("kind", ["object", "unbounded", "forward-facing"])
 def test_renders_in_bfloat16_keep_sixty_decibels(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the plain forms, which accelerators without a compiler use. Rounded sample positions would leave 45 dB."""
-    teacher, views = tiny.train(kind, tiny.hashgrid(iterations=100), tmp_path), tiny.scene(kind).train
+    teacher, views = tiny.train(kind, tiny.instant_ngp(max_steps=100), tmp_path), tiny.scene(kind).train
     monkeypatch.setenv("NELF_KERNELS", "reference")
     where = views.c2w[0], views.intrinsics[0], views.height, views.width
     exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)

@@ -14,7 +14,7 @@ import torch
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.progress import Stop
 from nelf.scene import Scene, SceneConfig, Views, load_scene, over_background
-from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image
+from nelf.teacher import InstantNGPConfig, NeRFConfig, TeacherConfig, render_image
 from nelf.teacher.field import RadianceField
 from nelf.teacher.stage import teach
 from nelf.teacher.training import Trainer
@@ -39,22 +39,23 @@ def scene(kind: str) -> Scene:
     return found
 
 
-def hashgrid(**changes: Any) -> HashGridConfig:
+def instant_ngp(**changes: Any) -> InstantNGPConfig:
     """About 10 ms a step."""
     values: dict[str, Any] = {
-        "minutes": None, "iterations": 20, "batch": 8192, "max_rays": 1024, "levels": 4, "log2_entries": 12,
-        "coarsest": 8, "finest": 32, "width": 16, "occupancy": 32, "steps": 64,
+        "max_minutes": None, "max_steps": 20, "samples_per_step": 8192, "max_rays_per_step": 1024, "num_levels": 4,
+        "log2_hashmap_size": 12, "base_resolution": 8, "max_resolution": 32, "width": 16, "occupancy_resolution": 32,
+        "march_steps": 64,
     }  # fmt: skip
-    return HashGridConfig(**{**values, **changes})
+    return InstantNGPConfig(**{**values, **changes})
 
 
-def vanilla(**changes: Any) -> VanillaConfig:
+def nerf(**changes: Any) -> NeRFConfig:
     """An MLP of two layers."""
     values: dict[str, Any] = {
-        "minutes": None, "iterations": 10, "max_rays": 64, "lr": 5e-3,
-        "depth": 2, "width": 32, "coarse": 16, "fine": 16,
+        "max_minutes": None, "max_steps": 10, "max_rays_per_step": 64, "lr": 5e-3,
+        "depth": 2, "width": 32, "coarse_samples": 16, "fine_samples": 16,
     }  # fmt: skip
-    return VanillaConfig(**{**values, **changes})
+    return NeRFConfig(**{**values, **changes})
 
 
 def train(kind: str, config: TeacherConfig, folder: Path, stop: Stop | None = None) -> RadianceField:

@@ -16,15 +16,15 @@ from nelf.train.schedule import Budget, LearningRate
         ({"optimizer": "adamm"}, r"train\.optimizer=adamm is not known; use one of adamw, adam, sgd"),
         ({"loss": "l3"}, r"train\.loss=l3 is not known; use one of mse, l1, charbonnier"),
         ({"schedule": "step"}, r"train\.schedule=step is not known; use one of constant, cosine, exponential"),
-        ({"steps": None}, r"train\.steps and train\.minutes are both null; set one of them"),
-        ({"minutes": -1.0}, r"train\.minutes=-1 is too small; use a number above 0"),
-        ({"steps": 0}, r"train\.steps=0 is too small; use a whole number from 1"),
-        ({"batch": 0}, r"train\.batch=0 is too small"),
+        ({"max_steps": None}, r"train\.max_steps and train\.max_minutes are both null; set one of them"),
+        ({"max_minutes": -1.0}, r"train\.max_minutes=-1 is too small; use a number above 0"),
+        ({"max_steps": 0}, r"train\.max_steps=0 is too small; use a whole number from 1"),
+        ({"batch_size": 0}, r"train\.batch_size=0 is too small"),
         ({"lr": 0.0}, r"train\.lr=0 is too small; use a number above 0"),
         ({"warmup_lr": 1.0}, r"train\.warmup_lr=1\.0 must be at most train\.lr"),
         ({"depth_loss_weight": -1.0}, r"train\.depth_loss_weight=-1 is too small"),
-        ({"ema": 1.0}, r"train\.ema=1 is too large; use a number from 0 to below 1; 0 turns it off"),
-        ({"checkpoint_every": 0.0}, r"train\.checkpoint_every=0 is too small; use a number above 0"),
+        ({"ema_decay": 1.0}, r"train\.ema_decay=1 is too large; use a number from 0 to below 1; 0 turns it off"),
+        ({"checkpoint_seconds": 0.0}, r"train\.checkpoint_seconds=0 is too small; use a number above 0"),
     ],
 )
 def test_refused(changes: dict[str, Any], message: str) -> None:
@@ -35,7 +35,7 @@ def test_refused(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": None}, r"train\.finetune\.steps and train\.finetune\.minutes are both null"),
+        ({"max_steps": None}, r"train\.finetune\.max_steps and train\.finetune\.max_minutes are both null"),
         ({"patience": 0}, r"train\.finetune\.patience=0 is too small"),
         (
             {"pseudo_fraction": 1.0},
@@ -55,9 +55,9 @@ def test_the_names_are_those_of_the_implementations() -> None:
 
 
 def test_is_a_structured_config() -> None:
-    loaded = OmegaConf.merge(OmegaConf.structured(TrainConfig), {"steps": 5, "finetune": {"lr": 0.1}})
+    loaded = OmegaConf.merge(OmegaConf.structured(TrainConfig), {"max_steps": 5, "finetune": {"lr": 0.1}})
     config = OmegaConf.to_object(loaded)
-    assert config == TrainConfig(steps=5, finetune=FinetuneConfig(lr=0.1))
+    assert config == TrainConfig(max_steps=5, finetune=FinetuneConfig(lr=0.1))
 
 
 def test_budget() -> None:

@@ -42,8 +42,8 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:
     ("network", "changes"),
     [
         ({}, {}),
-        ({"middle_reader": "lines"}, {"ema": 0.0, "grad_clip": 0.5}),
-        ({"family": "mobiler2l"}, {"jitter": True}),
+        ({"middle_reader": "lines"}, {"ema_decay": 0.0, "grad_clip": 0.5}),
+        ({"family": "mobiler2l"}, {"jitter_points": True}),
     ],
     ids=["ours", "no average", "official"],
 )
@@ -98,7 +98,7 @@ def test_wall_time_goes_on_from_the_time_used(tmp_path: Path) -> None:
         def __init__(self, until: float) -> None:
             self.until, self.stop = until, Stop()
 
-    budget = {"steps": None, "minutes": 2.0, "finetune": tiny.FinetuneConfig(enabled=False)}
+    budget = {"max_steps": None, "max_minutes": 2.0, "finetune": tiny.FinetuneConfig(enabled=False)}
     clock = Clock(60)
     with pytest.raises(Interrupted):
         tiny.run(tmp_path, stop=clock.stop, clock=clock, **budget)
@@ -122,9 +122,9 @@ def test_checkpoints_are_written_on_the_way(tmp_path: Path) -> None:
         tmp_path,
         pseudo=dataclasses.replace(original, read=read),
         clock=lambda: float(next(ticks)),
-        checkpoint_every=4.0,
+        checkpoint_seconds=4.0,
         cache_gb=0.0,
-        steps=30,
+        max_steps=30,
     )
     assert len(names) > 5
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2

@@ -30,7 +30,7 @@ def _threads() -> object:
 @pytest.mark.parametrize("batch", [2, 3, 4])
 @pytest.mark.parametrize("reader", ["planes", "lines", "volume"])
 def test_gradients_are_those_of_the_whole_batch(batch: int, reader: str) -> None:
-    shared = learner(reader=reader, batch=batch)
+    shared = learner(reader=reader, batch_size=batch)
     assert shared.shards is not None
     assert torch.get_num_threads() == 2
     whole = copy.copy(shared)
@@ -53,7 +53,7 @@ def test_gradients_are_those_of_the_whole_batch(batch: int, reader: str) -> None
 
 def test_in_bfloat16_each_thread_rounds() -> None:
     """Autocast is a thread's own; gradients agree with those of float32 as far as eight bits do."""
-    single, mixed = learner(batch=2), learner("bf16-mixed", batch=2)
+    single, mixed = learner(batch_size=2), learner("bf16-mixed", batch_size=2)
     assert mixed.shards is not None
     views = CachedViews(tiny.views(2, 1), 4, MemoryBudget(1.0)).batch(range(2))
     gradients = []

@@ -24,7 +24,7 @@ def quality(model: Student, seed: int = 3, channels: int = 4) -> float:
 def test_learns(tmp_path: Path, channels: int, loss: str) -> None:
     sizes = {"width": 32, "middle_width": 32, "decoder_width": 32}
     before = quality(tiny.student(channels, **sizes).eval(), channels=channels)
-    model = tiny.run(tmp_path, tiny.student(channels, **sizes), steps=150, lr=2e-2, ema=0.95, loss=loss)
+    model = tiny.run(tmp_path, tiny.student(channels, **sizes), max_steps=150, lr=2e-2, ema_decay=0.95, loss=loss)
     after = quality(model, channels=channels)
     # Untrained 8.4 dB (RGBA) and 12.8 dB (RGB: the room's walls lie far behind what the tables hold); 150 steps reached
     # 31.9 and 19.8 dB with mse.
@@ -46,9 +46,9 @@ def test_writes_only_what_it_says(tmp_path: Path) -> None:
 def test_without_validation_views_it_says_that_it_does_not_tune(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny.run(tmp_path / "with", steps=1)
+    tiny.run(tmp_path / "with", max_steps=1)
     assert "fine-tuning on the photos" not in "".join(capsys.readouterr())
-    tiny.run(tmp_path / "without", steps=1, val=tiny.views(3, 3).select([]))
+    tiny.run(tmp_path / "without", max_steps=1, val=tiny.views(3, 3).select([]))
     said = [line for line in "".join(capsys.readouterr()).splitlines() if "fine-tuning on the photos" in line]
     assert len(said) == 1
     assert "no validation views" in said[0]
@@ -78,9 +78,9 @@ def test_tensorboard(tmp_path: Path) -> None:
 
 
 def test_stage_two_keeps_the_weights_of_stage_one_when_it_makes_them_worse(tmp_path: Path) -> None:
-    first = tiny.run(tmp_path / "a", steps=60, finetune=FinetuneConfig(enabled=False))
-    ruinous = FinetuneConfig(steps=8, minutes=None, lr=1.0, val_every=2, warmup_steps=0, patience=2)
-    both = tiny.run(tmp_path / "b", steps=60, finetune=ruinous)
+    first = tiny.run(tmp_path / "a", max_steps=60, finetune=FinetuneConfig(enabled=False))
+    ruinous = FinetuneConfig(max_steps=8, max_minutes=None, lr=1.0, val_every=2, warmup_steps=0, patience=2)
+    both = tiny.run(tmp_path / "b", max_steps=60, finetune=ruinous)
     assert tiny.same_weights(first, both)
     history = json.loads((tmp_path / "b" / "history.json").read_text())
     assert [e["step"] for e in history if e["stage"] == 2] == [60, 62, 64]  # ended by patience, not by its 8 steps
@@ -92,9 +92,9 @@ def test_stage_two_improves_where_pseudo_views_differ_from_the_real_ones(tmp_pat
 
     real = tiny.views(8, 2)
     dark = dataclasses.replace(tiny.views(24, 1), read=darkened)
-    tune = FinetuneConfig(steps=60, minutes=None, lr=2e-3, val_every=10, pseudo_fraction=0.25)
-    before = tiny.run(tmp_path / "a", pseudo=dark, real=real, steps=100, finetune=FinetuneConfig(enabled=False))
-    after = tiny.run(tmp_path / "b", pseudo=dark, real=real, steps=100, finetune=tune)
+    tune = FinetuneConfig(max_steps=60, max_minutes=None, lr=2e-3, val_every=10, pseudo_fraction=0.25)
+    before = tiny.run(tmp_path / "a", pseudo=dark, real=real, max_steps=100, finetune=FinetuneConfig(enabled=False))
+    after = tiny.run(tmp_path / "b", pseudo=dark, real=real, max_steps=100, finetune=tune)
     assert quality(after) > quality(before) + 1
 
 
@@ -105,23 +105,23 @@ def test_without_validation_views_there_is_no_stage_two(tmp_path: Path) -> None:
 
 def test_ema_zero_keeps_the_weights_themselves(tmp_path: Path) -> None:
     model = tiny.student()
-    result = tiny.run(tmp_path, model, ema=0.0, finetune=FinetuneConfig(enabled=False))
+    result = tiny.run(tmp_path, model, ema_decay=0.0, finetune=FinetuneConfig(enabled=False))
     assert tiny.same_weights(model, result)
 
 
 def test_official_recipe(tmp_path: Path) -> None:
     """AdamW 5e-4, warm-up from 1e-4 over 200 steps, by ten every 500k steps, ten views, MSE, jitter, no average."""
     official = TrainConfig(
-        steps=600_000,
-        minutes=None,
-        batch=10,
+        max_steps=600_000,
+        max_minutes=None,
+        batch_size=10,
         lr=5e-4,
         schedule="exponential",
         warmup_steps=200,
         warmup_lr=1e-4,
         decay_steps=500_000,
-        jitter=True,
-        ema=0.0,
+        jitter_points=True,
+        ema_decay=0.0,
         finetune=FinetuneConfig(enabled=False),
     )
     rate = official.rate
@@ -129,7 +129,7 @@ def test_official_recipe(tmp_path: Path) -> None:
     assert rate.at(100, 0.0) == pytest.approx(3e-4)
     assert rate.at(200, 0.0) == pytest.approx(5e-4, rel=1e-2)
     assert rate.at(500_000, 0.8) == pytest.approx(5e-5)
-    official.steps = 3
+    official.max_steps = 3
     network = tiny.student(family="mobiler2l")
     tiny.run(tmp_path, network, config=official)
 
@@ -140,7 +140,7 @@ def test_options_run(tmp_path: Path, changes: dict[str, object]) -> None:
 
 
 def test_batch_may_be_larger_than_the_scene(tmp_path: Path) -> None:
-    tiny.run(tmp_path, pseudo=tiny.views(2), real=tiny.views(1), batch=5)
+    tiny.run(tmp_path, pseudo=tiny.views(2), real=tiny.views(1), batch_size=5)
 
 
 def test_no_pseudo_views(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monke
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(StudentTrainer, "step", spell)
-    model = tiny.run(tmp_path, steps=30)
+    model = tiny.run(tmp_path, max_steps=30)
     assert all(bool(v.isfinite().all()) for v in model.state_dict().values())
     assert fault.calls == 36
 
@@ -164,7 +164,7 @@ def test_depths_are_held_to_what_is_known() -> None:
         given = CachedViews(deep, 4, MemoryBudget(1.0), pixels).batch(range(4))
         assert given.depths is not None
         assert given.depths.shape[1:] == (len(pixels.rows), len(pixels.columns))
-        learner = StudentTrainer(model, tiny.config(ema=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
+        learner = StudentTrainer(model, tiny.config(ema_decay=0.0), make_fabric(DeviceConfig(accelerator="cpu")))
         for step in range(60):
             learner.step(given, 5e-3, (step,))
         with torch.no_grad():
@@ -201,7 +201,7 @@ def test_layout_changes_no_values() -> None:
 @pytest.mark.parametrize("family", STUDENTS)
 def test_compiled_it_learns_the_same(family: str) -> None:
     """device.compile=true: what is computed is the same, and so are the names in a checkpoint."""
-    fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter=True)
+    fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter_points=True)
     learners = [
         StudentTrainer(tiny.student(family=family), config, fabric, compiled=compiled) for compiled in (False, True)
     ]

@@ -58,17 +58,17 @@ def student(channels: int = 4, family: str = "hierarchical", **changes: Any) -> 
 
 def config(**changes: Any) -> TrainConfig:
     """Twelve steps of stage 1 and six of stage 2, by steps, so that nothing depends on the clock."""
-    tune = FinetuneConfig(steps=6, minutes=None, val_every=2, warmup_steps=1)
+    tune = FinetuneConfig(max_steps=6, max_minutes=None, val_every=2, warmup_steps=1)
     values: dict[str, Any] = {
-        "steps": 12,
-        "minutes": None,
-        "batch": 4,
+        "max_steps": 12,
+        "max_minutes": None,
+        "batch_size": 4,
         "lr": 5e-3,
         "warmup_steps": 3,
-        "ema": 0.9,
+        "ema_decay": 0.9,
         "log_every": 3,
         "val_every": 5,
-        "checkpoint_every": 86_400.0,
+        "checkpoint_seconds": 86_400.0,
         "finetune": tune,
     }
     return TrainConfig(**{**values, **changes})

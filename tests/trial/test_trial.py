@@ -9,8 +9,8 @@ from tests.pipeline.commands import nelf, works
 from tests.trial.scenes import BAD, ODD
 
 SHORT = (
-    "experiment=smoke", "teacher.iterations=2", "distill.views=2", "distill.min_views=2", "train.steps=1",
-    "train.finetune.steps=1", "train.finetune.val_every=1",
+    "experiment=smoke", "teacher.max_steps=2", "distill.views=2", "distill.min_views=2", "train.max_steps=1",
+    "train.finetune.max_steps=1", "train.finetune.val_every=1",
 )  # fmt: skip
 
 
