@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nelf.core.cameras import focus_point, look_at, orthonormalize
@@ -14,8 +16,6 @@ from nelf.distill.config import DistillConfig
 from nelf.distill.train_cameras import (
     Sampler,
     TrainCameras,
-    angle_of_difference,
-    from_vector,
     nearest_others,
     share_of_way,
     turn_between,
@@ -57,7 +57,8 @@ def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
         turn = turn_between(turns[a], turns[b], t, config.jitter, random)
         aim = center + torch.from_numpy(random.normal(size=3)) * (config.aim_jitter * region.radius)
         roll = math.radians(config.roll_degrees) * random.normal()
-        rotation = upright(eye, aim, region.up) @ turn @ from_vector(torch.tensor([0.0, 0.0, roll], dtype=eye.dtype))
+        rolled = torch.from_numpy(Rotation.from_rotvec([0.0, 0.0, roll]).as_matrix())
+        rotation = upright(eye, aim, region.up) @ turn @ rolled
         return torch.cat([rotation, eye[:, None]], dim=1)
 
     return sample
@@ -178,22 +179,18 @@ def facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
 
 
 def hull(points: Float[Tensor, "n 2"]) -> list[int]:
-    """Corners of the convex hull, counter-clockwise, as indices (Andrew's monotone chain, 1979).
+    """Corners of the convex hull, counter-clockwise from the leftmost, as indices.
 
     Points on one line give its two ends.
     """
     places = points.tolist()
-    order = sorted(range(len(places)), key=lambda i: places[i])
-
-    def chain(sequence: list[int]) -> list[int]:
-        corners: list[int] = []
-        for i in sequence:
-            while len(corners) >= 2 and _turn(places[corners[-2]], places[corners[-1]], places[i]) <= 0:
-                corners.pop()
-            corners.append(i)
-        return corners[:-1]
-
-    return chain(order) + chain(order[::-1]) or order[:1]
+    try:
+        corners = ConvexHull(points.numpy()).vertices.tolist()
+    except QhullError:  # of points on one line
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return [order[0], order[-1]]
+    leftmost = min(range(len(corners)), key=lambda i: places[corners[i]])
+    return corners[leftmost:] + corners[:leftmost]
 
 
 def point_in_polygon(corners: Float[Tensor, "n 2"], random: np.random.Generator) -> Float[Tensor, "2"]:
@@ -208,11 +205,6 @@ def point_in_polygon(corners: Float[Tensor, "n 2"], random: np.random.Generator)
     if u + v > 1:
         u, v = 1 - u, 1 - v
     return first + u * left[chosen] + v * right[chosen]
-
-
-def _turn(a: list[float], b: list[float], c: list[float]) -> float:
-    """Twice the signed area of the triangle; positive when a, b, c turn to the left."""
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 NEIGHBOURS = 6
@@ -241,8 +233,10 @@ def camera_distances(region: TrainCameras) -> Float[Tensor, "n n"]:
     times the distance of the point of interest.
     """
     rotations = region.c2w[:, :, :3].flatten(1)
+    # Two rotations that are an angle apart differ by 2 sqrt(2) sin(angle / 2), in the Frobenius norm.
+    angles = 2 * torch.asin((torch.cdist(rotations, rotations) / math.sqrt(8)).clamp(max=1.0))
     distance = (region.eyes - region.center).norm(dim=1).median()
-    return torch.cdist(region.eyes, region.eyes) + distance * angle_of_difference(torch.cdist(rotations, rotations))
+    return torch.cdist(region.eyes, region.eyes) + distance * angles
 
 
 SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
