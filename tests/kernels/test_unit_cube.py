@@ -37,7 +37,7 @@ def test_depths_ascend_wherever_near_and_far_are_to_the_ball(near: float, far: f
     """The user's scene.near and scene.far may both be within the contraction's ball, or both beyond it."""
     space = UnitCubeMapping.contraction(torch.zeros(3), 1.5, near, far)
     s = torch.linspace(0, 1, 101)
-    compiled = [depth_at(space.shape, float(value), near, far, float(space.parameters[4])) for value in s]
+    compiled = [depth_at(float(value), space.for_loops) for value in s]
     for depth in (space.depth(s), torch.tensor(compiled)):
         assert (depth.diff() > 0).all()
         assert depth[0].item() == pytest.approx(near)
@@ -48,12 +48,10 @@ def test_compiled_functions_are_the_torch_ones(space: UnitCubeMapping) -> None:
     torch.manual_seed(1)
     world = torch.randn(300, 3) * 3
     expected = space.to_cube(world).numpy()
-    parameters = space.parameters.numpy()
-    found = np.array([cube_at(space.shape, *map(float, point), parameters) for point in world])
+    found = np.array([cube_at(*map(float, point), space.for_loops) for point in world])
     assert np.allclose(found, expected, atol=1e-4, rtol=1e-4)
     s = torch.linspace(0, 1, 101)
-    knee = float(space.parameters[4])
-    depths = [depth_at(space.shape, float(value), space.near, space.far, knee) for value in s]
+    depths = [depth_at(float(value), space.for_loops) for value in s]
     assert np.allclose(depths, space.depth(s).numpy(), rtol=1e-5)
 
 
