@@ -21,7 +21,7 @@ from nelf.distill.train_cameras import (
     turn_between,
     two_of_nearest,
 )
-from nelf.scene import SceneType
+from nelf.scene import SceneBounds, SceneType
 
 CANDIDATES = 64  # directions tried at once
 ATTEMPTS = 64
@@ -247,39 +247,25 @@ SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
 
 
 def pseudo_poses(
-    kind: SceneType,
-    train: Float[Tensor, "n 3 4"],
-    center: Float[Tensor, "3"],
-    radius: float,
-    up: Float[Tensor, "3"],
-    config: DistillConfig,
-    indices: Iterable[int],
+    bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig, indices: Iterable[int]
 ) -> Float[Tensor, "m 3 4"]:
     """The pseudo poses of the given indices (c2w), see `pose_sampler`."""
-    sample = pose_sampler(kind, train, center, radius, up, config)
+    sample = pose_sampler(bounds, train, config)
     poses = [sample(index) for index in indices]
     return torch.stack(poses) if poses else torch.zeros(0, 3, 4)
 
 
-def pose_sampler(
-    kind: SceneType,
-    train: Float[Tensor, "n 3 4"],
-    center: Float[Tensor, "3"],
-    radius: float,
-    up: Float[Tensor, "3"],
-    config: DistillConfig,
-) -> Callable[[int], Tensor]:
+def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig) -> Callable[[int], Tensor]:
     """Gives pseudo pose i, c2w [3, 4].
 
     It depends on the seed, i and the training cameras only, so that any number of processes may share the work and a
     longer run begins with the same views.
-
-    center, radius: a ball (world space) around what is of interest. up: world direction, unit length.
     """
     if len(train) < 2:
         raise SceneError(f"distill: {len(train)} training view; at least 2 are needed to place cameras between them")
-    region = TrainCameras(orthonormalize(train.double().cpu()), center.double().cpu(), radius, up.double().cpu())
-    sample = SAMPLERS[kind](region, config)
+    c2w = orthonormalize(train.double().cpu())
+    region = TrainCameras(c2w, bounds.center.double().cpu(), bounds.radius, bounds.up.double().cpu())
+    sample = SAMPLERS[bounds.kind](region, config)
     return lambda index: sample(generator(config.seed, index)).float()
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nelf.scene.images import depth_scale, to_steps, write_depth, write_depth_steps
     from nelf.scene.load import FORMATS, load_scene
     from nelf.scene.parsed import Problem
-    from nelf.scene.scene import Scene, SceneType, Views, over_background
+    from nelf.scene.scene import Scene, SceneBounds, SceneType, Views, over_background
     from nelf.scene.visual_hull import carve
     from nelf.scene.write import depth_name, image_name, write_image, write_scene
 else:
@@ -22,6 +22,7 @@ __all__ = [
     "FORMATS",
     "Problem",
     "Scene",
+    "SceneBounds",
     "SceneConfig",
     "SceneReport",
     "SceneType",

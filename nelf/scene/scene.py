@@ -72,31 +72,40 @@ def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], 
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Posed images of one place.
+class SceneBounds:
+    """What kind of place it is and where its content lies.
 
+    kind_reason: why this kind, for people.
     near, far: depths along the view axis that hold everything to be shown, world units, valid for every view.
     center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
     up: world direction that is upwards for the viewer, unit length.
-    channels: 3 (RGB) or 4 (RGBA, straight alpha).
-    files: everything that the views are made from, images and poses, relative to root.
-    problems: what a user should know, one line each with its remedy. kind_reason: why this kind, for people.
     """
 
-    name: str
-    root: Path
-    format: str
     kind: SceneType
-    splits: Mapping[str, Views]
+    kind_reason: str
     near: float
     far: float
     center: Float[Tensor, "3"]
     radius: float
     up: Float[Tensor, "3"]
+
+
+@dataclass(frozen=True)
+class Scene(SceneBounds):
+    """Posed images of one place, and its bounds.
+
+    channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    files: everything that the views are made from, images and poses, relative to root.
+    problems: what a user should know, one line each with its remedy.
+    """
+
+    name: str
+    root: Path
+    format: str
+    splits: Mapping[str, Views]
     channels: int
     files: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
-    kind_reason: str = ""
 
     @property
     def train(self) -> Views:

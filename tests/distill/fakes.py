@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nelf.core.cameras import Rays, look_at
 from nelf.core.progress import Stop
 from nelf.distill import DistillConfig, PseudoDataset, distill
-from nelf.scene import Scene, SceneType, Views
+from nelf.scene import Scene, SceneBounds, SceneType, Views
 from nelf.teacher.field import RenderOutput
 from tests.scenes import facing_poses, hemisphere_poses
 
@@ -86,7 +87,15 @@ def make_scene(
         functools.partial(_nothing, size, channels),
     )
     up = torch.tensor([0.0, 1.0, 0.0] if kind is SceneType.FORWARD_FACING else [0.0, 0.0, 1.0])
-    return Scene("ball", Path("ball"), "none", kind, {"train": train}, 2.0, 6.0, torch.zeros(3), 1.2, up, channels)
+    bounds = make_bounds(kind, up)
+    return Scene(
+        **vars(bounds), name="ball", root=Path("ball"), format="none", splits={"train": train}, channels=channels
+    )
+
+
+def make_bounds(kind: SceneType, up: Tensor, center: Tensor | None = None) -> SceneBounds:
+    """Of a ball of radius 1.2, at the origin where no center is given."""
+    return SceneBounds(kind, "", 2.0, 6.0, torch.zeros(3) if center is None else center, 1.2, up)
 
 
 def walk_poses(count: int) -> np.ndarray:

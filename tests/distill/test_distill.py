@@ -34,7 +34,7 @@ def test_the_result_is_an_ordinary_scene(whole: Path) -> None:
     assert (pseudo.size, pseudo.channels, len(pseudo.train)) == (scene.size, 4, 6)
     torch.testing.assert_close(pseudo.up, scene.up)
     torch.testing.assert_close(pseudo.center, scene.center)
-    poses = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.radius, scene.up, DistillConfig(), range(6))
+    poses = pseudo_poses(scene, scene.train.c2w, DistillConfig(), range(6))
     torch.testing.assert_close(pseudo.train.c2w, poses, atol=1e-6, rtol=0)
     torch.testing.assert_close(pseudo.train.intrinsics, scene.train.intrinsics[:6])
     about = json.loads((whole / "transforms.json").read_text())["nelf"]

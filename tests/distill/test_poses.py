@@ -15,7 +15,7 @@ from nelf.distill import DistillConfig, pseudo_poses
 from nelf.distill.poses import CoveredDirections, generator, hull, point_in_polygon
 from nelf.distill.train_cameras import turn_between
 from nelf.scene import SceneType
-from tests.distill.fakes import make_scene
+from tests.distill.fakes import make_bounds, make_scene
 from tests.scenes import hemisphere_poses
 
 UP = torch.tensor([0.0, 0.0, 1.0])
@@ -23,7 +23,7 @@ UP = torch.tensor([0.0, 0.0, 1.0])
 
 def sample(kind: SceneType, indices: range | list[int], views: int = 60, **settings: float) -> Float[Tensor, "m 3 4"]:
     scene = make_scene(kind, views)
-    return pseudo_poses(kind, scene.train.c2w, scene.center, scene.radius, scene.up, DistillConfig(**settings), indices)  # type: ignore[arg-type]
+    return pseudo_poses(scene, scene.train.c2w, DistillConfig(**settings), indices)  # type: ignore[arg-type]
 
 
 def angle_between(a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"]) -> float:
@@ -55,7 +55,7 @@ def test_an_index_gives_the_same_pose_whatever_else_is_asked_for(kind: SceneType
 def test_object_poses_cover_the_upper_hemisphere_evenly() -> None:
     train = look_in(4.03 * random_directions(100, 0.0))
     off = torch.tensor([0.1, 0.0, 0.3])  # the middle of the object need not be where the cameras look
-    poses = pseudo_poses(SceneType.OBJECT, train, off, 1.2, UP, DistillConfig(), range(800))
+    poses = pseudo_poses(make_bounds(SceneType.OBJECT, UP, off), train, DistillConfig(), range(800))
     eye, radius = poses[:, :, 3], poses[:, :, 3].norm(dim=1)
     assert radius.min() > 4.03 * 0.979
     assert radius.max() < 4.03 * 1.021
@@ -73,7 +73,7 @@ def test_where_training_cameras_agree_object_poses_vary_in_aim_and_roll_all_the_
     train = look_in(4.03 * random_directions(100, 0.0))
 
     def poses(**settings: float) -> Float[Tensor, "n 3 4"]:
-        return pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(**settings), range(400))  # type: ignore[arg-type]
+        return pseudo_poses(make_bounds(SceneType.OBJECT, UP), train, DistillConfig(**settings), range(400))  # type: ignore[arg-type]
 
     exact = poses(aim_jitter=0.0, roll_degrees=0.0)
     eye = exact[:, :, 3]
@@ -94,7 +94,7 @@ def test_where_training_cameras_agree_object_poses_vary_in_aim_and_roll_all_the_
 
 def test_object_poses_stay_on_the_side_that_was_photographed() -> None:
     train = look_in(3.0 * random_directions(60, 0.3, azimuth=math.pi / 2))
-    poses = pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, DistillConfig(), range(200))
+    poses = pseudo_poses(make_bounds(SceneType.OBJECT, UP), train, DistillConfig(), range(200))
     directions = torch.nn.functional.normalize(poses[:, :, 3], dim=1)
     to_nearest = (directions @ (train[:, :, 3] / 3).T).amax(dim=1).clamp(max=1).arccos()
     assert to_nearest.max() < math.radians(20)
@@ -106,7 +106,7 @@ def test_object_poses_vary_in_aim_and_roll_as_the_training_cameras_do() -> None:
     off = torch.from_numpy(Rotation.from_rotvec(random.normal(size=(80, 3)) * 0.05).as_matrix()).float()
     train = torch.cat([train[:, :, :3] @ off, train[:, :, 3:]], dim=2)
     config = DistillConfig(aim_jitter=0.0, roll_degrees=0.0)
-    poses = pseudo_poses(SceneType.OBJECT, train, torch.zeros(3), 1.2, UP, config, range(300))
+    poses = pseudo_poses(make_bounds(SceneType.OBJECT, UP), train, config, range(300))
     straight = look_in(poses[:, :, 3])
     turns = Rotation.from_matrix((straight[:, :, :3].mT @ poses[:, :, :3]).numpy()).as_rotvec()
     for spread in turns.std(axis=0).tolist():  # x and y: aim; z: roll
