@@ -18,27 +18,24 @@ instead of ten. One thread and budgets by steps, without which no two runs are a
 """
 
 import argparse
-import contextlib
-import io
 import json
-import mmap
 import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.fault_files import check_whole, leftovers, results, saved_seconds, stage_of
+from benchmarks.fault_runs import GIVE_UP, LIVE, STAGES, ended, start, wait
 
 EVERY = 0.3  # seconds between checkpoints
-STAGES = ("teach", "distill", "train", "export")
-FOLDERS = {"teach": "teacher", "distill": "pseudo", "train": "student"}
 LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # seconds into a stage that a kill comes at most
 SETTINGS = (
     "experiment=smoke", "device.accelerator=cpu", "device.threads=1", "eval.video_seconds=0", "export.targets=[onnx]",
@@ -47,188 +44,6 @@ SETTINGS = (
     "train.max_steps=150", "train.finetune.max_steps=50", f"train.checkpoint_seconds={EVERY}",
 )  # fmt: skip
 ROUNDING = 1e-3  # seconds
-GIVE_UP = 900.0  # seconds for one attempt
-
-
-class Live:
-    """What a killed process had reached: stage, its seconds of training, and the longest time between two reports."""
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 32)  # shared with forked processes
-
-    def clear(self) -> None:
-        self._memory[:32] = bytes(32)
-
-    def report(self, stage: int, seconds: float) -> None:
-        before, last, longest = struct.unpack("ddd", self._memory[:24])
-        gap = seconds - last if before == stage and last else 0.0
-        self._memory[:24] = struct.pack("ddd", stage, seconds, max(longest, gap))
-
-    @property
-    def reached(self) -> tuple[str | None, float, float]:
-        stage, seconds, longest = struct.unpack("ddd", self._memory[:24])
-        return ((None, *STAGES)[int(stage)], seconds, longest)
-
-
-LIVE = Live()
-
-
-@contextlib.contextmanager
-def reporting() -> Iterator[None]:
-    """What is at work, and how long it has trained, is reported to LIVE."""
-    import nelf.distill.render  # noqa: F401
-    from nelf.pipeline import export_stage
-    from nelf.teacher.training import Trainer
-    from nelf.train.loop import PhaseRunner
-
-    advance, step = Trainer.advance, PhaseRunner._step
-
-    def advanced(trainer: Trainer) -> None:
-        advance(trainer)
-        LIVE.report(1, trainer.seconds)
-
-    def stepped(runner: PhaseRunner, *arguments: Any) -> None:
-        LIVE.report(3, runner.course.seconds_before + runner.course.seconds)
-        step(runner, *arguments)
-
-    render_view, export_bundle = sys.modules["nelf.distill.render"].render_view, export_stage.exporting.export_bundle
-
-    def rendered(*arguments: Any) -> Any:
-        LIVE.report(2, 0.0)
-        return render_view(*arguments)
-
-    def exported(*arguments: Any) -> Any:
-        LIVE.report(4, 0.0)
-        return export_bundle(*arguments)
-
-    with (
-        mock.patch.object(Trainer, "advance", advanced),
-        mock.patch.object(PhaseRunner, "_step", stepped),
-        mock.patch.object(sys.modules["nelf.distill.render"], "render_view", rendered),
-        mock.patch.object(export_stage.exporting, "export_bundle", exported),
-    ):
-        yield
-
-
-def start(arguments: list[str], said: Path) -> int:
-    """`nelf ARGUMENTS` in a forked process; what it says goes to the file `said`. Gives its process id."""
-    LIVE.clear()
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 70  # something else than a command's end
-    try:
-        descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(i, "wb", 0), write_through=True) for i in (1, 2))
-        from nelf.cli import main as cli
-
-        cli.console.file = sys.stderr
-        sys.argv = ["nelf", *arguments]
-        with reporting():
-            try:
-                cli.main()
-                status = 0
-            except SystemExit as end:
-                status = end.code if isinstance(end.code, int) else 0
-    finally:
-        os._exit(status)
-
-
-def ended(pid: int) -> int | None:
-    """Exit status, negative for signals; None while it runs."""
-    found, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def wait(pid: int, seconds: float = GIVE_UP) -> int:
-    """Exit status of a process that is given its time."""
-    until = time.monotonic() + seconds
-    while (status := ended(pid)) is None:
-        if time.monotonic() > until:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise SystemExit(f"process {pid} hung")
-        time.sleep(0.01)
-    return status
-
-
-def stage_of(run: Path) -> str | None:
-    """The stage at which a run's files stand; None when it is beyond the last one."""
-    for stage, folder in FOLDERS.items():
-        try:
-            if "outputs" not in json.loads((run / folder / "stage.json").read_text()):
-                return stage
-        except FileNotFoundError:
-            return stage
-    return None if (run / "eval").exists() else "export"
-
-
-def check_whole(run: Path) -> int:
-    """Read every file of `run` that is not hidden; gives their number. TensorBoard's logs grow line by line."""
-    import numpy as np
-    import torch
-    import yaml
-    from PIL import Image
-    from safetensors import safe_open
-
-    from nelf.export import open_bundle
-
-    count = 0
-    for path in sorted(run.rglob("*")):
-        inside = path.relative_to(run)
-        if path.is_dir() or any(part.startswith(".") for part in inside.parts) or "tfevents" in path.name:
-            continue
-        count += 1
-        if path.suffix == ".json":
-            json.loads(path.read_text())
-        elif path.suffix == ".png":
-            with Image.open(path) as image:
-                np.asarray(image)
-        elif path.suffix == ".pt":
-            torch.load(path, weights_only=True)
-        elif path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as stream:
-                _ = [stream.get_tensor(key) for key in stream.keys()]  # noqa: SIM118
-        elif path.suffix == ".yaml":
-            yaml.safe_load(path.read_text())
-        elif path.suffix == ".html":
-            assert path.read_text().rstrip().endswith("</html>")
-        else:
-            assert inside.parts[0] == "export", f"{path}: who reads this?"
-    for bundle in (run / "export").glob("*"):
-        if not bundle.name.startswith("."):
-            open_bundle(bundle)  # every byte against the manifest's SHA-256
-    return count
-
-
-def saved_seconds(run: Path, stage: str) -> float:
-    """Seconds of training in the newest checkpoint."""
-    from nelf.core.checkpoints import CheckpointFolder
-
-    found = CheckpointFolder(run / FOLDERS[stage] / "checkpoints").latest()
-    if found is None:
-        return 0.0
-    state = found[1]
-    if stage == "teach":
-        return float(state["seconds"])
-    return float(state["course"]["seconds_before"] + state["course"]["seconds"])
-
-
-def results(run: Path) -> dict[str, str]:
-    """SHA-256 of what a finished run has made."""
-    from nelf.core.files import sha256
-
-    names = (
-        "teacher/teacher.safetensors", "pseudo/images", "pseudo/depths", "pseudo/transforms.json",
-        "student/student.safetensors", "export/onnx/model.onnx",
-    )  # fmt: skip
-    return {name: sha256(run / name) for name in names}
-
-
-def leftovers(run: Path) -> list[str]:
-    return [str(path) for path in run.rglob(".*") if ".partial" in path.name or ".old-" in path.name]
 
 
 class Kills:
@@ -365,7 +180,6 @@ def main() -> None:
     parser.add_argument("--disks", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     # Imported before any process is forked.
     import nelf.cli.main
     import nelf.export.onnx

@@ -93,8 +93,8 @@ def write_imported(
     points = scale * (solution.points - origin) @ rotation.T
     capture = ParsedScene("photos", [], 1, points=points if len(points) >= ENOUGH_POINTS else None, up=(0.0, 0.0, 1.0))
     channels = 4 if has_alpha(working) else 3
-    decision = decide(SceneConfig(str(out)), capture, c2w, views(c2w), channels, name)
-    found = [*problems, *capture.problems, *advice.of_circle(decision.kind, c2w, [photo.name for photo in photos])]
+    bounds = decide(SceneConfig(str(out)), capture, c2w, views(c2w), channels, name)
+    found = [*problems, *capture.problems, *advice.of_circle(bounds.kind, c2w, [photo.name for photo in photos])]
     write_scene(
         out,
         files=files,
@@ -102,12 +102,7 @@ def write_imported(
         intrinsics=views(c2w).intrinsics[0],
         height=views(c2w).height,
         width=views(c2w).width,
-        kind=decision.kind,
-        near=decision.near,
-        far=decision.far,
-        center=decision.center,
-        radius=decision.radius,
-        up=decision.up,
+        bounds=bounds,
         splits={},
         provenance={
             "photos": {

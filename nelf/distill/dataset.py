@@ -130,7 +130,7 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         height=height,
         width=width,
         cameras=cameras,
-        pose=pose_sampler(scene.kind, train.c2w, scene.center, scene.radius, scene.up, config),
+        pose=pose_sampler(scene, train.c2w, config),
         fingerprint=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
     )
 
@@ -201,12 +201,7 @@ def finish(plan: RenderPlan, partly: bool) -> PseudoDataset:
         intrinsics=plan.cameras[0] if len(plan.cameras) == 1 else torch.stack([plan.intrinsics(i) for i in notes]),
         height=plan.height,
         width=plan.width,
-        kind=scene.kind,
-        near=scene.near,
-        far=scene.far,
-        center=scene.center,
-        radius=scene.radius,
-        up=scene.up,
+        bounds=scene,
         provenance={
             "made_by": f"nelf {nelf.__version__} distill",
             "fingerprint": plan.fingerprint,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nelf.core.cameras import focus_point, look_at, orthonormalize
@@ -14,14 +16,12 @@ from nelf.distill.config import DistillConfig
 from nelf.distill.train_cameras import (
     Sampler,
     TrainCameras,
-    angle_of_difference,
-    from_vector,
     nearest_others,
     share_of_way,
     turn_between,
     two_of_nearest,
 )
-from nelf.scene import SceneType
+from nelf.scene import SceneBounds, SceneType
 
 CANDIDATES = 64  # directions tried at once
 ATTEMPTS = 64
@@ -57,7 +57,8 @@ def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
         turn = turn_between(turns[a], turns[b], t, config.pose_jitter, random)
         aim = center + torch.from_numpy(random.normal(size=3)) * (config.look_at_jitter * region.radius)
         roll = math.radians(config.roll_degrees) * random.normal()
-        rotation = upright(eye, aim, region.up) @ turn @ from_vector(torch.tensor([0.0, 0.0, roll], dtype=eye.dtype))
+        rolled = torch.from_numpy(Rotation.from_rotvec([0.0, 0.0, roll]).as_matrix())
+        rotation = upright(eye, aim, region.up) @ turn @ rolled
         return torch.cat([rotation, eye[:, None]], dim=1)
 
     return sample
@@ -178,22 +179,18 @@ def facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
 
 
 def hull(points: Float[Tensor, "n 2"]) -> list[int]:
-    """Corners of the convex hull, counter-clockwise, as indices (Andrew's monotone chain, 1979).
+    """Corners of the convex hull, counter-clockwise from the leftmost, as indices.
 
     Points on one line give its two ends.
     """
     places = points.tolist()
-    order = sorted(range(len(places)), key=lambda i: places[i])
-
-    def chain(sequence: list[int]) -> list[int]:
-        corners: list[int] = []
-        for i in sequence:
-            while len(corners) >= 2 and _turn(places[corners[-2]], places[corners[-1]], places[i]) <= 0:
-                corners.pop()
-            corners.append(i)
-        return corners[:-1]
-
-    return chain(order) + chain(order[::-1]) or order[:1]
+    try:
+        corners = ConvexHull(points.numpy()).vertices.tolist()
+    except QhullError:  # of points on one line
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return [order[0], order[-1]]
+    leftmost = min(range(len(corners)), key=lambda i: places[corners[i]])
+    return corners[leftmost:] + corners[:leftmost]
 
 
 def point_in_polygon(corners: Float[Tensor, "n 2"], random: np.random.Generator) -> Float[Tensor, "2"]:
@@ -208,11 +205,6 @@ def point_in_polygon(corners: Float[Tensor, "n 2"], random: np.random.Generator)
     if u + v > 1:
         u, v = 1 - u, 1 - v
     return first + u * left[chosen] + v * right[chosen]
-
-
-def _turn(a: list[float], b: list[float], c: list[float]) -> float:
-    """Twice the signed area of the triangle; positive when a, b, c turn to the left."""
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 NEIGHBOURS = 6
@@ -241,8 +233,10 @@ def camera_distances(region: TrainCameras) -> Float[Tensor, "n n"]:
     times the distance of the point of interest.
     """
     rotations = region.c2w[:, :, :3].flatten(1)
+    # Two rotations that are an angle apart differ by 2 sqrt(2) sin(angle / 2), in the Frobenius norm.
+    angles = 2 * torch.asin((torch.cdist(rotations, rotations) / math.sqrt(8)).clamp(max=1.0))
     distance = (region.eyes - region.center).norm(dim=1).median()
-    return torch.cdist(region.eyes, region.eyes) + distance * angle_of_difference(torch.cdist(rotations, rotations))
+    return torch.cdist(region.eyes, region.eyes) + distance * angles
 
 
 SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
@@ -253,39 +247,25 @@ SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
 
 
 def pseudo_poses(
-    kind: SceneType,
-    train: Float[Tensor, "n 3 4"],
-    center: Float[Tensor, "3"],
-    radius: float,
-    up: Float[Tensor, "3"],
-    config: DistillConfig,
-    indices: Iterable[int],
+    bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig, indices: Iterable[int]
 ) -> Float[Tensor, "m 3 4"]:
     """The pseudo poses of the given indices (c2w), see `pose_sampler`."""
-    sample = pose_sampler(kind, train, center, radius, up, config)
+    sample = pose_sampler(bounds, train, config)
     poses = [sample(index) for index in indices]
     return torch.stack(poses) if poses else torch.zeros(0, 3, 4)
 
 
-def pose_sampler(
-    kind: SceneType,
-    train: Float[Tensor, "n 3 4"],
-    center: Float[Tensor, "3"],
-    radius: float,
-    up: Float[Tensor, "3"],
-    config: DistillConfig,
-) -> Callable[[int], Tensor]:
+def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig) -> Callable[[int], Tensor]:
     """Gives pseudo pose i, c2w [3, 4].
 
     It depends on the seed, i and the training cameras only, so that any number of processes may share the work and a
     longer run begins with the same views.
-
-    center, radius: a ball (world space) around what is of interest. up: world direction, unit length.
     """
     if len(train) < 2:
         raise SceneError(f"distill: {len(train)} training view; at least 2 are needed to place cameras between them")
-    region = TrainCameras(orthonormalize(train.double().cpu()), center.double().cpu(), radius, up.double().cpu())
-    sample = SAMPLERS[kind](region, config)
+    c2w = orthonormalize(train.double().cpu())
+    region = TrainCameras(c2w, bounds.center.double().cpu(), bounds.radius, bounds.up.double().cpu())
+    sample = SAMPLERS[bounds.kind](region, config)
     return lambda index: sample(generator(config.seed, index)).float()
 
 

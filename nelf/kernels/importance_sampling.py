@@ -13,8 +13,18 @@ from torch import Tensor
 from nelf.core.cameras import Rays
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range
-from nelf.kernels.ray_marching import Samples, interval_end, march_arguments, packed_rows
-from nelf.kernels.unit_cube import UnitCubeMapping, cube_at, depth_at
+from nelf.kernels.samples import (
+    RayBatch,
+    SampleBuffers,
+    Samples,
+    empty_samples,
+    march_arguments,
+    packed_rows,
+    point_at,
+    ray_batch,
+    write_interval,
+)
+from nelf.kernels.unit_cube import UnitCubeMapping, UnitCubeParams
 
 MOST_STEPS = 1024  # for which a thread of an accelerator has room
 UNIFORM = 0.1  # share of the samples that goes to every depth alike: what the grid has not noticed yet is found so
@@ -109,32 +119,23 @@ def _resample_on_gpu(
 def _resample_compiled(
     rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, count: int, jitter: Tensor
 ) -> Samples:
-    lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
-    shape = space.shape, space.near, space.far, steps, count
+    batch, cube = ray_batch(rays, jitter), space.for_loops
     edges = np.empty((len(rays), count + 1), np.float32)
     kept = torch.zeros(len(rays), dtype=torch.int64)
-    split_range(_draw, len(rays), *lines, *shape, array(density), edges, array(kept))
+    split_range(_draw, len(rays), batch, cube, steps, count, array(density), edges, array(kept))
     offsets = torch.zeros(len(rays) + 1, dtype=torch.int64)
     torch.cumsum(kept * count, 0, out=offsets[1:])
-    total = int(offsets[-1])
-    points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total)
-    ray = torch.empty(total, dtype=torch.int64)
-    emitted = array(points), array(lengths), array(depths), array(ray)
-    split_range(_emit, len(rays), *lines, *shape, edges, array(offsets), *emitted)
-    return Samples(points, lengths, depths, ray, offsets)
+    samples, buffers = empty_samples(offsets)
+    split_range(_emit, len(rays), batch, cube, edges, array(offsets), buffers)
+    return samples
 
 
 @compiled
 def _draw(
     start: int,
     stop: int,
-    origins: np.ndarray,
-    directions: np.ndarray,
-    jitter: np.ndarray,
-    p: np.ndarray,
-    shape: int,
-    near: float,
-    far: float,
+    rays: RayBatch,
+    cube: UnitCubeParams,
     steps: int,
     count: int,
     density: np.ndarray,
@@ -145,13 +146,13 @@ def _draw(
     resolution = density.shape[0]
     weights, mass, inside = np.empty(steps, np.float32), np.empty(steps, np.float32), np.empty(steps, np.bool_)
     for i in range(start, stop):
-        o, d = origins[i], directions[i]
-        x, y, z = interval_end(0, 0.0, o, d, p, shape, near, far, steps)[1:]
+        o, d = rays.origins[i], rays.directions[i]
+        _, x, y, z = point_at(0.0, o, d, cube)
         through = np.float32(1)
         found, last = 0, 0
         for step in range(steps):
             x0, y0, z0 = x, y, z
-            x, y, z = interval_end(step + 1, 0.0, o, d, p, shape, near, far, steps)[1:]
+            _, x, y, z = point_at((step + 1) / steps, o, d, cube)
             mx, my, mz = (x0 + x) * 0.5, (y0 + y) * 0.5, (z0 + z) * 0.5
             inside[step] = mx >= 0 and my >= 0 and mz >= 0 and mx < 1 and my < 1 and mz < 1
             weights[step] = 0
@@ -186,7 +187,7 @@ def _draw(
             if edge == count:
                 wanted = whole
             elif edge > 0:
-                wanted = (edge - np.float32(0.5) + jitter[i]) / count * whole
+                wanted = (edge - np.float32(0.5) + rays.jitter[i]) / count * whole
             while step < last and below + mass[step] <= wanted:
                 below += mass[step]
                 step += 1
@@ -198,35 +199,18 @@ def _draw(
 def _emit(
     start: int,
     stop: int,
-    origins: np.ndarray,
-    directions: np.ndarray,
-    jitter: np.ndarray,
-    p: np.ndarray,
-    shape: int,
-    near: float,
-    far: float,
-    steps: int,
-    count: int,
+    rays: RayBatch,
+    cube: UnitCubeParams,
     edges: np.ndarray,
     offsets: np.ndarray,
-    points: np.ndarray,
-    lengths: np.ndarray,
-    depths: np.ndarray,
-    ray: np.ndarray,
+    samples: SampleBuffers,
 ) -> None:
     """Write out the intervals between the edges, packed."""
     for i in range(start, stop):
         if offsets[i + 1] == offsets[i]:
             continue
-        o, d = origins[i], directions[i]
-        t1 = depth_at(shape, edges[i, 0], near, far, p[4])
-        x1, y1, z1 = cube_at(shape, o[0] + t1 * d[0], o[1] + t1 * d[1], o[2] + t1 * d[2], p)
-        for k in range(count):
-            at = offsets[i] + k
-            t0, x0, y0, z0 = t1, x1, y1, z1
-            t1 = depth_at(shape, edges[i, k + 1], near, far, p[4])
-            x1, y1, z1 = cube_at(shape, o[0] + t1 * d[0], o[1] + t1 * d[1], o[2] + t1 * d[2], p)
-            points[at, 0], points[at, 1], points[at, 2] = (x0 + x1) * 0.5, (y0 + y1) * 0.5, (z0 + z1) * 0.5
-            lengths[at] = 2 * np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
-            depths[at] = (t0 + t1) * 0.5
-            ray[at] = i
+        o, d = rays.origins[i], rays.directions[i]
+        last = point_at(edges[i, 0], o, d, cube)
+        for k in range(edges.shape[1] - 1):
+            first, last = last, point_at(edges[i, k + 1], o, d, cube)
+            write_interval(offsets[i] + k, i, first, last, samples)

@@ -1,9 +1,4 @@
-"""Where along each ray the field is asked: occupied cells only, front to back, until nothing more can be seen.
-
-Samples are packed: one row a sample, in ray order; `offsets` tells where each ray's samples begin.
-"""
-
-from dataclasses import dataclass
+"""Where along each ray the field is asked: occupied cells only, front to back, until nothing more can be seen."""
 
 import numpy as np
 import torch
@@ -13,30 +8,24 @@ from torch import Tensor
 from nelf.core.cameras import Rays
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
-from nelf.kernels.unit_cube import BOX, UnitCubeMapping, cube_at, depth_at
+from nelf.kernels.samples import (
+    RayBatch,
+    SampleBuffers,
+    Samples,
+    empty_samples,
+    march_arguments,
+    packed_rows,
+    point_at,
+    ray_batch,
+    write_interval,
+)
+from nelf.kernels.unit_cube import BOX, UnitCubeMapping, UnitCubeParams
 
 COARSER = 4  # cells of the density grid to one of the grid that is looked at first, along each axis
 OPAQUE = 1e-4  # transmittance below which the rest of a ray is not asked
 # A cell's cached density is its highest; a ray may pass through a thinner part of it. So one step counts for no more
 # than this optical depth, and several dense cells in a row are needed to end a ray.
 STEP_LIMIT = 1.0
-
-
-@dataclass(frozen=True)
-class Samples:
-    """points: in the unit cube. lengths: of the samples' intervals, in cube units times 2 (1 = half the cube's side).
-
-    depths: along the view axis. ray: index of each sample's ray. offsets: [rays + 1].
-    found: how many samples there are, whether there was room for them or not, where the device alone knows that; rows
-    beyond the last offset mean nothing then. None where each row is a sample.
-    """
-
-    points: Float[Tensor, "m 3"]
-    lengths: Float[Tensor, "m"]
-    depths: Float[Tensor, "m"]
-    ray: Int[Tensor, "m"]
-    offsets: Int[Tensor, "rays_plus_1"]
-    found: Int[Tensor, ""] | None = None
 
 
 def march(
@@ -118,22 +107,16 @@ def _march_compiled(
     threshold: float | Tensor,
     capacity: int | None = None,
 ) -> Samples:
-    count = len(rays)
-    lines = array(rays.origins), array(rays.directions), array(jitter), array(space.parameters)
-    shape = space.shape, space.near, space.far, steps
+    batch, cube = ray_batch(rays, jitter), space.for_loops
     coarse = array(torch.nn.functional.max_pool3d(density[None], COARSER, ceil_mode=True)[0])
-    offsets = torch.zeros(count + 1, dtype=torch.int64)
-    kept = np.empty((count, steps), np.int16)
-    split_range(
-        _walk, count, *lines, *shape, array(density), coarse, np.float32(float(threshold)), array(offsets), kept
-    )
+    offsets = torch.zeros(len(rays) + 1, dtype=torch.int64)
+    kept = np.empty((len(rays), steps), np.int16)
+    seen = array(density), coarse, np.float32(float(threshold))
+    split_range(_walk, len(rays), batch, cube, steps, *seen, array(offsets), kept)
     torch.cumsum(offsets, 0, out=offsets)
-    total = int(offsets[-1])
-    points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total)
-    ray = torch.empty(total, dtype=torch.int64)
-    emitted = array(points), array(lengths), array(depths), array(ray)
-    split_range(_emit, count, *lines, *shape, array(offsets), kept, *emitted)
-    return Samples(points, lengths, depths, ray, offsets)
+    samples, buffers = empty_samples(offsets)
+    split_range(_emit, len(rays), batch, cube, steps, array(offsets), kept, buffers)
+    return samples
 
 
 @kernel("count_samples", "cpu")
@@ -196,43 +179,11 @@ def max_pool(
     return along.reshape(-1, *across.shape[1:])
 
 
-def march_arguments(
-    rays: Rays, space: UnitCubeMapping, density: Tensor, steps: int, jitter: Tensor
-) -> tuple[dict[str, int], list[Tensor]]:
-    """Macros, and the first arguments, of the kernels that follow rays."""
-    sizes = {"SHAPE": space.shape, "STEPS": steps, "CELLS": density.shape[0]}
-    given = rays.origins, rays.directions, jitter, space.packed, density
-    return sizes, [tensor.contiguous() for tensor in given]
-
-
-def packed_rows(count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Room for points, lengths, depths and rays of samples. What is not written is a harmless sample."""
-    ray = torch.zeros(count, dtype=torch.int32, device=like.device)
-    return like.new_zeros(count, 3), like.new_zeros(count), like.new_zeros(count), ray
-
-
 @inlined
-def interval_end(
-    step: int,
-    shift: float,
-    o: np.ndarray,
-    d: np.ndarray,
-    p: np.ndarray,
-    shape: int,
-    near: float,
-    far: float,
-    steps: int,
-) -> tuple[float, float, float, float]:
-    """Depth and cube point at the beginning of an interval."""
-    t = depth_at(shape, min(max((step + shift) / steps, 0.0), 1.0), near, far, p[4])
-    x, y, z = cube_at(shape, o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2], p)
-    return t, x, y, z
-
-
-@inlined
-def _slab(o: np.ndarray, d: np.ndarray, p: np.ndarray, near: float, far: float) -> tuple[float, float]:
+def _slab(o: np.ndarray, d: np.ndarray, cube: UnitCubeParams) -> tuple[float, float]:
     """Depths at which a ray enters and leaves the box; enter > leave when it misses."""
-    enter, leave = near, far
+    p = cube.values
+    enter, leave = cube.near, cube.far
     for axis in range(3):
         low, high = p[axis] - p[3], p[axis] + p[3]
         if abs(d[axis]) < 1e-9:
@@ -248,13 +199,8 @@ def _slab(o: np.ndarray, d: np.ndarray, p: np.ndarray, near: float, far: float) 
 def _walk(
     start: int,
     stop: int,
-    origins: np.ndarray,
-    directions: np.ndarray,
-    jitter: np.ndarray,
-    p: np.ndarray,
-    shape: int,
-    near: float,
-    far: float,
+    rays: RayBatch,
+    cube: UnitCubeParams,
     steps: int,
     density: np.ndarray,
     coarse: np.ndarray,
@@ -266,21 +212,21 @@ def _walk(
     resolution = density.shape[0]
     limit = -np.log(OPAQUE)
     for i in range(start, stop):
-        o, d = origins[i], directions[i]
-        shift = jitter[i] - np.float32(0.5)
+        o, d = rays.origins[i], rays.directions[i]
+        shift = rays.jitter[i] - np.float32(0.5)
         first, last = 0, steps
-        if shape == BOX:
-            enter, leave = _slab(o, d, p, near, far)
+        if cube.shape == BOX:
+            enter, leave = _slab(o, d, cube)
             if leave < enter:
                 continue
-            first = max(int((enter - near) / (far - near) * steps - shift) - 1, 0)
-            last = min(int((leave - near) / (far - near) * steps - shift) + 2, steps)
-        _, x, y, z = interval_end(first, shift, o, d, p, shape, near, far, steps)
+            first = max(int((enter - cube.near) / (cube.far - cube.near) * steps - shift) - 1, 0)
+            last = min(int((leave - cube.near) / (cube.far - cube.near) * steps - shift) + 2, steps)
+        _, x, y, z = point_at((first + shift) / steps, o, d, cube)
         optical = np.float32(0)
         found = 0
         for step in range(first, last):
             x0, y0, z0 = x, y, z
-            _, x, y, z = interval_end(step + 1, shift, o, d, p, shape, near, far, steps)
+            _, x, y, z = point_at((step + 1 + shift) / steps, o, d, cube)
             mx, my, mz = (x0 + x) * 0.5, (y0 + y) * 0.5, (z0 + z) * 0.5
             if mx < 0 or my < 0 or mz < 0 or mx >= 1 or my >= 1 or mz >= 1:
                 continue
@@ -303,30 +249,19 @@ def _walk(
 def _emit(
     start: int,
     stop: int,
-    origins: np.ndarray,
-    directions: np.ndarray,
-    jitter: np.ndarray,
-    p: np.ndarray,
-    shape: int,
-    near: float,
-    far: float,
+    rays: RayBatch,
+    cube: UnitCubeParams,
     steps: int,
     offsets: np.ndarray,
     kept: np.ndarray,
-    points: np.ndarray,
-    lengths: np.ndarray,
-    depths: np.ndarray,
-    ray: np.ndarray,
+    samples: SampleBuffers,
 ) -> None:
     """Write out the kept intervals, packed."""
     for i in range(start, stop):
-        o, d = origins[i], directions[i]
-        shift = jitter[i] - np.float32(0.5)
+        o, d = rays.origins[i], rays.directions[i]
+        shift = rays.jitter[i] - np.float32(0.5)
         for at in range(offsets[i], offsets[i + 1]):
             step = kept[i, at - offsets[i]]
-            t0, x0, y0, z0 = interval_end(step, shift, o, d, p, shape, near, far, steps)
-            t1, x1, y1, z1 = interval_end(step + 1, shift, o, d, p, shape, near, far, steps)
-            points[at, 0], points[at, 1], points[at, 2] = (x0 + x1) * 0.5, (y0 + y1) * 0.5, (z0 + z1) * 0.5
-            lengths[at] = 2 * np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
-            depths[at] = (t0 + t1) * 0.5
-            ray[at] = i
+            first = point_at((step + shift) / steps, o, d, cube)
+            last = point_at((step + 1 + shift) / steps, o, d, cube)
+            write_interval(at, i, first, last, samples)

@@ -15,18 +15,28 @@ for one point in numba for the CPU marcher.
 import functools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.kernels.dispatch import inlined
+from nelf.kernels.dispatch import array, inlined
 
 BOX, CONTRACTION, FRUSTUM = 0, 1, 2
 MARGIN = 1.02  # the outermost pixel's footprint must not stick out of the cube
 ODD = 45.0  # degrees from the mean optical axis beyond which a forward-facing capture's camera is an odd one out
 STEEPEST = 8.0  # tangent that a frustum is widened to at most: 83 degrees
+
+
+class UnitCubeParams(NamedTuple):
+    """A `UnitCubeMapping` as compiled loops take it. values: its parameters."""
+
+    shape: int
+    near: float
+    far: float
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -127,14 +137,12 @@ class UnitCubeMapping:
         ends = [torch.full((1,), value, device=self.parameters.device) for value in (self.near, self.far)]
         return torch.cat([self.parameters, *ends])
 
+    @property
+    def for_loops(self) -> UnitCubeParams:
+        return UnitCubeParams(self.shape, self.near, self.far, array(self.parameters))
+
     def to(self, device: torch.device | str) -> "UnitCubeMapping":
         return UnitCubeMapping(self.shape, self.near, self.far, self.parameters.to(device))
-
-    def footprint_steps(self, pixels: int) -> int:
-        """Steps over the whole depth range that are about as long as a pixel is wide, at `pixels` across the cube."""
-        if self.shape == BOX:
-            return math.ceil((self.far - self.near) / (2 * float(self.parameters[3])) * pixels)
-        return pixels
 
 
 def _parameters(
@@ -144,11 +152,12 @@ def _parameters(
 
 
 @inlined
-def depth_at(shape: int, s: float, near: float, far: float, knee: float) -> float:
+def depth_at(s: float, cube: UnitCubeParams) -> float:
     """`UnitCubeMapping.depth` for one value."""
-    if shape == BOX:
+    near, far, knee = cube.near, cube.far, cube.values[4]
+    if cube.shape == BOX:
         return near + s * (far - near)
-    if shape == FRUSTUM:
+    if cube.shape == FRUSTUM:
         return 1 / (1 / near + s * (1 / far - 1 / near))
     if s < 0.5:
         return near + 2 * s * (knee - near)
@@ -156,16 +165,17 @@ def depth_at(shape: int, s: float, near: float, far: float, knee: float) -> floa
 
 
 @inlined
-def cube_at(shape: int, x: float, y: float, z: float, p: np.ndarray) -> tuple[float, float, float]:
+def cube_at(x: float, y: float, z: float, cube: UnitCubeParams) -> tuple[float, float, float]:
     """`UnitCubeMapping.to_cube` for one point."""
-    if shape == FRUSTUM:
+    p = cube.values
+    if cube.shape == FRUSTUM:
         x, y, z = x - p[9], y - p[13], z - p[17]
         lx = x * p[6] + y * p[10] + z * p[14]
         ly = x * p[7] + y * p[11] + z * p[15]
         depth = max(-(x * p[8] + y * p[12] + z * p[16]), 1e-6)
         return lx / (depth * p[3]) * 0.5 + 0.5, ly / (depth * p[3]) * 0.5 + 0.5, p[5] / depth
     x, y, z = (x - p[0]) / p[3], (y - p[1]) / p[3], (z - p[2]) / p[3]
-    if shape == BOX:
+    if cube.shape == BOX:
         return x * 0.5 + 0.5, y * 0.5 + 0.5, z * 0.5 + 0.5
     norm = max(abs(x), max(abs(y), abs(z)))
     squash = (2 - 1 / norm) / norm if norm > 1 else 1.0

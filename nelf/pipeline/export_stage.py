@@ -151,7 +151,7 @@ def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
     test = scene.test.select(sorted(chosen))
     missing = range(count - len(test))
     config = dataclasses.replace(run.config.distill, seed=run.config.distill.seed + 1)
-    more = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.radius, scene.up, config, missing)
+    more = pseudo_poses(scene, scene.train.c2w, config, missing)
     return torch.cat([test.c2w, more]), (*test.names, *(f"new_{i}" for i in missing))
 
 

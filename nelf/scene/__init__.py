@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from nelf.scene.check import SceneReport, check_pictures, load_checked, report
     from nelf.scene.config import SceneConfig
     from nelf.scene.contact_sheet import write_sheet
-    from nelf.scene.images import depth_scale, to_steps, write_depth, write_depth_steps
+    from nelf.scene.images import depth_scale, to_steps
     from nelf.scene.load import FORMATS, load_scene
     from nelf.scene.parsed import Problem
-    from nelf.scene.scene import Scene, SceneType, Views, over_background
+    from nelf.scene.scene import Scene, SceneBounds, SceneType, Views
     from nelf.scene.visual_hull import carve
     from nelf.scene.write import depth_name, image_name, write_image, write_scene
 else:
@@ -22,6 +22,7 @@ __all__ = [
     "FORMATS",
     "Problem",
     "Scene",
+    "SceneBounds",
     "SceneConfig",
     "SceneReport",
     "SceneType",
@@ -34,11 +35,8 @@ __all__ = [
     "image_name",
     "load_checked",
     "load_scene",
-    "over_background",
     "report",
     "to_steps",
-    "write_depth",
-    "write_depth_steps",
     "write_image",
     "write_scene",
     "write_sheet",

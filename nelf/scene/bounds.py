@@ -12,7 +12,7 @@ from nelf.core.cameras import focus_point
 from nelf.core.errors import ConfigError, NelfError, SceneError
 from nelf.scene.config import AUTO, FARTHEST, SceneConfig
 from nelf.scene.parsed import ParsedScene, Problem
-from nelf.scene.scene import SceneType, Views
+from nelf.scene.scene import SceneBounds, SceneType, Views
 from nelf.scene.visual_hull import visual_hull
 
 PARALLEL = 25.0  # degrees between any optical axis (95 % of them) and their mean in a forward-facing capture
@@ -109,19 +109,6 @@ SAMPLED_POINTS = 20_000
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What `decide` found; see Scene for the meaning of each."""
-
-    kind: SceneType
-    reason: str
-    near: float
-    far: float
-    center: Float[Tensor, "3"]
-    radius: float
-    up: Float[Tensor, "3"]
-
-
-@dataclass(frozen=True)
 class Range:
     near: float
     far: float
@@ -131,7 +118,7 @@ class Range:
 
 def decide(
     config: SceneConfig, capture: ParsedScene, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, scene: str
-) -> Decision:
+) -> SceneBounds:
     """c2w: the poses of all views, so that the bounds hold for each. The user's word goes before the file's."""
     own_up = config.up or capture.up
     up = upward(c2w) if own_up is None else torch.tensor(list(own_up), dtype=torch.float32)
@@ -154,7 +141,7 @@ def decide(
     if near >= far:
         raise _swapped(config, capture, near, far, scene)
     center = found.center if capture.center is None else torch.tensor(capture.center, dtype=torch.float32)
-    return Decision(kind, reason, near, far, center, capture.radius or found.radius, up)
+    return SceneBounds(kind, reason, near, far, center, capture.radius or found.radius, up)
 
 
 def _swapped(config: SceneConfig, capture: ParsedScene, near: float, far: float, scene: str) -> NelfError:

@@ -133,22 +133,16 @@ def load(
     train = splits["train"] if chosen["train"] else make_views(prepared, range(len(prepared.frames)), name)
     if pictures:
         train = readable(train, looked["train"] or look_at(train))
-    decision = decide(config, capture, prepared.c2w, train, prepared.channels, name)
+    bounds = decide(config, capture, prepared.c2w, train, prepared.channels, name)
     scene = Scene(
+        **vars(bounds),
         name=name,
         root=root,
         format=capture.format,
-        kind=decision.kind,
         splits=splits,
-        near=decision.near,
-        far=decision.far,
-        center=decision.center,
-        radius=decision.radius,
-        up=decision.up,
         channels=prepared.channels,
         files=(*capture.files, *dict.fromkeys(path.relative_to(root) for path in _paths(prepared.photos))),
         problems=tuple(str(problem) for problem in capture.problems),
-        kind_reason=decision.reason,
     )
     return Loaded(scene, prepared, capture, faults, looked)
 

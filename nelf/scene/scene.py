@@ -72,31 +72,40 @@ def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], 
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Posed images of one place.
+class SceneBounds:
+    """What kind of place it is and where its content lies.
 
+    kind_reason: why this kind, for people.
     near, far: depths along the view axis that hold everything to be shown, world units, valid for every view.
     center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
     up: world direction that is upwards for the viewer, unit length.
-    channels: 3 (RGB) or 4 (RGBA, straight alpha).
-    files: everything that the views are made from, images and poses, relative to root.
-    problems: what a user should know, one line each with its remedy. kind_reason: why this kind, for people.
     """
 
-    name: str
-    root: Path
-    format: str
     kind: SceneType
-    splits: Mapping[str, Views]
+    kind_reason: str
     near: float
     far: float
     center: Float[Tensor, "3"]
     radius: float
     up: Float[Tensor, "3"]
+
+
+@dataclass(frozen=True)
+class Scene(SceneBounds):
+    """Posed images of one place, and its bounds.
+
+    channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    files: everything that the views are made from, images and poses, relative to root.
+    problems: what a user should know, one line each with its remedy.
+    """
+
+    name: str
+    root: Path
+    format: str
+    splits: Mapping[str, Views]
     channels: int
     files: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
-    kind_reason: str = ""
 
     @property
     def train(self) -> Views:
@@ -114,13 +123,3 @@ class Scene:
     def size(self) -> tuple[int, int]:
         """height, width of every image."""
         return self.train.height, self.train.width
-
-
-def over_background(
-    image: Float[Tensor, "*batch channels"], background: float | Float[Tensor, "*#batch 3"] = 1.0
-) -> Float[Tensor, "*batch 3"]:
-    """RGB of an RGB(A) image with straight alpha, composited over `background` (1 = white)."""
-    if image.shape[-1] == 3:
-        return image
-    alpha = image[..., 3:]
-    return image[..., :3] * alpha + (1 - alpha) * background

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from nelf.core.files import atomic_path, write_bytes
-from nelf.scene.scene import SceneType
+from nelf.scene.scene import SceneBounds
 
 FILE = "transforms.json"
 FORMAT_VERSION = 1
@@ -55,12 +55,7 @@ def write_scene(
     intrinsics: Float[Tensor, "4"] | Float[Tensor, "n 4"],
     height: int,
     width: int,
-    kind: SceneType,
-    near: float,
-    far: float,
-    center: Float[Tensor, "3"],
-    radius: float,
-    up: Float[Tensor, "3"],
+    bounds: SceneBounds,
     provenance: Mapping[str, Any],
     splits: Mapping[str, Sequence[str]] | None = None,
     depths: tuple[Sequence[str], float] | None = None,
@@ -88,12 +83,12 @@ def write_scene(
     head = {
         **shared,
         **({} if depths is None else {"integer_depth_scale": depths[1]}),
-        "kind": kind.value,
-        "near": near,
-        "far": far,
-        "center": center.double().tolist(),
-        "radius": radius,
-        "up": up.double().tolist(),
+        "kind": bounds.kind.value,
+        "near": bounds.near,
+        "far": bounds.far,
+        "center": bounds.center.double().tolist(),
+        "radius": bounds.radius,
+        "up": bounds.up.double().tolist(),
         "nelf": {"version": FORMAT_VERSION, **provenance},
         **{f"{split}_filenames": names for split, names in chosen.items()},
     }

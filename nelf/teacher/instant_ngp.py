@@ -14,7 +14,8 @@ from nelf.kernels.compositing import composite
 from nelf.kernels.hash_encoding import CHANNELS, HashGrid, encode_directions
 from nelf.kernels.importance_sampling import resample
 from nelf.kernels.random_numbers import StepRandom
-from nelf.kernels.ray_marching import Samples, count_samples, march, max_pool
+from nelf.kernels.ray_marching import count_samples, march, max_pool
+from nelf.kernels.samples import Samples
 from nelf.kernels.unit_cube import BOX, UnitCubeMapping
 from nelf.scene import Views, carve
 from nelf.teacher.config import InstantNGPConfig

@@ -15,6 +15,7 @@ import torch
 
 from nelf.core.cameras import image_rays
 from nelf.core.errors import ConfigError, NelfError, SceneError
+from nelf.core.images import over_background
 from nelf.distill import (
     DistillConfig,
     external_scene,
@@ -22,7 +23,7 @@ from nelf.distill import (
     render,
 )
 from nelf.distill.views import check_finite, stored
-from nelf.scene import SceneConfig, SceneType, load_scene, over_background
+from nelf.scene import SceneConfig, SceneType, load_scene
 from nelf.teacher.field import RenderOutput, render_image
 from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 
@@ -34,7 +35,7 @@ def test_the_result_is_an_ordinary_scene(whole: Path) -> None:
     assert (pseudo.size, pseudo.channels, len(pseudo.train)) == (scene.size, 4, 6)
     torch.testing.assert_close(pseudo.up, scene.up)
     torch.testing.assert_close(pseudo.center, scene.center)
-    poses = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.radius, scene.up, DistillConfig(), range(6))
+    poses = pseudo_poses(scene, scene.train.c2w, DistillConfig(), range(6))
     torch.testing.assert_close(pseudo.train.c2w, poses, atol=1e-6, rtol=0)
     torch.testing.assert_close(pseudo.train.intrinsics, scene.train.intrinsics[:6])
     about = json.loads((whole / "transforms.json").read_text())["nelf"]

@@ -36,7 +36,7 @@ def summary_of(images: list[np.ndarray], c2w: torch.Tensor) -> tuple[dict, list[
 
 def test_good_views_give_no_warning_and_bad_ones_do() -> None:
     scene = make_scene()
-    poses = pseudo_poses(scene.kind, scene.train.c2w, scene.center, scene.radius, scene.up, DistillConfig(), range(10))
+    poses = pseudo_poses(scene, scene.train.c2w, DistillConfig(), range(10))
     good = [picture(seed=i) for i in range(10)]
     for image in good:
         image[:3, :, 3] = 0

@@ -8,7 +8,7 @@ import torch
 from nelf.core.cameras import Rays
 from nelf.core.errors import ConfigError
 from nelf.kernels.importance_sampling import UNIFORM, resample, resample_reference
-from nelf.kernels.ray_marching import Samples
+from nelf.kernels.samples import Samples
 from nelf.kernels.unit_cube import UnitCubeMapping
 from tests.kernels.spaces import SPACES, some_rays
 from tests.kernels.test_ray_marching import JUST_BELOW_ONE, grid_of

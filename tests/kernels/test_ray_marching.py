@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from nelf.core.cameras import Rays
-from nelf.kernels.ray_marching import OPAQUE, Samples, march, march_reference, max_pool
+from nelf.kernels.ray_marching import OPAQUE, march, march_reference, max_pool
+from nelf.kernels.samples import Samples
 from nelf.kernels.unit_cube import UnitCubeMapping
 from tests.kernels.spaces import SPACES, some_rays
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nelf.core.cameras import look_at, mean_pose
-from nelf.kernels.unit_cube import BOX, FRUSTUM, UnitCubeMapping, cube_at, depth_at
+from nelf.kernels.unit_cube import UnitCubeMapping, cube_at, depth_at
 from tests.kernels.spaces import SPACES, cameras
 
 
@@ -37,7 +37,7 @@ def test_depths_ascend_wherever_near_and_far_are_to_the_ball(near: float, far: f
     """The user's scene.near and scene.far may both be within the contraction's ball, or both beyond it."""
     space = UnitCubeMapping.contraction(torch.zeros(3), 1.5, near, far)
     s = torch.linspace(0, 1, 101)
-    compiled = [depth_at(space.shape, float(value), near, far, float(space.parameters[4])) for value in s]
+    compiled = [depth_at(float(value), space.for_loops) for value in s]
     for depth in (space.depth(s), torch.tensor(compiled)):
         assert (depth.diff() > 0).all()
         assert depth[0].item() == pytest.approx(near)
@@ -48,12 +48,10 @@ def test_compiled_functions_are_the_torch_ones(space: UnitCubeMapping) -> None:
     torch.manual_seed(1)
     world = torch.randn(300, 3) * 3
     expected = space.to_cube(world).numpy()
-    parameters = space.parameters.numpy()
-    found = np.array([cube_at(space.shape, *map(float, point), parameters) for point in world])
+    found = np.array([cube_at(*map(float, point), space.for_loops) for point in world])
     assert np.allclose(found, expected, atol=1e-4, rtol=1e-4)
     s = torch.linspace(0, 1, 101)
-    knee = float(space.parameters[4])
-    depths = [depth_at(space.shape, float(value), space.near, space.far, knee) for value in s]
+    depths = [depth_at(float(value), space.for_loops) for value in s]
     assert np.allclose(depths, space.depth(s).numpy(), rtol=1e-5)
 
 
@@ -111,13 +109,3 @@ def test_a_frustum_ends_before_it_is_a_half_space() -> None:
         backwards, 0.5, ring, 2.0, 30.0
     )  # scene.kind=forward-facing of what is nothing like it
     assert torch.isfinite(nobody.parameters).all()
-
-
-def test_steps_are_as_long_as_a_pixel_is_wide() -> None:
-    box = UnitCubeMapping.box(torch.zeros(3), 1.0, 2.0, 6.0)
-    assert box.shape == BOX
-    steps = box.footprint_steps(100)
-    assert (box.far - box.near) / steps == pytest.approx(2 * 1.02 / 100, rel=0.02)
-    frustum = SPACES["frustum"]()
-    assert frustum.shape == FRUSTUM
-    assert frustum.footprint_steps(100) == 100

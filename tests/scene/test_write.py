@@ -11,17 +11,21 @@ from PIL import Image
 from nelf.core.errors import SceneError, StorageError
 from nelf.core.files import sha256
 from nelf.scene import (
+    SceneBounds,
     SceneConfig,
     SceneType,
     depth_name,
     depth_scale,
     image_name,
     load_scene,
-    write_depth,
+    to_steps,
     write_image,
     write_scene,
 )
+from nelf.scene.write import write_png
 from tests.scenes import hemisphere_poses
+
+BOUNDS = SceneBounds(SceneType.UNBOUNDED, "", 0.1, 9.0, torch.zeros(3), 1.0, torch.tensor([0.0, 0.0, 1.0]))
 
 
 @pytest.mark.parametrize("per_view_lens", [False, True])
@@ -38,7 +42,7 @@ def test_round_trip(tmp_path: Path, channels: int, per_view_lens: bool) -> None:
     intrinsics = lens.expand(5, 4) + torch.arange(5)[:, None] if per_view_lens else lens
     write_scene(
         tmp_path, files=files, c2w=c2w, intrinsics=intrinsics,
-        height=12, width=16, kind=SceneType.OBJECT, near=2.1, far=6.3, center=center, radius=1.4, up=up,
+        height=12, width=16, bounds=SceneBounds(SceneType.OBJECT, "", 2.1, 6.3, center, 1.4, up),
         provenance={"teacher": "abc"},
     )  # fmt: skip
     scene = load_scene(SceneConfig(str(tmp_path), name="pseudo"))
@@ -67,11 +71,10 @@ def test_depth_maps(tmp_path: Path, problem: str | None) -> None:
     scale = depth_scale(9.0)
     for i, depth in enumerate(depths):
         write_image(tmp_path / image_name(i), np.zeros((8, 10, 3), np.uint8))
-        write_depth(tmp_path / depth_name(i), depth, scale)
+        write_png(tmp_path / depth_name(i), to_steps(torch.from_numpy(depth), scale).numpy().view(np.uint16))
     write_scene(
         tmp_path, files=[image_name(i) for i in range(3)], c2w=torch.tensor(hemisphere_poses(3)[:, :3]).float(),
-        intrinsics=torch.tensor([9.0, 9.0, 5.0, 4.0]), height=8, width=10, kind=SceneType.UNBOUNDED, near=0.1, far=9.0,
-        center=torch.zeros(3), radius=1.0, up=torch.tensor([0.0, 0.0, 1.0]), provenance={},
+        intrinsics=torch.tensor([9.0, 9.0, 5.0, 4.0]), height=8, width=10, bounds=BOUNDS, provenance={},
         depths=([depth_name(i) for i in range(3)], scale),
     )  # fmt: skip
     last = tmp_path / depth_name(2)
@@ -107,8 +110,7 @@ def test_splits_are_kept(tmp_path: Path) -> None:
         write_image(tmp_path / file, np.zeros((8, 8, 3), np.uint8))
     write_scene(
         tmp_path, files=files, c2w=torch.tensor(hemisphere_poses(4), dtype=torch.float32)[:, :3],
-        intrinsics=torch.tensor([9.0, 9.0, 4.0, 4.0]), height=8, width=8, kind=SceneType.UNBOUNDED, near=0.1, far=9.0,
-        center=torch.zeros(3), radius=1.0, up=torch.tensor([0.0, 0.0, 1.0]), provenance={},
+        intrinsics=torch.tensor([9.0, 9.0, 4.0, 4.0]), height=8, width=8, bounds=BOUNDS, provenance={},
         splits={"train": files[:2], "val": files[2:3], "test": files[3:]},
     )  # fmt: skip
     scene = load_scene(SceneConfig(str(tmp_path)), ("train", "val", "test"))
