@@ -34,19 +34,20 @@ STAGES: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset({"scene.scene"}),
     "runtime": frozenset(),
     "compatibility": frozenset({"runtime", "student.macs"}),
+    "bundle": frozenset({"runtime"}),
     "export": frozenset(
-        {"compatibility", "runtime", "student", "evaluate.metrics", "evaluate.pictures", "viewer.site"}
+        {"bundle", "compatibility", "runtime", "student", "evaluate.metrics", "evaluate.pictures", "viewer.site"}
     ),
-    "benchmark": frozenset({"export", "compatibility", "runtime"}),
+    "benchmark": frozenset({"bundle", "compatibility", "runtime"}),
     "viewer": frozenset(),
     "pipeline": frozenset(
-        {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "export", "compatibility"}
+        {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export", "compatibility"}
     ),
     "__main__": frozenset({"cli"}),
     "cli": frozenset(
         {
-            "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "export", "compatibility",
-            "benchmark", "viewer", "pipeline",
+            "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export",
+            "compatibility", "benchmark", "viewer", "pipeline",
         }
     ),
 }  # fmt: skip
@@ -70,7 +71,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "onnx": frozenset({"nelf.export.onnx", "nelf.compatibility.readers"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
     "onnxruntime": frozenset({"nelf.runtime.onnx"}),
-    "coreai": frozenset({"nelf.export.coreai"}),
+    "coreai": frozenset({"nelf.runtime.coreai"}),
     "coreai_torch": frozenset({"nelf.export.coreai"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.capture.structure_from_motion"}),
@@ -86,7 +87,6 @@ HOMES: Mapping[str, frozenset[str]] = {
 
 MOST_LINES_OF_CODE = 300
 FEWEST_LINES, MOST_LINES = 40, 350  # of a module: fewer belong into another one, more are two topics
-SHORT_FOR_NOW = frozenset({"nelf.runtime.session", "nelf.runtime.table"})  # they become one module
 MOST_MODULES = 147
 LEAST_MEDIAN = 110  # lines of a module
 
@@ -282,7 +282,7 @@ def lengths_of_modules() -> dict[str, int]:
 def test_a_module_holds_one_topic() -> None:
     lengths = lengths_of_modules()
     unfit = {module for module, n in lengths.items() if not FEWEST_LINES <= n <= MOST_LINES}
-    assert unfit == SHORT_FOR_NOW, "merge what is short into the module that uses it; split what is long"
+    assert not unfit, "merge what is short into the module that uses it; split what is long"
     assert len(lengths) <= MOST_MODULES
     assert statistics.median(lengths.values()) >= LEAST_MEDIAN
 

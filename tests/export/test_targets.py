@@ -1,6 +1,5 @@
 """What is in the exported files: operations, precisions, names, bytes."""
 
-import dataclasses
 import importlib.util
 import re
 from collections import Counter
@@ -13,10 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from nelf.bundle import read_manifest
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
 from nelf.core.files import sha256
-from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle, read_manifest
+from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle
 from nelf.export.graph import Request
 from nelf.runtime.coreml_program import Program
 from nelf.student import HierarchicalConfig, Student
@@ -211,8 +211,9 @@ def test_another_process_gives_the_same_bytes(
     assert varying == set(TARGETS[target].varying), "what cannot be the same is named in the manifest"
     for file in manifest.files:
         assert (sha256(other / file.path) == sha256(folder / file.path)) != (file.path in varying), file.path
-    model = dataclasses.replace(manifest.model, bytes=again.model.bytes)
-    assert again == dataclasses.replace(manifest, latency=again.latency, files=again.files, model=model)
+    model = manifest.model.model_copy(update={"bytes": again.model.bytes})
+    same = {"latency": again.latency, "files": again.files, "model": model}
+    assert again == manifest.model_copy(update=same)
 
 
 def test_core_ml_refuses_to_meet_tensorflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Student) -> None:
