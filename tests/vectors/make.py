@@ -2,10 +2,10 @@
 
 python -m tests.vectors.make
 
-A case of bundles.json is put together like this. Its manifest.json is the text of manifests/MANIFEST.json, or `text` if
-given. For each pair of `replace` the first occurrence of the first is replaced by the second. Then come its first `keep`
-characters, and spaces until it has `pad` bytes. Or manifest.json is the bytes of `base64`. The case's own `files` go over
-the shared ones (path to content, UTF-8); null removes a file, manifest.json too.
+A case of bundles.json is put together like this. Its manifest.json is the text of manifests/MANIFEST.json, or `text`
+if given. For each pair of `replace` the first occurrence of the first is replaced by the second. Then it is cut to its
+first `keep` characters, and gets spaces until it has `pad` bytes. Or manifest.json is the bytes of `base64`. The case's
+own `files` go over the shared ones (path to content, UTF-8); null removes a file, manifest.json too.
 """
 
 import json
