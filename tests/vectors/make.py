@@ -1,6 +1,11 @@
 """Writes the vectors that Python, Swift, Kotlin and TypeScript are all held to. docs/viewers.md says how they are run.
 
 python -m tests.vectors.make
+
+A case of bundles.json is put together like this. Its manifest.json is the text of manifests/MANIFEST.json, or `text`
+if given. For each pair of `replace` the first occurrence of the first is replaced by the second. Then it is cut to its
+first `keep` characters, and gets spaces until it has `pad` bytes. Or manifest.json is the bytes of `base64`. The case's
+own `files` go over the shared ones (path to content, UTF-8); null removes a file, manifest.json too.
 """
 
 import json
