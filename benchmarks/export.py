@@ -37,7 +37,6 @@ from nelf.pipeline import Run, compose_config, typed
 from nelf.pipeline.export_stage import bundle_context
 from nelf.runtime import open_model
 from nelf.student import Student, load_student
-from nelf.student.mobiler2l import MobileR2L
 
 EXPERIMENT = "paper/synthetic"  # 800x800, RGBA
 NETWORKS = {"MobileR2L": ["student=mobiler2l"], "default preset m": ["student=m"]}
@@ -136,7 +135,7 @@ def straight(model: Student, pose: Tensor, path: Path) -> Tensor:
     Returns the rays that the file takes.
     """
     rays = model.prepare(pose, torch.tensor(model.frame.intrinsics)[None])
-    images = [0] if isinstance(model, MobileR2L) else []  # others have rays with channels last already
+    images = [0] if encoding_of(ExportGraph(model)) is not None else []  # encoded points have their channels first
     given = rays.permute(0, 2, 3, 1).contiguous() if images else rays
     # Kernels compiled for the CPU are nothing that a converter can read: the readable forms stand in for them.
     with quiet("the straight conversion"), mock.patch.dict("nelf.kernels.dispatch._KERNELS", clear=True):

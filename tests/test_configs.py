@@ -69,7 +69,7 @@ def test_no_file_is_left_out() -> None:
         for group in ("kind", "size", "experiment")
         for name in GROUPS[group]
         for teacher in GROUPS["teacher"]
-    }
+    } | {f"experiment_student/{name}-{student}" for name in GROUPS["experiment"] for student in GROUPS["student"]}
     assert found - chosen_for_you == {"config", *(f"{group}/{n}" for group, choices in GROUPS.items() for n in choices)}
     assert set(GROUPS["teacher"]) == set(TEACHERS) == set(TINY_TEACHERS)
 

@@ -87,7 +87,7 @@ HOMES: Mapping[str, frozenset[str]] = {
 
 MOST_LINES_OF_CODE = 300
 FEWEST_LINES, MOST_LINES = 40, 350  # of a module: fewer belong into another one, more are two topics
-MOST_MODULES = 147
+MOST_MODULES = 148
 LEAST_MEDIAN = 110  # lines of a module
 
 Sources = Mapping[str, str]

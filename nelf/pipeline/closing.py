@@ -17,7 +17,6 @@ NEAR = 1.0  # dB: a student that is less below its teacher is as good as it
 UNSEEN = 3.0  # dB: nearer to its teacher on the views that it learns from than elsewhere by more, it saw too few
 OVERFITTED = 4.0  # dB: the same of a teacher and its photos
 LOSS = 0.3  # dB: an exported file that loses more is worth a word
-LARGER = {"s": "m", "m": "l"}
 COMPARED = 20  # views on which student and teacher are compared, at most
 
 
@@ -71,7 +70,7 @@ def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]
         elif gap > NEAR:
             text = f"the student is {gap:.1f} dB below its teacher: train it longer"
             said.append((gap, text, [*command, *_longer("train", config.train.max_minutes, config.train.max_steps)]))
-            if larger := LARGER.get(config.student.name):
+            if larger := config.student.larger:
                 said.append((gap - 0.01, "or a larger student, which is slower", [*command, f"student={larger}"]))
         else:
             text = f"the student is as good as its teacher ({found.teacher:.1f} dB): train the teacher longer"

@@ -20,7 +20,8 @@ from nelf.evaluate.config import EvalConfig
 from nelf.export.config import ExportConfig
 from nelf.pipeline.explain import Entry, entries, explain, unknown_key
 from nelf.scene.config import PhotosConfig, SceneConfig
-from nelf.student.config import STUDENT_CONFIGS, StudentConfig
+from nelf.student.config import StudentConfig
+from nelf.student.families import STUDENT_CONFIGS, family_of
 from nelf.teacher.config import TEACHER_CONFIGS, TeacherConfig
 from nelf.train.config import TrainConfig
 
@@ -112,9 +113,7 @@ def typed(composed: DictConfig) -> Config:
     if type(config.teacher) is not TEACHER_CONFIGS.get(name):
         choices = "|".join(TEACHER_CONFIGS)
         raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={choices}")
-    family = config.student.family
-    if type(config.student) is not STUDENT_CONFIGS.get(family):
-        raise ConfigError(f"student.family={family} is not to be set by itself; choose a preset, as student=m does")
+    family_of(config.student)
     return config
 
 

@@ -122,7 +122,9 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
             )
     seconds = stages["train"].seconds if "train" in stages else None
     if run.config.train.max_minutes is None and seconds is not None and share < SLOW:
-        parts.append(f"the student takes {_time(seconds)} instead of {_time(seconds * share)}: student=s takes less")
+        smaller = run.config.student.smaller
+        less = f": student={smaller} takes less" if smaller else ""
+        parts.append(f"the student takes {_time(seconds)} instead of {_time(seconds * share)}{less}")
     return "; ".join(parts)
 
 

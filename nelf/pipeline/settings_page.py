@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
@@ -87,14 +87,19 @@ def sections() -> Iterator[Section]:
     for group in (e for e in found if "." not in e.key and e.is_group):
         choices = tuple(choices_of(group.key, config_folder()))
         if group.key in FAMILIES:
-            for family, kind in FAMILIES[group.key].items():
-                name = family if family in choices else composed[group.key].name
+            for kind in FAMILIES[group.key].values():
+                name = _choice_of(group.key, kind, (composed[group.key].name, *choices))
                 settings = tuple(entries(kind(), f"{group.key}."))
                 chosen = compose_config([f"{group.key}={name}"])
                 yield Section(group.key, f"{group.key}={name}", _about(kind), choices, settings, chosen)
             continue
         settings = tuple(e for e in found if e.key.startswith(f"{group.key}.") and not e.is_group)
         yield Section(group.key, group.key, group.sentence, choices, settings, composed)
+
+
+def _choice_of(group: str, kind: type, choices: Iterable[str]) -> str:
+    """The first of these choices of a group that has this configuration."""
+    return next(name for name in choices if OmegaConf.get_type(compose_config([f"{group}={name}"])[group]) is kind)
 
 
 def other_defaults() -> dict[str, list[tuple[str, str]]]:

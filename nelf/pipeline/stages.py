@@ -110,7 +110,7 @@ def new_student(run: Run) -> Student:
         scene.center,
         scene.radius,
         run.config.student.mapping_for(bounded=run.bounded),
-        within_ball=run.config.student.clip_to_sphere,
+        within_ball=run.config.student.within_ball,
     )
     torch.manual_seed(run.config.train.seed)
     return make_student(run.config.student, frame)

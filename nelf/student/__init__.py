@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.student.config import STUDENT_CONFIGS, HierarchicalConfig, Mapping, MobileR2LConfig, StudentConfig
+    from nelf.student.config import HierarchicalConfig, Mapping, MobileR2LConfig, StudentConfig
     from nelf.student.deploy import Layout
-    from nelf.student.files import STUDENTS, check_same_architecture, load_student, make_student, save_student
+    from nelf.student.families import STUDENT_CONFIGS, STUDENTS
+    from nelf.student.files import check_same_architecture, load_student, make_student, save_student
     from nelf.student.geometry import SceneGeometry
     from nelf.student.macs import count_macs, layer_macs
     from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters

@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 
 from nelf.core.errors import ConfigError
-from nelf.core.settings import OneOf, Range, check, setting
+from nelf.core.settings import OneOf, PlainName, Range, check, setting
 
 READERS = ("planes", "lines", "volume")
 COUNT = Range(1, 4096)
@@ -30,6 +30,28 @@ class StudentConfig:
     """Kind of network; set by the preset, not by itself."""
     name: str = "m"
     """Preset that these values come from; recorded, not read."""
+    larger: str | None = setting(None, PlainName())
+    """Preset with more of everything, which a run advises where this one is not good enough; null: none."""
+    smaller: str | None = setting(None, PlainName())
+    """Preset with less of everything, which a run advises on a slow machine; null: none."""
+
+    def __post_init__(self) -> None:
+        check(self, "student")
+
+    def mapping_for(self, *, bounded: bool) -> Mapping:
+        """The depth spacing to use for a scene."""
+        return Mapping.LINEAR if bounded else Mapping.DISPARITY
+
+    @property
+    def within_ball(self) -> bool:
+        """Whether depths of a bounded scene are only those at which its sphere is."""
+        return False
+
+
+@dataclass
+class RaysConfig(StudentConfig):
+    """What families share that look at points along rays."""
+
     points_per_ray: int = setting(32, Range(2, 1024))
     """K, points on a coarse ray that the network is told of."""
     depth_spacing: str = setting("auto", OneOf(("auto", *(mapping.value for mapping in Mapping))))
@@ -41,18 +63,17 @@ class StudentConfig:
     blocks: int = setting(2, Range(1, 1024))
     """Residual blocks that work on coarse rays."""
 
-    def __post_init__(self) -> None:
-        check(self, "student")
-
     def mapping_for(self, *, bounded: bool) -> Mapping:
         """The depth spacing to use for a scene, `auto` resolved."""
-        if self.depth_spacing == "auto":
-            return Mapping.LINEAR if bounded else Mapping.DISPARITY
-        return Mapping(self.depth_spacing)
+        return super().mapping_for(bounded=bounded) if self.depth_spacing == "auto" else Mapping(self.depth_spacing)
+
+    @property
+    def within_ball(self) -> bool:
+        return self.clip_to_sphere
 
 
 @dataclass
-class HierarchicalConfig(StudentConfig):
+class HierarchicalConfig(RaysConfig):
     """Three levels of rays, coarse to fine, each reading learnt features of space (docs/student.md)."""
 
     coarse_reader: str = setting("volume", OneOf(READERS))
@@ -101,7 +122,7 @@ class HierarchicalConfig(StudentConfig):
 
 
 @dataclass
-class MobileR2LConfig(StudentConfig):
+class MobileR2LConfig(RaysConfig):
     """MobileR2L as published (Cao et al., CVPR 2023)."""
 
     family: str = "mobiler2l"
@@ -120,7 +141,3 @@ class MobileR2LConfig(StudentConfig):
     """L, octaves of sin and cos for each coordinate."""
     upscale_factor: int = setting(8, OneOf((8, 12)), unit="pixels")
     """Side of the square of pixels that one ray stands for: 8, or 12 as published for 1008x756."""
-
-
-STUDENT_CONFIGS: dict[str, type[StudentConfig]] = {"hierarchical": HierarchicalConfig, "mobiler2l": MobileR2LConfig}
-"""student.family -> its configuration."""

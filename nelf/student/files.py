@@ -1,4 +1,4 @@
-"""Students on disk, and the families that there are."""
+"""Students: made from a configuration, and on disk."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,24 +8,16 @@ import torch
 from torch import Tensor
 
 from nelf.core.checkpoints import load_weights, save_weights
-from nelf.core.errors import CheckpointError, ConfigError, NelfError, one_line
-from nelf.student.config import STUDENT_CONFIGS, StudentConfig
+from nelf.core.errors import CheckpointError, NelfError, one_line
+from nelf.student.config import StudentConfig
+from nelf.student.families import STUDENT_CONFIGS, family_of
 from nelf.student.geometry import SceneGeometry
-from nelf.student.hierarchical import Hierarchical
-from nelf.student.mobiler2l import MobileR2L
 from nelf.student.protocol import Student
-
-STUDENTS: dict[str, type[Student]] = {"hierarchical": Hierarchical, "mobiler2l": MobileR2L}
-"""student.family -> its network, made of a configuration (`STUDENT_CONFIGS`) and a Frame."""
 
 
 def make_student(config: StudentConfig, frame: SceneGeometry) -> Student:
     """An untrained student. Raises ConfigError where `config` is not of the family that it names."""
-    if type(config) is not STUDENT_CONFIGS.get(config.family):
-        raise ConfigError(
-            f"student.family={config.family} is not to be set by itself; choose a preset, as student=m does"
-        )
-    return STUDENTS[config.family](config, frame)
+    return family_of(config).make()(config, frame)
 
 
 FORMAT = "nelf-student-2"

@@ -1,7 +1,7 @@
 """What every student is to the rest of nelf: a network from a camera to an image that trainers and exporters can use.
 
-A student family is one subclass of `Student` with a configuration of its own, entered in `nelf/student/files.py`.
-Nothing outside of this package asks which family it is.
+A student family is one subclass of `Student` with a configuration of its own, entered in `nelf/student/families.py`.
+Nothing outside of this package asks which family it is. `nelf/student/constant_color` is the smallest example.
 """
 
 import abc

@@ -33,7 +33,7 @@ def some_config(**parts: Any) -> Config:
         "teacher": TeacherConfig(max_minutes=2.0),
         "distill": DistillConfig(views=700),
         "train": TrainConfig(max_minutes=None, max_steps=6000),
-        "student": StudentConfig(name="m"),
+        "student": StudentConfig(name="m", larger="l"),
     }
     return Config(scene=SceneConfig(path="my photos"), **{**defaults, **parts})
 

@@ -51,8 +51,8 @@ def test_yaml_composes_to_the_same() -> None:
         ("experiment=smok", "smok"),
         ("teacher=plenoxels", "plenoxels"),
         ("train.max_steps", "train.max_steps lacks a value; write train.max_steps=VALUE"),
-        ("student", "student lacks a value; write student=NAME with one of l, m, mobiler2l, s"),
-        ("student=", "student= is not known; use one of l, m, mobiler2l, s"),
+        ("student", "student lacks a value; write student=NAME with one of constant, l, m, mobiler2l, s"),
+        ("student=", "student= is not known; use one of constant, l, m, mobiler2l, s"),
         ("scene.up=z", "scene.up=z is not allowed; use a list, each a number from"),
         ("train.max_steps=1,2", "train.max_steps=1,2 has several values; add --multirun"),
         ("~train.max_steps", "~train.max_steps: a setting cannot be removed"),
@@ -74,7 +74,7 @@ def test_mistakes(override: str, expected: str) -> None:
 
 def test_unknown_choices_list_the_known() -> None:
     message = refusal("student=xxl")
-    assert message == "student=xxl is not known; use one of l, m, mobiler2l, s"
+    assert message == "student=xxl is not known; use one of constant, l, m, mobiler2l, s"
     assert refusal("teacher=plenoxels") == "teacher=plenoxels is not known; use one of instant_ngp, nerf"
     for choice in ("smok", "paper/llf"):
         message = refusal(f"experiment={choice}")

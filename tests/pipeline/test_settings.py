@@ -15,7 +15,7 @@ from nelf.pipeline import compose_config, config_folder, typed
 from nelf.pipeline.config import known_settings, one_line_errors
 from nelf.pipeline.explain import Entry
 from nelf.pipeline.settings_page import as_markdown
-from nelf.student.config import STUDENT_CONFIGS
+from nelf.student import STUDENT_CONFIGS
 from nelf.teacher.config import TEACHER_CONFIGS
 from tests.pipeline.commands import refused_at_once, works
 
@@ -26,7 +26,10 @@ NUMBERS = [
     if not entry.is_group and {int, float} & set(value_types(entry.owner, entry.field.name))
 ]
 NONSENSE = ("-1", "0", "nan", "inf", "1e30")
-STUDENTS = {"hierarchical": "m", "mobiler2l": "mobiler2l"}
+STUDENTS = {
+    typed(compose_config(["scene.path=nowhere", f"student={path.stem}"])).student.family: path.stem
+    for path in sorted((config_folder() / "student").glob("*.yaml"), reverse=True)
+}
 """Family of students -> a preset of it."""
 
 

@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "mobiler2l": {"points_per_ray": 4, "num_frequencies": 4, "width": 8, "blocks": 1},
 }
-"""student.family -> sizes that take no time."""
+"""student.family -> sizes that take no time, where its own are larger."""
 
 
 def all_levels(**values: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def all_levels(**values: Any) -> dict[str, Any]:
 
 
 def small_config(family: str = "hierarchical", **changes: Any) -> StudentConfig:
-    return STUDENT_CONFIGS[family](**{**SMALL[family], **changes})
+    return STUDENT_CONFIGS[family](**{**SMALL.get(family, {}), **changes})
 
 
 def small_student(made_for: SceneGeometry, family: str = "hierarchical", **changes: Any) -> Student:
