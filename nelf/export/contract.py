@@ -31,6 +31,8 @@ MOST_LEVELS = 64  # of objects and lists inside each other: ten times what one h
 
 @dataclass(frozen=True)
 class ImageInfo:
+    """Size and channels of the image that the model gives. background: red, green, blue, each from 0 to 1."""
+
     width: int
     height: int
     channels: int
@@ -53,6 +55,8 @@ class CameraInfo:
 
 @dataclass(frozen=True)
 class TensorInfo:
+    """An input or output of the model file."""
+
     name: str
     shape: list[int]
     dtype: str
@@ -161,6 +165,8 @@ class Quantization:
 
 @dataclass(frozen=True)
 class StudentInfo:
+    """The student's preset, its parameters, and its multiply-adds per image."""
+
     name: str
     parameters: int
     macs: int

@@ -128,6 +128,7 @@ class UnitCubeMapping:
         return torch.cat([self.parameters, *ends])
 
     def to(self, device: torch.device | str) -> "UnitCubeMapping":
+        """The same mapping on a device."""
         return UnitCubeMapping(self.shape, self.near, self.far, self.parameters.to(device))
 
     def footprint_steps(self, pixels: int) -> int:

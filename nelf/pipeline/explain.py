@@ -43,6 +43,7 @@ class Entry:
 
     @property
     def setting(self) -> Setting | None:
+        """What the field declares; None where it declares nothing."""
         return declared(self.field)
 
     @property

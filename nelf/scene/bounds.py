@@ -123,6 +123,8 @@ class Decision:
 
 @dataclass(frozen=True)
 class Range:
+    """Depths and the ball of interest, world units and world space."""
+
     near: float
     far: float
     center: Float[Tensor, "3"]
