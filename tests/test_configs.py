@@ -112,6 +112,7 @@ def test_its_student_draws_a_picture(choice: str) -> None:
     assert image.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS["teacher"])
 def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
     scene = load_scene(SceneConfig(path=str(make_blender_scene(tmp_path / "ball"))))
@@ -121,6 +122,7 @@ def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "teacher" / "teacher.safetensors").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS["train"])
 def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
     short = ["steps=1", "minutes=null", "batch=2", "warmup_steps=0"]  # a warm-up from zero changes nothing in one step

@@ -10,6 +10,8 @@ from nelf.core.errors import ConfigError
 from nelf.export import APPS, app_in, open_bundle, place
 from tests.export.conftest import Exported
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,6 +14,8 @@ from nelf.export.contract import schema
 from nelf.runtime.litert_structure import check_lite
 from tests.export.conftest import Exported
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bundle(bundles: Exported, tmp_path: Path) -> Path:
