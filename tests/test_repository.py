@@ -21,7 +21,6 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/results.md",
-    "docs/settings.md",
     "docs/design.md",
     "docs/benchmark.md",
     "docs/student.md",
