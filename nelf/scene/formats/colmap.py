@@ -207,7 +207,7 @@ FLIP = np.array([1.0, -1.0, -1.0, 1.0])  # COLMAP's camera: y down, looks along 
 
 
 def find_model(root: Path) -> Path | None:
-    """The folder of the model's files in a scene; None where there is none."""
+    """The folder of the model's files in a scene; None without such files."""
     for folder in FOLDERS:
         for suffix in SUFFIXES:
             if (root / folder / f"cameras{suffix}").is_file() and (root / folder / f"images{suffix}").is_file():
