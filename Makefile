@@ -17,7 +17,7 @@ JOBS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo notebook check test lint format types unit web webtest webspeed wheel clean ios android
+.PHONY: help venv demo notebook check test docs lint format types unit web webtest webspeed wheel clean ios android
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ test: lint types webtest android unit  ## Everything that CI runs: lint, types, 
 
 check: lint types  ## For every edit, in under 2 minutes: lint, types, the tests that are not marked slow
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+docs: venv  ## Build the site into build/site: documents, settings, every public name; a dead link is an error
+	$(BIN)/python -m tools.docs
 
 lint: venv  ## Style and formatting (ruff)
 	$(BIN)/ruff check .
