@@ -10,14 +10,14 @@ ARGS ?=
 TORCH ?=
 # Run of `make notebook`.
 RUN ?= runs/stilllife
-# Processes of `make unit`, of one thread and up to 2 GB each.
+# Processes of `make unit` and `make check`, of one thread and up to 2 GB each.
 JOBS ?= 2
 
 # Whatever a recipe or a test starts by name comes from .venv.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo notebook test lint format types unit web webtest webspeed wheel clean ios android schema
+.PHONY: help venv demo notebook check test docs lint format types unit web webtest webspeed wheel clean ios android schema
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -33,6 +33,12 @@ notebook: venv  ## Run the notebook of a run's PSNR (RUN=runs/NAME), which is le
 	NELF_RUN=$(abspath $(RUN)) $(BIN)/jupyter execute --output=$(abspath $(RUN))/psnr_evaluation notebooks/psnr_evaluation.ipynb
 
 test: lint types webtest android unit  ## Everything that CI runs: lint, types, the viewers, tests
+
+check: lint types  ## For every edit, in under 2 minutes: lint, types, the tests that are not marked slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
+
+docs: venv  ## Build the site into build/site: documents, settings, every public name; a dead link is an error
+	$(BIN)/python -m tools.docs
 
 lint: venv  ## Style and formatting (ruff)
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ import pytest
 from nelf.core.optimization import LATE
 from tests.accelerator import START, STEPS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 

@@ -120,6 +120,7 @@ def test_its_student_draws_a_picture(choice: str) -> None:
     assert image.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS["teacher"])
 def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
     scene = load_scene(SceneConfig(path=str(make_blender_scene(tmp_path / "ball"))))
@@ -129,6 +130,7 @@ def test_its_teacher_takes_a_step(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "teacher" / "teacher.safetensors").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS["train"])
 def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
     short = [

@@ -18,6 +18,8 @@ from nelf.evaluate import METRICS
 from tests.pipeline.commands import copy_of_finished_run, finished_run, listing, nelf, refused, works
 from tests.scenes import make_llff_scene
 
+pytestmark = pytest.mark.slow
+
 BUNDLES = ("ios", "android", "android-fp16", "onnx")
 REWRITTEN = {"config.yaml", "run.json", "report.html"}  # small, and the same again when nothing changed
 

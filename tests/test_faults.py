@@ -38,6 +38,7 @@ def test_a_worker_that_is_killed(status: int, words: str) -> None:
     assert "\n" not in str(found)
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_parent() -> None:
     """`kill -9` of the one in the middle: the last one follows by itself."""
     child = "import time; from nelf.core.processes import *; end_with_parent(); print(1, flush=True); time.sleep(60)"
@@ -137,6 +138,7 @@ def test_time_is_measured_by_clocks_that_do_not_jump() -> None:
     assert found == {"nelf/train/log.py"}
 
 
+@pytest.mark.slow
 def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN losses: skipped, then back to the last good weights with half the rate."""
     from nelf.core.optimization import BAD_STEPS
@@ -158,6 +160,7 @@ def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monk
     assert said[0].endswith("learning rate x 0.5")
 
 
+@pytest.mark.slow
 def test_infinite_gradients_of_a_finite_loss_spoil_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even for the moment until the next loss shows them: a checkpoint may be written then."""
     from nelf.teacher import training
@@ -176,6 +179,7 @@ def test_infinite_gradients_of_a_finite_loss_spoil_nothing(tmp_path: Path, monke
     assert spoilt == 12 * [False]
 
 
+@pytest.mark.slow
 def test_nothing_is_saved_within_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nelf.core.checkpoints import CheckpointFolder
     from nelf.teacher import training
@@ -220,6 +224,7 @@ def test_a_teacher_leaves_the_scale_of_gradients_to_the_student(monkeypatch: pyt
     assert all(bool(p.isfinite().all()) for p in trainer.field.parameters())
 
 
+@pytest.mark.slow
 def test_a_teacher_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nelf.teacher import training
 

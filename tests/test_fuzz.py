@@ -11,6 +11,8 @@ from benchmarks.fuzzing import readers
 from benchmarks.fuzzing.cases import Outcome, Runner, Watch
 from nelf.core.errors import SceneError
 
+pytestmark = pytest.mark.slow
+
 WATCH = Watch()  # an audit hook cannot be taken away again: one for all
 BUNDLES = ("manifest", "golden", "onnx", "tflite", "mlpackage")
 CASES = 12

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -16,6 +18,7 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.slow
 def test_a_torch_that_pip_does_not_have_is_told_in_one_line(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
@@ -36,3 +39,12 @@ def test_the_notebook_of_a_run_that_is_not_measured(tmp_path: Path) -> None:
     result = make(ROOT, "--assume-old=.venv/.installed", "notebook", f"RUN={tmp_path}")
     assert result.returncode == 2
     assert result.stderr.splitlines()[0].startswith(f"make notebook: {tmp_path} is not measured; run")
+
+
+def test_a_check_leaves_slow_tests_out_and_a_test_does_not() -> None:
+    check = make(ROOT, "--dry-run", "--assume-old=.venv/.installed", "check").stdout
+    assert all(command in check for command in ("ruff check .", "ruff format --check .", "bin/mypy"))
+    assert '-m "not slow"' in check
+    everything = make(ROOT, "--dry-run", "--assume-old=.venv/.installed", "test").stdout
+    assert "-m pytest" in everything
+    assert "slow" not in everything

@@ -13,6 +13,8 @@ from nelf.evaluate import EvalConfig, evaluate
 
 from .evaluate.views import make_views, noisy_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "psnr_evaluation.ipynb"
 

@@ -21,7 +21,6 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/results.md",
-    "docs/settings.md",
     "docs/design.md",
     "docs/benchmark.md",
     "docs/student.md",
@@ -32,6 +31,9 @@ DOCUMENTS = (
     "docs/export.md",
     "docs/viewers.md",
     "docs/verification.md",
+    "docs/glossary.md",
+    "docs/tutorials/own_photos.md",
+    "docs/tutorials/export_to_phone.md",
     "datasets/README.md",
 )
 TEXT = {

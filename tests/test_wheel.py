@@ -11,6 +11,8 @@ import pytest
 
 from nelf import __version__
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 7_000_000
 MOST_BYTES_WITH_VIEWER = 18_000_000

@@ -172,6 +172,7 @@ class PhoneReport:
     version: str = VERSION
 
     def as_json(self) -> dict[str, Any]:
+        """The report as plain values, for `--json`."""
         return asdict(self)
 
     def write(self, path: Path) -> None:

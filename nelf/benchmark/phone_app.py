@@ -47,6 +47,7 @@ class AppBenchmark:
     error: str | None
 
     def as_json(self) -> dict[str, Any]:
+        """The report as plain values, for `--json`."""
         return asdict(self)
 
 

@@ -200,6 +200,7 @@ class Report:
     version: str = VERSION
 
     def as_json(self) -> dict[str, Any]:
+        """The report as plain values, for `--json`."""
         return dataclasses.asdict(self)
 
     def write(self, path: Path) -> None:

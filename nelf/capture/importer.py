@@ -52,12 +52,14 @@ class Video:
     ordered = True
 
     def digest(self) -> Any:
+        """The SHA-256 of the video, as JSON. Raises SceneError where there is no such file."""
         if not self.path.is_file():
             what = "is a folder; for photos: nelf data import photos FOLDER" if self.path.is_dir() else "does not exist"
             raise SceneError(f"video {self.path} {what}")
         return {"video": sha256(self.path)}
 
     def photos(self, folder: Path, config: PhotosConfig, ask: Callable[[], None]) -> RawPhotos:
+        """Sharp frames, evenly apart, as files in `folder`. Raises SceneError where the view hardly changes."""
         with ProgressLine("video: looking at frames", 1.0) as line:
 
             def looked(share: float) -> None:

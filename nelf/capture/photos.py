@@ -86,14 +86,17 @@ class WorkingPhoto:
 
 
 def pictures_folder(folder: Path) -> Path:
+    """Where the working pictures of a scene are kept."""
     return folder / "pictures"
 
 
 def masks_folder(folder: Path) -> Path:
+    """Where the masks of the working pictures are kept."""
     return folder / "masks"
 
 
 def picture_path(folder: Path, number: int) -> Path:
+    """The file of one working picture."""
     return pictures_folder(folder) / f"{number:06d}.png"
 
 

@@ -25,6 +25,7 @@ KEYS = 40  # photos, evenly spread, that are compared with each other: they clos
 
 
 def all_pairs(count: int) -> list[tuple[int, int]]:
+    """Every pair of `count` pictures."""
     return list(combinations(range(count), 2))
 
 
@@ -84,6 +85,7 @@ class Evidence:
 
 
 def import_pycolmap(name: str) -> Any:
+    """The module pycolmap, which says nothing but fatal errors. Raises SceneError where it is not installed."""
     try:
         import pycolmap
     except ImportError as error:

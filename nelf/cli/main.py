@@ -252,7 +252,7 @@ def config_(
     group: Annotated[
         str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; all otherwise.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/settings.md.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a page of Markdown.")] = False,
 ) -> None:
     """Every setting: its default, what it allows, what it means.
 

@@ -37,6 +37,7 @@ class TensorFacts:
 
     @property
     def is_dynamic(self) -> bool:
+        """Whether a side is known only when the model runs."""
         return None in self.shape
 
 

@@ -90,6 +90,7 @@ class Rays:
         return Rays(self.origins.reshape(-1, 3), self.directions.reshape(-1, 3))
 
     def to(self, device: torch.device | str) -> "Rays":
+        """The same rays on a device."""
         return Rays(self.origins.to(device), self.directions.to(device))
 
 

@@ -57,6 +57,7 @@ class Range:
         assert -math.inf < self.least < self.most < math.inf
 
     def fault(self, value: Any) -> str | None:
+        """See `Allowed`."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return "is not a number"
         if not math.isfinite(value):
@@ -68,6 +69,7 @@ class Range:
         return None
 
     def describe(self, whole: bool, unit: str) -> str:
+        """See `Allowed`."""
         return f"a {'whole ' if whole else ''}number {self.bounds(unit)}"
 
     def bounds(self, unit: str = "") -> str:
@@ -95,9 +97,11 @@ class OneOf:
         object.__setattr__(self, "values", tuple(values))
 
     def fault(self, value: Any) -> str | None:
+        """See `Allowed`."""
         return None if value in self.values else "is not known"
 
     def describe(self, whole: bool, unit: str) -> str:
+        """See `Allowed`."""
         return f"one of {', '.join(map(str, self.values))}"
 
 
@@ -106,9 +110,11 @@ class PlainName:
     """A name for one folder inside another: no way out of it."""
 
     def fault(self, value: Any) -> str | None:
+        """See `Allowed`."""
         return None if isinstance(value, str) and is_plain_name(value) else "is not a plain name"
 
     def describe(self, whole: bool, unit: str) -> str:
+        """See `Allowed`."""
         return f"the name of one folder, without / and \\, at most {LONGEST_NAME} bytes long"
 
 
@@ -117,9 +123,11 @@ class FolderPath:
     """The path of a folder, there or not."""
 
     def fault(self, value: Any) -> str | None:
+        """See `Allowed`."""
         return None if isinstance(value, str) and value.strip() and "\0" not in value else "is not a path"
 
     def describe(self, whole: bool, unit: str) -> str:
+        """See `Allowed`."""
         return "the path of a folder"
 
 

@@ -79,10 +79,12 @@ class RenderPlan:
     fingerprint: str
 
     def intrinsics(self, index: int) -> Float[Tensor, "4"]:
+        """fx, fy, cx, cy of a view, in pixels: those of a training camera, drawn from seed and index."""
         chosen = generator(self.config.seed, INTRINSICS_STREAM + index).integers(len(self.cameras))
         return self.cameras[int(chosen)]
 
     def path(self, index: int) -> Path:
+        """The file of a view's image."""
         return self.folder / image_name(index)
 
     def depth_path(self, index: int) -> Path | None:

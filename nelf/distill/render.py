@@ -46,6 +46,7 @@ class Budget:
 
     @property
     def seconds(self) -> float:
+        """Seconds spent so far, those of earlier runs included."""
         return self.before + time.monotonic() - self.began
 
     def spent(self, views: int) -> bool:

@@ -32,6 +32,7 @@ class TrainCameras:
 
     @property
     def eyes(self) -> Float[Tensor, "n 3"]:
+        """Positions of the cameras, world space."""
         return self.c2w[:, :, 3]
 
 

@@ -37,6 +37,7 @@ class RunFigures:
 
     @property
     def total_seconds(self) -> float:
+        """Seconds of all stages together."""
         return math.fsum(self.seconds.values())
 
 

@@ -87,6 +87,7 @@ def plane_loops(channels: int) -> tuple[Any, Any, Any]:
 
 @functools.cache
 def line_loops(channels: int) -> tuple[Any, Any, Any]:
+    """Loops for tables along lines: forward, gradient of the tables, gradient of the points."""
     one = np.float32(1)
 
     @compiled
@@ -148,6 +149,7 @@ def line_loops(channels: int) -> tuple[Any, Any, Any]:
 
 @functools.cache
 def volume_loops(channels: int) -> tuple[Any, Any, Any]:
+    """The same for tables in a volume."""
     one = np.float32(1)
 
     @compiled

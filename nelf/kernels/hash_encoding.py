@@ -48,6 +48,7 @@ class HashGrid(nn.Module):
 
     @property
     def channels(self) -> int:
+        """Features that a point gets."""
         return self.table.shape[0] * FEATURES
 
     def forward(

@@ -142,6 +142,7 @@ class UnitCubeMapping:
         return UnitCubeParams(self.shape, self.near, self.far, array(self.parameters))
 
     def to(self, device: torch.device | str) -> "UnitCubeMapping":
+        """The same mapping on a device."""
         return UnitCubeMapping(self.shape, self.near, self.far, self.parameters.to(device))
 
 

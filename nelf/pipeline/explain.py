@@ -38,6 +38,7 @@ class Entry:
 
     @property
     def setting(self) -> Setting | None:
+        """What the field declares; None where it declares nothing."""
         return declared(self.field)
 
     @property

@@ -31,10 +31,12 @@ class Forecast:
 
     @property
     def disk(self) -> float:
+        """Bytes on disk of all stages together."""
         return sum(stage.disk for stage in self.stages.values())
 
     @property
     def memory(self) -> float:
+        """Bytes of memory of the stage that needs most."""
         return max(stage.memory for stage in self.stages.values())
 
     @property

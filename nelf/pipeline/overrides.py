@@ -67,6 +67,7 @@ def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
 
 
 def absolute(folder: str) -> str:
+    """A folder as an absolute path, `~` resolved."""
     return str(Path(folder).expanduser().resolve())
 
 

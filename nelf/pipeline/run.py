@@ -271,6 +271,7 @@ class Run:
 
     @property
     def bounded(self) -> bool:
+        """Whether the scene is an object, which ends at a known radius."""
         return self.scene.kind is SceneType.OBJECT
 
     @property

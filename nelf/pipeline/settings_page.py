@@ -1,4 +1,4 @@
-"""Every setting on one page: for the terminal (`nelf config`) and as docs/settings.md."""
+"""Every setting on one page: for the terminal (`nelf config`) and for the site (`make docs`)."""
 
 import shutil
 import textwrap
@@ -17,7 +17,7 @@ HEAD = """# Settings
 Every setting with its default, what it allows, and what it means. `nelf config` prints the same, `nelf config train`
 one group of it. Give a setting behind any command: `nelf run my_photos train.max_minutes=5`.
 
-This page is made by `nelf config --markdown > docs/settings.md`. A test holds it current.
+`nelf config --markdown` prints this page.
 """
 WIDEST = 100
 
@@ -62,7 +62,7 @@ def as_text(group: str | None, width: int | None = None) -> str:
 
 
 def as_markdown() -> str:
-    """For the documents."""
+    """For the site."""
     others, lines = other_defaults(), [HEAD]
     for section in sections():
         lines += [f"## {section.title}", "", section.about, ""]

@@ -42,6 +42,7 @@ def run_teach(run: Run, stop: Stop, say: Say) -> None:
 
 
 def teach_print(run: Run) -> str:
+    """Fingerprint of all that the teacher depends on."""
     return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
 
 
@@ -76,10 +77,12 @@ def provenance_of(run: Run) -> dict[str, str]:
 
 
 def distill_print(run: Run, provenance: dict[str, str]) -> str:
+    """Fingerprint of all that the pseudo views depend on."""
     return fingerprint(stage="distill", config=dataclasses.asdict(run.config.distill), **provenance)
 
 
 def pseudo_outputs(run: Run) -> list[str]:
+    """Names of what the stage `distill` leaves in its folder."""
     return ["transforms.json", "images", *(["depths"] if run.config.distill.depth else [])]
 
 
@@ -145,6 +148,7 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
 
 
 def train_print(run: Run, external: Scene | None) -> str:
+    """Fingerprint of all that the student depends on. external: the views that were rendered elsewhere."""
     return fingerprint(
         stage="train",
         scene=run.scene_digest,
@@ -172,6 +176,7 @@ def run_eval(run: Run, stop: Stop, say: Say) -> None:
 
 
 def eval_print(run: Run, bundles: dict[str, Path]) -> str:
+    """Fingerprint of all that the measurement depends on."""
     return fingerprint(
         stage="eval",
         scene=run.scene_digest,

@@ -14,16 +14,19 @@ Inputs: TypeAlias = Mapping[str, Value]
 
 
 def tensor(inputs: Inputs, name: str) -> Tensor:
+    """The input of this name, which must be a tensor."""
     value = inputs[name]
     assert isinstance(value, Tensor), f"{name} is no tensor"
     return value
 
 
 def optional(inputs: Inputs, name: str) -> Tensor | None:
+    """The tensor of this name; None where the operation does not have it."""
     return tensor(inputs, name) if name in inputs else None
 
 
 def tensors(inputs: Inputs, name: str) -> list[Tensor]:
+    """An input that is a list of tensors."""
     return [torch.as_tensor(item) for item in inputs[name]]
 
 
@@ -35,20 +38,24 @@ def integers(inputs: Inputs, name: str, default: Iterable[int] | None = None) ->
 
 
 def integer(inputs: Inputs, name: str, default: int | None = None) -> int:
+    """An input that is one whole number."""
     return integers(inputs, name, None if default is None else [default])[0]
 
 
 def flag(inputs: Inputs, name: str, default: bool) -> bool:
+    """An input that is true or false."""
     return bool(integer(inputs, name, int(default)))
 
 
 def number(inputs: Inputs, name: str, default: float | None = None) -> float:
+    """An input that is one number."""
     if name not in inputs and default is not None:
         return default
     return float(tensor(inputs, name))
 
 
 def text(inputs: Inputs, name: str, default: str) -> str:
+    """An input that is a word."""
     return str(inputs.get(name, default))
 
 

@@ -26,18 +26,21 @@ class LiteRtModel:
 
     @property
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """See `RuntimeModel`."""
         return {
             name: (tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name)
             for name, detail in self._inputs.items()
         }
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """See `RuntimeModel`."""
         for name, detail in self._inputs.items():
             self._interpreter.set_tensor(detail["index"], inputs[name])
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(detail["index"]) for name, detail in self._outputs.items()}
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
+        """See `RuntimeModel`."""
         return medians(profile_file(self._path, self._threads, list(inputs.values()), frames))
 
 

@@ -24,9 +24,11 @@ class OnnxModel:
 
     @property
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """See `RuntimeModel`."""
         return {i.name: (tuple(int(n) for n in i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """See `RuntimeModel`."""
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:

@@ -45,6 +45,7 @@ class Worker:
         self.empty_mb: float | None = None
 
     def load(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Load the model. Answers with the milliseconds that it took."""
         importlib.import_module(RUNTIMES[self.path.suffix].imports)  # not part of loading the model
         self.empty_mb = _memory_mb("VmRSS")
         try:
@@ -70,6 +71,7 @@ class Worker:
         return self.inputs[self.frame % len(self.inputs)]
 
     def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the model `warm` times, then `frames` times. Answers with the milliseconds of each frame."""
         assert self.model is not None, "load first"
         for _ in range(request["warm"]):
             self.model.run(self._next())
@@ -82,10 +84,12 @@ class Worker:
         return {"ms": taken}
 
     def profile(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answers with the milliseconds of each operation."""
         assert self.model is not None, "load first"
         return {"operations": [[o.kind, o.milliseconds] for o in self.model.profile(self._next(), request["frames"])]}
 
     def memory(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Answers with the peak of memory above that of the empty process, in MB."""
         peak = _memory_mb("VmHWM")
         return {"peak_mb": None if peak is None or self.empty_mb is None else peak - self.empty_mb}
 

@@ -110,6 +110,8 @@ SAMPLED_POINTS = 20_000
 
 @dataclass(frozen=True)
 class Range:
+    """Depths and the ball of interest, world units and world space."""
+
     near: float
     far: float
     center: Float[Tensor, "3"]

@@ -43,6 +43,7 @@ class SceneReport:
 
     @property
     def scene(self) -> Scene:
+        """The scene that was loaded."""
         return self.loaded.scene
 
 

@@ -26,9 +26,11 @@ class Fields:
     where: str
 
     def error(self, message: str) -> SceneError:
+        """An error that says where this object stands."""
         return SceneError(f"{self.where} {message}")
 
     def has(self, key: str) -> bool:
+        """Whether the key is there and not null."""
         return self.content.get(key) is not None
 
     def number(self, key: str) -> float | None:
@@ -44,18 +46,21 @@ class Fields:
             return math.inf
 
     def positive(self, key: str) -> float | None:
+        """The number under `key`, which must be above zero; None where the key is absent or null."""
         value = self.number(key)
         if value is not None and not SMALLEST <= value <= LARGEST:
             raise self.error(f"has {key} = {value:g}; it must be a positive number, {SMALLEST:g} to {LARGEST:g}")
         return value
 
     def text(self, key: str) -> str | None:
+        """The string under `key`; None where the key is absent or null."""
         value = self.content.get(key)
         if value is not None and not isinstance(value, str):
             raise self.error(f"has {key} = {shorten(value)}; it must be a string")
         return value
 
     def vector(self, key: str) -> tuple[float, float, float] | None:
+        """Three finite numbers under `key`; None where the key is absent or null."""
         value = self.content.get(key)
         if value is None:
             return None
@@ -81,12 +86,14 @@ class Fields:
             raise self.error(f"has {key} = {shorten(value)}; its numbers must be finite") from None
 
     def objects(self, key: str) -> list[dict[str, Any]]:
+        """The list of objects under `key`."""
         value = self.content.get(key)
         if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
             raise self.error(f"has {key} = {shorten(value)}; it must be a list of objects")
         return value
 
     def strings(self, key: str) -> list[str]:
+        """The list of strings under `key`."""
         value = self.content.get(key)
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise self.error(f"has {key} = {shorten(value)}; it must be a list of file names")

@@ -109,14 +109,17 @@ class Scene(SceneBounds):
 
     @property
     def train(self) -> Views:
+        """Views to learn from."""
         return self.splits["train"]
 
     @property
     def val(self) -> Views:
+        """Views that choose the weights."""
         return self.splits["val"]
 
     @property
     def test(self) -> Views:
+        """Views that are measured at the end."""
         return self.splits["test"]
 
     @property

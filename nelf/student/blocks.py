@@ -33,6 +33,7 @@ class Residual(nn.Module):
         return x + self.layers(x)
 
     def deploy(self, layout: Layout) -> nn.Module:
+        """The form for files, in this layout."""
         return Skip(rebuild(self.layers, layout))
 
 
@@ -89,6 +90,7 @@ class HalfResolution(nn.Module):
         return x + self.layers(x)[:, :, : x.shape[2], : x.shape[3]]
 
     def deploy(self, layout: Layout) -> nn.Module:
+        """The form for files, in this layout."""
         return CroppedSkip(rebuild(self.layers, layout), layout)
 
 
@@ -105,6 +107,7 @@ class Body(nn.Module):
         return features + self.blocks(features)
 
     def deploy(self, layout: Layout) -> nn.Module:
+        """The form for files, in this layout."""
         return nn.Sequential(rebuild(self.head, layout), Skip(rebuild(self.blocks, layout)))
 
 

@@ -125,6 +125,7 @@ class SceneGeometry:
         return torch.full_like(depths, EXTENT / self.unit)
 
     def as_dict(self) -> dict[str, object]:
+        """The fields as plain values, for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod

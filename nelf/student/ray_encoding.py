@@ -157,9 +157,11 @@ class Encoding(nn.Module, abc.ABC):
         return values.reshape((1, -1, 1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, 1, 1, -1))
 
     def columns(self, values: Float[Tensor, "width"]) -> Float[Tensor, "1 a b c"]:
+        """One value a column, along the width in the chosen layout."""
         return values.reshape((1, 1, 1, -1) if self.layout is Layout.CHANNELS_FIRST else (1, 1, -1, 1))
 
     def rows(self, values: Float[Tensor, "height"]) -> Float[Tensor, "1 a b c"]:
+        """One value a row, along the height in the chosen layout."""
         return values.reshape((1, 1, -1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, -1, 1, 1))
 
     def all_octaves(self, values: Float[Tensor, "1 1 points 3"]) -> Float[Tensor, "1 a b c"]:
@@ -171,6 +173,7 @@ class Encoding(nn.Module, abc.ABC):
         return torch.cat([tensor.to(self.dtype) for tensor in tensors], dim=self.layout.value)
 
     def first_octave(self, values: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 d e f"]:
+        """The part of `all_octaves` that belongs to l = 0."""
         return values.narrow(self.layout.value, 0, self.coordinates)
 
 

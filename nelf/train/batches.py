@@ -130,6 +130,7 @@ class ShuffledOrder:
         )
 
     def at(self, position: int) -> int:
+        """The number that stands at this position."""
         return int(self._pass(position // self.count)[position % self.count])
 
 

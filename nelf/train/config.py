@@ -40,10 +40,12 @@ class FinetuneConfig:
 
     @property
     def budget(self) -> Budget:
+        """When stage 2 ends at the latest."""
         return Budget(self.max_steps, self.max_minutes)
 
     @property
     def rate(self) -> LearningRate:
+        """The learning rate of stage 2."""
         return LearningRate("cosine", self.lr, 0.0, self.warmup_steps, 1)
 
 
@@ -109,10 +111,12 @@ class TrainConfig:
 
     @property
     def budget(self) -> Budget:
+        """When stage 1 ends."""
         return Budget(self.max_steps, self.max_minutes)
 
     @property
     def rate(self) -> LearningRate:
+        """The learning rate of stage 1."""
         return LearningRate(self.schedule, self.lr, self.warmup_lr, self.warmup_steps, self.decay_steps)
 
 

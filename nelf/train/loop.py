@@ -68,6 +68,7 @@ class TrainingState:
 
     @property
     def total_steps(self) -> int:
+        """Steps done in all stages so far."""
         return self.steps_before + self.step
 
 

@@ -19,6 +19,8 @@ from nelf.runtime.worker import Worker
 from tests.export.programs import converted
 from tests.pipeline.commands import refused_at_once, works
 
+pytestmark = pytest.mark.slow
+
 CONVOLUTION = 8 * 8 * 9 * 32 * 32  # multiply-accumulates
 
 

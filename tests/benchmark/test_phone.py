@@ -60,6 +60,7 @@ def tool(tmp_path: Path) -> Path:
 # benchmark_model
 
 
+@pytest.mark.slow
 def test_a_run_on_the_cpu(phone: Any, tool: Path, lite_file: Path, tmp_path: Path) -> None:
     calls = phone()
     outcome = works(
@@ -88,6 +89,7 @@ def test_a_run_on_the_cpu(phone: Any, tool: Path, lite_file: Path, tmp_path: Pat
     assert sent[-1][1].startswith("rm -rf /data/local/tmp/nelf-bench-"), "nothing is left on the phone"
 
 
+@pytest.mark.slow
 def test_the_gpu_and_what_it_refused(phone: Any, tool: Path, lite_file: Path, tmp_path: Path) -> None:
     calls = phone(answers={"--graph=": GPU_RUN})
     where = tmp_path / "phone.json"
@@ -100,6 +102,7 @@ def test_the_gpu_and_what_it_refused(phone: Any, tool: Path, lite_file: Path, tm
     assert (run["memory_mb"], run["median_ms"], run["profile"]) == (96, None, [])
 
 
+@pytest.mark.slow
 def test_sustained_runs_with_temperatures(phone: Any, tool: Path, lite_file: Path, tmp_path: Path) -> None:
     calls = phone()
     where = tmp_path / "phone.json"

@@ -21,6 +21,8 @@ from nelf.scene import SceneConfig, load_scene
 from tests.capture.room import FOCAL, HEIGHT, WIDTH, make_photos, render
 from tests.pipeline.commands import listing, refused, works
 
+pytestmark = pytest.mark.slow
+
 FAST = PhotosConfig(features=1024)
 
 

@@ -13,6 +13,8 @@ from nelf.capture.video import choose, extract, judge
 from nelf.core.errors import SceneError
 from tests.capture.room import poses, render
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 40
 SHAKEN = (7, 8, 20, 21, 22, 33)
 

@@ -14,6 +14,8 @@ from tests.pipeline.commands import (
     works,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_disk_full_while_writing_pseudo_views(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(run / "pseudo")

@@ -17,6 +17,8 @@ from tests.pipeline.commands import (
     refused_at_once,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -30,12 +30,14 @@ def test_what_is_imported_has_to_go_somewhere(room: Path, file: Path) -> None:
     assert line == "cannot write file/x: file is not a folder; choose another place"
 
 
+@pytest.mark.slow
 def test_exports_have_to_go_somewhere(run: Path, file: Path) -> None:
     for place in ("file", "file/x"):
         line = refused_at_once("export", run, "--target", "onnx", "--out", place)
         assert line == f"cannot write {place}: file is not a folder; choose another place"
 
 
+@pytest.mark.slow
 def test_a_report_is_about_runs(room: Path, run: Path, file: Path) -> None:
     assert refused_at_once("report", room) == (
         f"{room} is no run; give folders of runs, e.g. runs/NAME; nelf run {room} makes one of it, if it is a scene"

@@ -37,6 +37,7 @@ def test_json_cut_in_half(room: Path) -> None:
     assert "scene 'room': transforms.json is not valid JSON" in refused_scene(room)
 
 
+@pytest.mark.slow
 def test_absent_images(room: Path) -> None:
     for number in (5, 8):
         (room / f"images/{number:04d}.png").unlink()
@@ -96,6 +97,7 @@ def test_image_cut_short(room: Path) -> None:
     assert not Path("runs/room/teacher/teacher.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_no_test_views(tmp_path: Path, room: Path) -> None:
     ball = make_blender_scene(tmp_path / "ball", views=(6, 2, 0))
     assert "no test views among the 8 that were found; add transforms_test.json" in refused_scene(ball)
@@ -104,6 +106,7 @@ def test_no_test_views(tmp_path: Path, room: Path) -> None:
     assert "no train views" in refused_at_once("teach", make_blender_scene(tmp_path / "bare", views=(0, 2, 2)))
 
 
+@pytest.mark.slow
 def test_training_on_all_views(room: Path) -> None:
     """Only what uses test views asks for them: everything up to the bundles does without."""
     everything = ("experiment=smoke", "scene.holdout=0", "scene.val_holdout=0")

@@ -13,6 +13,8 @@ from tests.pipeline.commands import (
     works,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def unfinished(run: Path) -> Path:
     """Make a run's training look interrupted; gives its newest checkpoint."""

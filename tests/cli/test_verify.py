@@ -17,6 +17,8 @@ from tests.pipeline.commands import (
     works,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:

@@ -9,6 +9,8 @@ from nelf.bundle import read_manifest, verify_bundle
 from nelf.viewer import site as assets
 from tests.pipeline.commands import refused_at_once, works
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:

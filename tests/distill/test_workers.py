@@ -19,6 +19,8 @@ from nelf.distill import (
 from nelf.distill.workers import _problem, _work
 from tests.distill.fakes import FROM, BallTeacher, DyingTeacher, content, make_ball, make_nothing, make_scene, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def room_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,7 @@ def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+@pytest.mark.slow
 def test_a_suite_that_is_stopped_goes_on(scenes: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = tmp_path / "scenes", tmp_path / "out"
     with pytest.raises(Interrupted):
@@ -128,6 +129,7 @@ def test_a_suite_that_is_stopped_goes_on(scenes: list[str], tmp_path: Path, caps
     assert "| ship |" in (out / "suite.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_that_will_not_be_measured_is_refused_before_the_first_scene(scenes: list[str], tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="--model web will not be measured in lego; use one of teacher, student, ios,"

@@ -11,6 +11,8 @@ from nelf.core.errors import ConfigError
 from nelf.export import APPS, app_in, place
 from tests.export.conftest import Exported
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

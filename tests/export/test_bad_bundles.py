@@ -15,6 +15,8 @@ from nelf.core.errors import BundleError, BundleErrorCode, ExportError
 from nelf.runtime.litert_structure import check_lite
 from tests.export.conftest import Exported
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bundle(bundles: Exported, tmp_path: Path) -> Path:

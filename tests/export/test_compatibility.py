@@ -31,6 +31,8 @@ from tests.export.programs import converted
 from tests.student.small import all_levels
 from tests.student.small import preset as preset_config
 
+pytestmark = pytest.mark.slow
+
 
 def preset(name: str, channels: int) -> Student:
     """A preset of configs/student with untrained weights, for 40x56 pixels."""

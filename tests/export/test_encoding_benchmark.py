@@ -12,6 +12,8 @@ from nelf.student import STUDENTS, Mapping
 from nelf.student.mobiler2l import MobileR2L
 from tests.export.networks import around, student
 
+pytestmark = pytest.mark.slow
+
 
 @torch.no_grad()
 def test_what_is_called_worse_is_worse(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from nelf.student import Student, count_parameters
 from tests.export.conftest import ALL, Exported
 from tests.export.networks import ahead, around, context, student
 
+pytestmark = pytest.mark.slow
+
 FLOAT = [(target, precision) for target, precision in ALL if precision in ("fp32", "fp16")]
 QUANTIZED = [form for form in ALL if form not in FLOAT]
 

@@ -13,6 +13,8 @@ from tests.export.conftest import Exported
 from tests.export.networks import around, student
 from tests.student.small import all_levels
 
+pytestmark = pytest.mark.slow
+
 
 def model_file(bundles: Exported, target: str, precision: str) -> Path:
     return bundles[target, precision][0] / TARGETS[target].file

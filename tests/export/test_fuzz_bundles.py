@@ -8,6 +8,8 @@ from benchmarks.fuzzing import readers
 from tests.export.conftest import Exported
 from tests.test_fuzz import BUNDLES, findings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_bundle_against_hostile_files(

@@ -19,6 +19,8 @@ from nelf.runtime.coreml_program import Program
 from nelf.runtime.coreml_values import UNFOLD
 from tests.export.programs import converted
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "unary": lambda x: x.sin() + x.cos() * x.tanh() - x.sigmoid() + x.exp() + functional.silu(x) + x.abs() + x.square(),
     "roots": lambda x: (x.abs() + 1).sqrt() + (x.abs() + 1).rsqrt() + (x.abs() + 1).log(),

@@ -16,6 +16,8 @@ from nelf.student import Student
 from tests.export.conftest import Exported
 from tests.export.networks import around, photos
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def calibration(model: Student) -> CalibrationViews:

@@ -13,6 +13,8 @@ from nelf.runtime import open_model
 from tests.export.networks import ahead, around, student
 from tests.student.small import all_levels
 
+pytestmark = pytest.mark.slow
+
 LINES: dict[str, Any] = {**all_levels(reader="lines"), "channels": 4}
 OPEN: dict[str, Any] = {"mapping": "disparity"}
 

@@ -23,6 +23,8 @@ from nelf.student import HierarchicalConfig, Student
 from tests.export.conftest import ALL, Elsewhere, Exported
 from tests.export.networks import around, context, student
 
+pytestmark = pytest.mark.slow
+
 
 def lite_operations(path: Path) -> Counter[str]:
     with quiet("reading"):

@@ -12,6 +12,8 @@ from nelf.viewer import site as assets
 from tests.export.conftest import Exported
 from tests.export.networks import context
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_viewer_lies_beside_the_bundle(
     bundles: Exported, model: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

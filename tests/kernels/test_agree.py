@@ -85,6 +85,7 @@ def test_rows_beyond_the_count_are_neither_read_nor_written() -> None:
     assert grad.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["75", "80", "86", "89", "90", "100", "120"])
 def test_cuda_compiles_for_every_generation(capability: str) -> None:
     if torch.version.cuda is None:

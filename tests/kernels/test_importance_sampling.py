@@ -75,6 +75,7 @@ def test_a_ray_that_misses_the_cube_gets_none(draw: object) -> None:
     assert found.offsets.tolist() == [0, 0, 10]
 
 
+@pytest.mark.slow
 def test_a_teacher_learns_with_a_fixed_number_of_samples(tmp_path: object) -> None:
     views = tiny.scene("forward-facing")
     config = tiny.instant_ngp(importance_samples=24, max_steps=150)

@@ -17,6 +17,8 @@ from tests.core.test_locking import HOLD
 from tests.pipeline.commands import copy_of_finished_run, nelf, refused, works
 from tests.scenes import edit_json, make_nerfstudio_scene
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from tests.pipeline.commands import finished_run
 from tests.scenes import make_blender_scene
 from tests.teacher.tiny import instant_ngp
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:

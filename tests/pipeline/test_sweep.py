@@ -76,6 +76,7 @@ def test_a_missing_scene_is_found_before_the_first_run(scenes: str, noted: list[
     assert noted == []
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_sweep_has_every_run(scenes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     finished = copy_of_finished_run(tmp_path / "finished")
 
@@ -129,6 +130,7 @@ def test_a_launcher_that_is_not_installed_is_named(scenes: str, monkeypatch: pyt
     assert "install it with: pip install 'nelf[slurm]'" in line
 
 
+@pytest.mark.slow
 def test_jobs_of_submitit_make_the_runs(scenes: str) -> None:
     """Really started processes: one has the report left to write, the other finds its run in use."""
     shutil.copytree(finished_run(), "runs/ball")

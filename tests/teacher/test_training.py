@@ -26,7 +26,7 @@ from tests.kernels.spaces import SPACES
 from tests.scenes import make_blender_scene
 from tests.teacher import tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def same(a: RadianceField, b: RadianceField) -> bool:

@@ -14,6 +14,8 @@ from nelf.train.loop import PhaseRunner
 from nelf.train.trainer import StudentTrainer
 from tests.train import tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:

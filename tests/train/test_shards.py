@@ -89,6 +89,7 @@ def test_networks_with_batchnorm_are_not_divided() -> None:
     assert one.shards is None
 
 
+@pytest.mark.slow
 def test_it_ends_the_same_each_time(tmp_path: object) -> None:
     first, second = learner(), learner()
     views = CachedViews(tiny.views(4, 1), 4, MemoryBudget(1.0)).batch(range(4))

@@ -14,6 +14,8 @@ from nelf.train.batches import CachedViews, MemoryBudget
 from nelf.train.loop import validate
 from tests.train import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def quality(model: Student, seed: int = 3, channels: int = 4) -> float:
     return validate(model, CachedViews(tiny.views(3, seed, channels), channels, MemoryBudget(1.0)), 4)[0]

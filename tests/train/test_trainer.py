@@ -138,6 +138,7 @@ def test_divergence_ends_with_advice(fault: Fault) -> None:
         deque(learner.step(views, 1e-3, (step,)) for step in range(1000))
 
 
+@pytest.mark.slow
 def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
     step = StudentTrainer.step
 
@@ -196,6 +197,7 @@ def test_layout_changes_no_values() -> None:
     assert results[0] == pytest.approx(results[1], rel=1e-5)  # float32 sums in another order
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
 @pytest.mark.parametrize("family", STUDENTS)

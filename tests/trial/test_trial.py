@@ -8,6 +8,8 @@ from nelf.capture import is_raw
 from tests.pipeline.commands import nelf, works
 from tests.trial.scenes import BAD, ODD
 
+pytestmark = pytest.mark.slow
+
 SHORT = (
     "experiment=smoke", "teacher.max_steps=2", "distill.views=2", "distill.min_views=2", "train.max_steps=1",
     "train.finetune.max_steps=1", "train.finetune.val_every=1",

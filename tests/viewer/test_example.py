@@ -10,6 +10,8 @@ from nelf.viewer.site import EXAMPLE, VIEWABLE
 from tests.pipeline.commands import finished_run
 from tools import example
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_is_of_the_embedded_scene_and_a_browser_shows_it() -> None:
     manifest = open_bundle(EXAMPLE).manifest

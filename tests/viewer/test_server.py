@@ -262,6 +262,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shown", "host"), [("bundle", "127.0.0.1"), ("--example", "127.0.0.1"), ("bundle", "0.0.0.0")]
 )

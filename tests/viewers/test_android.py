@@ -16,6 +16,8 @@ from tools.android.project import APP, CheckError, Project
 from tools.android.setup import Tools, set_up
 from tools.setting_up import SetupError, fetch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tools() -> Tools:

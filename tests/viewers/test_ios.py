@@ -16,6 +16,8 @@ from tools.ios import check
 from tools.ios.setup import REPOSITORY, Tools, set_up
 from tools.setting_up import ROOT, SetupError
 
+pytestmark = pytest.mark.slow
+
 APP = ROOT / "ios_app"
 
 

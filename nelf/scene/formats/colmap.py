@@ -40,6 +40,8 @@ LONGEST_NAME = 4096
 
 @dataclass(frozen=True)
 class ColmapCamera:
+    """A line of COLMAP's cameras file. Width and height in pixels."""
+
     model: str
     width: int
     height: int
@@ -200,6 +202,7 @@ FLIP = np.array([1.0, -1.0, -1.0, 1.0])  # COLMAP's camera: y down, looks along 
 
 
 def find_model(root: Path) -> Path | None:
+    """The folder of the model's files in a scene; None without such files."""
     for folder in FOLDERS:
         for suffix in SUFFIXES:
             if (root / folder / f"cameras{suffix}").is_file() and (root / folder / f"images{suffix}").is_file():
@@ -208,10 +211,12 @@ def find_model(root: Path) -> Path | None:
 
 
 def detect_colmap(root: Path) -> bool:
+    """Whether a folder holds a scene of COLMAP."""
     return find_model(root) is not None
 
 
 def load_colmap(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
+    """A scene of COLMAP, its cameras turned into ours."""
     model = find_model(root)
     assert model is not None
     suffix = ".bin" if (model / "images.bin").is_file() and (model / "cameras.bin").is_file() else ".txt"

@@ -20,6 +20,7 @@ NUMPY_ERRORS = (
 
 
 def detect_llff(root: Path) -> bool:
+    """Whether a folder holds a scene of LLFF."""
     return (root / FILE).is_file()
 
 

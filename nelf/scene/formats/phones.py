@@ -26,6 +26,7 @@ Z_UP = (2, 0, 1)  # ARKit's world with z upwards: a turn of the axes, no mirror
 
 
 def detect_polycam(root: Path) -> bool:
+    """Whether a folder holds raw data of Polycam."""
     return _polycam_folders(root) is not None
 
 
@@ -67,6 +68,7 @@ def _polycam_lens(own: Fields) -> Lens:
 
 
 def detect_record3d(root: Path) -> bool:
+    """Whether a folder holds an export of Record3D."""
     return _record3d_files(root) is not None
 
 

@@ -19,6 +19,7 @@ CAMERA_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL
 
 
 def detect_blender(root: Path) -> bool:
+    """Whether a folder holds a scene in three splits, as Blender scripts write it."""
     return any((root / f"transforms_{split}.json").is_file() for split in SPLITS)
 
 
@@ -35,6 +36,7 @@ def load_blender(root: Path, config: SceneConfig, name: str, faults: FrameErrors
 
 
 def detect_transforms(root: Path) -> bool:
+    """Whether a folder holds one transforms.json."""
     return (root / "transforms.json").is_file()
 
 

@@ -1,0 +1,1 @@
+"""The site of the documents, and the pictures that are drawn from the code."""
