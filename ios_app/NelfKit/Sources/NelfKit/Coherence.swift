@@ -16,41 +16,41 @@ extension Manifest {
     private func checkShapes() throws {
         let expected = [1, image.height, image.width, image.channels]
         if model.input.shape != [1, 3, 4] {
-            throw Refusal(.shapeMismatch, "The model takes \(model.input.shape), not a pose")
+            throw BundleError(.shapeMismatch, "The model takes \(model.input.shape), not a pose")
         }
         if model.output.shape != expected {
-            throw Refusal(.shapeMismatch, "The model gives \(model.output.shape), not \(expected)")
+            throw BundleError(.shapeMismatch, "The model gives \(model.output.shape), not \(expected)")
         }
         if (image.alpha == "premultiplied") != image.hasAlpha {
-            throw Refusal(.shapeMismatch, "Alpha is \(image.alpha) with \(image.channels) channels")
+            throw BundleError(.shapeMismatch, "Alpha is \(image.alpha) with \(image.channels) channels")
         }
     }
 
     private func checkDirections() throws {
         var directions = [("camera.up", camera.up)]
-        if case .shell(let shell) = region {
-            directions += [("region.up", shell.up), ("region.azimuth_zero", shell.azimuthZero)]
+        if case .orbit(let orbit) = region {
+            directions += [("region.up", orbit.up), ("region.azimuth_zero", orbit.azimuthZero)]
         }
         for (name, direction) in directions where abs(direction.length - 1) > Self.unitTolerance {
-            throw Refusal(.directionNotUnit, "\(name) has not length 1")
+            throw BundleError(.directionNotUnit, "\(name) has not length 1")
         }
-        if case .shell(let shell) = region, abs(shell.up.dot(shell.azimuthZero)) > Self.unitTolerance {
-            throw Refusal(.directionNotUnit, "region.azimuth_zero is not at right angles to region.up")
+        if case .orbit(let orbit) = region, abs(orbit.up.dot(orbit.azimuthZero)) > Self.unitTolerance {
+            throw BundleError(.directionNotUnit, "region.azimuth_zero is not at right angles to region.up")
         }
     }
 
     private func checkRotations() throws {
         guard case .box(let box) = region else { return }
         for pose in [box.reference] + (box.covered?.cameras ?? []) where !pose.isRigid(within: Self.rigidTolerance) {
-            throw Refusal(.rotationInvalid, "A pose of the region is not rigid")
+            throw BundleError(.rotationInvalid, "A pose of the region is not rigid")
         }
     }
 
     private func checkRanges() throws {
-        if camera.near >= camera.far { throw Refusal(.rangeEmpty, "The near depth is not before the far one") }
+        if camera.near >= camera.far { throw BundleError(.rangeEmpty, "The near depth is not before the far one") }
         let ranges: [Range]
         switch region {
-        case .shell(let shell): ranges = [shell.radius, shell.elevation]
+        case .orbit(let orbit): ranges = [orbit.radius, orbit.elevation]
         case .box(let box):
             ranges = [
                 Range(low: box.low.x, high: box.high.x), Range(low: box.low.y, high: box.high.y),
@@ -58,7 +58,7 @@ extension Manifest {
             ]
         }
         for range in ranges where range.low > range.high {
-            throw Refusal(.rangeEmpty, "The region has a range from \(range.low) to \(range.high)")
+            throw BundleError(.rangeEmpty, "The region has a range from \(range.low) to \(range.high)")
         }
     }
 }

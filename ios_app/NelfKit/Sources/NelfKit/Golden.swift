@@ -62,7 +62,7 @@ public struct Difference: Equatable, Sendable {
 }
 
 extension SceneBundle {
-    /// The golden views that the bundle carries; their images are read by `GoldenView.picture`. Throws a `Refusal`.
+    /// The golden views that the bundle carries; their images are read by `GoldenView.picture`. Throws a `BundleError`.
     public func goldenViews() throws -> [GoldenView] {
         do {
             let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"]
@@ -75,10 +75,10 @@ extension SceneBundle {
                     name: try view["name"].text(), c2w: Pose(rows: rows.flatMap { $0 }),
                     image: try url(of: view["image"].text()))
             }
-        } catch let refusal as Refusal {
-            throw refusal
+        } catch let error as BundleError {
+            throw error
         } catch {
-            throw Refusal(.manifestUnreadable, "The golden poses cannot be read: \(error)")
+            throw BundleError(.manifestUnreadable, "The golden poses cannot be read: \(error)")
         }
     }
 }

@@ -37,8 +37,8 @@ public struct CameraInfo: Sendable {
 
 /// Poses that training covered.
 public enum Region: Sendable {
-    case shell(Shell)
-    case box(Box)
+    case orbit(OrbitRegion)
+    case box(BoxRegion)
 }
 
 public struct Range: Equatable, Sendable {
@@ -46,7 +46,7 @@ public struct Range: Equatable, Sendable {
 }
 
 /// Cameras around an object, in spherical coordinates about `center`; angles in degrees.
-public struct Shell: Sendable {
+public struct OrbitRegion: Sendable {
     public let center, up: Vector
     public let radius, elevation: Range
     public let azimuthZero: Vector
@@ -54,7 +54,7 @@ public struct Shell: Sendable {
 }
 
 /// Cameras in a box whose axes are those of `reference`; `angle`: widest between an axis and the reference's, degrees.
-public struct Box: Sendable {
+public struct BoxRegion: Sendable {
     public let reference: Pose
     public let low, high: Vector
     public let angle: Double
@@ -120,25 +120,27 @@ extension Manifest {
     /// Reads and checks the content of a `manifest.json`; the files are another matter (`SceneBundle`).
     public init(_ data: Data) throws {
         if data.count > Self.mostBytes {
-            throw Refusal(.manifestTooLarge, "The manifest has more than \(Self.mostBytes) bytes")
+            throw BundleError(.manifestTooLarge, "The manifest has more than \(Self.mostBytes) bytes")
         }
         let json: JSON
         do {
             json = try JSON(data)
         } catch let fault as JSON.Fault {
-            throw Refusal(.manifestUnreadable, "The manifest cannot be read: \(fault.what) at byte \(fault.position)")
+            throw BundleError(
+                .manifestUnreadable, "The manifest cannot be read: \(fault.what) at byte \(fault.position)")
         }
         guard case .object(let members) = json, members["format"] == .string(Self.format) else {
-            throw Refusal(.notABundle, "This is not the manifest of a nelf bundle")
+            throw BundleError(.notABundle, "This is not the manifest of a nelf bundle")
         }
         // Before anything else, which another major version would have its own of.
         if case .string(let version) = members["version"], version.prefix(while: { $0 != "." }) != Self.major {
-            throw Refusal(.versionUnknown, "The bundle has format version \(version); this app reads \(Self.major).x")
+            throw BundleError(
+                .versionUnknown, "The bundle has format version \(version); this app reads \(Self.major).x")
         }
         do {
             try self.init(Field(json))
         } catch let fault as Field.Fault {
-            throw Refusal(.manifestInvalid, "The manifest is wrong at \(fault.path): \(fault.what)")
+            throw BundleError(.manifestInvalid, "The manifest is wrong at \(fault.path): \(fault.what)")
         }
         try checkCoherence()
     }

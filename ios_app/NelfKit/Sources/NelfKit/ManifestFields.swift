@@ -53,13 +53,13 @@ extension CameraInfo {
 extension Region {
     init(_ field: Field) throws {
         switch try field["type"].one(of: ["shell", "box"]) {
-        case "shell": self = .shell(try Shell(field))
-        default: self = .box(try Box(field))
+        case "shell": self = .orbit(try OrbitRegion(field))
+        default: self = .box(try BoxRegion(field))
         }
     }
 }
 
-extension Shell {
+extension OrbitRegion {
     init(_ field: Field) throws {
         center = try field["center"].vector()
         up = try field["up"].vector()
@@ -71,7 +71,7 @@ extension Shell {
     }
 }
 
-extension Box {
+extension BoxRegion {
     init(_ field: Field) throws {
         reference = try field["reference"].pose()
         low = try field["low"].vector()

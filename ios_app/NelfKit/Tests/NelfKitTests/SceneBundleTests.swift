@@ -62,11 +62,11 @@ final class SceneBundleTests: XCTestCase {
             let (name, code) = (try item["name"].text(), try item["code"].text())
             let folder = try write(item, bundles["files"], number: number)
             XCTAssertThrowsError(try SceneBundle(folder), name) { error in
-                XCTAssertEqual((error as? Refusal)?.code.rawValue, code, "\(name): \(error)")
+                XCTAssertEqual((error as? BundleError)?.code.rawValue, code, "\(name): \(error)")
                 XCTAssertFalse(error.localizedDescription.contains("\n"), name)
             }
         }
-        XCTAssertEqual(Set(try items.map { try $0["code"].text() }), Set(Refusal.Code.allCases.map(\.rawValue)))
+        XCTAssertEqual(Set(try items.map { try $0["code"].text() }), Set(BundleError.Code.allCases.map(\.rawValue)))
     }
 
     func testWhatThisAppShows() throws {
@@ -88,7 +88,7 @@ final class SceneBundleTests: XCTestCase {
         let outside = scratch.appendingPathComponent("r_0.png")
         try FileManager.default.moveItem(at: inside, to: outside)
         try FileManager.default.createSymbolicLink(at: inside, withDestinationURL: outside)
-        XCTAssertThrowsError(try SceneBundle(folder)) { XCTAssertEqual(($0 as? Refusal)?.code, .pathOutside) }
+        XCTAssertThrowsError(try SceneBundle(folder)) { XCTAssertEqual(($0 as? BundleError)?.code, .pathOutside) }
     }
 
     func testGoldenViews() throws {
@@ -97,7 +97,7 @@ final class SceneBundleTests: XCTestCase {
         let poses = bundle.folder.appendingPathComponent("golden/poses.json")
         let row = "[1, 0, 0, 5]"
         for (text, code) in [
-            ("{\"views\": []}", Refusal.Code.manifestUnreadable),
+            ("{\"views\": []}", BundleError.Code.manifestUnreadable),
             (
                 "{\"views\": [{\"name\": \"a\", \"image\": \"../a.png\", \"c2w\": [\(row), \(row), \(row)]}]}",
                 .pathOutside
@@ -105,7 +105,9 @@ final class SceneBundleTests: XCTestCase {
             ("{\"views\": [{\"name\": \"a\", \"image\": \"a.png\", \"c2w\": [\(row), \(row)]}]}", .manifestUnreadable),
         ] {
             try text.write(to: poses, atomically: true, encoding: .utf8)
-            XCTAssertThrowsError(try bundle.goldenViews(), text) { XCTAssertEqual(($0 as? Refusal)?.code, code, text) }
+            XCTAssertThrowsError(try bundle.goldenViews(), text) {
+                XCTAssertEqual(($0 as? BundleError)?.code, code, text)
+            }
         }
         try "{\"views\": [{\"name\": \"a\", \"image\": \"golden/a.png\", \"c2w\": [\(row), \(row), \(row)]}]}"
             .write(to: poses, atomically: true, encoding: .utf8)

@@ -59,7 +59,8 @@ internal class JsonFields(
     fun refuse(
         name: String,
         what: String,
-    ): Nothing = throw BundleException(Refusal.MANIFEST_INVALID, "manifest.json: ${path(name)} $what; $EXPORT_AGAIN")
+    ): Nothing =
+        throw BundleError(BundleErrorCode.MANIFEST_INVALID, "manifest.json: ${path(name)} $what; $EXPORT_AGAIN")
 
     private fun list(name: String): List<*> = content[name] as? List<*> ?: refuse(name, "is no list")
 
@@ -71,7 +72,7 @@ internal class JsonFields(
     private fun refuseAt(
         where: String,
         what: String,
-    ): Nothing = throw BundleException(Refusal.MANIFEST_INVALID, "manifest.json: $where $what; $EXPORT_AGAIN")
+    ): Nothing = throw BundleError(BundleErrorCode.MANIFEST_INVALID, "manifest.json: $where $what; $EXPORT_AGAIN")
 
     private fun numbersOf(
         value: Any?,

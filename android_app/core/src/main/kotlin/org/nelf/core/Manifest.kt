@@ -55,7 +55,7 @@ class CameraInfo(
 sealed interface Region
 
 /** Cameras around an object, in spherical coordinates about [center]. */
-class Shell(
+class OrbitRegion(
     val center: List<Double>,
     val up: List<Double>,
     val radius: List<Double>,
@@ -66,7 +66,7 @@ class Shell(
 ) : Region
 
 /** Cameras in a box in the frame of the camera [reference]; [covered]: some of them, where the box says too little. */
-class Box(
+class BoxRegion(
     val reference: List<Double>,
     val low: List<Double>,
     val high: List<Double>,

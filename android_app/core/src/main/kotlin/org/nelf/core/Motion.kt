@@ -36,14 +36,14 @@ private const val PAN_LIMIT = 0.15
 /** The motion for the region of [manifest]. */
 internal fun motionOf(manifest: Manifest): Motion =
     when (val region = manifest.region) {
-        is Shell -> {
-            AroundObject(region, spanOf(manifest))
+        is OrbitRegion -> {
+            OrbitMotion(region, spanOf(manifest))
         }
 
-        is Box -> {
+        is BoxRegion -> {
             when (val covered = region.covered) {
-                null -> BeforeWindow(region, manifest.camera, spanOf(manifest))
-                else -> NearCameras(covered, manifest.camera, spanOf(manifest))
+                null -> BoxMotion(region, manifest.camera, spanOf(manifest))
+                else -> NearbyCamerasMotion(covered, manifest.camera, spanOf(manifest))
             }
         }
     }

@@ -15,13 +15,13 @@ private val VERSION = Regex("1\\.[0-9]+")
 private val SHA256 = Regex("[0-9a-f]{64}")
 
 /**
- * The manifest in [source], checked by itself: [checkFiles] looks at the files. Throws [BundleException] with the first
+ * The manifest in [source], checked by itself: [checkFiles] looks at the files. Throws [BundleError] with the first
  * reason to refuse it. Keys that a later minor version added are ignored.
  */
 fun readManifest(source: BundleSource): Manifest {
     val stream = source.open(MANIFEST_FILE)
-    stream ?: throw BundleException(
-        Refusal.MANIFEST_MISSING,
+    stream ?: throw BundleError(
+        BundleErrorCode.MANIFEST_MISSING,
         "no $MANIFEST_FILE, so this is no bundle; give what nelf export wrote",
     )
     return parseManifest(stream.use(::readBytes))
@@ -30,8 +30,8 @@ fun readManifest(source: BundleSource): Manifest {
 /** The manifest that [bytes] are. */
 fun parseManifest(bytes: ByteArray): Manifest {
     if (bytes.size > MOST_BYTES) {
-        throw BundleException(
-            Refusal.MANIFEST_TOO_LARGE,
+        throw BundleError(
+            BundleErrorCode.MANIFEST_TOO_LARGE,
             "$MANIFEST_FILE has more than $MOST_BYTES bytes; give a bundle that nelf export wrote",
         )
     }
@@ -70,16 +70,16 @@ private fun utf8(bytes: ByteArray): String =
         .toString()
 
 private fun unreadable(error: Exception) =
-    BundleException(Refusal.MANIFEST_UNREADABLE, "$MANIFEST_FILE cannot be read (${error.message}); $EXPORT_AGAIN")
+    BundleError(BundleErrorCode.MANIFEST_UNREADABLE, "$MANIFEST_FILE cannot be read (${error.message}); $EXPORT_AGAIN")
 
 private fun notABundle() =
-    BundleException(Refusal.NOT_A_BUNDLE, "$MANIFEST_FILE is not that of a $FORMAT; give what nelf export wrote")
+    BundleError(BundleErrorCode.NOT_A_BUNDLE, "$MANIFEST_FILE is not that of a $FORMAT; give what nelf export wrote")
 
 /** Before all else, which another major version would have its own rules for. */
 private fun checkVersion(version: Any?) {
     if (version is String && version.substringBefore('.') != MAJOR) {
-        throw BundleException(
-            Refusal.VERSION_UNKNOWN,
+        throw BundleError(
+            BundleErrorCode.VERSION_UNKNOWN,
             "the bundle has format version $version, this app reads $MAJOR.x; update the app, or $EXPORT_AGAIN",
         )
     }
@@ -136,7 +136,7 @@ private fun intrinsicsOf(fields: JsonFields): List<Double> {
 private fun regionOf(fields: JsonFields): Region =
     when (fields.oneOf("type", "shell", "box")) {
         "shell" -> {
-            Shell(
+            OrbitRegion(
                 center = fields.numbers("center", 3),
                 up = fields.numbers("up", 3),
                 radius = fields.numbers("radius", 2, 0.0),
@@ -148,7 +148,7 @@ private fun regionOf(fields: JsonFields): Region =
         }
 
         else -> {
-            Box(
+            BoxRegion(
                 reference = fields.numbers("reference", POSE_SIZE),
                 low = fields.numbers("low", 3),
                 high = fields.numbers("high", 3),

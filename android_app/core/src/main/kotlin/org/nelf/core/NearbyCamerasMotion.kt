@@ -5,7 +5,7 @@ import kotlin.math.asin
 import kotlin.math.max
 
 /** Region `box` with cameras: the camera goes where it likes, and is drawn back to the nearest covered one. */
-internal class NearCameras(
+internal class NearbyCamerasMotion(
     covered: Covered,
     camera: CameraInfo,
     private val span: Double,

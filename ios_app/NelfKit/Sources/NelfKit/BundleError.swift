@@ -1,7 +1,7 @@
 import Foundation
 
 /// Why a bundle is refused. `code` is the same in all readers (docs/viewers.md); `what` is for people.
-public struct Refusal: Error, Equatable, Sendable {
+public struct BundleError: Error, Equatable, Sendable {
     public enum Code: String, CaseIterable, Sendable {
         case manifestMissing = "manifest_missing"
         case manifestTooLarge = "manifest_too_large"
@@ -30,7 +30,7 @@ public struct Refusal: Error, Equatable, Sendable {
     }
 }
 
-extension Refusal: LocalizedError {
+extension BundleError: LocalizedError {
     public var errorDescription: String? { "\(what). \(advice)" }
 
     /// What a person can do about it.

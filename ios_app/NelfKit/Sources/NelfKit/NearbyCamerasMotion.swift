@@ -1,7 +1,7 @@
 import Foundation
 
 /// Region `box` with cameras: the camera goes where it likes, and is drawn back to the nearest covered one.
-final class NearCameras: Motion {
+final class NearbyCamerasMotion: Motion {
     private let eyes, backs: [Vector]
     private let up, focus: Vector
     private let reach, widest, distance, span: Double

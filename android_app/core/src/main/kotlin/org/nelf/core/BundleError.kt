@@ -1,7 +1,7 @@
 package org.nelf.core
 
 /** Why a bundle is refused, in the order in which readers look; the codes are the same in all languages. */
-enum class Refusal {
+enum class BundleErrorCode {
     MANIFEST_MISSING,
     MANIFEST_TOO_LARGE,
 
@@ -45,7 +45,7 @@ enum class Unsupported {
 }
 
 /** A bundle that must not be shown; the message is one line for the user. */
-class BundleException(
-    val refusal: Refusal,
+class BundleError(
+    val code: BundleErrorCode,
     message: String,
 ) : Exception(message)
