@@ -36,8 +36,8 @@ func motion(for manifest: Manifest) -> any Motion {
     switch manifest.region {
     case .orbit(let orbit): OrbitMotion(orbit, span: manifest.span)
     case .box(let box):
-        if let covered = box.covered {
-            NearbyCamerasMotion(covered, camera: manifest.camera, span: manifest.span)
+        if let nearby = box.nearby {
+            NearbyCamerasMotion(nearby, camera: manifest.camera, span: manifest.span)
         } else {
             BoxMotion(box, camera: manifest.camera, span: manifest.span)
         }

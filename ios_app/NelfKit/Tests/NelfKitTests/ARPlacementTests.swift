@@ -91,7 +91,7 @@ final class ARPlacementTests: XCTestCase {
     /// The scene "around" with its centre at the room's origin, 2 metres from a camera that sees it from the start's side.
     private func placed() throws -> (Manifest, OrbitRegion, ARPlacement) {
         let manifest = try Vectors.manifest("around")
-        guard case .orbit(let region) = manifest.region else { throw BundleError(.manifestInvalid, "no orbit") }
+        guard case .orbit(let region) = manifest.region else { fatalError("the vector is not an orbit") }
         let camera = roomCamera(Vector(0, 2 * sin(radians(20)), 2 * cos(radians(20))), at: .zero)
         let start = OrbitCamera(manifest).c2w
         let placement = ARPlacement(manifest, start: start, before: camera, distance: 2)
