@@ -84,13 +84,7 @@ class BundleLibrary(
         location: ShownBundle.Location,
     ): ShownBundle {
         val manifest = readManifest(source)
-        manifest.unsupported?.let {
-            val output = manifest.model.output
-            throw IOException(
-                "the app does not show bundles for ${manifest.target} with ${output.dtype} in ${output.layout}; " +
-                    "make one with: nelf export RUN --target ${Manifest.TARGET} (${it.code})",
-            )
-        }
+        manifest.unsupported?.let { throw it }
         checkFiles(source, manifest)
         return ShownBundle(manifest, source, location)
     }

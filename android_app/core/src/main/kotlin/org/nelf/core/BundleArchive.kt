@@ -70,7 +70,7 @@ object BundleArchive {
     ): Long {
         if (!isPlain(entry.name)) {
             val what = "the zip names the file '${entry.name}', which could be outside the bundle; do not use it"
-            throw BundleError(BundleErrorCode.PATH_OUTSIDE, what)
+            throw BundleError(BundleErrorCode.UNSAFE_PATH, what)
         }
         val file = File(into, entry.name)
         file.parentFile?.mkdirs()

@@ -13,6 +13,23 @@ interface BundleSource {
     fun holds(path: String): Boolean = true
 }
 
+/** What the file [path] holds, or one byte more than [most] where it holds more than that; null where there is none. */
+internal fun BundleSource.read(
+    path: String,
+    most: Int,
+): ByteArray? {
+    val bytes = ByteArray(most + 1)
+    var filled = 0
+    open(path)?.use { stream ->
+        while (filled < bytes.size) {
+            val count = stream.read(bytes, filled, bytes.size - filled)
+            if (count < 0) break
+            filled += count
+        }
+    } ?: return null
+    return bytes.copyOf(filled)
+}
+
 /** A bundle in [folder]. */
 class FolderSource(
     val folder: File,
@@ -39,15 +56,15 @@ fun checkFiles(
     val listed = manifest.files.map { it.path }
     for (path in listed + needed) {
         if (!isPlain(path) || !source.holds(path)) {
-            refuse(BundleErrorCode.PATH_OUTSIDE, "the file '$path' is or could be outside the bundle; do not use it")
+            refuse(BundleErrorCode.UNSAFE_PATH, "the file '$path' is or could be outside the bundle; do not use it")
         }
     }
     listed.groupBy { it }.values.firstOrNull { it.size > 1 }?.let {
-        refuse(BundleErrorCode.FILE_TWICE, "the file '${it[0]}' is listed twice; $EXPORT_AGAIN")
+        refuse(BundleErrorCode.INVALID_MANIFEST, "the file '${it[0]}' is listed twice; $EXPORT_AGAIN")
     }
     for (path in needed) {
         if (listed.none { it == path || it.startsWith("$path/") }) {
-            refuse(BundleErrorCode.FILE_UNLISTED, "the file '$path' is needed and not listed; $EXPORT_AGAIN")
+            refuse(BundleErrorCode.INVALID_MANIFEST, "the file '$path' is needed and not listed; $EXPORT_AGAIN")
         }
     }
     for (file in manifest.files) checkFile(source, file)
@@ -58,17 +75,17 @@ private fun checkFile(
     file: FileInfo,
 ) {
     val stream = source.open(file.path)
-    stream ?: refuse(BundleErrorCode.FILE_MISSING, "${file.path} is missing; copy or export the bundle again")
+    stream ?: refuse(BundleErrorCode.DAMAGED_FILE, "${file.path} is missing; copy or export the bundle again")
     val digest = MessageDigest.getInstance("SHA-256")
     val size = stream.use { input -> digestAll(input, digest) }
     if (size != file.bytes) {
         refuse(
-            BundleErrorCode.FILE_SIZE,
+            BundleErrorCode.DAMAGED_FILE,
             "${file.path} has $size bytes, not ${file.bytes}; copy or export the bundle again",
         )
     }
     if (digest.digest().joinToString("") { "%02x".format(it) } != file.sha256) {
-        refuse(BundleErrorCode.FILE_CHANGED, "${file.path} was changed; copy or export the bundle again")
+        refuse(BundleErrorCode.DAMAGED_FILE, "${file.path} was changed; copy or export the bundle again")
     }
 }
 

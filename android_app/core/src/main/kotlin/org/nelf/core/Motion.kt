@@ -41,9 +41,9 @@ internal fun motionOf(manifest: Manifest): Motion =
         }
 
         is BoxRegion -> {
-            when (val covered = region.covered) {
+            when (val nearby = region.nearby) {
                 null -> BoxMotion(region, manifest.camera, spanOf(manifest))
-                else -> NearbyCamerasMotion(covered, manifest.camera, spanOf(manifest))
+                else -> NearbyCamerasMotion(nearby, manifest.camera, spanOf(manifest))
             }
         }
     }

@@ -72,7 +72,7 @@ class BundleArchiveTest {
     fun `a zip that writes outside is refused`() {
         for (name in listOf("../evil", "a/../../evil", "/evil", "a\\evil", "C:evil")) {
             val error = assertFailsWith<BundleError>(name) { unpack(bundle() + (name to "x")) }
-            assertEquals(BundleErrorCode.PATH_OUTSIDE, error.code, name)
+            assertEquals(BundleErrorCode.UNSAFE_PATH, error.code, name)
         }
         assertEquals(emptySet(), namesIn(library))
         assertEquals(setOf("bundles"), namesIn(temporary.root))
@@ -91,6 +91,6 @@ class BundleArchiveTest {
     fun `what is no bundle is refused`() {
         assertFailsWith<IOException> { BundleArchive.unpack("no zip".byteInputStream(), library) }
         val error = assertFailsWith<BundleError> { unpack(mapOf("readme.txt" to "x")) }
-        assertEquals(BundleErrorCode.MANIFEST_MISSING, error.code)
+        assertEquals(BundleErrorCode.NOT_A_BUNDLE, error.code)
     }
 }
