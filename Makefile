@@ -17,7 +17,7 @@ JOBS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo notebook test lint format types unit web webtest webspeed wheel clean ios android
+.PHONY: help venv demo notebook test lint format types unit web webtest webspeed wheel clean ios android schema
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -62,6 +62,9 @@ webspeed: venv  ## Measure the web viewer, on a machine that does nothing else
 
 ios: venv  ## Check ios_app/: Swift built and tested, the app type-checked (sets its tools up once: 2.7 GB)
 	$(BIN)/python -m pytest tests/viewers/test_ios.py $(ARGS)
+
+schema: venv  ## Write nelf/bundle/manifest.schema.json from the classes in nelf/bundle/manifest.py
+	$(BIN)/python -m tools.schema
 
 wheel: web  ## Build dist/nelf-VERSION-py3-none-any.whl, with the web viewer
 	$(BIN)/python -m build --wheel --no-isolation

@@ -30,6 +30,7 @@ from nelf.core.cameras import rays_through
 from nelf.evaluate import ground_truth
 from nelf.export import TARGETS, ExportGraph, coreml, litert
 from nelf.pipeline import Run, compose_config, typed
+from nelf.runtime import INPUT, open_model
 from nelf.runtime.coreml_program import Program
 from nelf.student import Mapping, SceneGeometry, load_student, make_student
 from nelf.student.mobiler2l import MobileR2L
@@ -177,7 +178,7 @@ def duration(model: MobileR2L, pose: Float[Tensor, "1 3 4"], repeats: int, folde
     for name, module in {"whole": graph, "encoding": encoding}.items():
         path = folder / f"{name}.tflite"
         litert.convert(module, "fp32", path)
-        runs[name] = functools.partial(litert.load(path).render, pose)
+        runs[name] = functools.partial(open_model(path, torch.get_num_threads()).run, {INPUT: pose.numpy()})
     return in_turns(runs, repeats)
 
 

@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from benchmarks.encoding import encoding_of
 from benchmarks.full_size import cameras, untrained
 from benchmarks.turns import in_turns
+from nelf.bundle import Manifest
+from nelf.bundle.bundle import render
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
 from nelf.evaluate import to_8bit
-from nelf.export import TARGETS, CalibrationViews, ExportGraph, Manifest, export_bundle, litert
+from nelf.export import TARGETS, CalibrationViews, ExportGraph, export_bundle, litert
 from nelf.export.litert import quantize
 from nelf.pipeline import Run, compose_config, typed
 from nelf.pipeline.export_stage import bundle_context
@@ -101,7 +103,7 @@ def report(name: str, model: Student, folder: Path, repeats: int) -> None:
     ms = in_turns(
         {
             "straight": runner(paths["straight"], rays),
-            **{part: functools.partial(litert.load(paths[part]).render, pose) for part in ("ours", "int8", *parts)},
+            **{part: runner(paths[part], pose) for part in ("ours", "int8", *parts)},
         },
         repeats,
     )
@@ -154,9 +156,9 @@ def runner(path: Path, values: Tensor) -> Callable[[], dict[str, Any]]:
 
 def some_photos(model: Student, path: Path, count: int = 2, noise: float = 0.03) -> CalibrationViews:
     """Photos that an untrained network shows at about 30 dB: its own pictures with noise."""
-    session, poses = litert.load(path), cameras(EXPERIMENT, count)
+    loaded, poses = open_model(path, torch.get_num_threads()), cameras(EXPERIMENT, count)
     generator = torch.Generator().manual_seed(0)
-    images = [session.render(pose[None])[0] for pose in poses]
+    images = [render(loaded, pose) for pose in poses]
     return CalibrationViews(
         poses, tuple(to_8bit(i + noise * torch.randn(i.shape, generator=generator)) for i in images)
     )

@@ -173,7 +173,7 @@ def check_whole(run: Path) -> int:
     from PIL import Image
     from safetensors import safe_open
 
-    from nelf.export import open_bundle
+    from nelf.bundle import open_bundle
 
     count = 0
     for path in sorted(run.rglob("*")):

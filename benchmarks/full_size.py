@@ -20,9 +20,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nelf.bundle import verify_bundle
 from nelf.core.cameras import look_at
 from nelf.core.devices import make_fabric
-from nelf.export import BundleContext, ExportConfig, export_bundle, verify_bundle
+from nelf.export import BundleContext, ExportConfig, export_bundle
 from nelf.pipeline import Config, compose_config, typed
 from nelf.student import Mapping, SceneGeometry, Student, count_macs, count_parameters, make_student
 from nelf.train.batches import Batch
@@ -101,8 +102,8 @@ def bundle(experiment: str, target: str, precision: str) -> dict[str, float]:
         assert verified.passed, verified.reason
         size = sum(f.bytes for f in manifest.files if f.role == "model")
         return {
-            "psnr_min": manifest.parity.psnr_min or 0.0,
-            "max_abs": manifest.parity.max_abs or 0.0,
+            "psnr_min": manifest.parity.psnr_min,
+            "max_abs": manifest.parity.max_abs,
             "model_mb": size / 1e6,
             "export_s": exported - began,
             "verify_s": time.perf_counter() - exported,

@@ -34,6 +34,7 @@ from nelf.export import ExportGraph, litert
 from nelf.export.targets import TARGETS
 from nelf.pipeline import Run, new_student
 from nelf.pipeline.stages import rendered_scene
+from nelf.runtime import INPUT, open_model
 from nelf.scene import Views
 from nelf.student import Student, count_macs, count_parameters, load_student, save_student
 from nelf.train import train
@@ -157,18 +158,18 @@ def psnr_over(views: Views, render: evaluation.Renderer) -> float:
 
 def time_litert(models: dict[str, Student], out: Path, repeats: int) -> dict[str, tuple[float, int]]:
     """Milliseconds a frame (median of `repeats`, in turns) and bytes of each model's fp32 LiteRT file."""
-    sessions, sizes = {}, {}
+    loaded, sizes = {}, {}
     for name, model in models.items():
         path = out / name / "model.tflite"
         if not path.exists():
             litert.convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
-        sessions[name], sizes[name] = litert.load(path), path.stat().st_size
-    pose = torch.eye(3, 4)[None]
+        loaded[name], sizes[name] = open_model(path, torch.get_num_threads()), path.stat().st_size
+    pose = {INPUT: torch.eye(3, 4)[None].numpy()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for number in range(WARM_UP + repeats):
-        for name, session in sessions.items():
+        for name, one in loaded.items():
             began = time.perf_counter()
-            session.render(pose)
+            one.run(pose)
             if number >= WARM_UP:
                 times[name].append(1e3 * (time.perf_counter() - began))
     return {name: (statistics.median(times[name]), sizes[name]) for name in models}

@@ -33,19 +33,20 @@ STAGES: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset({"scene.scene"}),
     "runtime": frozenset(),
     "compatibility": frozenset({"runtime", "student.macs"}),
+    "bundle": frozenset({"runtime"}),
     "export": frozenset(
-        {"compatibility", "runtime", "student", "evaluate.metrics", "evaluate.pictures", "viewer.site"}
+        {"bundle", "compatibility", "runtime", "student", "evaluate.metrics", "evaluate.pictures", "viewer.site"}
     ),
-    "benchmark": frozenset({"export", "compatibility", "runtime"}),
+    "benchmark": frozenset({"bundle", "compatibility", "runtime"}),
     "viewer": frozenset(),
     "pipeline": frozenset(
-        {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "export", "compatibility"}
+        {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export", "compatibility"}
     ),
     "__main__": frozenset({"cli"}),
     "cli": frozenset(
         {
-            "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "export", "compatibility",
-            "benchmark", "viewer", "pipeline",
+            "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export",
+            "compatibility", "benchmark", "viewer", "pipeline",
         }
     ),
 }  # fmt: skip
@@ -69,7 +70,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "onnx": frozenset({"nelf.export.onnx", "nelf.compatibility.readers"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
     "onnxruntime": frozenset({"nelf.runtime.onnx"}),
-    "coreai": frozenset({"nelf.export.coreai"}),
+    "coreai": frozenset({"nelf.runtime.coreai"}),
     "coreai_torch": frozenset({"nelf.export.coreai"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.capture.structure_from_motion"}),

@@ -71,7 +71,7 @@ def shipped(folder: str, inside: str = "nelf/") -> set[str]:
 def test_the_wheel_holds_what_nelf_reads(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
     assert wheel.name == f"nelf-{__version__}-py3-none-any.whl"
-    assert {"nelf/export/manifest.schema.json", "nelf/evaluate/report.html.j2", "nelf/cli/main.py"} <= held
+    assert {"nelf/bundle/manifest.schema.json", "nelf/evaluate/report.html.j2", "nelf/cli/main.py"} <= held
     assert {name for name in shipped("configs") if name.endswith(".yaml")} <= held
     scene = {name for name in shipped("datasets/stilllife") if name.endswith((".png", ".json"))}
     assert len(scene) == 130 + 3

@@ -9,11 +9,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from nelf.bundle import Manifest, read_manifest, verify_bundle
 from nelf.core.console import say
 from nelf.core.errors import ExportError, NelfError
 from nelf.core.files import atomic_path
 from nelf.core.progress import stoppable
-from nelf.export import Manifest, read_manifest, verify_bundle
 from nelf.pipeline import Run, export_to, is_run
 from nelf.viewer.site import EXAMPLE
 
@@ -54,7 +54,9 @@ def main() -> int:
         say(f"nelf: {error}")
         return error.exit_code
     quality = manifest.quality
-    shows = f"{quality.psnr:.2f} dB on test photos" if quality and quality.psnr is not None else "no photo to compare"
+    shows = (
+        f"{quality.psnr:.2f} dB on test photos" if quality and quality.status == "measured" else "no photo to compare"
+    )
     size = (EXAMPLE / manifest.model.path).stat().st_size
     print(f"{EXAMPLE}: {manifest.student.name}, {size / 1e6:.2f} MB, {shows}")
     return 0

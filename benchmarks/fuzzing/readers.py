@@ -60,7 +60,7 @@ def read_scene(folder: Path) -> None:
 
 
 def read_bundle(folder: Path) -> None:
-    from nelf.export import verify_bundle
+    from nelf.bundle import verify_bundle
 
     verify_bundle(folder)
 
@@ -296,7 +296,7 @@ READERS: dict[str, Reader] = {
     "manifest": Reader(functools.partial(seed_bundle, "onnx"), changing("manifest.json", JSON), read_bundle),
     "golden": Reader(
         functools.partial(seed_bundle, "onnx"),
-        changing(["golden/*.json", "golden/*.png"], st.one_of(mutate.bombs()), rehash),
+        changing(["golden/*.json", "golden/*.rgba"], st.one_of(mutate.bombs()), rehash),
         read_bundle,
     ),
     "onnx": Reader(functools.partial(seed_bundle, "onnx"), changing("model.onnx", after=rehash), read_bundle),

@@ -182,7 +182,7 @@ def bench(
     so that a slow spell of the machine falls on all. progress: called after each round with the share done; what
     it raises ends the measurement.
     """
-    timed = [subject for subject in subjects if subject.path.suffix in RUNTIMES]
+    timed = [subject for subject in subjects if RUNTIMES[subject.path.suffix].untimed is None]
     machine = describe(options.threads if timed else ())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -269,7 +269,7 @@ def _by_kind(operations: Sequence[OperationTime]) -> list[OperationShare]:
 
 
 def _result(subject: ModelUnderTest, measurements: list[Measurement]) -> Result:
-    runtime = RUNTIMES.get(subject.path.suffix)
+    runtime = RUNTIMES[subject.path.suffix]
     manifest = subject.manifest
     return Result(
         name=subject.name,
@@ -277,9 +277,9 @@ def _result(subject: ModelUnderTest, measurements: list[Measurement]) -> Result:
         precision=manifest.precision if manifest else None,
         bytes=subject.size,
         macs=subject.macs,
-        runtime=f"{runtime.name} {version(runtime.package)}" if runtime else None,
+        runtime=f"{runtime.name} {version(runtime.package)}" if runtime.untimed is None else None,
         measurements=measurements,
-        not_timed=None if runtime else APPLE_ONLY,
+        not_timed=runtime.untimed and APPLE_ONLY,
     )
 
 

@@ -1,7 +1,6 @@
 """What a benchmark measures: models, frame times and their statistics, and the report of them all."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nelf.bundle import Manifest, open_bundle
+from nelf.bundle.contents import golden_entries
+from nelf.compatibility import graph_macs, read_graph
 from nelf.core.errors import BenchError
 from nelf.core.files import write_json
-from nelf.export import Manifest, graph_macs, open_bundle, read_graph
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -86,8 +87,7 @@ class ModelUnderTest:
         """The bundle's golden poses as the worker reads them; None for a file, which gets random numbers."""
         if self.manifest is None or self.folder is None:
             return None
-        views = json.loads((self.folder / self.manifest.golden).read_text())["views"]
-        poses = np.asarray([view["c2w"] for view in views], dtype=np.float32)
+        poses = np.asarray([view.c2w for view in golden_entries(self.folder, self.manifest)], dtype=np.float32)
         np.savez(path, allow_pickle=False, **{self.manifest.model.input.name: poses[:, None]})
         return path
 

@@ -180,15 +180,17 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 
     Example: nelf verify runs/my_photos/export/ios
     """
+    from nelf.bundle import open_bundle, verify_bundle
     from nelf.compatibility import Format
-    from nelf.core.errors import BundleError
-    from nelf.export import judge, open_bundle, read_graph, verify_bundle
+    from nelf.core.errors import BundleError, BundleErrorCode
+    from nelf.export import judge, read_graph
 
     result = verify_bundle(bundle)
     for difference in result.differences:
         typer.echo(f"{difference.view}: {difference.psnr:.1f} dB, largest error {difference.max_abs:.4f}")
     if not result.passed:
-        raise BundleError(f"{bundle} is not what was exported: {result.reason}; export it again")
+        message = f"{bundle} is not what was exported: {result.reason}; export it again"
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)
     model = opened.folder / opened.manifest.model.path

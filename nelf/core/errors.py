@@ -4,6 +4,8 @@ The command line prints them as one line and exits with `exit_code`; anything el
 keeps its traceback.
 """
 
+import enum
+
 
 class NelfError(Exception):
     """Bad input or a refused request. Exit code 2, one line, no traceback."""
@@ -23,15 +25,27 @@ class CheckpointError(NelfError):
     """A checkpoint that is cut short, from another architecture, or not ours."""
 
 
+class BundleErrorCode(enum.StrEnum):
+    """Why a bundle is refused: the same in every reader, in all languages."""
+
+    NOT_A_BUNDLE = "not_a_bundle"
+    """There is no manifest.json, or it belongs to another format."""
+    UNSUPPORTED_VERSION = "unsupported_version"
+    INVALID_MANIFEST = "invalid_manifest"
+    UNSAFE_PATH = "unsafe_path"
+    """A name that leads out of the bundle, here or on another system."""
+    DAMAGED_FILE = "damaged_file"
+    """A file is missing or changed, or cannot be used."""
+    UNSUPPORTED_TARGET = "unsupported_target"
+    """The bundle is fine, but this reader cannot show or execute it."""
+
+
 class BundleError(NelfError):
-    """A bundle that is damaged, unsafe, or of an unknown format version.
+    """A bundle that is refused. code: for programs."""
 
-    code: for programs; those of what every reader refuses are `nelf.export.coherence.Refusal`.
-    """
-
-    def __init__(self, message: str, code: str = "bundle_unusable") -> None:
+    def __init__(self, message: str, code: BundleErrorCode) -> None:
         super().__init__(message)
-        self.code = str(code)
+        self.code = code
 
 
 class ExportError(NelfError):

@@ -7,13 +7,9 @@ from nelf.core.lazy import lazy_names
 if TYPE_CHECKING:
     from nelf.compatibility import CompatibilityReport, graph_macs, judge, read_graph
     from nelf.export.apps import APPS, app_in, place
-    from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
     from nelf.export.config import ExportConfig, plan
-    from nelf.export.contract import Manifest, read_manifest
     from nelf.export.export import export_bundle
     from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph
-    from nelf.export.parity import Difference
-    from nelf.export.region import BoxRegion, OrbitRegion
     from nelf.export.targets import TARGETS
 else:
     __getattr__ = lazy_names(__name__)
@@ -21,25 +17,16 @@ else:
 __all__ = [
     "APPS",
     "TARGETS",
-    "BoxRegion",
-    "Bundle",
     "BundleContext",
     "CalibrationViews",
     "CompatibilityReport",
-    "Difference",
     "ExportConfig",
     "ExportGraph",
-    "Manifest",
-    "OrbitRegion",
-    "Verification",
     "app_in",
     "export_bundle",
     "graph_macs",
     "judge",
-    "open_bundle",
     "place",
     "plan",
     "read_graph",
-    "read_manifest",
-    "verify_bundle",
 ]

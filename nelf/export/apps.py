@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nelf.bundle.contents import safe_name
+from nelf.bundle.manifest import Manifest, read_manifest
 from nelf.core.errors import ConfigError
 from nelf.core.files import atomic_path
-from nelf.export.coherence import Unsupported
-from nelf.export.contents import safe_name
-from nelf.export.contract import Manifest, read_manifest
 
 TENSOR = ("float32", "NHWC")
 PICTURE = ("uint8", "CVPixelBuffer")
@@ -27,12 +26,10 @@ class App:
     bundles: str
     outputs: tuple[tuple[str, str], ...] = (TENSOR,)
 
-    def unsupported(self, manifest: Manifest) -> Unsupported | None:
-        """Why it does not show such a bundle; None: it does."""
+    def shows(self, manifest: Manifest) -> bool:
+        """Whether it can show such a bundle; otherwise it refuses it as `unsupported_target`."""
         output = manifest.model.output
-        if manifest.target != self.target:
-            return Unsupported.TARGET
-        return None if (output.dtype, output.layout) in self.outputs else Unsupported.OUTPUT
+        return manifest.target == self.target and (output.dtype, output.layout) in self.outputs
 
 
 APPS: Mapping[str, App] = {
@@ -59,14 +56,13 @@ def place(bundles: list[Path], folder: Path) -> list[Path]:
     placed = []
     for bundle in bundles:
         manifest = read_manifest(bundle)
-        reason = app.unsupported(manifest)
-        if reason is Unsupported.OUTPUT:
+        if manifest.target == app.target and not app.shows(manifest):
             output = manifest.model.output
             raise ConfigError(
-                f"{bundle}: the app in {folder} shows no image of {output.dtype} in the layout {output.layout} "
-                f"({reason}); export it again with: nelf export RUN --target {app.target}"
+                f"{bundle}: the app in {folder} shows no image of {output.dtype} in the layout {output.layout}; "
+                f"export it again with: nelf export RUN --target {app.target}"
             )
-        if reason is None:
+        if app.shows(manifest):
             suffix = bundle.name.removeprefix(app.target) if bundle.name.startswith(f"{app.target}-") else ""
             to = folder / app.bundles / safe_name(f"{manifest.name}{suffix}")
             with atomic_path(to) as temporary:

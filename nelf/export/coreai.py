@@ -1,25 +1,20 @@
-"""To an asset of Core AI, Apple's framework from iOS 27 on, and its runtime. The only file that imports coreai.
+"""To an asset of Core AI, Apple's framework from iOS 27 on.
 
 Experimental: the packages are betas (coreai-core 1.0.0b3), an extra (`nelf[coreai]`), and the runtime that they bring
 for Linux computes on the CPU: it says that the asset holds the right network, not how it does on a phone.
 """
 
-import asyncio
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nelf.core.captured_output import quiet
-from nelf.core.errors import ExportError
 from nelf.export.graph import ExportGraph, Request
+from nelf.runtime.coreai import ENTRY, refuse_missing
 from nelf.runtime.protocol import INPUT, OUTPUT
-from nelf.runtime.session import Session
 
-ENTRY = "main"
 EPOCH = 0.0  # creation date of every asset, in seconds since 1970: the same checkpoint, the same bytes
 
 RANDOM_NAMES = "coreai-core names each weight at random, anew in each process"
@@ -28,15 +23,6 @@ VARYING = {
     "model.aimodel/main.hash": "the hash of main.mlirb",
 }
 """File -> why its bytes differ from one export to the next."""
-
-
-def refuse_missing() -> None:
-    """Raise ExportError where Apple's packages are not installed."""
-    if importlib.util.find_spec("coreai_torch") is None or importlib.util.find_spec("coreai") is None:
-        raise ExportError(
-            "the target coreai is experimental and needs Apple's coreai-torch (macOS, or Linux on x86-64); "
-            "install it with: pip install 'nelf[coreai]'"
-        )
 
 
 def answer(request: Request) -> None:
@@ -62,25 +48,3 @@ def convert(graph: ExportGraph, path: Path) -> None:
 
 def _at_the_epoch(metadata: Any) -> None:
     metadata.creation_date = EPOCH
-
-
-def load(path: Path) -> Session:
-    """The asset in Core AI's runtime: on Linux the one that coreai-core brings, on the CPU."""
-    refuse_missing()
-    with quiet(f"loading {path.name} in Core AI"):
-        from coreai.runtime import NDArray
-
-        function = asyncio.run(_load(path))
-
-    def render(pose: Tensor) -> Tensor:
-        results = asyncio.run(function({INPUT: NDArray(pose.numpy())}))
-        return torch.from_numpy(results[OUTPUT].numpy().copy())
-
-    return Session("Core AI", render)
-
-
-async def _load(path: Path) -> Any:
-    from coreai.authoring import AIModelAsset
-
-    async with AIModelAsset.load(path).executable() as model:
-        return model.load_function(ENTRY)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from nelf.bundle.manifest import Quantization
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
-from nelf.export.contract import Quantization
 from nelf.export.graph import ExportGraph, Request
 from nelf.runtime.protocol import INPUT, OUTPUT
 
@@ -55,7 +55,7 @@ def answer(request: Request) -> Quantization | None:
     """Write the package that `request` asks for."""
     convert(request.graph, request.precision, request.path, request.ios_deployment, request.image_output)
     method = METHODS.get(request.precision)
-    return Quantization(method, calibration_views=0) if method else None
+    return Quantization(method=method, calibration_views=0, groups=[]) if method else None
 
 
 def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, image_output: bool = False) -> None:

@@ -9,35 +9,43 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, UInt8
+from pydantic import ValidationError
 from torch import Tensor
 
-from nelf.core.cameras import is_rigid
-from nelf.core.errors import ConfigError, ExportError
-from nelf.core.files import atomic_path
-from nelf.evaluate.metrics import psnr
-from nelf.export.bundle import Bundle
-from nelf.export.config import ExportConfig, check_known
-from nelf.export.contents import POSES, GoldenView, list_files, reference_view, write_golden
-from nelf.export.contract import (
+from nelf.bundle.bundle import Difference, compare, failure, render
+from nelf.bundle.contents import POSES, GoldenView, list_files, write_golden
+from nelf.bundle.fields import first_line
+from nelf.bundle.manifest import (
+    FORMAT,
+    VERSION,
     CameraInfo,
     ImageInfo,
     Latency,
     Manifest,
     ModelInfo,
+    NotRun,
     Parity,
+    PictureInfo,
+    PoseInfo,
+    Provenance,
     Quality,
+    QualityNotRun,
     StudentInfo,
-    TensorInfo,
     write_manifest,
 )
+from nelf.bundle.region import covered_region
+from nelf.core.cameras import is_rigid
+from nelf.core.errors import ConfigError, ExportError
+from nelf.core.files import atomic_path
+from nelf.evaluate.metrics import psnr
+from nelf.export.config import ExportConfig, check_known
 from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph, PixelGraph, Request
-from nelf.export.parity import Difference, compare, failure
-from nelf.export.region import covered_region
 from nelf.export.targets import TARGETS, Target, Tolerance
-from nelf.runtime.protocol import INPUT, OUTPUT
+from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime
 from nelf.student import Student, count_macs, count_parameters
 
 Colour = tuple[float, float, float]
@@ -50,36 +58,44 @@ SLACK_DB = 1.0
 class Measured:
     """Of one model file; one entry a golden view, in order."""
 
-    runtime: str
-    untimed: str | None
+    runtime: Runtime
     views: list[GoldenView] = dataclasses.field(default_factory=list)
     differences: list[Difference] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
     shown: list[tuple[float, float]] = dataclasses.field(default_factory=list)
     """PSNR of the file and of PyTorch against the photo, for views that have one."""
-    photos: str = "test"
+    photos: Literal["test", "training"] = "test"
     """Of which views these photos are: test, or training where no golden view has one."""
+
+
+@torch.no_grad()
+def reference_view(model: Student, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
+    """The view as PyTorch renders it."""
+    return GoldenView(name, c2w, model(c2w[None])[0].permute(1, 2, 0).contiguous())
 
 
 def measure(
     model: Student,
-    bundle: Bundle,
+    path: Path,
     context: BundleContext,
     reference: Callable[[Tensor], Tensor],
     before: Callable[[], None],
 ) -> Measured:
-    """Execute the bundle's file on every golden pose; where none of them has a photo, on the calibration views, too.
+    """Execute the model file `path` on every golden pose; where none has a photo, on the calibration views too.
 
     reference: makes of PyTorch's image what the file is meant to give. before: called before each image.
     """
-    found = Measured(bundle.session.runtime, bundle.session.untimed)
+    found = Measured(RUNTIMES[path.suffix])
+    loaded = found.runtime.open(path, torch.get_num_threads())
     for name, c2w in zip(context.golden_names, context.golden.cpu().float(), strict=True):
         before()
         view = reference_view(model, name, c2w)
         plain, view = view.image, dataclasses.replace(view, image=reference(view.image))
         start = time.perf_counter()
-        image = bundle.render(view.c2w)
+        image = render(loaded, view.c2w)
         found.seconds.append(time.perf_counter() - start)
+        if image.shape != view.image.shape:
+            raise ExportError(f"the file gives an image of {tuple(image.shape)}, PyTorch of {tuple(view.image.shape)}")
         found.views.append(view)
         found.differences.append(compare(name, image, view.image))
         if name in context.golden_photos:
@@ -89,7 +105,7 @@ def measure(
         for c2w, photo in zip(context.calibration.c2w, context.calibration.images, strict=True):
             before()
             view = reference_view(model, "", c2w.cpu().float())
-            found.shown.append(_shown(bundle.render(view.c2w), view.image, photo, context.background))
+            found.shown.append(_shown(render(loaded, view.c2w), view.image, photo, context.background))
     return found
 
 
@@ -108,7 +124,7 @@ def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Pari
     return Parity(
         status="passed",
         compared_with="pytorch",
-        runtime=found.runtime,
+        runtime=found.runtime.name,
         views=len(found.differences),
         psnr_min=worst,
         psnr_mean=statistics.fmean(d.psnr for d in found.differences),
@@ -118,12 +134,13 @@ def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Pari
     ), reason
 
 
-def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Quality, str | None]:
+def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Quality | QualityNotRun, str | None]:
     """PSNR against the photos, and why the file is not to be kept, None where it is."""
     if not found.shown:
         unknown = "no photo, of a test view or a training view, says what it loses"
         reason = unknown if gate is Tolerance.DROP else None  # others are held to PyTorch's images
-        return Quality("not_run", reason=unknown, forced=True if reason and config.force else None), reason
+        forced = True if reason and config.force else None
+        return QualityNotRun(status="not_run", reason=unknown, forced=forced), reason
     psnr_file, psnr_pytorch = (statistics.fmean(values) for values in zip(*found.shown, strict=True))
     drop = psnr_pytorch - psnr_file
     too_much = drop > config.max_drop_db
@@ -143,17 +160,17 @@ def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Qua
     ), reason if too_much else None
 
 
-def latency(found: Measured) -> Latency:
+def latency(found: Measured) -> Latency | NotRun:
     """Median time of an image."""
-    if found.untimed is not None:
-        return Latency("not_run", reason=found.untimed)
+    if found.runtime.untimed is not None:
+        return NotRun(status="not_run", reason=found.runtime.untimed)
     timed = found.seconds[WARM_UP:]
     return Latency(
         status="measured",
         milliseconds=1e3 * statistics.median(timed),
         runs=len(timed),
         threads=torch.get_num_threads(),
-        runtime=found.runtime,
+        runtime=found.runtime.name,
     )
 
 
@@ -194,6 +211,7 @@ def export_bundle(
     chosen = TARGETS[target]
     picture = config.image_output and chosen.image_output
     beside = chosen.beside() if chosen.beside else None  # what lacks it fails before the work
+    described = _described(model, target, precision, context, config, picture)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         path = temporary / chosen.file
@@ -208,14 +226,13 @@ def export_bundle(
                 image_output=picture,
             )
         )
-        draft = _manifest(model, target, precision, context, config, picture)
         reference = functools.partial(as_pixels, background=context.background) if picture else _as_it_is
-        found = measure(model, Bundle(temporary, draft), context, reference, before_view)
+        found = measure(model, path, context, reference, before_view)
         near, disagreement = parity(found, config, chosen.forms[precision].gate)
         shown, loss = quality(found, config, chosen.forms[precision].gate)
         if disagreement is not None:
             raise ExportError(
-                f"{target} {precision}: the file disagrees with PyTorch in {found.runtime}: {disagreement}; "
+                f"{target} {precision}: the file disagrees with PyTorch in {found.runtime.name}: {disagreement}; "
                 f"nothing was written to {folder}"
             )
         if loss is not None and not config.force:
@@ -227,14 +244,14 @@ def export_bundle(
         if beside:
             shutil.copytree(beside, temporary, dirs_exist_ok=True)
         files = list_files(temporary, chosen.file)
-        manifest = dataclasses.replace(
-            draft,
-            model=dataclasses.replace(draft.model, bytes=sum(file.bytes for file in files if file.role == "model")),
+        size = sum(file.bytes for file in files if file.role == "model")
+        manifest = Manifest(
+            **described | {"model": described["model"].model_copy(update={"bytes": size})},
+            files=files,
             parity=near,
             quality=shown,
             latency=latency(found),
             quantization=quantization,
-            files=files,
         )
         write_manifest(temporary, manifest)
     return manifest
@@ -261,50 +278,58 @@ def _check_context(context: BundleContext) -> None:
             raise ConfigError(f"golden pose {name} is no rigid camera pose")
 
 
-def _manifest(
+def _described(
     model: Student, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
-) -> Manifest:
-    """All that is known before the file is executed."""
+) -> dict[str, Any]:
+    """What the manifest says that is known before there is a file. Raises ConfigError for what no manifest can hold."""
     frame, chosen = model.frame, TARGETS[target]
-    channels = 3 if picture else frame.channels
+    channels: Literal[3, 4] = 3 if picture or frame.channels == 3 else 4
     background = [float(x) for x in context.background]
-    shape = [1, frame.height, frame.width, channels]
-    output = ("uint8", "CVPixelBuffer") if picture else ("float32", "NHWC")
-    return Manifest(
-        name=context.name,
-        kind=context.kind,
-        target=target,
-        precision=precision,
-        image=ImageInfo(
-            width=frame.width,
-            height=frame.height,
-            channels=channels,
-            alpha="premultiplied" if channels == 4 else "none",
-            background=background,
-            composited_over=background if channels < frame.channels else None,
-        ),
-        camera=CameraInfo(
-            intrinsics=[float(x) for x in frame.intrinsics],
-            near=float(context.near),
-            far=float(context.far),
-            up=[float(x) for x in context.up],
-            focus=[float(x) for x in context.focus],
-        ),
-        region=covered_region(context.kind, context.train, context.focus, context.up),
-        model=ModelInfo(
-            path=chosen.file,
-            input=TensorInfo(INPUT, [1, 3, 4], "float32", "row-major c2w"),
-            output=TensorInfo(OUTPUT, shape, *output),
-            varying=dict(chosen.varying) or None,
-        ),
-        files=[],
-        golden=POSES,
-        parity=Parity("not_run", reason="being exported"),
-        student=StudentInfo(model.config.name, count_parameters(model), count_macs(model)),
-        deployment={"ios": config.ios_deployment} if target == "ios" else dict(chosen.system),
-        experimental=chosen.experimental or None,
-        provenance={**context.provenance, "versions": _versions(chosen)},
-    )
+    fx, fy, cx, cy = (float(x) for x in frame.intrinsics)
+    try:
+        return {
+            "name": context.name,
+            "scene_type": context.kind,
+            "target": target,
+            "precision": precision,
+            "image": ImageInfo(
+                width=frame.width,
+                height=frame.height,
+                channels=channels,
+                alpha="premultiplied" if channels == 4 else "none",
+                background=background,
+                composited_over=background if channels < frame.channels else None,
+            ),
+            "camera": CameraInfo(
+                axes="opengl",
+                intrinsics=(fx, fy, cx, cy),
+                near=float(context.near),
+                far=float(context.far),
+                up=[float(x) for x in context.up],
+                focus=[float(x) for x in context.focus],
+            ),
+            "region": covered_region(context.kind, context.train, context.focus, context.up),
+            "model": ModelInfo(
+                path=chosen.file,
+                input=PoseInfo(name=INPUT, shape=(1, 3, 4), dtype="float32", layout="row-major c2w"),
+                output=PictureInfo(
+                    name=OUTPUT,
+                    shape=[1, frame.height, frame.width, channels],
+                    dtype="uint8" if picture else "float32",
+                    layout="CVPixelBuffer" if picture else "NHWC",
+                ),
+                varying=dict(chosen.varying) or None,
+            ),
+            "golden": POSES,
+            "student": StudentInfo(name=model.config.name, parameters=count_parameters(model), macs=count_macs(model)),
+            "deployment": {"ios": config.ios_deployment} if target == "ios" else dict(chosen.system),
+            "experimental": chosen.experimental or None,
+            "provenance": Provenance(**context.provenance | {"versions": _versions(chosen)}),
+            "format": FORMAT,
+            "version": VERSION,
+        }
+    except ValidationError as error:
+        raise ConfigError(f"no bundle can be made of this scene: {first_line(error)}") from error
 
 
 def _versions(target: Target) -> dict[str, str]:

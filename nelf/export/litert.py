@@ -11,16 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nelf.bundle.bundle import compare, render
+from nelf.bundle.manifest import GroupSensitivity, Quantization, Rung
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
 from nelf.evaluate.metrics import psnr
 from nelf.evaluate.pictures import to_8bit
-from nelf.export.contract import GroupSensitivity, Quantization
 from nelf.export.graph import CalibrationViews, Request
-from nelf.export.parity import compare
-from nelf.runtime import RUNTIMES
-from nelf.runtime.protocol import INPUT, OUTPUT
-from nelf.runtime.session import Session, in_runtime
+from nelf.runtime import INPUT, OUTPUT, open_model
 
 SIGNATURE = "serving_default"
 
@@ -64,11 +62,6 @@ def _halve_weights(path: Path) -> None:
     path.write_bytes(content)
 
 
-def load(path: Path) -> Session:
-    """The file in LiteRT's interpreter with its XNNPACK delegate."""
-    return in_runtime(path, RUNTIMES[".tflite"])
-
-
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 ENCODING = ("SIN", "COS", "SOFTMAX")
 """Where phases of rays begin, or places in tables."""
@@ -83,8 +76,8 @@ METHODS = {
 }
 """Precision -> what is done, for the manifest."""
 
-FLOAT = "float"
-RUNGS = {"int8": ("static", "dynamic", FLOAT), "int8-dynamic": ("dynamic", FLOAT)}
+FLOAT: Rung = "float"
+RUNGS: Mapping[str, tuple[Rung, ...]] = {"int8": ("static", "dynamic", FLOAT), "int8-dynamic": ("dynamic", FLOAT)}
 """Precision -> what its layers may be, best first."""
 
 
@@ -120,28 +113,31 @@ def quantize(path: Path, precision: str, calibration: CalibrationViews, allowed_
     groups, rungs = [*tables, *_groups(layers)], RUNGS[precision]
     model = _Calibrated(path.read_bytes(), rungs[0], calibration)
     alone = {group: model.cost(model.quantized({group: rungs[0]})) for group in groups}
-    below: dict[Group, str] = {}
+    below: dict[Group, Rung] = {}
     for upper, lower in reversed(list(itertools.pairwise(rungs))):
         known = alone if upper == rungs[0] else {}
         below, content, drop = _descend(model, groups, upper, lower, below, allowed_drop, known)
     path.write_bytes(content)
     return Quantization(
-        METHODS[precision],
-        len(calibration.images),
-        drop,
-        [GroupSensitivity(g.name, alone[g].psnr, alone[g].drop, below.get(g, rungs[0])) for g in groups],
+        method=METHODS[precision],
+        calibration_views=len(calibration.images),
+        drop_db=drop,
+        groups=[
+            GroupSensitivity(name=g.name, psnr=alone[g].psnr, drop_db=alone[g].drop, rung=below.get(g, rungs[0]))
+            for g in groups
+        ],
     )
 
 
 def _descend(
     model: "_Calibrated",
     groups: list[Group],
-    upper: str,
-    lower: str,
-    below: Mapping[Group, str],
+    upper: Rung,
+    lower: Rung,
+    below: Mapping[Group, Rung],
     allowed_drop: float,
     alone: Mapping[Group, "_Cost"],
-) -> tuple[dict[Group, str], bytes, float]:
+) -> tuple[dict[Group, Rung], bytes, float]:
     """All groups on `upper` but for those `below` already, and then one more on `lower` until the drop is allowed.
 
     alone: what each costs by itself on `upper`; measured here where it is not known. Returns what is below `upper`
@@ -194,8 +190,8 @@ class _Calibrated:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.tflite"
             path.write_bytes(content)
-            session = load(path)
-            return [session.render(pose[None])[0] for pose in self.calibration.c2w]
+            model = open_model(path, torch.get_num_threads())
+            return [render(model, pose) for pose in self.calibration.c2w]
 
     def against_photos(self, images: list[Tensor]) -> float:
         pairs = zip(images, self.calibration.images, strict=True)

@@ -1,4 +1,4 @@
-"""To an ONNX file, and the runtime that executes it."""
+"""To an ONNX file."""
 
 from pathlib import Path
 
@@ -6,9 +6,7 @@ import torch
 
 from nelf.core.captured_output import quiet
 from nelf.export.graph import ExportGraph, Request
-from nelf.runtime import RUNTIMES
-from nelf.runtime.protocol import INPUT, OUTPUT
-from nelf.runtime.session import Session, in_runtime
+from nelf.runtime import INPUT, OUTPUT
 
 OPSET = 20  # the first with GELU as one operation
 
@@ -34,12 +32,14 @@ def convert(graph: ExportGraph, precision: str, path: Path) -> None:
         assert program is not None
         model = program.model_proto
         # Stack traces and paths of this machine: of no use to a reader, and different on every machine.
-        for message in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer,
-                        *model.graph.input, *model.graph.output):  # fmt: skip
+        for message in (
+            model,
+            model.graph,
+            *model.graph.node,
+            *model.graph.value_info,
+            *model.graph.initializer,
+            *model.graph.input,
+            *model.graph.output,
+        ):
             del message.metadata_props[:]
         path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def load(path: Path) -> Session:
-    """The file in ONNX Runtime on the CPU."""
-    return in_runtime(path, RUNTIMES[".onnx"])

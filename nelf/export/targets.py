@@ -7,12 +7,10 @@ from pathlib import Path
 
 import torch
 
+from nelf.bundle.manifest import Quantization
 from nelf.export import coreai, coreml, litert, onnx
-from nelf.export.contract import Quantization
 from nelf.export.coreml import DEPLOYMENTS
 from nelf.export.graph import Request
-from nelf.runtime import coreml_program
-from nelf.runtime.session import Session
 from nelf.student import Layout
 from nelf.viewer.site import assets_folder
 
@@ -53,7 +51,6 @@ class Target:
     forms: precision -> Form.
     auto: precisions that `auto` means, the usual one first.
     convert: writes the file that a request asks for; returns what it found out about quantising it, if it did.
-    load: reads it back for execution.
     beside: a folder whose content is put beside the bundle's own files, where there is one.
     usual: whether it is made when no target is named.
     varying: files whose bytes differ from one export to the next, and why, where that cannot be helped.
@@ -68,7 +65,6 @@ class Target:
     forms: Mapping[str, Precision]
     auto: tuple[str, ...]
     convert: Callable[[Request], Quantization | None]
-    load: Callable[[Path], Session]
     beside: Callable[[], Path] | None = None
     usual: bool = True
     varying: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +81,6 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": HALF, "w8": SMALL, "w6": SMALL, "w4": SMALL},
         auto=("fp16",),
         convert=coreml.answer,
-        load=coreml_program.load,
         image_output=True,
     ),
     "android": Target(
@@ -94,7 +89,6 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": HALF, "int8": SMALL, "int8-dynamic": SMALL},
         auto=("fp32", "fp16"),
         convert=litert.answer,
-        load=litert.load,
     ),
     "onnx": Target(
         file="model.onnx",
@@ -102,7 +96,6 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp32",),
         convert=onnx.answer,
-        load=onnx.load,
     ),
     "web": Target(
         file="model.tflite",
@@ -110,7 +103,6 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": HALF},
         auto=("fp32",),
         convert=litert.answer,
-        load=litert.load,
         beside=assets_folder,
         usual=False,  # needs the built viewer
     ),
@@ -120,7 +112,6 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp16",),
         convert=coreai.answer,
-        load=coreai.load,
         varying=coreai.VARYING,
         packages=("coreai-core", "coreai-torch"),
         system={"ios": "27"},

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nelf import evaluate as evaluation
-from nelf import export as exporting
+from nelf.bundle import Bundle, open_bundle, read_manifest
 from nelf.core.errors import ConfigError, NelfError
 from nelf.core.progress import ProgressLine, Stop
 from nelf.pipeline.closing import advice, closing_lines, figures_of, next_command
@@ -38,8 +38,8 @@ def model_infos(folder: Path, bundles: Mapping[str, Path]) -> dict[str, evaluati
         ),
     }
     for name, bundle in bundles.items():
-        manifest = exporting.read_manifest(bundle)
-        parity = manifest.parity
+        manifest = read_manifest(bundle)
+        parity, latency = manifest.parity, manifest.latency
         models[name] = evaluation.ModelInfo(
             label=name,
             bytes=_size(bundle / manifest.model.path),
@@ -47,7 +47,7 @@ def model_infos(folder: Path, bundles: Mapping[str, Path]) -> dict[str, evaluati
             parity=f"{parity.psnr_min:.1f} dB to PyTorch" if parity.status == "passed" else f"not run: {parity.reason}",
             parameters=manifest.student.parameters,
             macs=manifest.student.macs,
-            milliseconds=manifest.latency.milliseconds if manifest.latency else None,
+            milliseconds=latency.milliseconds if latency and latency.status == "measured" else None,
         )
     return models
 
@@ -81,7 +81,7 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         models["teacher"] = _teacher_renderer(run, run.teacher)
     models["student"] = functools.partial(_render_student, student)
     for name, path in bundles.items():
-        models[name] = _bundle_renderer(exporting.open_bundle(path))
+        models[name] = _bundle_renderer(open_bundle(path))
     each = len(evaluation.chosen_views(scene.test, run.config.eval))
     total = len(models) * each
     order = {name: i for i, name in enumerate(models)}
@@ -124,7 +124,7 @@ def _render_student(student: Student, c2w: Tensor, intrinsics: Tensor) -> Tensor
     return student(c2w[None].to(device), intrinsics[None].to(device))[0].permute(1, 2, 0).cpu()
 
 
-def _bundle_renderer(bundle: exporting.Bundle) -> evaluation.Renderer:
+def _bundle_renderer(bundle: Bundle) -> evaluation.Renderer:
     return lambda c2w, intrinsics: bundle.render(c2w)
 
 

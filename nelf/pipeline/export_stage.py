@@ -12,12 +12,13 @@ from rich.table import Table
 from torch import Tensor
 
 from nelf import export as exporting
+from nelf.bundle import Manifest, read_manifest
+from nelf.bundle.manifest import VERSION
 from nelf.core.errors import ConfigError
 from nelf.core.files import locked, remove_leftovers_of, sha256
 from nelf.core.progress import Stop, in_step, waiting
 from nelf.distill import pseudo_poses
 from nelf.evaluate import ground_truth
-from nelf.export import Manifest
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
 from nelf.student import load_student
@@ -39,6 +40,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             record = StageRecord(_record_folder(run, folder) / f".{name}")
             print_ = fingerprint(
                 stage="export",
+                bundle=VERSION,
                 context=_plain(context),
                 scene=run.scene_digest,
                 config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
@@ -55,10 +57,10 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
-            parity = manifest.parity
+            assert manifest.parity.status == "passed"
             say(
                 in_step(f"export: {name}, bundle {len(made)} of {len(planned)}: ")
-                + f"{parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses"
+                + f"{manifest.parity.psnr_min:.1f} dB or more to PyTorch on {manifest.parity.views} poses"
             )
     return made
 
@@ -79,11 +81,11 @@ def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -
     return bundle
 
 
-def bundles_of(run_folder: Path, folder: Path) -> dict[str, exporting.Manifest]:
+def bundles_of(run_folder: Path, folder: Path) -> dict[str, Manifest]:
     """Manifests of the bundles in `folder` that are of the student in `run_folder`, by name."""
     student = sha256(run_folder / STUDENT)
-    manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
-    return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
+    manifests = {path.parent.name: read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
+    return {name: one for name, one in sorted(manifests.items()) if one.provenance.checkpoint == student}
 
 
 @contextlib.contextmanager
@@ -106,8 +108,8 @@ def current_bundles(run: Run, say: Say) -> dict[str, Path]:
     """The run's bundles of today's student, by name; says which others there are and how to renew them."""
     found, student = {}, sha256(run.folder / STUDENT)
     for path in sorted((run.folder / EXPORT).glob("*/manifest.json")):
-        manifest = exporting.read_manifest(path.parent)
-        if manifest.provenance.get("checkpoint") == student:
+        manifest = read_manifest(path.parent)
+        if manifest.provenance.checkpoint == student:
             found[path.parent.name] = path.parent
         else:
             command = f"nelf export {run.folder} --target {manifest.target} --precision {manifest.precision}"
@@ -189,6 +191,7 @@ def row(manifest: Manifest) -> list[str]:
     """The cells of one bundle, without its name."""
     quality, latency, parity = manifest.quality, manifest.latency, manifest.parity
     shown = quality if quality is not None and quality.status == "measured" else None
+    timed = latency if latency is not None and latency.status == "measured" else None
     verdict = "forced" if shown is not None and shown.forced else parity.status.replace("_", " ")
     if manifest.quantization is not None and manifest.quantization.groups:
         verdict += f", {manifest.quantization.rungs()}"
@@ -198,10 +201,10 @@ def row(manifest: Manifest) -> list[str]:
         manifest.target,
         manifest.precision,
         _number(manifest.model.bytes, ".2f", 1e6),
-        _number(parity.psnr_min, ".1f"),
+        _number(parity.psnr_min if parity.status == "passed" else None, ".1f"),
         _number(shown.psnr if shown else None, ".2f"),
         _number(shown.drop_db if shown else None, ".3f"),
-        _number(latency.milliseconds if latency else None, ".1f"),
+        _number(timed.milliseconds if timed else None, ".1f"),
         verdict,
     ]
 

@@ -1,10 +1,10 @@
-"""What executes a model file on this machine: LiteRT, ONNX Runtime, and our interpreter of Core ML programs.
+"""What executes a model file on this machine: LiteRT, ONNX Runtime, our interpreter of Core ML programs, Core AI.
 
-`session` and the `coreml_...` modules use PyTorch. Nothing else here does: a process that only measures a model holds
-nothing but the runtime.
+Only the `coreml_...` and `coreai` modules use PyTorch. A process that measures a LiteRT or ONNX file holds nothing but
+the runtime.
 """
 
-from nelf.runtime.protocol import OperationTime, RuntimeModel
+from nelf.runtime.protocol import INPUT, OUTPUT, OperationTime, RuntimeModel
 from nelf.runtime.table import RUNTIMES, Runtime, open_model
 
-__all__ = ["RUNTIMES", "OperationTime", "Runtime", "RuntimeModel", "open_model"]
+__all__ = ["INPUT", "OUTPUT", "RUNTIMES", "OperationTime", "Runtime", "RuntimeModel", "open_model"]

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nelf.core.captured_output import quiet
-from nelf.core.errors import ExportError
+from nelf.core.errors import BenchError, ExportError
 from nelf.runtime.coreml_ops import OPS, Value
 from nelf.runtime.coreml_values import UNFOLD
-from nelf.runtime.protocol import INPUT, OUTPUT
-from nelf.runtime.session import Session
+from nelf.runtime.protocol import Arrays, OperationTime
 
 DTYPES = {
     "fp16": torch.float16,
@@ -42,7 +42,7 @@ class Program:
     def __init__(self, package: Path) -> None:
         spec, program = _read(package)
         main = program.functions["main"]
-        self._declared: Mapping[str, Any] = main.inputs
+        self.declared: Mapping[str, Any] = main.inputs
         self.inputs: list[str] = list(main.inputs)
         self.outputs: list[str] = [var.name for var in main.outputs]
         self.pictures: frozenset[str] = frozenset(
@@ -93,7 +93,7 @@ class Program:
 
     def _as_input(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
         """In the dtype that the file declares, as Core ML would have it."""
-        declared = self._declared[name]
+        declared = self.declared[name]
         if name not in inputs:
             raise ExportError(f"the program wants an input {name}; given are {', '.join(inputs) or 'none'}")
         if tuple(inputs[name].shape) != tuple(declared.shape):
@@ -168,15 +168,32 @@ def _names(inputs: Mapping[str, Any]) -> list[str]:
     return [var.name for var in flat if var is not None]
 
 
-def load(path: Path) -> Session:
-    """The package, ready to run in our interpreter."""
-    program = Program(path)
+class CoreMLModel:
+    """A loaded .mlpackage in our interpreter."""
+
+    def __init__(self, path: Path) -> None:
+        self._program = Program(path)
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        declared = self._program.declared
+        return {
+            name: (tuple(var.shape), str(DTYPES[type_name(var.dtype)]).removeprefix("torch."))
+            for name, var in declared.items()
+        }
 
     @torch.no_grad()
-    def render(pose: Tensor) -> Tensor:
-        image = program.run({INPUT: pose})[OUTPUT]
-        if OUTPUT in program.pictures:
-            return image.float().round().clamp(0, 255).permute(0, 2, 3, 1) / 255  # what 8 bits keep
-        return image
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Pictures come as Core ML's 8 bits hold them: [1, height, width, 3], 0 to 1."""
+        outputs = self._program.run({name: torch.from_numpy(array) for name, array in inputs.items()})
+        for name in self._program.pictures:
+            outputs[name] = outputs[name].float().round().clamp(0, 255).permute(0, 2, 3, 1) / 255
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    return Session("nelf's MIL interpreter", render, untimed="Core ML runs on Apple's systems only")
+    def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:
+        raise BenchError("our interpreter of Core ML programs has no profiler; measure on Apple's systems")
+
+
+def open_model(path: Path, threads: int) -> CoreMLModel:
+    """The package in our interpreter, on as many threads as torch uses."""
+    return CoreMLModel(path)

@@ -53,5 +53,5 @@ def _by_name(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def open_model(path: Path, threads: int) -> LiteRtModel:
-    """The file in LiteRT on `threads` threads. Raises ExportError if it is none, or contradicts itself."""
+    """The file in LiteRT on `threads` threads. Raises ExportError where it contradicts itself."""
     return LiteRtModel(path, threads)

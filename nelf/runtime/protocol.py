@@ -37,7 +37,10 @@ class RuntimeModel(Protocol):
         """Outputs by name; they stay valid when the model runs again."""
 
     def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:
-        """Run `frames` more frames under the runtime's own profiler: its operations, in order of execution."""
+        """Run `frames` more frames under the runtime's own profiler: its operations, in order of execution.
+
+        Raises BenchError where the runtime has no profiler.
+        """
 
 
 def medians(frames: Sequence[Sequence[tuple[str, float]]]) -> list[OperationTime]:

@@ -45,7 +45,7 @@ class Worker:
         self.empty_mb: float | None = None
 
     def load(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        importlib.import_module(RUNTIMES[self.path.suffix].module)  # not part of loading the model
+        importlib.import_module(RUNTIMES[self.path.suffix].imports)  # not part of loading the model
         self.empty_mb = _memory_mb("VmRSS")
         try:
             RESET_PEAK.write_text("5")  # proc(5): the peak begins anew at what is resident now

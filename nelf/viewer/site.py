@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from urllib.parse import unquote
 
-from nelf.core.errors import BundleError, ConfigError
+from nelf.core.errors import BundleError, BundleErrorCode, ConfigError
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE = "index.html"
@@ -42,12 +42,14 @@ class Site:
         self.assets = {name: assets_folder() / name for name in asset_names()}
         if not (bundle / MANIFEST).is_file():
             what = "has no manifest.json, so it is no bundle" if bundle.is_dir() else "does not exist"
-            raise BundleError(f"{bundle} {what}; give the folder of a run, or a bundle such as RUN/export/web")
+            message = f"{bundle} {what}; give the folder of a run, or a bundle such as RUN/export/web"
+            raise BundleError(message, BundleErrorCode.NOT_A_BUNDLE)
         target = self._manifest().get("target", VIEWABLE[0])
         if target not in VIEWABLE:
             raise BundleError(
                 f"{bundle} is for {target}, and a browser shows bundles for {' or '.join(VIEWABLE)}; "
-                "make one with: nelf export RUN --target web"
+                "make one with: nelf export RUN --target web",
+                BundleErrorCode.UNSUPPORTED_TARGET,
             )
 
     def file(self, target: str) -> Path | None:

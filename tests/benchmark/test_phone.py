@@ -18,20 +18,11 @@ from nelf.benchmark.adb import SCRIPT, Adb, parse_condition
 from nelf.benchmark.benchmark_model import read_output
 from nelf.benchmark.phone_app import read_app_file, run_app
 from nelf.benchmark.tables import UNTESTED
+from nelf.bundle import Manifest
 from nelf.core.errors import BenchError
-from nelf.export.contract import (
-    CameraInfo,
-    FileInfo,
-    ImageInfo,
-    Manifest,
-    ModelInfo,
-    Parity,
-    StudentInfo,
-    TensorInfo,
-)
-from nelf.export.region import BoxRegion
 from tests.benchmark.answers import APP_FILE, CONDITION, CPU_RUN, CRASH, GPU_RUN
 from tests.pipeline.commands import refused, works
+from tests.vectors.manifests import MANIFESTS
 
 SERIAL = "0A1B2C"
 Phone = Callable[..., list[list[str]]]
@@ -245,20 +236,9 @@ def subject(lite_file: Path, tmp_path: Path) -> ModelUnderTest:
     folder = tmp_path / "android"
     folder.mkdir()
     shutil.copy(lite_file, folder / "model.tflite")
-    manifest = Manifest(
-        name="ball",
-        kind="object",
-        target="android",
-        precision="fp32",
-        image=ImageInfo(32, 32, 4, "premultiplied", [1.0, 1.0, 1.0]),
-        camera=CameraInfo([30.0, 30.0, 16.0, 16.0], 2.0, 6.0, [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]),
-        region=BoxRegion([1.0] * 12, [0.0] * 3, [1.0] * 3, 30.0),
-        model=ModelInfo("model.tflite", TensorInfo("pose", [1, 3, 4], "float32", ""), TensorInfo("image", [1], "", "")),
-        files=[FileInfo("model.tflite", "model", 1, "ab" * 32)],
-        golden="golden/poses.json",
-        parity=Parity("not_run", reason="made up"),
-        student=StudentInfo("m", 1, 1),
-    )
+    content = MANIFESTS["around"] | {"target": "android"}
+    content["files"] = [{"path": "model.tflite", "role": "model", "bytes": 1, "sha256": "ab" * 32}]
+    manifest = Manifest.model_validate_json(json.dumps(content))
     (plain,) = open_subjects([lite_file])
     return replace(plain, name="android", folder=folder, path=folder / "model.tflite", manifest=manifest)
 

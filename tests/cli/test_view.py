@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nelf.export import read_manifest, verify_bundle
+from nelf.bundle import read_manifest, verify_bundle
 from nelf.viewer import site as assets
 from tests.pipeline.commands import refused_at_once, works
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from nelf.export import TARGETS, ExportConfig, Manifest, export_bundle
+from nelf.bundle import Manifest
+from nelf.export import TARGETS, ExportConfig, export_bundle
 from nelf.student import Student
 from tests.export.networks import context, usual
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nelf.bundle import open_bundle
 from nelf.core.errors import ConfigError
-from nelf.export import APPS, app_in, open_bundle, place
+from nelf.export import APPS, app_in, place
 from tests.export.conftest import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ def test_what_the_app_does_not_show_is_not_placed(bundles: Exported, tmp_path: P
     bundle = tmp_path / "bundle"
     shutil.copytree(bundles["ios", "fp16"][0], bundle)
     manifest = bundle / "manifest.json"
-    for layout, error in (("CVPixelBuffer", None), ("planes", "layout planes .output_unsupported.; export it again")):
+    for layout, error in (("CVPixelBuffer", None), ("planes", "layout planes; export it again")):
         content = json.loads(manifest.read_text())
         content["model"]["output"] |= {"dtype": "uint8", "layout": layout}
         manifest.write_text(json.dumps(content))

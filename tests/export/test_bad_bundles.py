@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from nelf.core.errors import BundleError, ExportError
-from nelf.export import open_bundle, verify_bundle
-from nelf.export.contract import schema
+from nelf.bundle import open_bundle, read_manifest, verify_bundle
+from nelf.bundle.contents import read_golden
+from nelf.core.errors import BundleError, BundleErrorCode, ExportError
 from nelf.runtime.litert_structure import check_lite
 from tests.export.conftest import Exported
 
@@ -39,19 +40,13 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_the_schema_is_a_schema() -> None:
-    import jsonschema
-
-    jsonschema.Draft202012Validator.check_schema(schema())
-
-
 def test_no_folder(tmp_path: Path) -> None:
     refused(tmp_path / "nothing", "nothing does not exist; give the folder that nelf export wrote")
 
 
 def test_no_manifest(bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
-    refused(bundle, "has no manifest.json, so it is no bundle")
+    refused(bundle, "has no manifest.json, so it is not a bundle")
 
 
 def test_manifest_cut_short(bundle: Path) -> None:
@@ -67,12 +62,12 @@ def test_something_else(bundle: Path, content: bytes) -> None:
 
 
 def test_unknown_major_version(bundle: Path) -> None:
-    edit(bundle, lambda m: m.update(version="2.0"))
-    refused(bundle, r"has format version 2\.0, this nelf reads 1\.x; install the nelf that made it")
+    edit(bundle, lambda m: m.update(version="1.1"))
+    refused(bundle, r"has format version '1\.1', this nelf reads 2\.x; export again with: nelf export RUN")
 
 
 def test_later_minor_version_is_read(bundle: Path) -> None:
-    edit(bundle, lambda m: m.update(version="1.9", a_new_key={"x": 1}))
+    edit(bundle, lambda m: m.update(version="2.9", a_new_key={"x": 1}))
     edit(bundle, lambda m: m["image"].update(another=True))
     assert open_bundle(bundle).manifest.image.width == 28
 
@@ -80,17 +75,21 @@ def test_later_minor_version_is_read(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        (lambda m: m.pop("camera"), "the manifest: 'camera' is a required property"),
-        (lambda m: m["image"].update(width="wide"), r"image\.width: 'wide' is not of type 'integer'"),
-        (lambda m: m["image"].update(channels=5), r"image\.channels: 5 is not one of"),
-        (lambda m: m["camera"].update(near=-1), r"camera\.near: -1 is less than"),
-        (lambda m: m["camera"]["intrinsics"].pop(), r"camera\.intrinsics: .* is too short"),
-        (lambda m: m["files"][0].update(sha256="xyz"), r"files\.0\.sha256: 'xyz' does not match"),
-        (lambda m: m["region"].update(type="torus"), r"region\.type: 'torus' is not one of"),
-        (lambda m: m["region"].pop("radius"), "region: 'radius' is a required property"),
-        (lambda m: m["parity"].update(views=3), r"parity\.views: 3 is less than the minimum of 8"),
-        (lambda m: m.update(parity={"status": "not_run"}), "parity: 'reason' is a required property"),
-        (lambda m: m["camera"].update(far=float("nan")), "manifest.json cannot be read .*NaN is no number"),
+        (lambda m: m.pop("camera"), "camera: Field required"),
+        (lambda m: m["image"].update(width="wide"), r'image\.width should be a valid integer, got "wide"'),
+        (lambda m: m["image"].update(channels=5), r"image\.channels should be 3 or 4, got 5"),
+        (lambda m: m["camera"].update(near=-1), r"camera\.near should be greater than 0, got -1"),
+        (lambda m: m["camera"]["intrinsics"].pop(), r"camera\.intrinsics\.3: Field required"),
+        (
+            lambda m: m["files"][0].update(sha256="xyz"),
+            r"files\.0\.sha256: String should match pattern .* got .xyz",
+        ),
+        (lambda m: m["region"].update(type="torus"), r"region: Input tag 'torus' .* expected tags: 'orbit', 'box'"),
+        (lambda m: m["region"].pop("radius"), r"region\.radius: Field required"),
+        (lambda m: m["parity"].update(views=3), r"parity\.views should be greater than or equal to 8, got 3"),
+        (lambda m: m.update(parity={"status": "not_run"}), r"parity\.reason: Field required"),
+        (lambda m: m["provenance"].update(versions={"a\nb": 1}), r"provenance\.versions\.a b should be a valid string"),
+        (lambda m: m["camera"].update(far=float("nan")), "manifest.json cannot be read .*expected value"),
     ],
 )
 def test_schema_violations_name_the_key(bundle: Path, change: Callable[[dict[str, Any]], object], where: str) -> None:
@@ -114,15 +113,15 @@ def test_other_names_that_leave_the_folder(bundle: Path, key: str) -> None:
 
 
 def test_links_that_leave_the_folder(bundle: Path) -> None:
-    image = bundle / "golden/r_0.png"
-    shutil.move(image, bundle.parent / "r_0.png")
-    image.symlink_to(Path("..") / ".." / "r_0.png")
-    refused(bundle, "'golden/r_0.png', which is or could be outside the bundle")
+    image = bundle / "golden/r_0.rgba"
+    shutil.move(image, bundle.parent / "r_0.rgba")
+    image.symlink_to(Path("..") / ".." / "r_0.rgba")
+    refused(bundle, "'golden/r_0.rgba', which is or could be outside the bundle")
 
 
 def test_missing_file(bundle: Path) -> None:
-    (bundle / "golden/r_1.png").unlink()
-    refused(bundle, r"r_1\.png is missing; the bundle is incomplete")
+    (bundle / "golden/r_1.rgba").unlink()
+    refused(bundle, r"r_1\.rgba is missing; the bundle is incomplete")
 
 
 def test_unlisted_model(bundle: Path) -> None:
@@ -131,9 +130,9 @@ def test_unlisted_model(bundle: Path) -> None:
 
 
 def test_wrong_size(bundle: Path) -> None:
-    with (bundle / "golden/r_1.png").open("ab") as stream:
+    with (bundle / "golden/r_1.rgba").open("ab") as stream:
         stream.write(b"x")
-    refused(bundle, r"r_1\.png has \d+ bytes, the manifest says \d+")
+    refused(bundle, r"r_1\.rgba has \d+ bytes, the manifest says \d+")
 
 
 def test_changed_byte(bundle: Path) -> None:
@@ -152,13 +151,35 @@ def test_a_model_that_cannot_be_loaded(bundles: Exported, tmp_path: Path) -> Non
         path = next(p for p in folder.rglob("model.*") if p.is_file())
         path.write_bytes(b"x" * path.stat().st_size)
         with pytest.raises(BundleError, match=rf"{target}: .*model\.\w+ (.*failed|is damaged)"):
-            open_bundle(folder, check_hashes=False).session  # noqa: B018 (loads it)
+            open_bundle(folder, check_hashes=False).model  # noqa: B018 (loads it)
 
 
-def test_a_target_of_another_version(bundle: Path) -> None:
-    edit(bundle, lambda m: m.update(target="tv"))
-    with pytest.raises(BundleError, match="for the target tv, this nelf can execute ios, android, onnx, web, coreai"):
-        open_bundle(bundle).session  # noqa: B018 (loads it)
+def test_a_model_of_another_type(bundle: Path) -> None:
+    edit(bundle, lambda m: m["model"].update(path="golden/poses.json"))
+    with pytest.raises(BundleError, match=r"of the type '.json', this nelf can execute .tflite, .onnx, ") as error:
+        open_bundle(bundle).render(torch.eye(3, 4))
+    assert error.value.code is BundleErrorCode.UNSUPPORTED_TARGET
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "where"),
+    [
+        (lambda golden: golden.update(views=[]), "damaged_file", "views: List should have at least 1 item"),
+        (lambda golden: golden["views"][2]["c2w"].pop(), "damaged_file", r"views\.2\.c2w: List should have at least 3"),
+        (lambda golden: golden["views"][0].update(c2w="x"), "damaged_file", r"views\.0\.c2w should be a valid list"),
+        (lambda golden: golden["views"][0].update(image="golden/poses.json"), "damaged_file", "21 x 28 x 4 bytes"),
+        (lambda golden: golden["views"][0].update(image="golden/gone.rgba"), "damaged_file", "21 x 28 x 4 bytes"),
+        (lambda golden: golden["views"][0].update(image="../x.rgba"), "unsafe_path", "outside the bundle"),
+    ],
+)
+def test_damaged_golden_views(bundle: Path, change: Callable[[dict[str, Any]], object], code: str, where: str) -> None:
+    poses = bundle / "golden/poses.json"
+    content = json.loads(poses.read_text())
+    change(content)
+    poses.write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=where) as error:
+        read_golden(bundle, read_manifest(bundle))
+    assert error.value.code == code
 
 
 def first(model: Any, kind: str) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nelf.bundle.manifest import Quantization
 from nelf.core.captured_output import quiet
 from nelf.export import CalibrationViews
-from nelf.export.contract import Quantization
 from nelf.export.litert import CONVOLUTIONS, quantize
 from nelf.student import Student
 from tests.export.conftest import Exported

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
+from nelf.bundle import read_manifest
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
 from nelf.core.files import sha256
-from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle, read_manifest
+from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle
 from nelf.export.graph import Request
 from nelf.runtime.coreml_program import Program
 from nelf.student import HierarchicalConfig, Student

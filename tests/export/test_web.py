@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from nelf.bundle import open_bundle, verify_bundle
 from nelf.core.errors import BundleError, ConfigError
-from nelf.export import ExportConfig, export_bundle, open_bundle, verify_bundle
+from nelf.export import ExportConfig, export_bundle
 from nelf.student import Student
 from nelf.viewer import site as assets
 from tests.export.conftest import Exported

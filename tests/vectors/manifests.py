@@ -7,14 +7,15 @@ from typing import Any
 FILES = {
     "model.bin": "the weights of a model\n",
     "golden/poses.json": '{"views": []}\n',
-    "golden/r_0.png": "a picture\n",
+    "golden/r_0.rgb": "a picture\n",
+    "golden/r_0.rgba": "a picture with alpha\n",
 }
-"""Content of the files of every manifest here."""
+"""Content of the files next to every manifest here, which lists the picture of its number of channels."""
 
 PIXELS = {"width": 48, "height": 32}
 
 
-def shell(radius: tuple[float, float], elevation: tuple[float, float], start: float, width: float) -> dict[str, Any]:
+def orbit(radius: tuple[float, float], elevation: tuple[float, float], start: float, width: float) -> dict[str, Any]:
     """Around (0.1, -0.2, 0.3), z upwards."""
     return {
         "center": [0.1, -0.2, 0.3],
@@ -24,14 +25,14 @@ def shell(radius: tuple[float, float], elevation: tuple[float, float], start: fl
         "azimuth_zero": [1.0, 0.0, 0.0],
         "azimuth_start": start,
         "azimuth_width": width,
-        "type": "shell",
+        "type": "orbit",
     }
 
 
-def tilted_shell() -> dict[str, Any]:
+def tilted_orbit() -> dict[str, Any]:
     """Up along no axis."""
     return {
-        **shell((2.0, 2.0), (-10.0, 60.0), 350.0, 50.0),
+        **orbit((2.0, 2.0), (-10.0, 60.0), 350.0, 50.0),
         "up": [0.48, 0.64, 0.6],
         "azimuth_zero": [0.8, -0.6, 0.0],
     }
@@ -80,16 +81,16 @@ def room() -> list[list[float]]:
     return cameras
 
 
-def open_box(cameras: list[list[float]], reach: float, turn: float) -> dict[str, Any]:
+def open_box(cameras: list[list[float]], max_distance: float, max_angle: float) -> dict[str, Any]:
     around = {"low": [-4.5, -3.0, -7.0], "high": [4.0, 1.0, 2.5], "angle": 180.0}
-    return {**box(**around), "cameras": cameras, "reach": reach, "turn": turn}  # type: ignore[arg-type]
+    return {**box(**around), "cameras": cameras, "max_distance": max_distance, "max_angle": max_angle}  # type: ignore[arg-type]
 
 
-def manifest(kind: str, region: dict[str, Any], channels: int = 3, **camera: Any) -> dict[str, Any]:
+def manifest(scene_type: str, region: dict[str, Any], channels: int = 3, **camera: Any) -> dict[str, Any]:
     """A whole valid manifest, as nelf export writes it."""
     return {
         "name": "vectors",
-        "kind": kind,
+        "scene_type": scene_type,
         "target": "any",
         "precision": "fp32",
         "image": {
@@ -126,6 +127,7 @@ def manifest(kind: str, region: dict[str, Any], channels: int = 3, **camera: Any
                 "sha256": hashlib.sha256(content.encode()).hexdigest(),
             }
             for path, content in FILES.items()
+            if path != f"golden/r_0.{'rgb' if channels == 4 else 'rgba'}"
         ],
         "golden": "golden/poses.json",
         "parity": {"status": "not_run", "reason": "made for tests"},
@@ -133,17 +135,17 @@ def manifest(kind: str, region: dict[str, Any], channels: int = 3, **camera: Any
         "deployment": {},
         "provenance": {"versions": {}},
         "format": "nelf-bundle",
-        "version": "1.1",
+        "version": "2.0",
     }
 
 
 Z_UP = {"up": [0.0, 0.0, 1.0], "focus": [0.1, -0.2, 0.3]}
 
 MANIFESTS = {
-    "around": manifest("object", shell((3.0, 5.0), (-5.0, 85.0), 0.0, 360.0), 4, **Z_UP),
-    "poles": manifest("object", shell((0.0, 4.0), (-90.0, 90.0), 0.0, 360.0), **Z_UP),
-    "arc": manifest("object", tilted_shell(), 4, up=[0.48, 0.64, 0.6], focus=[0.1, -0.2, 0.3]),
-    "point": manifest("object", shell((4.0, 4.0), (30.0, 30.0), 120.0, 0.0), **Z_UP),
+    "around": manifest("object", orbit((3.0, 5.0), (-5.0, 85.0), 0.0, 360.0), 4, **Z_UP),
+    "poles": manifest("object", orbit((0.0, 4.0), (-90.0, 90.0), 0.0, 360.0), **Z_UP),
+    "arc": manifest("object", tilted_orbit(), 4, up=[0.48, 0.64, 0.6], focus=[0.1, -0.2, 0.3]),
+    "point": manifest("object", orbit((4.0, 4.0), (30.0, 30.0), 120.0, 0.0), **Z_UP),
     "window": manifest("forward-facing", box([-1.0, -0.5, -0.3], [1.2, 0.4, 0.2], 20.0), focus=[-1.3, 1.8, -1.0]),
     "narrow": manifest("forward-facing", box([-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], 3.0), focus=[-1.0, 2.2, -0.5]),
     "parallel": manifest("forward-facing", box([-2.0, -2.0, -2.0], [2.0, 2.0, 2.0], 0.0), focus=[9.0, 9.0, 9.0]),

@@ -108,7 +108,7 @@ class Motion(Protocol):
 
 
 class AroundObject:
-    """Region `shell`: the camera circles `center` in spherical coordinates, each held to its range."""
+    """Region `orbit`: the camera circles `center` in spherical coordinates, each held to its range."""
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
         region = manifest["region"]
@@ -212,7 +212,7 @@ class NearCameras:
         region, camera = manifest["region"], manifest["camera"]
         self.eyes = [vector(pose[3::4]) for pose in region["cameras"]]
         self.backs = [unit(vector(pose[2::4]), (0.0, 0.0, 1.0)) for pose in region["cameras"]]
-        self.reach, self.widest = float(region["reach"]), math.radians(region["turn"])
+        self.reach, self.widest = float(region["max_distance"]), math.radians(region["max_angle"])
         self.up, self.focus = vector(camera["up"]), vector(camera["focus"])
         self.distance = sum(length(add(eye, self.focus, -1.0)) for eye in self.eyes) / len(self.eyes)
         self.span = span(manifest)
@@ -266,7 +266,7 @@ class NearCameras:
 def motion(manifest: Mapping[str, Any]) -> Motion:
     """The motion for a manifest's region."""
     region = manifest["region"]
-    if region["type"] == "shell":
+    if region["type"] == "orbit":
         return AroundObject(manifest)
     return NearCameras(manifest) if region.get("cameras") else BeforeWindow(manifest)
 

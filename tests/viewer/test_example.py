@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from nelf.bundle import open_bundle, verify_bundle
 from nelf.core.errors import ExportError
-from nelf.export import open_bundle, verify_bundle
 from nelf.viewer.site import EXAMPLE, VIEWABLE
 from tests.pipeline.commands import finished_run
 from tools import example

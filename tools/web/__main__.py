@@ -28,14 +28,14 @@ STAMPS = APP / "node_modules" / ".nelf"  # gone when the packages are
 
 PACKAGES = ("web_app/package-lock.json", "web_app/.npmrc")
 PAGE = (*PACKAGES, "web_app/src", "web_app/public", "web_app/*.ts", "web_app/*.html", "web_app/*.json",
-        "nelf/export/manifest.schema.json")  # fmt: skip
-EXPORTED = ("nelf/export", "nelf/student", "tests/web", "tests/export/networks.py")
+        "nelf/bundle/manifest.schema.json")  # fmt: skip
+EXPORTED = ("nelf/bundle", "nelf/export", "nelf/student", "tests/web", "tests/export/networks.py")
 CHECKED = (
     *PAGE,
     *EXPORTED,
     "web_app/tests",
     "web_app/browser",
-    "nelf/view",
+    "nelf/viewer",
     "nelf/cli/main.py",
     "tests/vectors",
     "tools/node.py",

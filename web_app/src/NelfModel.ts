@@ -1,16 +1,16 @@
 /** The model of a bundle, loaded on one backend: pose in, picture out. Buffers go back and forth, none is made twice. */
 
+import { BundleError } from "./errors";
 import type { Pose } from "./geometry";
 import type { Manifest } from "./Manifest";
 import type { Answer, Backend, Picture, Request } from "./messages";
-import { Refusal } from "./refusal";
 
 const LONGEST_LOAD = 60_000; // ms; after that a backend counts as not working
 const MOST_THREADS = 4; // more are the small cores of a phone, which the others would wait for
 
 interface Waiting {
   resolve: (answer: Answer) => void;
-  reject: (error: Refusal) => void;
+  reject: (error: BundleError) => void;
 }
 
 export class NelfModel {
@@ -31,7 +31,7 @@ export class NelfModel {
     };
   }
 
-  /** Start the runtime in `runtime` (a URL) and load the model into it. Throws a Refusal. */
+  /** Start the runtime in `runtime` (a URL) and load the model into it. Throws a BundleError. */
   static async load(
     manifest: Manifest,
     bytes: Uint8Array<ArrayBuffer>,
@@ -104,7 +104,8 @@ export class NelfModel {
   private settle(answer: Answer): void {
     const waiting = this.waiting;
     this.waiting = undefined;
-    if (answer.type === "failed") waiting?.reject(new Refusal("runtime_failed", `LiteRT: ${answer.reason}.`));
+    if (answer.type === "failed")
+      waiting?.reject(new BundleError("runtime_failed", `LiteRT: ${answer.reason}.`));
     else waiting?.resolve(answer);
   }
 }

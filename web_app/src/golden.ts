@@ -1,10 +1,9 @@
 /** Golden views: a few poses with the image that PyTorch gives there. The viewer compares its own with them. */
 
+import { BundleError } from "./errors";
 import type { Pose } from "./geometry";
 import { isPlain, type Manifest, type Read, readFile } from "./Manifest";
 import type { NelfModel } from "./NelfModel";
-import { decodePng } from "./png";
-import { Refusal } from "./refusal";
 
 /** dB that each view must reach. Rounding to 8 bits alone leaves about 59; the sines of some GPUs cost 15. */
 const REQUIRED_PSNR = 40;
@@ -37,21 +36,27 @@ export function requiredPsnr({ parity }: Pick<Manifest, "parity">): number {
 /** The golden views that a bundle lists. */
 export async function readGolden(manifest: Manifest, read: Read): Promise<GoldenView[]> {
   const bytes = await readFile(manifest, manifest.golden, read);
+  const views = parse(bytes, manifest.golden);
+  const unsafe = views.find(({ image }) => !isPlain(image));
+  if (unsafe) {
+    throw new BundleError("unsafe_path", `${manifest.golden} names the file “${unsafe.image}”.`);
+  }
+  return views;
+}
+
+function parse(bytes: Uint8Array, path: string): GoldenView[] {
   try {
     const { views } = JSON.parse(new TextDecoder().decode(bytes)) as {
       views: { name: string; c2w: number[][]; image: string }[];
     };
+    if (views.length === 0) throw new Error("it lists no views");
     return views.map(({ name, c2w, image }) => {
       const pose = c2w.flat();
       if (pose.length !== 12 || !pose.every(Number.isFinite)) throw new Error(`view ${name} has no pose`);
-      if (!isPlain(image)) throw new Error(`view ${name} names the file ${image}`);
-      return { name: String(name), c2w: pose, image };
+      return { name: String(name), c2w: pose, image: String(image) };
     });
   } catch (error) {
-    throw new Refusal(
-      "golden_unreadable",
-      `${manifest.golden} cannot be read (${(error as Error).message}).`,
-    );
+    throw new BundleError("damaged_file", `${path} cannot be read (${(error as Error).message}).`);
   }
 }
 
@@ -63,17 +68,14 @@ export async function compareView(
   read: Read,
 ): Promise<Comparison> {
   const { width, height, channels } = manifest.image;
-  const file = await readFile(manifest, view.image, read);
-  const image = await decodePng(file).catch((error: Error) => {
-    throw new Refusal("golden_unreadable", `${view.image} cannot be read: ${error.message}.`);
-  });
-  if (image.width !== width || image.height !== height || image.channels !== channels) {
-    throw new Refusal(
-      "golden_unreadable",
-      `${view.image} is not ${width} x ${height} with ${channels} channels.`,
+  const image = await readFile(manifest, view.image, read);
+  if (image.length !== width * height * channels) {
+    throw new BundleError(
+      "damaged_file",
+      `${view.image} does not have ${width} x ${height} x ${channels} bytes.`,
     );
   }
-  const found = psnr(await model.values(view.c2w), image.values);
+  const found = psnr(await model.values(view.c2w), image);
   return { view: view.name, psnr: found, required: requiredPsnr(manifest) };
 }
 

@@ -1,13 +1,13 @@
 /** The page: opens the bundle that lies beside it, and shows it. */
 
 import { candidates, hasThreads } from "./backends";
+import { BundleError } from "./errors";
 import { listen } from "./gestures";
 import { compareView, type GoldenView, readGolden } from "./golden";
 import { type Manifest, type Read, readFile, readManifest, unsupported } from "./Manifest";
 import { BACKENDS, type Backend } from "./messages";
 import { NelfModel } from "./NelfModel";
 import * as page from "./page";
-import { Refusal } from "./refusal";
 import { Viewer } from "./Viewer";
 
 declare global {
@@ -23,11 +23,11 @@ const RUNTIME = new URL("./litert/", document.baseURI).href;
 const read: Read = async (path) => {
   const url = new URL(path.split("/").map(encodeURIComponent).join("/"), document.baseURI);
   const response = await fetch(url).catch(() => {
-    throw new Refusal("unreachable", `${path} cannot be loaded: the server does not answer.`);
+    throw new BundleError("unreachable", `${path} cannot be loaded: the server does not answer.`);
   });
   if (response.ok) return new Uint8Array(await response.arrayBuffer());
   if (response.status === 404) return null;
-  throw new Refusal("unreachable", `${path} cannot be loaded: the server says ${response.status}.`);
+  throw new BundleError("unreachable", `${path} cannot be loaded: the server says ${response.status}.`);
 };
 
 interface Opened {
@@ -53,11 +53,11 @@ async function openModel(
       model.release();
       fallbacks.push(`${page.BACKEND_NAMES[backend]} gives a wrong picture (${psnr.toFixed(1)} dB).`);
     } catch (error) {
-      if (!(error instanceof Refusal) || error.code !== "runtime_failed") throw error;
+      if (!(error instanceof BundleError) || error.code !== "runtime_failed") throw error;
       fallbacks.push(`${page.BACKEND_NAMES[backend]}: ${error.message}`);
     }
   }
-  throw new Refusal("runtime_failed", fallbacks.join(" "));
+  throw new BundleError("runtime_failed", fallbacks.join(" "));
 }
 
 async function open(): Promise<void> {

@@ -23,7 +23,7 @@ import {
   type Vector,
   vector,
 } from "./geometry";
-import type { Box, Manifest, Shell } from "./Manifest";
+import type { BoxRegion, Manifest, OrbitRegion } from "./Manifest";
 
 /** Radians that a drag over the view's shorter side turns by. */
 const TURN = Math.PI;
@@ -40,7 +40,7 @@ export interface Motion {
   c2w(): Pose;
 }
 
-/** Region `shell`: the camera circles `center` in spherical coordinates, each held to its range. */
+/** Region `orbit`: the camera circles `center` in spherical coordinates, each held to its range. */
 class AroundObject implements Motion {
   private readonly center: Vector;
   private readonly up: Vector;
@@ -57,7 +57,7 @@ class AroundObject implements Motion {
 
   constructor(
     manifest: Manifest,
-    private readonly region: Shell,
+    private readonly region: OrbitRegion,
   ) {
     this.center = vector(region.center);
     this.up = vector(region.up);
@@ -119,7 +119,7 @@ class BeforeWindow implements Motion {
   private place: Vector = [0, 0, 0];
   private shift: readonly [number, number] = [0, 0];
 
-  constructor(manifest: Manifest, region: Box) {
+  constructor(manifest: Manifest, region: BoxRegion) {
     const [x, y, z, origin] = columns(region.reference);
     this.axes = [x, y, z];
     this.origin = origin;
@@ -185,11 +185,11 @@ class NearCameras implements Motion {
   private eye: Vector = [0, 0, 0];
   private back: Vector = [0, 0, 1];
 
-  constructor(manifest: Manifest, region: Box, cameras: readonly Pose[]) {
+  constructor(manifest: Manifest, region: BoxRegion, cameras: readonly Pose[]) {
     this.eyes = cameras.map((camera) => columns(camera)[3]);
     this.backs = cameras.map((camera) => unit(columns(camera)[2], [0, 0, 1]));
-    this.reach = region.reach ?? 0;
-    this.widest = radians(region.turn ?? 0);
+    this.reach = region.max_distance ?? 0;
+    this.widest = radians(region.max_angle ?? 0);
     this.up = vector(manifest.camera.up);
     this.focus = vector(manifest.camera.focus);
     const distances = this.eyes.map((eye) => length(add(eye, this.focus, -1)));
@@ -256,7 +256,7 @@ class NearCameras implements Motion {
 /** The motion for a manifest's region. */
 export function motion(manifest: Manifest): Motion {
   const region = manifest.region;
-  if (region.type === "shell") return new AroundObject(manifest, region);
+  if (region.type === "orbit") return new AroundObject(manifest, region);
   return region.cameras?.length
     ? new NearCameras(manifest, region, region.cameras)
     : new BeforeWindow(manifest, region);

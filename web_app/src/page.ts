@@ -1,9 +1,9 @@
 /** What of the page the viewer fills in: names, numbers, dialogs, errors. */
 
+import { BundleError } from "./errors";
 import type { Comparison } from "./golden";
 import type { Manifest } from "./Manifest";
 import type { Backend } from "./messages";
-import { Refusal } from "./refusal";
 import type { Viewer } from "./Viewer";
 
 export const BACKEND_NAMES: Record<Backend, string> = {
@@ -116,10 +116,18 @@ function on(id: string, event: string, call: () => void): void {
   find(id).addEventListener(event, call);
 }
 
-function facts({ name, kind, image, precision, student, target, version }: Manifest): [string, string][] {
+function facts({
+  name,
+  scene_type,
+  image,
+  precision,
+  student,
+  target,
+  version,
+}: Manifest): [string, string][] {
   const millions = (count: number) => `${(count / 1e6).toFixed(count < 1e7 ? 2 : 0)} million`;
   return [
-    ["Scene", `${name}, ${kind}`],
+    ["Scene", `${name}, ${scene_type}`],
     ["Picture", `${image.width} × ${image.height}, ${image.channels === 4 ? "RGBA" : "RGB"}`],
     ["Network", `${student.name}, ${millions(student.parameters)} parameters`],
     ["Work", `${millions(student.macs)} multiply-adds a picture`],
@@ -160,7 +168,7 @@ async function runCheck(comparisons: AsyncGenerator<Comparison>): Promise<void> 
     const asked = `at least ${Number(needed.toFixed(1))} dB are asked for`;
     text("check-result", `${verdict}: ${count} views, ${worst.toFixed(1)} dB or more; ${asked}.`);
   } catch (error) {
-    const { message, remedy } = asRefusal(error);
+    const { message, remedy } = asBundleError(error);
     text("check-result", `The check stopped. ${message} ${remedy}`);
   } finally {
     button.disabled = false;
@@ -169,7 +177,7 @@ async function runCheck(comparisons: AsyncGenerator<Comparison>): Promise<void> 
 
 /** Say what is wrong and what to do, instead of the picture. */
 export function fail(error: unknown): void {
-  const { code, message, remedy } = asRefusal(error);
+  const { code, message, remedy } = asBundleError(error);
   text("error-what", message);
   text("error-remedy", remedy);
   text("error-code", code);
@@ -179,7 +187,7 @@ export function fail(error: unknown): void {
   find("retry").onclick = () => location.reload();
 }
 
-function asRefusal(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
-  return new Refusal("runtime_failed", error instanceof Error ? `${error.message}.` : String(error));
+function asBundleError(error: unknown): BundleError {
+  if (error instanceof BundleError) return error;
+  return new BundleError("runtime_failed", error instanceof Error ? `${error.message}.` : String(error));
 }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { FrameTimes } from "../src/FrameTimes";
 import type { Pose, Vector } from "../src/geometry";
 import { add, columns, dot, upright } from "../src/geometry";
-import { requiredPsnr } from "../src/golden";
+import { psnr, requiredPsnr } from "../src/golden";
 import { nextQuality } from "../src/quality";
 import { warp } from "../src/warp";
 
@@ -34,6 +34,13 @@ test.each([
 ])("golden views of an export held to %s dB must reach %d dB", (limit, required) => {
   const parity = { status: "passed", ...(limit !== undefined && { required_psnr: limit }) };
   expect(requiredPsnr({ parity })).toBeCloseTo(required, 2);
+});
+
+test("psnr", () => {
+  expect(psnr(Float32Array.of(0, 1, 0.2), Uint8Array.of(0, 255, 51))).toBeGreaterThan(140);
+  expect(psnr(Float32Array.of(0.1, 0.9), Uint8Array.of(0, 255))).toBeCloseTo(20, 4);
+  expect(psnr(Float32Array.of(Number.NaN, 1), Uint8Array.of(0, 255))).toBeCloseTo(3.01, 2);
+  expect(psnr(Float32Array.of(1), Uint8Array.of(255, 255))).toBe(0);
 });
 
 const INTRINSICS = [178, 180, 63, 65] as const;

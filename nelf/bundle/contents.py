@@ -1,22 +1,20 @@
 """Files of a bundle: safe paths, digests, golden views."""
 
-import json
-import struct
-import warnings
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
+from pydantic import Field, ValidationError
 from torch import Tensor
 
-from nelf.core.errors import BundleError, ConfigError
-from nelf.core.files import sha256
-from nelf.export.coherence import Refusal
-from nelf.export.contract import MANIFEST, FileInfo, Manifest
-from nelf.student import Student
+from nelf.bundle.fields import Part, Text, first_line
+from nelf.bundle.manifest import MANIFEST, FileInfo, ImageInfo, Manifest, Role
+from nelf.core.errors import BundleError, BundleErrorCode, ConfigError
+from nelf.core.files import sha256, write_json
 
 GOLDEN = "golden"
 """Folder of the golden views."""
@@ -31,10 +29,15 @@ def list_files(folder: Path, model: str) -> list[FileInfo]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
         if name != MANIFEST:
-            roles = {model: "model", GOLDEN: "golden"}
-            role = next((role for top, role in roles.items() if name == top or name.startswith(f"{top}/")), "page")
-            listed.append(FileInfo(name, role, path.stat().st_size, sha256(path)))
+            role = _role(name, model)
+            listed.append(FileInfo(path=name, role=role, bytes=path.stat().st_size, sha256=sha256(path)))
     return listed
+
+
+def _role(name: str, model: str) -> Role:
+    if name == model or name.startswith(f"{model}/"):
+        return "model"
+    return "golden" if name.startswith(f"{GOLDEN}/") else "page"
 
 
 def safe_path(folder: Path, name: str) -> Path:
@@ -50,7 +53,7 @@ def safe_path(folder: Path, name: str) -> Path:
     if not plain or not inside:
         raise BundleError(
             f"{folder / MANIFEST} names the file {name!r}, which is or could be outside the bundle; do not use it",
-            Refusal.PATH_OUTSIDE,
+            BundleErrorCode.UNSAFE_PATH,
         )
     return folder / name
 
@@ -68,11 +71,11 @@ def check_files(folder: Path, manifest: Manifest, check_hashes: bool = True) -> 
     for name in listed:
         if listed.count(name) > 1:
             message = f"{folder / MANIFEST} lists the file {name!r} twice; export again"
-            raise BundleError(message, Refusal.FILE_TWICE)
+            raise BundleError(message, BundleErrorCode.INVALID_MANIFEST)
     for name in (manifest.model.path, manifest.golden):
         if not any(path == name or path.startswith(f"{name}/") for path in listed):
             message = f"{folder / MANIFEST} does not list the file {name!r} that it needs; export again"
-            raise BundleError(message, Refusal.FILE_UNLISTED)
+            raise BundleError(message, BundleErrorCode.INVALID_MANIFEST)
     for file in manifest.files:
         _check_file(folder / file.path, file, check_hashes)
 
@@ -80,22 +83,32 @@ def check_files(folder: Path, manifest: Manifest, check_hashes: bool = True) -> 
 def _check_file(path: Path, file: FileInfo, check_hash: bool) -> None:
     if not path.is_file():
         message = f"{path} is missing; the bundle is incomplete, copy or export it again"
-        raise BundleError(message, Refusal.FILE_MISSING)
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     size = path.stat().st_size
     if size != file.bytes:
         message = f"{path} has {size} bytes, the manifest says {file.bytes}; copy or export it again"
-        raise BundleError(message, Refusal.FILE_SIZE)
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     if check_hash and sha256(path) != file.sha256:
         message = f"{path} was changed: its SHA-256 is not the manifest's; copy or export it again"
-        raise BundleError(message, Refusal.FILE_CHANGED)
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
 
 
 POSES = f"{GOLDEN}/poses.json"
-# What JSON, Pillow and torch raise on files that are not what they should be.
-DAMAGE = (
-    KeyError, TypeError, ValueError, RuntimeError, OSError, SyntaxError, EOFError, IndexError, AttributeError,
-    OverflowError, MemoryError, struct.error, Image.DecompressionBombError,
-)  # fmt: skip
+Row = Annotated[list[float], Field(min_length=4, max_length=4)]
+
+
+class GoldenEntry(Part):
+    """One of `views` in the file of golden poses."""
+
+    name: str
+    c2w: Annotated[list[Row], Field(min_length=3, max_length=3)]
+    image: Text
+
+
+class GoldenFile(Part):
+    """The file of golden poses."""
+
+    views: Annotated[list[GoldenEntry], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -107,12 +120,6 @@ class GoldenView:
     image: Float[Tensor, "height width channels"]
 
 
-@torch.no_grad()
-def reference_view(model: Student, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
-    """The view as PyTorch renders it."""
-    return GoldenView(name, c2w, model(c2w[None])[0].permute(1, 2, 0).contiguous())
-
-
 def write_golden(folder: Path, views: list[GoldenView]) -> None:
     """Write poses and images into the bundle `folder`."""
     names = [view.name for view in views]
@@ -121,29 +128,36 @@ def write_golden(folder: Path, views: list[GoldenView]) -> None:
     (folder / POSES).parent.mkdir(parents=True)
     entries = []
     for view in views:
-        path = f"{GOLDEN}/{safe_name(view.name)}.png"
+        path = f"{GOLDEN}/{safe_name(view.name)}.{'rgba' if view.image.shape[2] == 4 else 'rgb'}"
         pixels = (view.image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        Image.fromarray(pixels).save(folder / path)
-        entries.append({"name": view.name, "c2w": view.c2w.tolist(), "image": path})
-    (folder / POSES).write_text(json.dumps({"views": entries}, indent=2) + "\n")
+        (folder / path).write_bytes(pixels.tobytes())
+        entries.append(GoldenEntry(name=view.name, c2w=view.c2w.tolist(), image=path))
+    write_json(folder / POSES, GoldenFile(views=entries).model_dump())
 
 
-def read_golden(folder: Path, poses: str, size: tuple[int, int, int]) -> list[GoldenView]:
-    """The golden views of a bundle, whose images must have `size`: height, width, channels."""
+def golden_entries(folder: Path, manifest: Manifest) -> list[GoldenEntry]:
+    """Names, poses and image paths of the golden views of a bundle."""
+    path = safe_path(folder, manifest.golden)
     try:
-        views = []
-        for entry in json.loads(safe_path(folder, poses).read_text())["views"]:
-            with warnings.catch_warnings(action="ignore"), Image.open(safe_path(folder, entry["image"])) as image:
-                if (image.height, image.width) != size[:2]:  # before it is decoded, whatever it claims
-                    raise ValueError(f"{entry['image']} is {image.width}x{image.height}, not {size[1]}x{size[0]}")
-                pixels = np.asarray(image)
-            if pixels.shape != size or pixels.dtype != np.uint8:
-                raise ValueError(f"{entry['image']} is {pixels.dtype} {pixels.shape}, not uint8 {size}")
-            c2w = torch.tensor(entry["c2w"], dtype=torch.float32).reshape(3, 4)
-            views.append(GoldenView(str(entry["name"]), c2w, torch.from_numpy(pixels.copy()).float() / 255))
-    except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(f"{folder}: the golden views cannot be read ({reason}); export it again") from error
-    if not views:
-        raise BundleError(f"{folder}: {poses} lists no views, so nothing can be verified; export it again")
-    return views
+        return GoldenFile.model_validate_json(path.read_bytes()).views
+    except ValidationError as error:
+        message = f"{path}: {first_line(error)}; export the bundle again"
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE) from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error})", BundleErrorCode.DAMAGED_FILE) from error
+
+
+def read_golden(folder: Path, manifest: Manifest) -> list[GoldenView]:
+    """The golden views of a bundle."""
+    return [
+        GoldenView(entry.name, torch.tensor(entry.c2w), _read_image(safe_path(folder, entry.image), manifest.image))
+        for entry in golden_entries(folder, manifest)
+    ]
+
+
+def _read_image(path: Path, image: ImageInfo) -> Float[Tensor, "height width channels"]:
+    shape = (image.height, image.width, image.channels)
+    if not path.is_file() or path.stat().st_size != math.prod(shape):
+        message = f"{path} is not a file of {' x '.join(map(str, shape))} bytes; export the bundle again"
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
+    return torch.from_numpy(np.fromfile(path, np.uint8).reshape(shape)).float() / 255

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from nelf.bundle import BoxRegion, OrbitRegion, covered_region
 from nelf.core.cameras import look_at
-from nelf.export.region import BoxRegion, OrbitRegion, covered_region
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 
@@ -58,8 +58,10 @@ def test_an_open_scene_lists_cameras() -> None:
     assert region.cameras is not None
     assert len(region.cameras) == 64
     eyes = torch.tensor(region.cameras)[:, [3, 7, 11]]
-    assert float(torch.cdist(c2w[:, :, 3].double(), eyes.double()).amin(1).max()) <= region.reach  # all are covered
-    assert 3 <= region.turn <= 12  # degrees between neighbours of 64 around a circle
+    assert (
+        float(torch.cdist(c2w[:, :, 3].double(), eyes.double()).amin(1).max()) <= region.max_distance
+    )  # all are covered
+    assert 3 <= region.max_angle <= 12  # degrees between neighbours of 64 around a circle
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -67,4 +69,4 @@ def test_an_open_scene_of_few_cameras(count: int) -> None:
     region = covered_region("unbounded", circle(torch.arange(count) * 90.0, 1.0), torch.zeros(3), UP)
     assert isinstance(region, BoxRegion)
     assert len(region.cameras or []) == count
-    assert region.reach == pytest.approx(0 if count == 1 else 18**0.5, abs=1e-5)
+    assert region.max_distance == pytest.approx(0 if count == 1 else 18**0.5, abs=1e-5)

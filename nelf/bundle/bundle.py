@@ -1,0 +1,161 @@
+"""A bundle on disk, opened: its manifest, its model executed on this machine, and how far that is from PyTorch."""
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nelf.bundle.contents import check_files, read_golden, safe_path
+from nelf.bundle.manifest import Manifest, read_manifest
+from nelf.core.errors import BundleError, BundleErrorCode, ExportError, NelfError
+from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime, RuntimeModel
+
+
+def render(model: RuntimeModel, c2w: Float[Tensor, "3 4"]) -> Float[Tensor, "height width channels"]:
+    """The image that a loaded model gives for a pose. Raises ExportError where it cannot be executed."""
+    pose = c2w.detach().cpu().float().contiguous()[None]
+    try:
+        return torch.from_numpy(model.run({INPUT: pose.numpy()})[OUTPUT])[0]
+    except NelfError:
+        raise
+    except Exception as error:  # whatever a runtime raises on a file that it could load
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(f"the model cannot be executed ({reason})") from error
+
+
+class Bundle:
+    """An opened bundle. The model is loaded at the first image."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @functools.cached_property
+    def runtime(self) -> Runtime:
+        """What executes the model file here."""
+        suffix = Path(self.manifest.model.path).suffix
+        if suffix not in RUNTIMES:
+            raise BundleError(
+                f"{self.folder} has a model file of the type {suffix!r}, this nelf can execute {', '.join(RUNTIMES)}; "
+                "verify it with the nelf that made it",
+                BundleErrorCode.UNSUPPORTED_TARGET,
+            )
+        return RUNTIMES[suffix]
+
+    @functools.cached_property
+    def model(self) -> RuntimeModel:
+        """The model file in its runtime, on as many threads as torch uses."""
+        try:
+            return self.runtime.open(safe_path(self.folder, self.manifest.model.path), torch.get_num_threads())
+        except ExportError as error:
+            raise BundleError(f"{self.folder}: {error}", BundleErrorCode.DAMAGED_FILE) from error
+
+    def render(self, c2w: Float[Tensor, "3 4"]) -> Float[Tensor, "height width channels"]:
+        """The image that the model file gives for a pose; RGBA has colour premultiplied."""
+        model, expected = self.model, tuple(self.manifest.model.output.shape[1:])
+        try:
+            image = render(model, c2w)
+        except ExportError as error:
+            message = f"{self.folder}: {error}; export it again"
+            raise BundleError(message, BundleErrorCode.DAMAGED_FILE) from error
+        if tuple(image.shape) != expected or image.dtype is not torch.float32:
+            found = f"{image.dtype} {tuple(image.shape)}"
+            message = f"{self.folder}: the model gives {found}, the manifest says float32 {expected}; export it again"
+            raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
+        return image
+
+
+def open_bundle(folder: Path, check_hashes: bool = True) -> Bundle:
+    """Open the bundle `folder`. Raises BundleError, one line, when anything in it is missing, damaged or unsafe."""
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, check_hashes)
+    return Bundle(folder, manifest)
+
+
+ROUNDING = 0.5 / 255
+"""Largest error of a value stored in 8 bits."""
+EXACT = 150.0
+"""PSNR reported for images that agree bit for bit, or nearly: JSON has no infinity."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two images of one view, over all channels, with 1 as the peak."""
+
+    view: str
+    psnr: float
+    max_abs: float
+
+
+def compare(
+    view: str, image: Float[Tensor, "height width channels"], reference: Float[Tensor, "height width channels"]
+) -> Difference:
+    """PSNR and largest error. Values that are no numbers count as the worst possible."""
+    error = torch.nan_to_num((image.double() - reference.double()).abs(), nan=1.0, posinf=1.0)
+    mse = float(error.square().mean())
+    psnr = EXACT if mse == 0 else min(EXACT, 10 * math.log10(1 / mse))
+    return Difference(view, psnr, float(error.max()))
+
+
+def with_rounding(psnr: float, max_abs: float) -> tuple[float, float]:
+    """The limits that hold against an 8-bit copy of the reference when `psnr` and `max_abs` hold against itself.
+
+    Rounding moves each value by at most `ROUNDING`, so by the triangle inequality root mean square error and largest
+    error grow by no more than that: a file that passed at export cannot fail here for the copy's sake.
+    """
+    return -20 * math.log10(10 ** (-psnr / 20) + ROUNDING), max_abs + ROUNDING
+
+
+def failure(differences: list[Difference], psnr: float, max_abs: float) -> str | None:
+    """Why the views fail the limits, naming the worst; None when they do not."""
+    worst = min(differences, key=lambda d: d.psnr)
+    if worst.psnr < psnr:
+        return f"view {worst.view}: {worst.psnr:.1f} dB, at least {psnr:.1f} dB are needed"
+    worst = max(differences, key=lambda d: d.max_abs)
+    if worst.max_abs > max_abs:
+        return f"view {worst.view}: largest error {worst.max_abs:.4f}, at most {max_abs:.4f} is allowed"
+    return None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Result of executing a bundle on its golden views.
+
+    reason: why it failed, None when it passed. Limits are the export's, widened by the golden images' rounding.
+    """
+
+    runtime: str
+    differences: list[Difference]
+    required_psnr: float
+    allowed_max_abs: float
+    reason: str | None
+
+    @property
+    def passed(self) -> bool:
+        return self.reason is None
+
+    @property
+    def summary(self) -> str:
+        """What came out and what was asked for: the worst of the views."""
+        psnr, error = min(d.psnr for d in self.differences), max(d.max_abs for d in self.differences)
+        return (
+            f"{len(self.differences)} views, {psnr:.1f} dB or more (asked for: {self.required_psnr:.1f} dB), "
+            f"largest error {error:.4f} (allowed: {self.allowed_max_abs:.4f})"
+        )
+
+
+def verify_bundle(folder: Path) -> Verification:
+    """Check every byte of a bundle, execute it, and compare with its golden views."""
+    bundle = open_bundle(folder)
+    parity = bundle.manifest.parity
+    if parity.status == "not_run":
+        message = f"{folder} was exported without limits to verify it by ({parity.reason}); export it again"
+        raise BundleError(message, BundleErrorCode.UNSUPPORTED_TARGET)
+    psnr, max_abs = with_rounding(parity.required_psnr, parity.allowed_max_abs)
+    views = read_golden(folder, bundle.manifest)
+    differences = [compare(view.name, bundle.render(view.c2w), view.image) for view in views]
+    return Verification(bundle.runtime.name, differences, psnr, max_abs, failure(differences, psnr, max_abs))
