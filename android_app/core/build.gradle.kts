@@ -16,6 +16,7 @@ kotlin {
 }
 
 dependencies {
+    implementation(libs.jackson.core)
     testImplementation(libs.junit)
     testImplementation(libs.kotlin.test.junit)
 }

@@ -77,8 +77,8 @@ private struct BundleRow: View {
     }
 
     private func details(_ manifest: Manifest) -> String {
-        let image = manifest.image
-        return "\(entry.name) · \(manifest.kind) · \(image.width) × \(image.height) · \(manifest.precision)"
+        let (image, type) = (manifest.image, manifest.sceneType.rawValue)
+        return "\(entry.name) · \(type) · \(image.width) × \(image.height) · \(manifest.precision)"
     }
 }
 

@@ -8,9 +8,9 @@ enum GoldenCheck {
         for view in try bundle.goldenViews() {
             results.append(
                 try await loop.run { model, image in
-                    let golden = try view.picture(bundle.manifest.image)
+                    let golden = try view.pixels(bundle.manifest.image)
                     _ = try model.render(view.c2w, into: image)
-                    return try image.difference(from: golden.pixels)
+                    return try image.difference(from: golden)
                 })
         }
         return results

@@ -75,7 +75,7 @@ private enum CompiledModels {
     }
 
     private static func key(of manifest: Manifest) -> String {
-        let hashes = manifest.files.filter { $0.role == "model" }.map(\.sha256)
+        let hashes = manifest.files.filter { $0.role == .model }.map(\.sha256)
         let system = ProcessInfo.processInfo.operatingSystemVersionString.filter(\.isNumber)
         return "\(Digest.sha256(of: hashes.joined()))-\(system)"
     }

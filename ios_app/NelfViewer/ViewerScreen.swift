@@ -6,7 +6,7 @@ struct ViewerScreen: View {
     let name: String
     @StateObject private var model: ViewerModel
     @State private var showsHud = true
-    @State private var showsRoom = false
+    @State private var showsAR = false
 
     init(bundle: SceneBundle, name: String) {
         self.name = name
@@ -22,7 +22,7 @@ struct ViewerScreen: View {
         .navigationBarTitleDisplayMode(.inline)
         .toolbar { menu }
         .task { await model.load(.all) }
-        .fullScreenCover(isPresented: $showsRoom) { RoomScreen(model: model) }
+        .fullScreenCover(isPresented: $showsAR) { ARScreen(model: model) }
     }
 
     @ViewBuilder private var content: some View {
@@ -55,8 +55,8 @@ struct ViewerScreen: View {
                 }
             }
             Divider()
-            if RoomScreen.isPossible(model.manifest) {
-                Button("Show in the room") { showsRoom = true }
+            if ARScreen.isPossible(model.manifest) {
+                Button("Show in the room") { showsAR = true }
             }
             Button("Go back to the start") { model.reset() }
             Button("Compare with golden views") { Task { await model.checkGolden() } }

@@ -107,7 +107,7 @@ class Motion(Protocol):
     def c2w(self) -> list[float]: ...
 
 
-class AroundObject:
+class OrbitMotion:
     """Region `orbit`: the camera circles `center` in spherical coordinates, each held to its range."""
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
@@ -153,7 +153,7 @@ class AroundObject:
         return pose(right, cross(back, right), back, add(self.center, away, self.radius))
 
 
-class BeforeWindow:
+class BoxMotion:
     """Region `box`: the camera shifts inside the box, in the frame of its reference camera, and looks at the focus."""
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
@@ -205,7 +205,7 @@ class BeforeWindow:
         return add(add(times(x, local[0]), y, local[1]), z, local[2])
 
 
-class NearCameras:
+class NearbyCamerasMotion:
     """Region `box` with `cameras`: the camera goes where it likes, and is drawn back to the nearest covered one."""
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
@@ -267,8 +267,8 @@ def motion(manifest: Mapping[str, Any]) -> Motion:
     """The motion for a manifest's region."""
     region = manifest["region"]
     if region["type"] == "orbit":
-        return AroundObject(manifest)
-    return NearCameras(manifest) if region.get("cameras") else BeforeWindow(manifest)
+        return OrbitMotion(manifest)
+    return NearbyCamerasMotion(manifest) if region.get("cameras") else BoxMotion(manifest)
 
 
 def span(manifest: Mapping[str, Any]) -> float:

@@ -55,7 +55,7 @@ PLANTED = {
     "FrameRenderer.swift": ("encoder.endEncoding()", "encoder.finishEncoding()"),
     "NelfModel.swift": ("options: image.options", "options: image.metal"),
     "BundleListScreen.swift": ('.navigationTitle("Scenes")', ".navigationTitle(7)"),
-    "RoomModel.swift": ("session.pause()", "session.pause(1)"),
+    "ARModel.swift": ("session.pause()", "session.pause(1)"),
     "ViewerModel.swift": ("camera.step(", "camera.walk("),
 }
 """File of the app -> what stands there, and a mistake."""

@@ -9,7 +9,10 @@ from pathlib import Path
 from tools.android.project import MIN_SDK, TARGET_SDK, CheckError, Project, run
 
 PACKAGE = "org.nelf.viewer"
-WANTED = ("org/nelf/viewer/ViewerActivity", "org/nelf/core/OrbitCamera", "kotlin/Unit")
+WANTED = (
+    *("org/nelf/viewer/ViewerActivity", "org/nelf/core/OrbitCamera"),
+    *("kotlin/Unit", "com/fasterxml/jackson/core/JsonFactory"),
+)
 UNWANTED = ("com/google/ai/edge/litert", "android/")
 """Stubs of our own, which must not get into an APK."""
 
@@ -41,7 +44,8 @@ def build_apk(project: Project) -> Path:
     run(
         *("java", "-cp", tools.bundletool, "com.android.tools.r8.D8", "--min-api", str(MIN_SDK), "--output", dex),
         *("--lib", tools.android_jar, *(word for stub in stubs for word in ("--classpath", stub))),
-        *(project.out("app.jar"), project.out("core.jar"), tools.kotlin / "lib/kotlin-stdlib.jar"),
+        *(project.out("app.jar"), project.out("core.jar")),
+        *(tools.kotlin / "lib/kotlin-stdlib.jar", tools.jar("jackson-core")),
     )
     plain, aligned, signed = (project.out(f"{name}.apk") for name in ("plain", "aligned", "viewer-without-litert"))
     shutil.copyfile(project.out("resources.apk"), plain)

@@ -47,14 +47,14 @@ def style(project: Project) -> str:
 def core(project: Project) -> str:
     """The core against Android's own java.*, so that it uses nothing that a phone lacks."""
     sources = project.sources("core/src/main/kotlin")
-    kotlinc(project, "core.jar", sources, [project.tools.android_jar], "-no-jdk")
+    kotlinc(project, "core.jar", sources, [project.tools.android_jar, project.tools.jar("jackson-core")], "-no-jdk")
     return f"{len(sources)} files"
 
 
 def core_tests(project: Project) -> str:
     """JUnit on the core, with the vectors."""
     lib = project.tools.kotlin / "lib"
-    libraries = [project.out("core.jar"), project.tools.jar("junit4"), project.tools.jar("hamcrest-all")]
+    libraries = [project.out("core.jar"), *map(project.tools.jar, ("jackson-core", "junit4", "hamcrest-all"))]
     libraries += [lib / f"{name}.jar" for name in ("kotlin-stdlib", "kotlin-test", "kotlin-test-junit")]
     sources = project.sources("core/src/test/kotlin")
     friends = f"-Xfriend-paths={project.out('core.jar')}"  # tests see what is internal, as Gradle has it

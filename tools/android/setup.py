@@ -27,9 +27,9 @@ FROM_WHEEL = "mobsf/StaticAnalyzer/tools/"
 BUNDLETOOL, APKTOOL = "bundletool-all-1.17.2.jar", "apktool_2.10.0.jar"  # hold D8; aapt2 and the framework's resources
 AAPT2, FRAMEWORK = "prebuilt/linux/aapt2_64", "brut/androlib/android-framework.jar"
 HOST_PACKAGES = (
-    *("junit4", "libhamcrest-java", "libapksig-java", "apksigner", "glslang-tools", "libglm-dev"),
-    *("zipalign", "libzopfli1", "android-libziparchive", "android-libutils", "android-libbase", "android-liblog"),
-    *("android-libcutils", "android-libbacktrace", "p7zip", "p7zip-full"),
+    *("libjackson2-core-java", "junit4", "libhamcrest-java", "libapksig-java", "apksigner", "glslang-tools"),
+    *("libglm-dev", "zipalign", "libzopfli1", "android-libziparchive", "android-libutils", "android-libbase"),
+    *("android-liblog", "android-libcutils", "android-libbacktrace", "p7zip", "p7zip-full"),
 )
 ANDROID_PACKAGE, ANDROID_SUITES = "libandroid-23-java", ("bullseye", "sid")  # not in every Debian
 PROGRAMS = ("java", "javac", "keytool", "apt-get", "dpkg", "dpkg-deb")

@@ -41,7 +41,7 @@ export interface Motion {
 }
 
 /** Region `orbit`: the camera circles `center` in spherical coordinates, each held to its range. */
-class AroundObject implements Motion {
+class OrbitMotion implements Motion {
   private readonly center: Vector;
   private readonly up: Vector;
   private readonly zero: Vector;
@@ -108,7 +108,7 @@ class AroundObject implements Motion {
 }
 
 /** Region `box`: the camera shifts inside the box, in the frame of its reference camera, and looks at the focus. */
-class BeforeWindow implements Motion {
+class BoxMotion implements Motion {
   private readonly axes: readonly [Vector, Vector, Vector];
   private readonly origin: Vector;
   private readonly low: Vector;
@@ -173,7 +173,7 @@ class BeforeWindow implements Motion {
 }
 
 /** Region `box` with `cameras`: the camera goes where it likes, and is drawn back to the nearest covered one. */
-class NearCameras implements Motion {
+class NearbyCamerasMotion implements Motion {
   private readonly eyes: readonly Vector[];
   private readonly backs: readonly Vector[];
   private readonly reach: number;
@@ -256,10 +256,10 @@ class NearCameras implements Motion {
 /** The motion for a manifest's region. */
 export function motion(manifest: Manifest): Motion {
   const region = manifest.region;
-  if (region.type === "orbit") return new AroundObject(manifest, region);
+  if (region.type === "orbit") return new OrbitMotion(manifest, region);
   return region.cameras?.length
-    ? new NearCameras(manifest, region, region.cameras)
-    : new BeforeWindow(manifest, region);
+    ? new NearbyCamerasMotion(manifest, region, region.cameras)
+    : new BoxMotion(manifest, region);
 }
 
 /** Width of what the image's shorter side shows at distance 1. */

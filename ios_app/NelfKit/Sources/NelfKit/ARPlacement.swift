@@ -35,7 +35,7 @@ public struct ARPlacement {
         }
     }
 
-    private let shell: Shell
+    private let region: OrbitRegion
     private let anchor: Vector
     private let metres: Double  // of one unit of the scene
     private let side, across: Vector  // room directions of the scene's azimuth zero and of its side
@@ -43,12 +43,12 @@ public struct ARPlacement {
     /// Puts the scene so that its centre is `distance` metres before the room's camera, and is seen from the side from
     /// which `start`, a pose of the scene, sees it. nil for a scene that is no object.
     public init?(_ manifest: Manifest, start: Pose, before camera: Pose, distance: Double) {
-        guard case .shell(let shell) = manifest.region, distance > 0 else { return nil }
-        self.shell = shell
+        guard case .orbit(let region) = manifest.region, distance > 0 else { return nil }
+        self.region = region
         anchor = camera.eye - camera.back * distance
-        let offset = start.eye - shell.center
+        let offset = start.eye - region.center
         metres = distance / max(offset.length, Vector.parallel)
-        let azimuth = atan2(offset.dot(shell.up.cross(shell.azimuthZero)), offset.dot(shell.azimuthZero))
+        let azimuth = atan2(offset.dot(region.up.cross(region.azimuthZero)), offset.dot(region.azimuthZero))
         // The horizontal direction from the scene to the camera has that azimuth.
         let level = Vector(camera.back.x, 0, camera.back.z).unit(otherwise: Vector(0, 0, 1))
         side = level.turned(about: Vector(0, 1, 0), by: -azimuth)
@@ -57,8 +57,8 @@ public struct ARPlacement {
 
     /// A room's direction, in the scene.
     private func scene(_ room: Vector) -> Vector {
-        let zero = shell.azimuthZero
-        return zero * room.dot(side) + shell.up.cross(zero) * room.dot(across) + shell.up * room.y
+        let zero = region.azimuthZero
+        return zero * room.dot(side) + region.up.cross(zero) * room.dot(across) + region.up * room.y
     }
 
     /// What the room's camera sees of the scene. nil when it is inside the object, or the object is behind it.
@@ -73,9 +73,9 @@ public struct ARPlacement {
         let nearestAway = covered.unit(otherwise: away)
         let axis = away.cross(nearestAway)
         let angle = atan2(axis.length, away.dot(nearestAway))
-        let unitAxis = axis.unit(otherwise: shell.up)
+        let unitAxis = axis.unit(otherwise: region.up)
         return View(
-            c2w: Pose(eye: shell.center + covered, back: nearestAway, above: above(covered)),
+            c2w: Pose(eye: region.center + covered, back: nearestAway, above: above(covered)),
             degreesOff: angle * 180 / .pi, right: right.turned(about: unitAxis, by: angle),
             up: up.turned(about: unitAxis, by: angle), back: back.turned(about: unitAxis, by: angle),
             distance: offset.length, covered: covered.length)
@@ -84,26 +84,26 @@ public struct ARPlacement {
     /// Upwards in the image of a camera at `offset` from the centre that looks at it; at a pole too.
     private func above(_ offset: Vector) -> Vector {
         let azimuth = azimuth(of: offset)
-        let right = shell.up.cross(shell.azimuthZero) * cos(azimuth) - shell.azimuthZero * sin(azimuth)
-        return offset.unit(otherwise: shell.up).cross(right)
+        let right = region.up.cross(region.azimuthZero) * cos(azimuth) - region.azimuthZero * sin(azimuth)
+        return offset.unit(otherwise: region.up).cross(right)
     }
 
     private func azimuth(of offset: Vector) -> Double {
-        atan2(offset.dot(shell.up.cross(shell.azimuthZero)), offset.dot(shell.azimuthZero))
+        atan2(offset.dot(region.up.cross(region.azimuthZero)), offset.dot(region.azimuthZero))
     }
 
     /// The covered place (relative to the centre) for one anywhere: each coordinate held to its range.
     private func nearest(to offset: Vector) -> Vector {
-        let side = shell.up.cross(shell.azimuthZero)
+        let side = region.up.cross(region.azimuthZero)
         let distance = offset.length
-        let elevation = asin(clamp(offset.dot(shell.up) / distance, -1, 1))
-        let half = radians(shell.azimuthWidth) / 2
-        let middle = radians(shell.azimuthStart) + half
+        let elevation = asin(clamp(offset.dot(region.up) / distance, -1, 1))
+        let half = radians(region.azimuthWidth) / 2
+        let middle = radians(region.azimuthStart) + half
         let fromMiddle = (azimuth(of: offset) - middle).remainder(dividingBy: 2 * .pi)
         let held = middle + clamp(fromMiddle, -half, half)
-        let height = clamp(elevation, radians(shell.elevation.low), radians(shell.elevation.high))
-        let level = shell.azimuthZero * cos(held) + side * sin(held)
-        let away = level * cos(height) + shell.up * sin(height)
-        return away * clamp(distance, shell.radius.low, shell.radius.high)
+        let height = clamp(elevation, radians(region.elevation.low), radians(region.elevation.high))
+        let level = region.azimuthZero * cos(held) + side * sin(held)
+        let away = level * cos(height) + region.up * sin(height)
+        return away * clamp(distance, region.radius.low, region.radius.high)
     }
 }

@@ -64,7 +64,7 @@ public struct Benchmark {
     ) throws -> Data {
         let sorted = times.sorted()
         var report = BenchmarkReport(token: token, model: manifest.name, device: device, units: units)
-        report.modelSha256 = manifest.files.first { $0.role == "model" }?.sha256 ?? ""
+        report.modelSha256 = manifest.files.first { $0.role == .model }?.sha256 ?? ""
         report.loadMs = loadMilliseconds
         report.firstMs = firstMilliseconds
         report.warmupFrames = warmup

@@ -6,14 +6,14 @@ public struct GoldenView: Sendable {
     public let c2w: Pose
     public let image: URL
 
-    /// Its image, of the size that the manifest says. Throws a `PNG.Fault`.
-    public func picture(_ info: ImageInfo) throws -> Picture {
-        let picture = try PNG.decode(Data(contentsOf: image))
-        guard picture.width == info.width, picture.height == info.height, picture.channels == info.channels else {
+    /// Its image: rows from the top, channels together, 8 bits each. Throws a `BundleError`.
+    public func pixels(_ info: ImageInfo) throws -> [UInt8] {
+        guard let data = try? FileHandle(forReadingFrom: image).read(upToCount: info.size + 1), data.count == info.size
+        else {
             let size = "\(info.width) x \(info.height) with \(info.channels) channels"
-            throw PNG.Fault(what: "\(image.lastPathComponent) is not \(size)")
+            throw BundleError(.damagedFile, "\(image.lastPathComponent) is not \(size)")
         }
-        return picture
+        return [UInt8](data)
     }
 }
 
@@ -61,24 +61,30 @@ public struct Difference: Equatable, Sendable {
     }
 }
 
+/// The file of the golden poses.
+private struct GoldenFile: Decodable {
+    struct View: Decodable {
+        let name, image: String
+        let c2w: [[Double]]
+    }
+
+    let views: [View]
+}
+
 extension SceneBundle {
-    /// The golden views that the bundle carries; their images are read by `GoldenView.picture`. Throws a `Refusal`.
+    /// The golden views that the bundle carries; `GoldenView.pixels` reads their images. Throws a `BundleError`.
     public func goldenViews() throws -> [GoldenView] {
-        do {
-            let views = try Field(JSON(Data(contentsOf: url(of: manifest.golden))), path: manifest.golden)["views"]
-                .items()
-            if views.isEmpty { throw Field.Fault(path: manifest.golden, what: "no views") }
-            return try views.map { view in
-                let rows = try view["c2w"].items().map { try $0.numbers(4) }
-                if rows.count != 3 { throw Field.Fault(path: view.path, what: "no pose of 3 rows of 4") }
-                return GoldenView(
-                    name: try view["name"].text(), c2w: Pose(rows: rows.flatMap { $0 }),
-                    image: try url(of: view["image"].text()))
+        let file = try url(of: manifest.golden)
+        guard let data = try? Data(contentsOf: file),
+            let views = try? JSONDecoder().decode(GoldenFile.self, from: data).views,
+            !views.isEmpty, views.allSatisfy({ $0.c2w.map(\.count) == [4, 4, 4] })
+        else { throw BundleError(.damagedFile, "\(manifest.golden) cannot be read, or has no views") }
+        return try views.map { view in
+            let image = try url(of: view.image)
+            guard manifest.files.contains(where: { $0.path == view.image }) else {
+                throw BundleError(.invalidManifest, "The manifest does not list \(view.image)")
             }
-        } catch let refusal as Refusal {
-            throw refusal
-        } catch {
-            throw Refusal(.manifestUnreadable, "The golden poses cannot be read: \(error)")
+            return GoldenView(name: view.name, c2w: Pose(rows: view.c2w.flatMap { $0 }), image: image)
         }
     }
 }

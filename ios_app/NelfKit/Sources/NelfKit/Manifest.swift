@@ -1,9 +1,14 @@
 import Foundation
 
-/// What a viewer must know of a bundle: its `manifest.json`, read and checked.
-public struct Manifest: Sendable {
+/// What a viewer must know of a bundle: its `manifest.json`. nelf/bundle/manifest.py documents the keys.
+public struct Manifest: Decodable, Sendable {
+    public enum SceneType: String, Decodable, Sendable {
+        case object, unbounded
+        case forwardFacing = "forward-facing"
+    }
+
     public let name: String
-    public let kind: String
+    public let sceneType: SceneType
     public let target: String
     public let precision: String
     public let image: ImageInfo
@@ -13,133 +18,164 @@ public struct Manifest: Sendable {
     public let files: [FileInfo]
     /// Path of the golden poses.
     public let golden: String
-    public let parity: Parity
-    public let student: StudentInfo
+    let parity: Parity
+    let student: StudentInfo
+    let deployment: [String: String]
+    let provenance: Provenance
+    let version: String
+
+    private enum CodingKeys: String, CodingKey {
+        case sceneType = "scene_type"
+        case name, target, precision, image, camera, region, model, files, golden, parity, student, deployment
+        case provenance, version
+    }
 }
 
-public struct ImageInfo: Sendable {
+public struct ImageInfo: Decodable, Sendable {
+    public enum Alpha: String, Decodable, Sendable {
+        case premultiplied, none
+    }
+
     public let width, height, channels: Int
-    /// `premultiplied` or `none`.
-    public let alpha: String
+    public let alpha: Alpha
     /// RGB, 0 to 1, that the image is meant to be shown over.
     public let background: [Double]
 
     /// Whether there is a fourth channel, by which colour is already multiplied.
     public var hasAlpha: Bool { channels == 4 }
+    /// Numbers of one image.
+    public var size: Int { width * height * channels }
 }
 
-public struct CameraInfo: Sendable {
+public struct CameraInfo: Decodable, Sendable {
+    enum Axes: String, Decodable, Sendable {
+        case opengl
+    }
+
+    let axes: Axes
     /// fx, fy, cx, cy in pixels, pixel centres at +0.5.
     public let intrinsics: [Double]
     public let near, far: Double
     public let up, focus: Vector
 }
 
-/// Poses that training covered.
-public enum Region: Sendable {
-    case shell(Shell)
-    case box(Box)
-}
-
 public struct Range: Equatable, Sendable {
     public let low, high: Double
 }
 
+/// Poses that training covered.
+public enum Region: Sendable {
+    case orbit(OrbitRegion)
+    case box(BoxRegion)
+}
+
 /// Cameras around an object, in spherical coordinates about `center`; angles in degrees.
-public struct Shell: Sendable {
+public struct OrbitRegion: Decodable, Sendable {
     public let center, up: Vector
     public let radius, elevation: Range
     public let azimuthZero: Vector
     public let azimuthStart, azimuthWidth: Double
+
+    private enum CodingKeys: String, CodingKey {
+        case center, up, radius, elevation
+        case azimuthZero = "azimuth_zero"
+        case azimuthStart = "azimuth_start"
+        case azimuthWidth = "azimuth_width"
+    }
 }
 
-/// Cameras in a box whose axes are those of `reference`; `angle`: widest between an axis and the reference's, degrees.
-public struct Box: Sendable {
+/// Cameras in a box whose axes are those of `reference`.
+public struct BoxRegion: Decodable, Sendable {
     public let reference: Pose
     public let low, high: Vector
+    /// Largest angle between a camera's axis and the reference's, in degrees.
     public let angle: Double
-    public let covered: CoveredCameras?
+    let cameras: [Pose]?
+    let maxDistance, maxAngle: Double?
+
+    /// Where the box says too little: cameras to stay near.
+    public var nearby: NearbyCameras? {
+        guard let cameras, let maxDistance, let maxAngle else { return nil }
+        return NearbyCameras(cameras: cameras, maxDistance: maxDistance, maxAngle: maxAngle)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case reference, low, high, angle, cameras
+        case maxDistance = "max_distance"
+        case maxAngle = "max_angle"
+    }
 }
 
 /// Cameras that stand for all: how far from the nearest one may be, and look aside (degrees).
-public struct CoveredCameras: Sendable {
+public struct NearbyCameras: Sendable {
     public let cameras: [Pose]
-    public let reach, turn: Double
+    public let maxDistance, maxAngle: Double
 }
 
-public struct TensorInfo: Sendable {
+public struct TensorInfo: Decodable, Sendable {
+    public enum DataType: String, Decodable, Sendable {
+        case float32, uint8
+    }
+
     public let name: String
     public let shape: [Int]
-    public let dtype, layout: String
+    public let dtype: DataType
+    public let layout: String
 
     /// Whether it is a picture of the system's (32BGRA in a pixel buffer), not an array of floats.
-    public var isPicture: Bool { dtype == "uint8" && layout == "CVPixelBuffer" }
-    var isTensor: Bool { dtype == "float32" && layout == "NHWC" }
+    public var isPicture: Bool { dtype == .uint8 && layout == "CVPixelBuffer" }
+    var isTensor: Bool { dtype == .float32 && layout == "NHWC" }
 }
 
-public struct ModelInfo: Sendable {
+public struct ModelInfo: Decodable, Sendable {
     /// A file, or Core ML's package folder.
     public let path: String
     public let input, output: TensorInfo
 }
 
-public struct FileInfo: Sendable {
-    public let path, role: String
+public struct FileInfo: Decodable, Sendable {
+    public enum Role: String, Decodable, Sendable {
+        case model, golden, page
+    }
+
+    public let path: String
+    public let role: Role
     public let bytes: Int
     public let sha256: String
 }
 
-public struct Parity: Sendable {
-    /// `passed` or `not_run`.
-    public let status: String
-    public let psnrMin: Double?
-    public let requiredPSNR: Double?
+/// The file against PyTorch on the golden poses, or why it was not compared.
+enum Parity: Sendable {
+    case passed(Measurement)
+    case notRun(reason: String)
+
+    struct Measurement: Decodable, Sendable {
+        enum Reference: String, Decodable, Sendable {
+            case pytorch
+        }
+
+        let comparedWith: Reference
+        let runtime: String
+        let views: Int
+        let psnrMin, psnrMean, maxAbs, requiredPSNR, allowedMaxAbs: Double
+
+        private enum CodingKeys: String, CodingKey {
+            case runtime, views
+            case comparedWith = "compared_with"
+            case psnrMin = "psnr_min"
+            case psnrMean = "psnr_mean"
+            case maxAbs = "max_abs"
+            case requiredPSNR = "required_psnr"
+            case allowedMaxAbs = "allowed_max_abs"
+        }
+    }
 }
 
-public struct StudentInfo: Sendable {
-    public let name: String
-    public let parameters, macs: Int
+struct StudentInfo: Decodable, Sendable {
+    let name: String
+    let parameters, macs: Int
 }
 
-extension Manifest {
-    /// The target of `nelf export` whose bundles this app shows.
-    static let appTarget = "ios"
-
-    /// Why this app does not show the bundle, which is all right; nil: it does.
-    public var unsupported: Unsupported? {
-        if target != Self.appTarget { return Unsupported(.target, "The bundle is for \(target)") }
-        if model.output.isTensor || model.output.isPicture { return nil }
-        return Unsupported(.output, "The model gives \(model.output.dtype) in the layout \(model.output.layout)")
-    }
-
-    static let format = "nelf-bundle"
-    static let major = "1"
-    static let file = "manifest.json"
-    static let mostBytes = 4 << 20
-
-    /// Reads and checks the content of a `manifest.json`; the files are another matter (`SceneBundle`).
-    public init(_ data: Data) throws {
-        if data.count > Self.mostBytes {
-            throw Refusal(.manifestTooLarge, "The manifest has more than \(Self.mostBytes) bytes")
-        }
-        let json: JSON
-        do {
-            json = try JSON(data)
-        } catch let fault as JSON.Fault {
-            throw Refusal(.manifestUnreadable, "The manifest cannot be read: \(fault.what) at byte \(fault.position)")
-        }
-        guard case .object(let members) = json, members["format"] == .string(Self.format) else {
-            throw Refusal(.notABundle, "This is not the manifest of a nelf bundle")
-        }
-        // Before anything else, which another major version would have its own of.
-        if case .string(let version) = members["version"], version.prefix(while: { $0 != "." }) != Self.major {
-            throw Refusal(.versionUnknown, "The bundle has format version \(version); this app reads \(Self.major).x")
-        }
-        do {
-            try self.init(Field(json))
-        } catch let fault as Field.Fault {
-            throw Refusal(.manifestInvalid, "The manifest is wrong at \(fault.path): \(fault.what)")
-        }
-        try checkCoherence()
-    }
+struct Provenance: Decodable, Sendable {
+    let versions: [String: String]
 }

@@ -34,12 +34,12 @@ struct Shift {
 
 func motion(for manifest: Manifest) -> any Motion {
     switch manifest.region {
-    case .shell(let shell): AroundObject(shell, span: manifest.span)
+    case .orbit(let orbit): OrbitMotion(orbit, span: manifest.span)
     case .box(let box):
-        if let covered = box.covered {
-            NearCameras(covered, camera: manifest.camera, span: manifest.span)
+        if let nearby = box.nearby {
+            NearbyCamerasMotion(nearby, camera: manifest.camera, span: manifest.span)
         } else {
-            BeforeWindow(box, camera: manifest.camera, span: manifest.span)
+            BoxMotion(box, camera: manifest.camera, span: manifest.span)
         }
     }
 }

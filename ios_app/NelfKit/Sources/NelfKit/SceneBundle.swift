@@ -5,21 +5,16 @@ public struct SceneBundle: Sendable {
     public let folder: URL
     public let manifest: Manifest
 
-    /// Reads the manifest and checks every listed file. Throws a `Refusal`.
+    /// Reads the manifest and checks every listed file. Throws a `BundleError`.
     public init(_ folder: URL) throws {
         self.folder = folder
         let file = folder.appendingPathComponent(Manifest.file)
         guard let size = Self.size(of: file) else {
-            throw Refusal(.manifestMissing, "There is no manifest.json in \(folder.lastPathComponent)")
+            throw BundleError(.notABundle, "There is no manifest.json in \(folder.lastPathComponent)")
         }
-        if size > Manifest.mostBytes {
-            throw Refusal(.manifestTooLarge, "The manifest has more than \(Manifest.mostBytes) bytes")
-        }
-        let data: Data
-        do {
-            data = try Data(contentsOf: file)
-        } catch {
-            throw Refusal(.manifestUnreadable, "The manifest cannot be read: \(error.localizedDescription)")
+        guard size <= Manifest.mostBytes, let data = try? Data(contentsOf: file) else {
+            throw BundleError(
+                .invalidManifest, "The manifest cannot be read, or has more than \(Manifest.mostBytes) bytes")
         }
         manifest = try Manifest(data)
         try checkFiles()
@@ -32,7 +27,7 @@ public struct SceneBundle: Sendable {
         let url = folder.appendingPathComponent(name)
         let inside = folder.resolvingSymlinksInPath().path + "/"
         guard Self.isPlain(name), (url.resolvingSymlinksInPath().path + "/").hasPrefix(inside) else {
-            throw Refusal(.pathOutside, "The manifest names a file that is or could be outside the bundle: \(name)")
+            throw BundleError(.unsafePath, "The manifest names a file that is or could be outside the bundle: \(name)")
         }
         return url
     }
@@ -48,23 +43,23 @@ public struct SceneBundle: Sendable {
         let listed = manifest.files.map(\.path)
         for name in listed + [manifest.model.path, manifest.golden] { _ = try url(of: name) }
         if let twice = listed.first(where: { name in listed.filter { $0 == name }.count > 1 }) {
-            throw Refusal(.fileTwice, "The manifest lists \(twice) twice")
+            throw BundleError(.invalidManifest, "The manifest lists \(twice) twice")
         }
         for name in [manifest.model.path, manifest.golden]
         where !listed.contains(where: { $0 == name || $0.hasPrefix(name + "/") }) {
-            throw Refusal(.fileUnlisted, "The manifest does not list \(name), which it needs")
+            throw BundleError(.invalidManifest, "The manifest does not list \(name), which it needs")
         }
         for file in manifest.files { try check(file) }
     }
 
     private func check(_ file: FileInfo) throws {
         let url = folder.appendingPathComponent(file.path)
-        guard let size = Self.size(of: url) else { throw Refusal(.fileMissing, "\(file.path) is missing") }
+        guard let size = Self.size(of: url) else { throw BundleError(.damagedFile, "\(file.path) is missing") }
         if size != file.bytes {
-            throw Refusal(.fileSize, "\(file.path) has \(size) bytes, the manifest says \(file.bytes)")
+            throw BundleError(.damagedFile, "\(file.path) has \(size) bytes, the manifest says \(file.bytes)")
         }
         guard (try? FileDigest.sha256(of: url)) == file.sha256 else {
-            throw Refusal(.fileChanged, "\(file.path) was changed")
+            throw BundleError(.damagedFile, "\(file.path) was changed")
         }
     }
 

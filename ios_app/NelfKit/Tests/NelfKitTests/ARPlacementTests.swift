@@ -29,17 +29,17 @@ final class ARPlacementTests: XCTestCase {
 
     /// The pose is one that the viewer could have: aimed at the centre, upright, inside the region; wherever one looks.
     func testThePoseIsCovered() throws {
-        let (_, shell, placement) = try placed()
+        let (_, region, placement) = try placed()
         for eye in [Vector(1.9, 0.5, 0.4), Vector(-1, 1, -1.6), Vector(0.3, 4, 0.2), Vector(0, 0.2, 9)] {
             for target in [Vector(0, 0, 0), Vector(0.3, 0.2, 0.1), Vector(-0.2, 0.1, 0.3)] {
                 let pose = try XCTUnwrap(placement.view(from: roomCamera(eye, at: target, roll: 0.4))).c2w
                 XCTAssertTrue(pose.isRigid(within: 1e-9))
-                let offset = pose.eye - shell.center
-                XCTAssertGreaterThanOrEqual(offset.length, shell.radius.low - 1e-9)
-                XCTAssertLessThanOrEqual(offset.length, shell.radius.high + 1e-9)
+                let offset = pose.eye - region.center
+                XCTAssertGreaterThanOrEqual(offset.length, region.radius.low - 1e-9)
+                XCTAssertLessThanOrEqual(offset.length, region.radius.high + 1e-9)
                 near(pose.back, offset * (1 / offset.length))
-                XCTAssertEqual(pose.right.dot(shell.up), 0, accuracy: 1e-9)
-                XCTAssertGreaterThan(pose.up.dot(shell.up), 0)
+                XCTAssertEqual(pose.right.dot(region.up), 0, accuracy: 1e-9)
+                XCTAssertGreaterThan(pose.up.dot(region.up), 0)
             }
         }
     }
@@ -47,7 +47,7 @@ final class ARPlacementTests: XCTestCase {
     /// A point of the scene, drawn where the image has it, is where the room's camera sees it: for all points at a
     /// distance that was photographed, elsewhere for those on the plane through the centre that faces the camera.
     func testPointsLandWhereTheyAre() throws {
-        let (manifest, shell, placement) = try placed()
+        let (manifest, region, placement) = try placed()
         let (metres, start) = (2.0 / 4, OrbitCamera(manifest).c2w)
         for (distance, roll) in [(1.8, 0.0), (2.2, 1.1), (1.0, -0.7), (5.0, 0.3)] {
             // At the start's azimuth and elevation, so that the scene's axes in the room are those of the two cameras.
@@ -55,11 +55,11 @@ final class ARPlacementTests: XCTestCase {
             let aimed = roomCamera(eye, at: .zero)
             let camera = roomCamera(eye, at: Vector(0.12, -0.07, 0.1), roll: roll)
             let view = try XCTUnwrap(placement.view(from: camera))
-            let photographed = shell.radius.low...shell.radius.high ~= distance / metres
+            let photographed = region.radius.low...region.radius.high ~= distance / metres
             for offset in [Vector(0, 0, 0), Vector(0.3, -0.2, 0), Vector(-0.4, 0.5, 0.6), Vector(0.1, 0.2, -0.8)] {
                 let away = photographed ? offset.z : 0
                 // The same point in both worlds, by its place in the frame of the camera that is aimed at the centre.
-                let scene = shell.center + start.right * offset.x + start.up * offset.y + start.back * away
+                let scene = region.center + start.right * offset.x + start.up * offset.y + start.back * away
                 let room = aimed.right * offset.x + aimed.up * offset.y + aimed.back * away
                 let ray = scene - view.c2w.eye
                 let depth = -ray.dot(view.c2w.back)
@@ -89,13 +89,13 @@ final class ARPlacementTests: XCTestCase {
     }
 
     /// The scene "around" with its centre at the room's origin, 2 metres from a camera that sees it from the start's side.
-    private func placed() throws -> (Manifest, Shell, ARPlacement) {
+    private func placed() throws -> (Manifest, OrbitRegion, ARPlacement) {
         let manifest = try Vectors.manifest("around")
-        guard case .shell(let shell) = manifest.region else { throw Refusal(.manifestInvalid, "no shell") }
+        guard case .orbit(let region) = manifest.region else { fatalError("the vector is not an orbit") }
         let camera = roomCamera(Vector(0, 2 * sin(radians(20)), 2 * cos(radians(20))), at: .zero)
         let start = OrbitCamera(manifest).c2w
         let placement = ARPlacement(manifest, start: start, before: camera, distance: 2)
-        return (manifest, shell, try XCTUnwrap(placement))
+        return (manifest, region, try XCTUnwrap(placement))
     }
 
     func testWhatCannotBeShown() throws {

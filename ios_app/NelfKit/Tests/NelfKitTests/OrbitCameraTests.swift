@@ -4,33 +4,30 @@ import XCTest
 
 final class OrbitCameraTests: XCTestCase {
     func testTheVectors() throws {
-        let poses = try Vectors.read("poses.json")
-        let tolerance = try poses["tolerance"].number()
+        let poses: PoseVectors = try Vectors.read("poses.json")
         var steps = 0
-        for item in try poses["cases"].items() {
-            let name = try item["name"].text()
-            let camera = OrbitCamera(try Vectors.manifest(item["manifest"].text()))
-            compare(camera.c2w, try item["start"].numbers(12), tolerance, name)
-            for step in try item["steps"].items() {
-                try call(step["call"], on: camera)
-                compare(camera.c2w, try step["c2w"].numbers(12), tolerance, "\(name), \(step.path)")
-                XCTAssertEqual(try step["moving"].json, .bool(camera.moving), "\(name), \(step.path)")
+        for item in poses.cases {
+            let camera = OrbitCamera(try Vectors.manifest(item.manifest))
+            compare(camera.c2w, item.start, poses.tolerance, item.name)
+            for step in item.steps {
                 steps += 1
+                call(step.call, on: camera)
+                compare(camera.c2w, step.c2w, poses.tolerance, "\(item.name), step \(steps)")
+                XCTAssertEqual(step.moving, camera.moving, "\(item.name), step \(steps)")
             }
         }
         XCTAssertGreaterThanOrEqual(steps, 200)
     }
 
-    private func compare(_ pose: Pose, _ expected: [Double], _ tolerance: Double, _ where: String) {
-        for (value, wanted) in zip(pose.rows, expected) where !(abs(value - wanted) <= tolerance) {
-            return XCTFail("\(`where`): \(pose.rows), not \(expected)")
+    private func compare(_ pose: Pose, _ expected: Pose, _ tolerance: Double, _ where: String) {
+        for (value, wanted) in zip(pose.rows, expected.rows) where !(abs(value - wanted) <= tolerance) {
+            return XCTFail("\(`where`): \(pose.rows), not \(expected.rows)")
         }
     }
 
-    private func call(_ call: Field, on camera: OrbitCamera) throws {
-        let items = try call.items()
-        let numbers = try items.dropFirst().map { try $0.number() }
-        switch (try items[0].text(), numbers.count) {
+    private func call(_ call: PoseVectors.Call, on camera: OrbitCamera) {
+        let numbers = call.numbers
+        switch (call.method, numbers.count) {
         case ("resize", 2): camera.resize(numbers[0], numbers[1])
         case ("begin", 0): camera.begin()
         case ("drag", 3): camera.drag(numbers[0], numbers[1], numbers[2])
@@ -39,7 +36,7 @@ final class OrbitCameraTests: XCTestCase {
         case ("end", 1): camera.end(numbers[0])
         case ("step", 1): camera.step(numbers[0])
         case ("reset", 0): camera.reset()
-        default: XCTFail("unknown call \(call.json)")
+        default: XCTFail("unknown call \(call)")
         }
     }
 

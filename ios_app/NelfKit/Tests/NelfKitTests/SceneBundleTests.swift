@@ -4,23 +4,22 @@ import XCTest
 
 final class SceneBundleTests: XCTestCase {
     private var scratch = URL(fileURLWithPath: "/")
+    private var vectors = BundleVectors(files: [:], good: [], bad: [], viewers: [])
 
     override func setUpWithError() throws {
         scratch = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
+        vectors = try Vectors.read("bundles.json")
     }
 
     override func tearDownWithError() throws { try FileManager.default.removeItem(at: scratch) }
 
     /// The case's bundle on disk.
-    private func write(_ item: Field, _ shared: Field, number: Int) throws -> URL {
-        let folder = scratch.appendingPathComponent("\(number)")
-        var files = try shared.members.keys.map { ($0, Optional(try shared[$0].text())) }
-        files += try (item.optional("files")?.members ?? [:]).map { name, content in
-            (name, content == .null ? nil : try Field(content).text())
-        }
-        var content: [String: Data?] = ["manifest.json": try manifest(of: item)]
-        for (name, text) in files { content[name] = text.map { Data($0.utf8) } }
+    private func write(_ item: BundleVectors.Case) throws -> URL {
+        let folder = scratch.appendingPathComponent(UUID().uuidString)
+        var content: [String: Data?] = ["manifest.json": try item.content()]
+        for (name, text) in vectors.files { content[name] = Data(text.utf8) }
+        for (name, text) in item.files ?? [:] { content.updateValue(text.map { Data($0.utf8) }, forKey: name) }
         for case (let name, let data?) in content {
             let url = folder.appendingPathComponent(name)
             try FileManager.default.createDirectory(
@@ -30,89 +29,93 @@ final class SceneBundleTests: XCTestCase {
         return folder
     }
 
-    private func manifest(of item: Field) throws -> Data {
-        if let base64 = try item.optional("base64")?.text() { return try XCTUnwrap(Data(base64Encoded: base64)) }
-        var text = try item.optional("text")?.text() ?? Vectors.text(item["manifest"].text())
-        let name = try item["name"].text()
-        for pair in try item.optional("replace")?.items() ?? [] {
-            let (old, new) = (try pair.items()[0].text(), try pair.items()[1].text())
-            let found = try XCTUnwrap(text.range(of: old, options: .literal), "\(name): \(old)")
-            text.replaceSubrange(found, with: new)
+    private func assertRefused<Value>(_ code: String?, _ name: String, _ read: () throws -> Value) {
+        XCTAssertThrowsError(try read(), name) { error in
+            XCTAssertEqual((error as? BundleError)?.code.rawValue, code, "\(name): \(error)")
+            XCTAssertFalse(error.localizedDescription.contains("\n"), name)
         }
-        if let keep = try item.optional("keep")?.integer() { text = String(text.prefix(keep)) }
-        let bytes = Data(text.utf8)
-        let size = try item.optional("pad")?.integer() ?? bytes.count
-        return bytes + Data(repeating: UInt8(ascii: " "), count: size - bytes.count)
     }
 
     func testGoodBundles() throws {
-        let bundles = try Vectors.read("bundles.json")
-        for (number, item) in try bundles["good"].items().enumerated() {
-            let folder = try write(item, bundles["files"], number: number)
-            let name = try item["name"].text()
-            XCTAssertNoThrow(try SceneBundle(folder), name)
-        }
+        XCTAssertGreaterThanOrEqual(vectors.good.count, 10)
+        for item in vectors.good { XCTAssertNoThrow(try SceneBundle(write(item)), item.name) }
     }
 
     func testBadBundles() throws {
-        let bundles = try Vectors.read("bundles.json")
-        let items = try bundles["bad"].items()
-        XCTAssertGreaterThanOrEqual(items.count, 30)
-        for (number, item) in items.enumerated() {
-            let (name, code) = (try item["name"].text(), try item["code"].text())
-            let folder = try write(item, bundles["files"], number: number)
-            XCTAssertThrowsError(try SceneBundle(folder), name) { error in
-                XCTAssertEqual((error as? Refusal)?.code.rawValue, code, "\(name): \(error)")
-                XCTAssertFalse(error.localizedDescription.contains("\n"), name)
-            }
+        XCTAssertGreaterThanOrEqual(vectors.bad.count, 30)
+        for item in vectors.bad {
+            let folder = try write(item)
+            assertRefused(item.code, item.name) { try SceneBundle(folder) }
         }
-        XCTAssertEqual(Set(try items.map { try $0["code"].text() }), Set(Refusal.Code.allCases.map(\.rawValue)))
     }
 
     func testWhatThisAppShows() throws {
-        let bundles = try Vectors.read("bundles.json")
-        let items = try bundles["viewers"].items()
-        for item in items {
-            let (name, code) = (try item["name"].text(), try item["codes"].optional("ios")?.text())
-            XCTAssertEqual(try Manifest(manifest(of: item)).unsupported?.code.rawValue, code, name)
+        for item in vectors.viewers {
+            let error = try Manifest(item.content()).unsupported
+            XCTAssertEqual(error?.code.rawValue, item.codes?["ios"], item.name)
         }
-        XCTAssertEqual(
-            Set(try items.compactMap { try $0["codes"].optional("ios")?.text() }),
-            Set(Unsupported.Code.allCases.map(\.rawValue)))
+    }
+
+    func testEveryCodeIsMet() {
+        let met = vectors.bad.compactMap(\.code) + vectors.viewers.compactMap { $0.codes?["ios"] }
+        XCTAssertEqual(Set(met), Set(BundleError.Code.allCases.map(\.rawValue)))
+    }
+
+    /// Foundation would take most of these for JSON.
+    func testWhatIsNotJSON() throws {
+        let text = try Vectors.text("around")
+        for wrong in [
+            "{\"new\": [1,],", "{\"new\": {\"a\": 1 , },", "{'new': 1,", "{new: 1,", "{\"new\" 1,",
+            "{\"new\": 1 // one\n,",
+            "{\"new\": 01,", "{\"new\": +1,", "{\"new\": 0x1,", "{\"new\": nul,", "{\"new\": \"\\x\",",
+            "{\"new\": \"\n\",",
+        ] {
+            assertRefused("invalid_manifest", wrong) { try Manifest(Data((wrong + text.dropFirst()).utf8)) }
+        }
+        let comma = "{\"new\": \",] \\\",}\"," + text.dropFirst()
+        XCTAssertNoThrow(try Manifest(Data(comma.utf8)))
+        for encoding in [String.Encoding.utf16LittleEndian, .utf16, .utf32] {
+            let data = try XCTUnwrap(text.data(using: encoding))
+            assertRefused("invalid_manifest", "\(encoding)") { try Manifest(data) }
+        }
+        let deep = Data(repeating: UInt8(ascii: "["), count: Manifest.mostBytes)
+        assertRefused("invalid_manifest", "4 MiB of brackets") { try Manifest(deep) }
     }
 
     func testALinkThatLeavesTheFolder() throws {
-        let bundles = try Vectors.read("bundles.json")
-        let folder = try write(bundles["good"].items()[0], bundles["files"], number: 0)
-        let inside = folder.appendingPathComponent("golden/r_0.png")
-        let outside = scratch.appendingPathComponent("r_0.png")
+        let folder = try write(vectors.good[0])
+        let inside = folder.appendingPathComponent("model.bin")
+        let outside = scratch.appendingPathComponent("model.bin")
         try FileManager.default.moveItem(at: inside, to: outside)
         try FileManager.default.createSymbolicLink(at: inside, withDestinationURL: outside)
-        XCTAssertThrowsError(try SceneBundle(folder)) { XCTAssertEqual(($0 as? Refusal)?.code, .pathOutside) }
+        assertRefused("unsafe_path", "a link") { try SceneBundle(folder) }
+    }
+
+    private func poses(_ image: String = "golden/r_0.rgba", rows: Int = 3) -> String {
+        let c2w = Array(repeating: "[1, 0, 0, 5]", count: rows).joined(separator: ", ")
+        return "{\"views\": [{\"name\": \"a\", \"image\": \"\(image)\", \"c2w\": [\(c2w)]}]}"
     }
 
     func testGoldenViews() throws {
-        let bundles = try Vectors.read("bundles.json")
-        let bundle = try SceneBundle(write(bundles["good"].items()[0], bundles["files"], number: 0))
-        let poses = bundle.folder.appendingPathComponent("golden/poses.json")
-        let row = "[1, 0, 0, 5]"
+        let bundle = try SceneBundle(write(vectors.good[0]))
+        let file = bundle.folder.appendingPathComponent("golden/poses.json")
         for (text, code) in [
-            ("{\"views\": []}", Refusal.Code.manifestUnreadable),
-            (
-                "{\"views\": [{\"name\": \"a\", \"image\": \"../a.png\", \"c2w\": [\(row), \(row), \(row)]}]}",
-                .pathOutside
-            ),
-            ("{\"views\": [{\"name\": \"a\", \"image\": \"a.png\", \"c2w\": [\(row), \(row)]}]}", .manifestUnreadable),
+            ("", "damaged_file"), ("{\"views\": []}", "damaged_file"), (poses(rows: 2), "damaged_file"),
+            (poses().replacingOccurrences(of: "5", with: "1e999"), "damaged_file"),
+            (poses("../a.rgb"), "unsafe_path"), (poses("a.rgb"), "invalid_manifest"),
         ] {
-            try text.write(to: poses, atomically: true, encoding: .utf8)
-            XCTAssertThrowsError(try bundle.goldenViews(), text) { XCTAssertEqual(($0 as? Refusal)?.code, code, text) }
+            try Data(text.utf8).write(to: file)
+            assertRefused(code, text) { try bundle.goldenViews() }
         }
-        try "{\"views\": [{\"name\": \"a\", \"image\": \"golden/a.png\", \"c2w\": [\(row), \(row), \(row)]}]}"
-            .write(to: poses, atomically: true, encoding: .utf8)
+        try Data(poses().utf8).write(to: file)
         let view = try XCTUnwrap(try bundle.goldenViews().first)
         XCTAssertEqual(view.c2w.rows, [1, 0, 0, 5, 1, 0, 0, 5, 1, 0, 0, 5])
-        XCTAssertEqual(view.image.lastPathComponent, "a.png")
-        try Data([1, 2, 3]).write(to: view.image)
-        XCTAssertThrowsError(try view.picture(bundle.manifest.image)) { XCTAssert($0 is PNG.Fault) }
+        let pixels = (0..<bundle.manifest.image.size).map { UInt8(truncatingIfNeeded: $0 * $0) }
+        for wrong in [Array(pixels.dropLast()), pixels + [0]] {
+            try Data(wrong).write(to: view.image)
+            assertRefused("damaged_file", "\(wrong.count) bytes") { try view.pixels(bundle.manifest.image) }
+        }
+        try Data(pixels).write(to: view.image)
+        XCTAssertEqual(try view.pixels(bundle.manifest.image), pixels)
     }
 }

@@ -3,7 +3,7 @@ package org.nelf.viewer
 import android.app.Activity
 import android.view.ViewGroup
 import org.nelf.core.Accelerator
-import org.nelf.core.BundleException
+import org.nelf.core.BundleError
 import org.nelf.core.FrameListener
 import org.nelf.core.FrameLoop
 import org.nelf.core.NelfModel
@@ -55,7 +55,7 @@ abstract class BundleActivity :
             try {
                 val result = work()
                 runOnUiThread { if (!isDestroyed) onDone(result) }
-            } catch (error: BundleException) {
+            } catch (error: BundleError) {
                 onFailure(error.message.orEmpty())
             } catch (error: IOException) {
                 onFailure(error.message ?: "a file cannot be read")

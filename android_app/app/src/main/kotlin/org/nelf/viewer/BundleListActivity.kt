@@ -9,7 +9,7 @@ import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.ListView
 import android.widget.TextView
-import org.nelf.core.BundleException
+import org.nelf.core.BundleError
 import java.io.IOException
 import java.util.concurrent.Executors
 
@@ -73,7 +73,7 @@ class BundleListActivity : Activity() {
                     val name = stream.use(library::add)
                     runOnUiThread { show(name) }
                     ""
-                } catch (error: BundleException) {
+                } catch (error: BundleError) {
                     error.message.orEmpty()
                 } catch (error: IOException) {
                     error.message.orEmpty()

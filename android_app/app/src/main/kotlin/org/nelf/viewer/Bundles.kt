@@ -3,7 +3,7 @@ package org.nelf.viewer
 import android.content.Context
 import android.content.res.AssetManager
 import org.nelf.core.BundleArchive
-import org.nelf.core.BundleException
+import org.nelf.core.BundleError
 import org.nelf.core.BundleSource
 import org.nelf.core.FolderSource
 import org.nelf.core.MANIFEST_FILE
@@ -61,7 +61,7 @@ class BundleLibrary(
         (foldersIn(pushed) + foldersIn(opened) + context.assets.list(FOLDER).orEmpty()).distinct().sorted()
 
     /**
-     * Reads and checks every byte of the bundle [name]. Throws [BundleException] where it must not be shown, [IOException]
+     * Reads and checks every byte of the bundle [name]. Throws [BundleError] where it must not be shown, [IOException]
      * where there is none or it cannot be read. Not on the main thread.
      */
     fun open(name: String): ShownBundle {
@@ -84,13 +84,7 @@ class BundleLibrary(
         location: ShownBundle.Location,
     ): ShownBundle {
         val manifest = readManifest(source)
-        manifest.unsupported?.let {
-            val output = manifest.model.output
-            throw IOException(
-                "the app does not show bundles for ${manifest.target} with ${output.dtype} in ${output.layout}; " +
-                    "make one with: nelf export RUN --target ${Manifest.TARGET} (${it.code})",
-            )
-        }
+        manifest.unsupported?.let { throw it }
         checkFiles(source, manifest)
         return ShownBundle(manifest, source, location)
     }

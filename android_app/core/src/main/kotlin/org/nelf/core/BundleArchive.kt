@@ -13,7 +13,7 @@ object BundleArchive {
 
     /**
      * Unpacks [zip] into a new folder below [library], which gets the name of the bundle; one of that name is replaced, and
-     * only by a whole, checked bundle. Throws [BundleException], or [IOException] for a zip that cannot be read.
+     * only by a whole, checked bundle. Throws [BundleError], or [IOException] for a zip that cannot be read.
      */
     fun unpack(
         zip: InputStream,
@@ -70,7 +70,7 @@ object BundleArchive {
     ): Long {
         if (!isPlain(entry.name)) {
             val what = "the zip names the file '${entry.name}', which could be outside the bundle; do not use it"
-            throw BundleException(Refusal.PATH_OUTSIDE, what)
+            throw BundleError(BundleErrorCode.UNSAFE_PATH, what)
         }
         val file = File(into, entry.name)
         file.parentFile?.mkdirs()

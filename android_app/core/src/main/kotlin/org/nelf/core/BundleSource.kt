@@ -13,6 +13,23 @@ interface BundleSource {
     fun holds(path: String): Boolean = true
 }
 
+/** What the file [path] holds, or one byte more than [most] where it holds more than that; null where there is none. */
+internal fun BundleSource.read(
+    path: String,
+    most: Int,
+): ByteArray? {
+    val bytes = ByteArray(most + 1)
+    var filled = 0
+    open(path)?.use { stream ->
+        while (filled < bytes.size) {
+            val count = stream.read(bytes, filled, bytes.size - filled)
+            if (count < 0) break
+            filled += count
+        }
+    } ?: return null
+    return bytes.copyOf(filled)
+}
+
 /** A bundle in [folder]. */
 class FolderSource(
     val folder: File,
@@ -30,7 +47,7 @@ private const val FORBIDDEN = "\\:%\u007f"
 internal fun isPlain(path: String): Boolean =
     path.split('/').none { it in setOf("", ".", "..") } && path.none { it in FORBIDDEN || it < ' ' }
 
-/** Throws [BundleException], naming the first offender, unless every listed file is there, unchanged, inside. */
+/** Throws [BundleError], naming the first offender, unless every listed file is there, unchanged, inside. */
 fun checkFiles(
     source: BundleSource,
     manifest: Manifest,
@@ -39,15 +56,15 @@ fun checkFiles(
     val listed = manifest.files.map { it.path }
     for (path in listed + needed) {
         if (!isPlain(path) || !source.holds(path)) {
-            refuse(Refusal.PATH_OUTSIDE, "the file '$path' is or could be outside the bundle; do not use it")
+            refuse(BundleErrorCode.UNSAFE_PATH, "the file '$path' is or could be outside the bundle; do not use it")
         }
     }
     listed.groupBy { it }.values.firstOrNull { it.size > 1 }?.let {
-        refuse(Refusal.FILE_TWICE, "the file '${it[0]}' is listed twice; $EXPORT_AGAIN")
+        refuse(BundleErrorCode.INVALID_MANIFEST, "the file '${it[0]}' is listed twice; $EXPORT_AGAIN")
     }
     for (path in needed) {
         if (listed.none { it == path || it.startsWith("$path/") }) {
-            refuse(Refusal.FILE_UNLISTED, "the file '$path' is needed and not listed; $EXPORT_AGAIN")
+            refuse(BundleErrorCode.INVALID_MANIFEST, "the file '$path' is needed and not listed; $EXPORT_AGAIN")
         }
     }
     for (file in manifest.files) checkFile(source, file)
@@ -58,14 +75,17 @@ private fun checkFile(
     file: FileInfo,
 ) {
     val stream = source.open(file.path)
-    stream ?: refuse(Refusal.FILE_MISSING, "${file.path} is missing; copy or export the bundle again")
+    stream ?: refuse(BundleErrorCode.DAMAGED_FILE, "${file.path} is missing; copy or export the bundle again")
     val digest = MessageDigest.getInstance("SHA-256")
     val size = stream.use { input -> digestAll(input, digest) }
     if (size != file.bytes) {
-        refuse(Refusal.FILE_SIZE, "${file.path} has $size bytes, not ${file.bytes}; copy or export the bundle again")
+        refuse(
+            BundleErrorCode.DAMAGED_FILE,
+            "${file.path} has $size bytes, not ${file.bytes}; copy or export the bundle again",
+        )
     }
     if (digest.digest().joinToString("") { "%02x".format(it) } != file.sha256) {
-        refuse(Refusal.FILE_CHANGED, "${file.path} was changed; copy or export the bundle again")
+        refuse(BundleErrorCode.DAMAGED_FILE, "${file.path} was changed; copy or export the bundle again")
     }
 }
 
@@ -84,6 +104,6 @@ private fun digestAll(
 }
 
 private fun refuse(
-    refusal: Refusal,
+    refusal: BundleErrorCode,
     what: String,
-): Nothing = throw BundleException(refusal, "$MANIFEST_FILE: $what")
+): Nothing = throw BundleError(refusal, "$MANIFEST_FILE: $what")

@@ -1,16 +1,15 @@
 package org.nelf.core
 
-import java.io.IOException
 import java.nio.FloatBuffer
 import kotlin.math.abs
 import kotlin.math.log10
 import kotlin.math.min
 
-/** A pose and the image that PyTorch gives for it. */
+/** A pose, and the image that PyTorch gives for it: rows from the top, channels together, 8 bits each. */
 class GoldenView(
     val name: String,
     val c2w: FloatArray,
-    val image: Picture,
+    val image: ByteArray,
 )
 
 /** How far an image is from its golden one: PSNR in dB with peak 1, largest error of a value. */
@@ -28,63 +27,62 @@ data class Difference(
  */
 const val GOLDEN_PSNR = 40.0
 
+/** Of the file of golden poses. */
+private const val MOST_BYTES = 4 shl 20
+
 /** PSNR of images that agree exactly, or nearly. */
 private const val EXACT = 150.0
 
-/** The golden views of the bundle in [source]. Throws [IOException] when they cannot be read. */
+/** The golden views of the bundle in [source]. Throws [BundleError] when they cannot be read. */
 fun readGolden(
     source: BundleSource,
     manifest: Manifest,
 ): List<GoldenView> {
-    val views =
+    val content =
         try {
-            val content = Json.parse(readAll(source, manifest.golden).decodeToString()) as? Map<*, *>
-            val entries = content?.get("views") as? List<*> ?: throw JsonException("no views")
-            entries.map {
-                viewOf(
-                    source,
-                    manifest.image,
-                    it as? Map<*, *> ?: throw JsonException("a view is no object"),
-                )
-            }
+            source.read(manifest.golden, MOST_BYTES)?.let(Json::parse)
         } catch (error: JsonException) {
-            throw IOException("${manifest.golden} cannot be read (${error.message}); $EXPORT_AGAIN", error)
-        } catch (error: PngException) {
-            throw IOException("a golden image cannot be read (${error.message}); $EXPORT_AGAIN", error)
+            throw damaged("${manifest.golden} cannot be read (${error.message})")
         }
-    if (views.isEmpty()) throw IOException("${manifest.golden} lists no views; $EXPORT_AGAIN")
-    return views
+    val views = (content as? Map<*, *>)?.get("views") as? List<*>
+    if (views.isNullOrEmpty()) throw damaged("${manifest.golden} lists no views")
+    return views.map { viewOf(source, manifest, it as? Map<*, *> ?: throw damaged("a golden view is not an object")) }
 }
 
 private fun viewOf(
     source: BundleSource,
-    image: ImageInfo,
+    manifest: Manifest,
     entry: Map<*, *>,
 ): GoldenView {
-    val name = entry["name"] as? String ?: throw JsonException("a view has no name")
-    val path = entry["image"] as? String ?: throw JsonException("view $name has no image")
-    val rows = (entry["c2w"] as? List<*>)?.map { row -> (row as? List<*>)?.map { it as? Double } }
-    val pose = rows?.flatMap { it.orEmpty() }?.filterNotNull().orEmpty()
-    if (pose.size != POSE_SIZE) throw JsonException("view $name has no pose of 3 rows of 4")
-    if (!isPlain(path) || !source.holds(path)) throw JsonException("view $name names a file outside of the bundle")
-    val picture = Png.decode(readAll(source, path))
-    if (picture.width != image.width || picture.height != image.height || picture.channels != image.channels) {
-        throw PngException("$path is not ${image.width} x ${image.height} with ${image.channels} channels")
+    val name = entry["name"] as? String ?: throw damaged("a golden view has no name")
+    val path = entry["image"] as? String ?: throw damaged("the golden view $name has no image")
+    val rows = (entry["c2w"] as? List<*>).orEmpty().map { (it as? List<*>).orEmpty() }
+    val pose = rows.flatten().filterIsInstance<Double>()
+    if (rows.map { it.size } != listOf(4, 4, 4) || pose.size != POSE_SIZE) {
+        throw damaged("the golden view $name has no pose of 3 rows of 4")
     }
-    return GoldenView(name, FloatArray(POSE_SIZE) { pose[it].toFloat() }, picture)
+    if (!isPlain(path) || !source.holds(path)) {
+        throw BundleError(
+            BundleErrorCode.UNSAFE_PATH,
+            "the golden image '$path' is or could be outside the bundle; do not use it",
+        )
+    }
+    val file = manifest.files.firstOrNull { it.path == path }
+    file ?: throw BundleError(BundleErrorCode.INVALID_MANIFEST, "$MANIFEST_FILE does not list $path; $EXPORT_AGAIN")
+    val size = manifest.image.size
+    val image = if (file.bytes == size.toLong()) source.read(path, size) else null
+    if (image?.size != size) throw damaged("$path does not have $size bytes")
+    return GoldenView(name, FloatArray(POSE_SIZE) { pose[it].toFloat() }, image)
 }
 
-private fun readAll(
-    source: BundleSource,
-    path: String,
-): ByteArray = source.open(path)?.use { it.readBytes() } ?: throw IOException("$path is missing; $EXPORT_AGAIN")
+private fun damaged(what: String) = BundleError(BundleErrorCode.DAMAGED_FILE, "$what; copy or export the bundle again")
 
 /** [image] against [view]'s. A value that is no number counts as the worst possible. */
 fun compare(
     image: FloatBuffer,
     view: GoldenView,
 ): Difference {
-    val pixels = view.image.pixels
+    val pixels = view.image
     var squares = 0.0
     var largest = 0.0
     for (index in pixels.indices) {

@@ -36,14 +36,14 @@ private const val PAN_LIMIT = 0.15
 /** The motion for the region of [manifest]. */
 internal fun motionOf(manifest: Manifest): Motion =
     when (val region = manifest.region) {
-        is Shell -> {
-            AroundObject(region, spanOf(manifest))
+        is OrbitRegion -> {
+            OrbitMotion(region, spanOf(manifest))
         }
 
-        is Box -> {
-            when (val covered = region.covered) {
-                null -> BeforeWindow(region, manifest.camera, spanOf(manifest))
-                else -> NearCameras(covered, manifest.camera, spanOf(manifest))
+        is BoxRegion -> {
+            when (val nearby = region.nearby) {
+                null -> BoxMotion(region, manifest.camera, spanOf(manifest))
+                else -> NearbyCamerasMotion(nearby, manifest.camera, spanOf(manifest))
             }
         }
     }

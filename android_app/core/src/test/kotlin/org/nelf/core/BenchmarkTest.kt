@@ -15,7 +15,7 @@ class BenchmarkTest {
     private fun model() =
         NelfModel.load(FakeRuntime(Accelerator.CPU to FakeSession()), poseOf(0f), FloatBuffer.allocate(3))
 
-    private fun parse(text: String) = Json.parse(text) as Map<*, *>
+    private fun parse(text: String) = Json.parse(text.toByteArray()) as Map<*, *>
 
     @Test
     fun `frames are counted after the warm-up, in windows of ten seconds`() {

@@ -61,7 +61,7 @@ class BundleArchiveTest {
     @Test
     fun `one of the same name is replaced, by a good one only`() {
         val folder = unpack(bundle() + ("old.txt" to "old"))
-        assertFailsWith<BundleException> { unpack(bundle() + ("model.bin" to "x")) }
+        assertFailsWith<BundleError> { unpack(bundle() + ("model.bin" to "x")) }
         assertTrue(File(folder, "old.txt").exists(), "a broken bundle leaves the one that was there")
         unpack(bundle())
         assertEquals(setOf("golden", MANIFEST_FILE, "model.bin"), namesIn(folder))
@@ -71,8 +71,8 @@ class BundleArchiveTest {
     @Test
     fun `a zip that writes outside is refused`() {
         for (name in listOf("../evil", "a/../../evil", "/evil", "a\\evil", "C:evil")) {
-            val error = assertFailsWith<BundleException>(name) { unpack(bundle() + (name to "x")) }
-            assertEquals(Refusal.PATH_OUTSIDE, error.refusal, name)
+            val error = assertFailsWith<BundleError>(name) { unpack(bundle() + (name to "x")) }
+            assertEquals(BundleErrorCode.UNSAFE_PATH, error.code, name)
         }
         assertEquals(emptySet(), namesIn(library))
         assertEquals(setOf("bundles"), namesIn(temporary.root))
@@ -90,7 +90,7 @@ class BundleArchiveTest {
     @Test
     fun `what is no bundle is refused`() {
         assertFailsWith<IOException> { BundleArchive.unpack("no zip".byteInputStream(), library) }
-        val error = assertFailsWith<BundleException> { unpack(mapOf("readme.txt" to "x")) }
-        assertEquals(Refusal.MANIFEST_MISSING, error.refusal)
+        val error = assertFailsWith<BundleError> { unpack(mapOf("readme.txt" to "x")) }
+        assertEquals(BundleErrorCode.NOT_A_BUNDLE, error.code)
     }
 }

@@ -26,7 +26,7 @@ class BundleTest {
             val manifest =
                 try {
                     open(case)
-                } catch (error: BundleException) {
+                } catch (error: BundleError) {
                     throw AssertionError("${case["name"]}: ${error.message}", error)
                 }
             assertEquals(48, manifest.image.width, case.text("name"))
@@ -37,21 +37,21 @@ class BundleTest {
     fun `broken bundles are refused with the code of the reference`() {
         assertTrue(bad.size >= 30)
         for (case in bad) {
-            val error = assertFailsWith<BundleException>(case.text("name")) { open(case) }
-            assertEquals(case["code"], error.refusal.code, "${case["name"]}: ${error.message}")
+            val error = assertFailsWith<BundleError>(case.text("name")) { open(case) }
+            assertEquals(case["code"], error.code.text, "${case["name"]}: ${error.message}")
             assertTrue('\n' !in error.message.orEmpty(), case.text("name"))
         }
     }
 
     @Test
     fun `every code is met`() {
-        assertEquals(Refusal.entries.map { it.code }.toSet(), bad.map { it["code"] }.toSet())
-        assertEquals(Unsupported.entries.map { it.code }.toSet(), viewers.mapNotNull(::codeHere).toSet())
+        val met = bad.map { it["code"] } + viewers.mapNotNull(::codeHere)
+        assertEquals(BundleErrorCode.entries.map { it.text }.toSet(), met.toSet())
     }
 
     @Test
     fun `what this app shows`() {
-        for (case in viewers) assertEquals(codeHere(case), open(case).unsupported?.code, case.text("name"))
+        for (case in viewers) assertEquals(codeHere(case), open(case).unsupported?.code?.text, case.text("name"))
     }
 
     private fun codeHere(case: Map<*, *>) = (case["codes"] as Map<*, *>)["android"] as String?
@@ -65,8 +65,8 @@ class BundleTest {
         model.delete()
         Files.createSymbolicLink(model.toPath(), outside.toPath())
         val source = FolderSource(folder)
-        val error = assertFailsWith<BundleException> { checkFiles(source, readManifest(source)) }
-        assertEquals(Refusal.PATH_OUTSIDE, error.refusal)
+        val error = assertFailsWith<BundleError> { checkFiles(source, readManifest(source)) }
+        assertEquals(BundleErrorCode.UNSAFE_PATH, error.code)
     }
 
     private fun open(case: Map<*, *>): Manifest {

@@ -3,6 +3,7 @@ package org.nelf.core
 import org.junit.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertTrue
 
 class JsonTest {
     @Test
@@ -16,7 +17,7 @@ class JsonTest {
                 "\"\\\" \\\\ \\/ \\b\\f\\n\\r\\t \\u00e9 é 🌍\"" to "\" \\ / \b\u000c\n\r\t é é 🌍",
                 "{\"a\": 1, \"a\": 2}" to mapOf("a" to 2.0),
             )
-        for ((text, value) in cases) assertEquals(value, Json.parse(text), text)
+        for ((text, value) in cases) assertEquals(value, Json.parse(text.toByteArray()), text)
     }
 
     @Test
@@ -37,8 +38,14 @@ class JsonTest {
                     "\"\\x\"",
                     "\"\\u12g4\"",
                 ) +
-                listOf("\"a\nb\"", "// comment\n1", "\uFEFF1", "[".repeat(100_000))
-        for (text in cases) assertFailsWith<JsonException>(text.take(20)) { Json.parse(text) }
+                listOf("\"a\nb\"", "// comment\n1", "[".repeat(100_000), "9".repeat(100_000))
+        for (text in cases) {
+            val error = assertFailsWith<JsonException>(text.take(20)) { Json.parse(text.toByteArray()) }
+            assertTrue('\n' !in error.message.orEmpty(), error.message)
+        }
+        for (charset in listOf(Charsets.UTF_16, Charsets.UTF_16LE, Charsets.UTF_32)) {
+            assertFailsWith<JsonException>(charset.name()) { Json.parse("{}".toByteArray(charset)) }
+        }
     }
 
     @Test
@@ -50,8 +57,8 @@ class JsonTest {
                 "whole" to 3,
                 "long" to (1L shl 40),
             )
-        val read = Json.parse(Json.write(value)) as Map<*, *>
+        val read = Json.parse(Json.write(value).toByteArray()) as Map<*, *>
         assertEquals(value + mapOf("whole" to 3.0, "long" to (1L shl 40).toDouble()), read)
-        assertFailsWith<JsonException> { Json.write(Double.NaN) }
+        assertFailsWith<IllegalArgumentException> { Json.write(Double.NaN) }
     }
 }

@@ -6,7 +6,7 @@ import java.io.File
 object Vectors {
     val folder = File(checkNotNull(System.getProperty("nelf.vectors")) { "pass -Dnelf.vectors=tests/vectors" })
 
-    fun read(name: String): Map<*, *> = Json.parse(File(folder, name).readText()) as Map<*, *>
+    fun read(name: String): Map<*, *> = Json.parse(File(folder, name).readBytes()) as Map<*, *>
 
     fun manifestBytes(name: String): ByteArray = File(folder, "manifests/$name.json").readBytes()
 

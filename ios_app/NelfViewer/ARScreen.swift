@@ -4,32 +4,32 @@ import NelfKit
 import SwiftUI
 
 /// The scene in the room: the phone is the camera, and what it sees stands behind the object.
-struct RoomScreen: View {
+struct ARScreen: View {
     let model: ViewerModel
-    @StateObject private var room: RoomModel
+    @StateObject private var ar: ARModel
     @Environment(\.dismiss) private var dismiss
 
     init(model: ViewerModel) {
         self.model = model
-        _room = StateObject(wrappedValue: RoomModel(model))
+        _ar = StateObject(wrappedValue: ARModel(model))
     }
 
     /// Needs ARKit, and an object that was cut out from its background.
     static func isPossible(_ manifest: Manifest) -> Bool {
-        guard case .shell = manifest.region else { return false }
+        guard case .orbit = manifest.region else { return false }
         return manifest.image.hasAlpha && ARWorldTrackingConfiguration.isSupported
     }
 
     var body: some View {
         ZStack(alignment: .top) {
-            RoomView(room: room).ignoresSafeArea()
+            ARCameraView(ar: ar).ignoresSafeArea()
             VStack {
-                if let hint = room.hint {
+                if let hint = ar.hint {
                     Text(hint).padding(8).background(.thinMaterial)
                 }
                 Spacer()
                 HStack {
-                    Button("Put it here") { room.place() }
+                    Button("Put it here") { ar.place() }
                     Spacer()
                     Button("Done") { dismiss() }
                 }
@@ -37,16 +37,16 @@ struct RoomScreen: View {
                 .background(.thinMaterial)
             }
         }
-        .onDisappear { room.stop() }
+        .onDisappear { ar.stop() }
     }
 }
 
-private struct RoomView: UIViewRepresentable {
-    let room: RoomModel
+private struct ARCameraView: UIViewRepresentable {
+    let ar: ARModel
 
     func makeUIView(context: Context) -> MTKView {
         let view = MTKView(frame: .zero, device: nil)
-        room.start(view)
+        ar.start(view)
         return view
     }
 

@@ -7,7 +7,7 @@ import simd
 
 /// ARKit's camera as the scene's camera.
 @MainActor
-final class RoomModel: NSObject, ObservableObject {
+final class ARModel: NSObject, ObservableObject {
     /// Metres before the phone at which the object is put.
     private static let distance = 0.6
     /// Degrees from the photographed directions beyond which the hint asks to move.
@@ -89,7 +89,7 @@ final class RoomModel: NSObject, ObservableObject {
     }
 }
 
-extension RoomModel: MTKViewDelegate {
+extension ARModel: MTKViewDelegate {
     func mtkView(_ view: MTKView, drawableSizeWillChange size: CGSize) {}
 
     func draw(in view: MTKView) {
@@ -97,7 +97,7 @@ extension RoomModel: MTKViewDelegate {
     }
 }
 
-extension RoomModel: ARSessionDelegate {
+extension ARModel: ARSessionDelegate {
     nonisolated func session(_ session: ARSession, didFailWithError error: any Error) {
         let text = error.localizedDescription
         Task { @MainActor in hint = text }

@@ -1,19 +1,19 @@
 import Foundation
 
-/// Region `box` with cameras: the camera goes where it likes, and is drawn back to the nearest covered one.
-final class NearCameras: Motion {
+/// A box region with cameras: the camera goes anywhere, and is drawn back to the nearest of them.
+final class NearbyCamerasMotion: Motion {
     private let eyes, backs: [Vector]
     private let up, focus: Vector
-    private let reach, widest, distance, span: Double
+    private let maxDistance, maxAngle, distance, span: Double
 
     private var eye = Vector.zero
     private var back = Vector.zero
 
-    init(_ covered: CoveredCameras, camera: CameraInfo, span: Double) {
-        eyes = covered.cameras.map(\.eye)
-        backs = covered.cameras.map { $0.back.unit(otherwise: Vector(0, 0, 1)) }
-        reach = covered.reach
-        widest = radians(covered.turn)
+    init(_ nearby: NearbyCameras, camera: CameraInfo, span: Double) {
+        eyes = nearby.cameras.map(\.eye)
+        backs = nearby.cameras.map { $0.back.unit(otherwise: Vector(0, 0, 1)) }
+        maxDistance = nearby.maxDistance
+        maxAngle = radians(nearby.maxAngle)
         up = camera.up
         focus = camera.focus
         self.span = span
@@ -65,7 +65,7 @@ final class NearCameras: Motion {
         }
         let offset = eye - eyes[nearest]
         let size = offset.length
-        if size > reach { eye = eyes[nearest] + offset * (reach / size) }
-        back = back.toward(backs[nearest], within: widest)
+        if size > maxDistance { eye = eyes[nearest] + offset * (maxDistance / size) }
+        back = back.toward(backs[nearest], within: maxAngle)
     }
 }

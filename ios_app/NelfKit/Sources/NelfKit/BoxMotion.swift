@@ -1,15 +1,15 @@
 import Foundation
 
 /// Region `box`: the camera shifts inside the box, in the frame of its reference camera, and looks at the focus.
-final class BeforeWindow: Motion {
-    private let box: Box
+final class BoxMotion: Motion {
+    private let box: BoxRegion
     private let aim: Vector
     private let angle, span: Double
 
     private var place = Vector.zero
     private var shift = Shift()
 
-    init(_ box: Box, camera: CameraInfo, span: Double) {
+    init(_ box: BoxRegion, camera: CameraInfo, span: Double) {
         self.box = box
         self.span = span
         angle = radians(box.angle)

@@ -3,8 +3,8 @@ package org.nelf.core
 import kotlin.math.min
 
 /** Region `box`: the camera shifts inside the box, in the frame of its reference camera, and looks at the focus. */
-internal class BeforeWindow(
-    region: Box,
+internal class BoxMotion(
+    region: BoxRegion,
     camera: CameraInfo,
     private val span: Double,
 ) : Motion {

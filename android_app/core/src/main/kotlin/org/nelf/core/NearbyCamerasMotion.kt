@@ -4,16 +4,16 @@ import kotlin.math.abs
 import kotlin.math.asin
 import kotlin.math.max
 
-/** Region `box` with cameras: the camera goes where it likes, and is drawn back to the nearest covered one. */
-internal class NearCameras(
-    covered: Covered,
+/** A box region with cameras: the camera goes anywhere, and is drawn back to the nearest of them. */
+internal class NearbyCamerasMotion(
+    nearby: NearbyCameras,
     camera: CameraInfo,
     private val span: Double,
 ) : Motion {
-    private val eyes = covered.cameras.map { column(it, 3) }
-    private val backs = covered.cameras.map { column(it, 2).unit(Vector(0.0, 0.0, 1.0)) }
-    private val reach = covered.reach
-    private val widest = Math.toRadians(covered.turn)
+    private val eyes = nearby.cameras.map { column(it, 3) }
+    private val backs = nearby.cameras.map { column(it, 2).unit(Vector(0.0, 0.0, 1.0)) }
+    private val maxDistance = nearby.maxDistance
+    private val maxAngle = Math.toRadians(nearby.maxAngle)
     private val above = Vector(camera.up)
     private val focus = Vector(camera.focus)
     private val distance = eyes.sumOf { Vector().set(it).add(focus, -1.0).length } / eyes.size
@@ -89,8 +89,8 @@ internal class NearCameras(
             if (difference(index) < difference(nearest)) nearest = index
         }
         val size = spare.set(eye).add(eyes[nearest], -1.0).length
-        if (size > reach) eye.set(eyes[nearest]).add(spare, reach / size)
-        back.approach(backs[nearest], widest)
+        if (size > maxDistance) eye.set(eyes[nearest]).add(spare, maxDistance / size)
+        back.approach(backs[nearest], maxAngle)
     }
 
     private fun difference(index: Int): Double {

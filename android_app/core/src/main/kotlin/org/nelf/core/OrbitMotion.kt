@@ -6,9 +6,9 @@ import kotlin.math.exp
 import kotlin.math.floor
 import kotlin.math.sin
 
-/** Region `shell`: the camera circles the centre in spherical coordinates, each held to its range. */
-internal class AroundObject(
-    region: Shell,
+/** An orbit region: the camera circles the centre in spherical coordinates, each held to its range. */
+internal class OrbitMotion(
+    region: OrbitRegion,
     private val span: Double,
 ) : Motion {
     private val center = Vector(region.center)
