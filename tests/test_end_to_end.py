@@ -217,7 +217,7 @@ def test_forward_facing_without_alpha_and_of_an_odd_size(tmp_path: Path) -> None
     for bundle in ("android", "android-fp16", "onnx"):
         works("verify", run / "export" / bundle)
         manifest = json.loads((run / "export" / bundle / "manifest.json").read_text())
-        assert manifest["kind"] == "forward-facing"
+        assert manifest["scene_type"] == "forward-facing"
         assert manifest["model"]["output"]["shape"] == [1, 20, 30, 3]
     pseudo = json.loads((run / "pseudo" / "transforms.json").read_text())
     assert (pseudo["h"], pseudo["w"]) == (20, 30)

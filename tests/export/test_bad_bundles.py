@@ -168,7 +168,7 @@ def test_a_model_of_another_type(bundle: Path) -> None:
     [
         (lambda golden: golden.update(views=[]), "damaged_file", "views: List should have at least 1 item"),
         (lambda golden: golden["views"][2]["c2w"].pop(), "damaged_file", r"views\.2\.c2w: List should have at least 3"),
-        (lambda golden: golden["views"][0].update(c2w="x"), "damaged_file", r"views\.0\.c2w should be a valid list"),
+        (lambda golden: golden["views"][0].update(c2w="x"), "damaged_file", r"views\.0\.c2w should be a valid array"),
         (lambda golden: golden["views"][0].update(image="golden/poses.json"), "damaged_file", "21 x 28 x 4 bytes"),
         (lambda golden: golden["views"][0].update(image="golden/gone.rgba"), "damaged_file", "21 x 28 x 4 bytes"),
         (lambda golden: golden["views"][0].update(image="../x.rgba"), "unsafe_path", "outside the bundle"),
