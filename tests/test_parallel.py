@@ -180,7 +180,7 @@ def test_slurm_that_started_others_than_asked_for(
 ) -> None:
     for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "nelf", **SRUN, **variables}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=r"device\.devices=2 device\.num_nodes=1 is not what SLURM does") as caught:
+    with pytest.raises(ConfigError, match=r"device\.devices=2 device\.num_nodes=1 does not match SLURM") as caught:
         make_fabric(DeviceConfig(accelerator="cpu", devices=2))
     assert words in str(caught.value)
 

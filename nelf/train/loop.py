@@ -217,7 +217,7 @@ def train(
 
     pseudo: the teacher's renders. real: training photos. val: photos that choose the weights; never the test views.
     folder: gets checkpoints, TensorBoard files and history.json. Where it holds a checkpoint, training goes on from
-    there, exactly; call CheckpointFolder(folder / "checkpoints").clear() to start afresh.
+    there, exactly; call CheckpointFolder(folder / "checkpoints").clear() to start over.
     fabric: launched, where it has more than one process. compiled: use torch.compile.
 
     Raises Interrupted when `stop` was asked for (everything is saved) and CheckpointError when the checkpoint is
@@ -306,12 +306,12 @@ def _resume(
         if made_with != learner.config.optimizer:
             raise CheckpointError(
                 f"{folder} was made with train.optimizer={made_with}, not {learner.config.optimizer}; "
-                "set that one, or delete the folder to start afresh"
+                "set that one, or delete the folder to start over"
             )
         learner.load_state(state["learner"])
         return TrainingState(**state["course"]), state["best"]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{folder} is not from this training ({type(error).__name__}: {reason}); delete it to start afresh"
+            f"{folder} is not from this training ({type(error).__name__}: {reason}); delete it to start over"
         ) from error

@@ -96,7 +96,7 @@ def test_nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_foreign(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "checkpoint-000000001.pt")
     with pytest.raises(
-        CheckpointError, match=r"has format None, expected 'nelf-checkpoint-1'; delete the folder .* to start afresh"
+        CheckpointError, match=r"has format None, expected 'nelf-checkpoint-1'; delete the folder .* to start over"
     ):
         CheckpointFolder(tmp_path).latest()
 
