@@ -37,7 +37,7 @@ def test_photos_without_poses(tmp_path: Path) -> None:
     verdict, *lines = outcome.out.splitlines()
     assert verdict.startswith("`nelf run` finds the camera poses of these photos first; before that: ")
     assert "problem: 6 photos are few; take 30 to 100, each a step from the last" in lines
-    assert "image size     240 x 160 (width x height), as they are used" in lines
+    assert "image size     240 x 160 (width x height) as used" in lines
     assert "--sheet shows cameras" in refused_at_once("data", "check", photos, "--sheet", tmp_path / "sheet.png")
 
 

@@ -331,7 +331,7 @@ BAD: Mapping[str, Case] = {
     ),
     # Photos without poses
     "two photos": Case("photos", remove("000[3-9].png", "001*.png"), "2 photos in"),
-    "photos of one colour": Case("photos", image(of_one_color((7, 7, 7)), "*.png"), "are blurred, or show plain"),
+    "photos of one colour": Case("photos", image(of_one_color((7, 7, 7)), "*.png"), "are blurred or show only plain"),
     "a photo that is none": Case("photos", text("0003.png", "<html>404</html>"), "not an image in a known format"),
 }
 
