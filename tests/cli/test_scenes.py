@@ -42,7 +42,7 @@ def test_absent_images(room: Path) -> None:
         (room / f"images/{number:04d}.png").unlink()
     line = refused_scene(room)
     assert "frame 4 names images/0005.png, which does not exist. 2 of 12 images are missing" in line
-    assert "pass scene.allow_missing=true to use the 10 that are there" in line
+    assert "pass scene.allow_missing=true to use the 10 that exist" in line
     outcome = works("teach", room, "experiment=smoke", "teacher.iterations=2", "scene.allow_missing=true")
     assert "unbounded" in outcome.err
     assert Path("runs/room/teacher/teacher.safetensors").is_file()
@@ -98,7 +98,7 @@ def test_image_cut_short(room: Path) -> None:
 
 def test_no_test_views(tmp_path: Path, room: Path) -> None:
     ball = make_blender_scene(tmp_path / "ball", views=(6, 2, 0))
-    assert "no test views among the 8 that were found; add transforms_test.json" in refused_scene(ball)
+    assert "no test views among the 8 views; add transforms_test.json" in refused_scene(ball)
     assert "no test views" in refused_scene(room, "scene.holdout=0")
     assert "no test views" in refused_at_once("eval", room, "experiment=smoke", "scene.holdout=0")
     assert "no train views" in refused_at_once("teach", make_blender_scene(tmp_path / "bare", views=(0, 2, 2)))

@@ -249,8 +249,8 @@ BAD: Mapping[str, Case] = {
     "no list of frames": Case("room", top(frames={}), "has frames = {}; it must be a list"),
     "an empty list of frames": Case("room", top(frames=[]), "it lists no frames"),
     "a frame without an image": Case("room", frame(3, file_path=None), "has no file_path"),
-    "an image outside": Case("room", frame(3, file_path="../secret.png"), "is outside of the scene's folder"),
-    "an absolute image outside": Case("room", frame(3, file_path="/etc/x.png"), "is outside of the scene's folder"),
+    "an image outside": Case("room", frame(3, file_path="../secret.png"), "is outside the scene's folder"),
+    "an absolute image outside": Case("room", frame(3, file_path="/etc/x.png"), "is outside the scene's folder"),
     "a kind that is none": Case("room", top(kind="inside"), "it must be one of object, forward-facing, unbounded"),
     "near beyond far": Case("room", top(near=9.0, far=1.0), "must be smaller than far = 1"),
     "an up that is nothing": Case("room", top(up=[0, 0, 0]), "it must be a direction, such as [0, 0, 1]"),
@@ -278,11 +278,11 @@ BAD: Mapping[str, Case] = {
     ),
     "a frame without a pose": Case("room", frame(3, transform_matrix=None), "has no transform_matrix"),
     "all poses without scale": Case("room", poses(lambda pose: 0 * pose), "none of its frames can be used"),
-    "one pose for all": Case("room", frames(same_pose_everywhere), "have one and the same pose"),
+    "one pose for all": Case("room", frames(same_pose_everywhere), "have the same pose"),
     "two poses for one photo": Case("room", frame(5, file_path="images/0001.png"), "0001.png has 2 different poses"),
     # Images
     "images that are missing": Case("room", remove("images/000[34].png"), "2 of 12 images are missing; pass scene."),
-    "no image at all": Case("room", remove("images/*.png"), "None of the 12 images is there"),
+    "no image at all": Case("room", remove("images/*.png"), "None of the 12 images exists"),
     "a folder for an image": Case("room", instead(Path.mkdir), "names images/0003.png, which is a folder"),
     "a pipe for an image": Case("room", instead(os.mkfifo), PIPE),
     "a link to itself": Case("room", instead(lambda path: path.symlink_to(path.name)), "is a link to itself"),
@@ -294,19 +294,19 @@ BAD: Mapping[str, Case] = {
     "an image of another size": Case("room", both(NO_SIZE, image(halved)), "images differ in size: images/0001.png"),
     "an image of another shape": Case("room", image(lambda opened: opened.resize((12, 16))), "another aspect ratio"),
     "an image that shows a corner": Case(
-        "room", both(image(halved), frame(2, fl_x=200, fl_y=200, w=12, h=8, cx=6, cy=4)), "times less than the photos"
+        "room", both(image(halved), frame(2, fl_x=200, fl_y=200, w=12, h=8, cx=6, cy=4)), "times less than most photos"
     ),
     "all images black": Case("room", image(of_one_color((0, 0, 0)), "images/*.png"), "are of one plain colour"),
     "all images the same": Case(
         "room",
         lambda folder: [shutil.copy(sound("room") / "images/0001.png", path) for path in folder.glob("images/*.png")],
-        "are one and the same image",
+        "are the same image",
     ),
     "all alpha zero": Case("ball", image(of_one_color((9, 9, 9, 0)), "*/*.png"), "are transparent all over"),
     # Too few
-    "one image": Case("room", frames(lambda listed: listed[:1]), "no train views among the 1 that were found"),
+    "one image": Case("room", frames(lambda listed: listed[:1]), "no train views among the 1 views"),
     "two images": Case("room", frames(lambda listed: listed[:2]), "1 training view is too few"),
-    "no test views": Case("ball", remove("transforms_test.json"), "no test views among the 10 that were found"),
+    "no test views": Case("ball", remove("transforms_test.json"), "no test views among the 10 views"),
     "no training views": Case("ball", remove("transforms_train.json"), "no train views among the 4"),
     "nothing held out": Case("room", nothing, "set scene.holdout to 2 or more", ["scene.holdout=0"]),
     "no pixel left": Case("room", nothing, "scene.downscale=17 leaves no pixel", ["scene.downscale=17"]),
@@ -327,7 +327,7 @@ BAD: Mapping[str, Case] = {
         "polycam", lambda folder: edit_json(folder / "keyframes/corrected_cameras/3000.json", t_12=None), "has no t_12"
     ),
     "intrinsics without numbers": Case(
-        "record3d", lambda folder: edit_json(folder / "metadata.json", K=[1.0]), "has no 9 numbers K"
+        "record3d", lambda folder: edit_json(folder / "metadata.json", K=[1.0]), "lacks the 9 numbers K"
     ),
     # Photos without poses
     "two photos": Case("photos", remove("000[3-9].png", "001*.png"), "2 photos in"),
