@@ -1,4 +1,4 @@
-"""What samplers of poses know of the training cameras; rotations between them."""
+"""Training cameras for the pose samplers, and rotations between them."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def from_vector(vector: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
 
 
 def to_vector(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "3"]:
-    """Axis times angle, angle in [0, pi]. By way of the quaternion, exact also near pi (Shepperd 1978)."""
+    """Axis times angle, angle in [0, pi]. Goes by the quaternion, which is exact near pi too (Shepperd 1978)."""
     m = rotation
     trace = m[0, 0] + m[1, 1] + m[2, 2]
     squares = torch.stack([trace, m[0, 0], m[1, 1], m[2, 2]])
@@ -50,7 +50,7 @@ def to_vector(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "3"]:
 
 
 def slerp(a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"], t: float) -> Float[Tensor, "3 3"]:
-    """Rotation at share t of the shortest way from a to b; t may lie outside [0, 1]. Exactly a when a equals b."""
+    """Rotation at share t of the shortest path from a to b; t may lie outside [0, 1]. Exactly a if a equals b."""
     return a if bool((a == b).all()) else a @ from_vector(t * to_vector(a.T @ b))
 
 
@@ -60,22 +60,21 @@ def angle_between(a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"]) -> float:
 
 
 def angle_of_difference(difference: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Angle, in radians, between two rotations whose difference has this Frobenius norm: 2 sqrt(2) sin(angle / 2)."""
+    """Angle in radians between two rotations, from the Frobenius norm of their difference: 2 sqrt(2) sin(angle / 2)."""
     return 2 * torch.asin((difference / math.sqrt(8)).clamp(max=1.0))
 
 
 Sampler = Callable[[np.random.Generator], Tensor]
 """Random numbers of one view -> its pose, c2w [3, 4], double precision."""
 
-NEAREST = 4  # training cameras that a place takes its distance, aim and roll from
+NEAREST = 4  # training cameras from which a pose takes its distance, aim and roll
 
 
 @dataclass(frozen=True)
 class TrainCameras:
     """Training cameras, double precision.
 
-    c2w: world space, true rotations. center, radius: a ball (world space) around what is of interest. up: world
-    direction, unit length.
+    c2w: world space, true rotations. center, radius: ball of interest (world space). up: world direction, unit length.
     """
 
     c2w: Float[Tensor, "n 3 4"]
@@ -89,23 +88,23 @@ class TrainCameras:
 
 
 def two_of_nearest(distances: Float[Tensor, "n"], random: np.random.Generator) -> tuple[int, int]:
-    """Two different cameras among the `NEAREST` ones by `distances`."""
+    """Two different cameras among the `NEAREST` ones."""
     nearest = torch.argsort(distances, stable=True)[:NEAREST].tolist()
     first, second = random.permutation(len(nearest))[:2]
     return nearest[first], nearest[second]
 
 
 def share_of_way(random: np.random.Generator, config: DistillConfig) -> float:
-    """Where between two cameras: 0 is the first, 1 the second."""
+    """Position between two cameras: 0 is the first, 1 the second."""
     return float(random.uniform(-config.extrapolate, 1 + config.extrapolate))
 
 
 def turn_between(
     a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"], t: float, jitter: float, random: np.random.Generator
 ) -> Float[Tensor, "3 3"]:
-    """Rotation at share t of the way from a to b, off by about `jitter` times the angle between them.
+    """Rotation at share t between a and b, plus a random one of about `jitter` times the angle between them.
 
-    Equal rotations give exactly that rotation.
+    Equal rotations return that rotation exactly.
     """
     off = torch.from_numpy(random.normal(size=3)) * (jitter * angle_between(a, b))
     return slerp(a, b, t) @ from_vector(off)

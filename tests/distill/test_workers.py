@@ -52,7 +52,7 @@ def test_no_more_workers_than_are_of_use(
     monkeypatch.setattr(workers, "available_memory", lambda: None if memory is None else int(memory))
     config = DistillConfig(views=views, workers=1000)
     assert workers.affordable_workers(config, workers.ProcessGroup(0, ranks)) == started
-    assert f"distill: {started} of 1000 workers are started: {reason}" in capsys.readouterr().err
+    assert f"distill: starting {started} of 1000 workers: {reason}" in capsys.readouterr().err
     assert workers.affordable_workers(dataclasses.replace(config, workers=1), workers.ProcessGroup(0, ranks)) == 1
     assert capsys.readouterr().err == ""
 
