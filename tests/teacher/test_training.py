@@ -267,7 +267,7 @@ def test_teacher_file_that_contradicts_itself(change: dict[str, object], tmp_pat
     header["__metadata__"]["nelf"] = json.dumps(about)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
-    with pytest.raises(CheckpointError, match="does not fit the teacher that it names") as refused:
+    with pytest.raises(CheckpointError, match="does not fit the teacher it names") as refused:
         load_teacher(path)
     assert "\n" not in str(refused.value)
 
