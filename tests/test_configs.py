@@ -202,7 +202,7 @@ def test_paper_llff_is_the_published_network() -> None:
         ("colour=red", r"colour is not a setting; `nelf config` lists all settings"),
         ("student.fine_reader=cubes", r"student\.fine_reader=cubes is not known; use one of planes, lines, volume"),
         ("student.num_frequencies=6", r"student\.num_frequencies|num_frequencies"),
-        ("student.family=mobiler2l", r"student\.family=mobiler2l is not to be set by itself; choose a preset"),
+        ("student.family=mobiler2l", r"student\.family=mobiler2l cannot be set by itself; choose a preset"),
         ("student=xl", r"student=xl is not known; use one of .*mobiler2l"),
         ("experiment=papier", r"experiment=papier is not known; use one of .*paper/synthetic"),
         ("train.batch=many", r"train\.batch=many is not allowed; use a whole number"),

@@ -1,4 +1,4 @@
-"""Training a student: stage 1 on pseudo views, stage 2 on the real training views; validation on the way."""
+"""Train a student: stage 1 on pseudo views, stage 2 on real training views, with validation."""
 
 import dataclasses
 import time
@@ -45,7 +45,7 @@ def validate(model: Student, views: CachedViews, batch: int) -> tuple[float, Flo
 
 @dataclass
 class TrainingState:
-    """How far training has come. Plain values: they go into the checkpoint as they are."""
+    """Progress of training, as plain values, which go into the checkpoint."""
 
     stage: int = 1
     """1: pseudo views, 2: fine-tuning on real views."""
@@ -60,11 +60,11 @@ class TrainingState:
     finished: bool = False
     """Whether this stage has ended."""
     best_psnr: float | None = None
-    """Stage 2: best on the validation views so far."""
+    """Stage 2: best validation PSNR so far."""
     waited: int = 0
-    """Stage 2: looks at the validation views since then."""
+    """Stage 2: validations since then."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a look at the validation views; train_psnr: of the last batch that was logged, None before one."""
+    """One entry per validation; train_psnr: of the last logged batch, None before the first."""
 
     @property
     def total_steps(self) -> int:
@@ -73,7 +73,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Stage:
-    """What makes one stage differ from the other. patience: looks without improvement that end it; None: never."""
+    """How one stage differs from the other. patience: validations without improvement that end it; None: never."""
 
     label: str
     feed: BatchLoader
@@ -84,7 +84,7 @@ class Stage:
 
 
 class PhaseRunner:
-    """Runs a stage from wherever `course` stands. `save` writes a checkpoint."""
+    """Runs a stage from the state in `course`. `save` writes a checkpoint."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class PhaseRunner:
         self._pictured: int | None = None
 
     def run(self, stage: Stage) -> bool:
-        """Train until the stage is over (True) or a stop is asked for (False). Either way a checkpoint is written."""
+        """Train to the end of the stage (True) or until a stop request (False). Writes a checkpoint either way."""
         course = self.course
         if course.finished:
             return True
@@ -117,7 +117,7 @@ class PhaseRunner:
         saved = self.clock()
         self._logged = (course.step, course.seconds)
         if stage.patience is not None and self.best is None:
-            self.look(stage)  # what has to be improved on
+            self.look(stage)  # the value to improve
         total, unit = stage.budget.total
         fraction = stage.budget.fraction(course.step, course.seconds)
         shown = self.fabric.is_global_zero
@@ -143,7 +143,7 @@ class PhaseRunner:
         return not stopping
 
     def look(self, stage: Stage) -> None:
-        """Validate the averaged weights; in a stage with patience, keep the best."""
+        """Validate the averaged weights. In a stage with patience, keep the best."""
         if len(self.val) == 0:
             return
         course = self.course
@@ -189,7 +189,7 @@ class PhaseRunner:
         )
 
     def _figure(self) -> str:
-        """How good the student is, for the progress line."""
+        """Quality of the student, for the progress line."""
         if self._val_psnr is not None:
             return f"validation PSNR {self._val_psnr:.1f} dB"
         if self._train_psnr is None:
@@ -213,18 +213,18 @@ def train(
     compiled: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Student:
-    """Train `model` and give the best weights as a model in eval mode on the CPU.
+    """Train `model`; return the best weights as a model in eval mode on the CPU.
 
-    pseudo: the teacher's renders. real: training photos. val: photos that choose the weights; never the test views.
-    folder: gets checkpoints, TensorBoard files and history.json. Where it holds a checkpoint, training goes on from
-    there, exactly; call CheckpointFolder(folder / "checkpoints").clear() to start over.
-    fabric: launched, where it has more than one process. compiled: use torch.compile.
+    pseudo: the teacher's renders. real: training photos. val: photos that select the weights; never the test views.
+    folder: gets checkpoints, TensorBoard files and history.json. If it holds a checkpoint, training resumes exactly
+    there; call CheckpointFolder(folder / "checkpoints").clear() to start over.
+    fabric: launched if it has several processes. compiled: use torch.compile.
 
-    Raises Interrupted when `stop` was asked for (everything is saved) and CheckpointError when the checkpoint is
-    damaged or of another architecture.
+    Raises Interrupted after a stop request (everything is saved), and CheckpointError if the checkpoint is damaged or
+    has another architecture.
     """
     if len(pseudo) == 0:
-        raise SceneError("there are no pseudo views to train on; make some with: nelf distill RUN")
+        raise SceneError("there are no pseudo views to train on; render some with: nelf distill RUN")
     checkpoints = CheckpointFolder(folder / "checkpoints")
     learner = StudentTrainer(model, config, fabric, compiled=compiled)
     course, best = TrainingState(), None
@@ -262,7 +262,7 @@ def train(
             lacking = "validation" if len(real) else "training"
             fabric.print(
                 f"train: no fine-tuning on the photos, the scene has no {lacking} views; "
-                "let scene.val_holdout=8 hold some out, or add a val split"
+                "set scene.val_holdout=8 to hold some out, or add a val split"
             )
     result = learner.average.model()
     if runner.best is not None:
@@ -273,7 +273,7 @@ def train(
 def _run(runner: PhaseRunner, stage: Stage, folder: Path) -> None:
     if not runner.run(stage):
         step = runner.course.total_steps
-        raise Interrupted(f"stopped after step {step}; all is saved in {folder}: the same command goes on from there")
+        raise Interrupted(f"stopped after step {step}; saved in {folder}; the same command goes on from there")
 
 
 def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric) -> BatchLoader:
@@ -282,14 +282,14 @@ def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric
 
 
 def _mixed(cached: dict[str, CachedViews], config: TrainConfig) -> list[Source]:
-    """Sources of stage 2: at least one real view in each batch."""
+    """Sources of stage 2, with at least one real view in each batch."""
     pseudo = min(round(config.finetune.pseudo_fraction * config.batch), config.batch - 1)
     real = Source(cached["real"], config.batch - pseudo)
     return [real, Source(cached["pseudo"], pseudo)] if pseudo else [real]
 
 
 def _spread(views: Views, count: int) -> Views:
-    """`count` of the views at even distances; all where there are no more, or count is 0."""
+    """`count` views at even distances; all views if there are not more, or count is 0."""
     if not 0 < count < len(views):
         return views
     return views.select([(2 * i + 1) * len(views) // (2 * count) for i in range(count)])
@@ -298,7 +298,7 @@ def _spread(views: Views, count: int) -> Views:
 def _resume(
     state: dict[str, Any], learner: StudentTrainer, folder: Path
 ) -> tuple[TrainingState, dict[str, Tensor] | None]:
-    """Bring `learner` to the checkpoint's state; gives how far it had come and the best weights until then."""
+    """Restore `learner` from the checkpoint. Returns the training state and the best weights so far."""
     try:
         weights = state["learner"]["model"]
         check_same_architecture(folder, weights, learner.model)

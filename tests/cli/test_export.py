@@ -86,7 +86,7 @@ def test_student_of_another_architecture(run: Path) -> None:
     header["__metadata__"]["nelf"] = json.dumps(about)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
-    assert "student.safetensors is of another architecture" in refused("export", run, "--target", "onnx")
+    assert "student.safetensors has another architecture" in refused("export", run, "--target", "onnx")
 
 
 def test_no_student(run: Path) -> None:

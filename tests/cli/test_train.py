@@ -48,7 +48,7 @@ def test_training_checkpoint_of_another_architecture(run: Path, part: str) -> No
         weights["tower." + key] = weights.pop(key)
     torch.save(content, newest)
     line = refused("train", run)
-    assert "is of another architecture" in line
+    assert "has another architecture" in line
     assert str(newest.parent) in line
 
 
