@@ -1,4 +1,4 @@
-"""Whether a model file fits the accelerator that it is meant for, judged from the file itself."""
+"""Check from a model file whether an accelerator will run it."""
 
 from nelf.compatibility.graph import Finding, Format, Graph, Operation, Rule, TensorFacts, graph_macs, operation_macs
 from nelf.compatibility.readers import read_graph

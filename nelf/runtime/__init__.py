@@ -1,6 +1,6 @@
-"""What executes a model file on this machine: LiteRT, ONNX Runtime, and our interpreter of Core ML programs.
+"""Execute model files on this machine: LiteRT, ONNX Runtime, and our interpreter of Core ML programs.
 
-`session` and the `coreml_...` modules use PyTorch. Nothing else here does: a process that only measures a model holds
+`session` and the `coreml_...` modules use PyTorch. Nothing else here does: a process that only measures a model loads
 nothing but the runtime.
 """
 
