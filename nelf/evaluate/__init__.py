@@ -1,4 +1,4 @@
-"""Measures how good a model's images are, and shows it: metrics, pictures, report, orbit video."""
+"""Evaluate models: metrics, pictures, report, orbit video."""
 
 from typing import TYPE_CHECKING
 

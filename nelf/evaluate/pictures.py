@@ -1,4 +1,4 @@
-"""8-bit pictures on white: what is measured, written to `eval/MODEL/VIEW.png` and shown in the report."""
+"""8-bit pictures on white, which are measured, written to `eval/MODEL/VIEW.png` and shown in the report."""
 
 import io
 import struct
@@ -15,13 +15,13 @@ from nelf.core.errors import NelfError
 from nelf.core.files import write_bytes
 from nelf.scene.scene import Views, over_background
 
-MOST_PIXELS = 1 << 26  # of a picture that may be read: 8192 x 8192
+MOST_PIXELS = 1 << 26  # in a picture to read: 8192 x 8192
 # What Pillow raises on damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, Image.DecompressionBombError)
 
 
 def to_8bit(image: Float[Tensor, "height width channels"]) -> UInt8[Tensor, "height width 3"]:
-    """A rendered image, RGB or premultiplied RGBA in [0, 1], composited over white and rounded to 8 bit."""
+    """A rendered image, RGB or premultiplied RGBA in [0, 1], composited over white and rounded to 8 bits."""
     rgb = image[..., :3]
     if image.shape[-1] == 4:
         rgb = rgb + (1 - image[..., 3:].clamp(0, 1))
@@ -29,7 +29,7 @@ def to_8bit(image: Float[Tensor, "height width channels"]) -> UInt8[Tensor, "hei
 
 
 def ground_truth(views: Views, index: int) -> UInt8[Tensor, "height width 3"]:
-    """A stored view, RGB or straight RGBA, composited over white and rounded to 8 bit."""
+    """A stored view, RGB or straight RGBA, composited over white and rounded to 8 bits."""
     return _round(over_background(views.image(index).float() / 255))
 
 
@@ -39,7 +39,7 @@ def write_picture(path: Path, picture: UInt8[Tensor, "height width 3"]) -> None:
 
 
 def read_picture(path: Path, like: UInt8[Tensor, "height width 3"] | None = None) -> UInt8[Tensor, "height width 3"]:
-    """Read a picture that an evaluation wrote. like: another one, whose size it has to have."""
+    """Read a picture of an evaluation. like: a picture of the required size. Raises NelfError."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
             if like is not None and (image.height, image.width) != like.shape[:2]:

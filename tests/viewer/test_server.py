@@ -192,7 +192,7 @@ def test_a_damaged_manifest_is_for_the_page_to_report(server: ViewerServer, bund
 def test_what_cannot_be_shown(built: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BundleError, match=r"nowhere does not exist; give the folder of a run"):
         Site(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is no bundle; give the folder of a run"):
+    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is not a bundle; give the folder of a run"):
         Site(tmp_path)
     (bundle / "manifest.json").write_text('{"target": "ios"}')
     with pytest.raises(BundleError, match=r"is for ios, .* make one with: nelf export RUN --target web"):
@@ -215,7 +215,8 @@ def test_told_to_listen_to_others(built: Path, bundle: Path, host: str, address:
 
 
 @pytest.mark.parametrize(
-    ("host", "words"), [("here", "is no address; use one"), ("192.0.2.1", "is no address of this machine; 0.0.0.0")]
+    ("host", "words"),
+    [("here", "is not an address; use one"), ("192.0.2.1", "is not an address of this machine; use 0.0.0.0")],
 )
 def test_a_host_that_is_none(built: Path, bundle: Path, host: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
