@@ -20,7 +20,7 @@ MATCHED_RMS = 0.2  # RMS of AdamW's updates: lets both use one learning rate (Li
 class Muon(Optimizer):
     """Muon for convolution kernels, each as the matrix [first axis, all others]; AdamW for everything else.
 
-    Everything else is biases, normalisation, feature tables, and the last kernel, whose output is colours, not features.
+    Everything else is biases, normalisation, feature tables, and the last kernel, which outputs colours.
     torch.optim.Muon takes only matrices.
     """
 
@@ -112,7 +112,7 @@ def _as_matrix(kernel: Float[Tensor, "first second h w"]) -> Float[Tensor, "firs
 def orthogonalizer(grams: Float[Tensor, "n rows rows"]) -> Float[Tensor, "n rows rows"]:
     """For each matrix X = U S V^T (not taller than wide), the factor on its left that gives nearly U V^T.
 
-    grams: X X^T. A quintic iteration moves all singular values to about 0.7 to 1.2 (Jordan et al. 2024). Each iterate is
+    grams: X X^T. A quintic iteration moves all singular values to about 0.7 to 1.2 (Jordan et al. 2024). An iterate is
     a polynomial in X X^T times X, so the iteration needs only the small square matrices.
     """
     norms = grams.diagonal(dim1=1, dim2=2).sum(1).sqrt()[:, None, None] + 1e-7  # Frobenius norms of X
