@@ -1,4 +1,4 @@
-"""Times bundles on this machine, in turns, each model in a process of its own."""
+"""Time bundles on this machine, in turns, each model in its own process."""
 
 import collections
 import contextlib
@@ -37,7 +37,7 @@ KEPT_CHARACTERS = 300
 
 
 class WorkerProcess:
-    """One model, or none, in a process of its own that answers requests. A context manager: leaving it ends it."""
+    """A process that holds one model, or none, and answers requests. Leaving the context ends it."""
 
     def __init__(self, name: str, path: Path | None, threads: int, inputs: Path | None = None) -> None:
         """name: for messages. inputs: an .npz file, see the worker."""
@@ -53,7 +53,7 @@ class WorkerProcess:
         )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """The worker's answer. Raises BenchError where it has none, or says that something failed."""
+        """The worker's answer. Raises BenchError if the process died or reports an error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -86,7 +86,7 @@ class WorkerProcess:
         assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead process did not read
             self._process.stdin.close()
         self._process.stdout.close()
         self._said.close()
@@ -94,10 +94,10 @@ class WorkerProcess:
 
 ROUNDS = 20
 WARM_FRAMES = 10
-FRAMES_TO_CATCH_UP = 1  # uncounted ones at the start of a turn, since others have used the caches meanwhile
+FRAMES_TO_CATCH_UP = 1  # uncounted at the start of a turn: other models have used the caches
 PROFILED_FRAMES = 20
 APPLE_ONLY = (
-    "Core ML exists on Apple's systems only: the file is verified here by interpreting it, which says nothing of time"
+    "Core ML runs only on Apple's systems: here the file is interpreted to verify it, which says nothing about speed"
 )
 
 
@@ -105,7 +105,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def describe_machine(threads: Sequence[int]) -> Machine:
-    """With the best matrix product on each number of threads, each in a process of its own."""
+    """This machine, with its best matrix product for each number of threads, each in its own process."""
     best = {}
     for count in threads:
         with WorkerProcess("matrix product", None, count) as child:
@@ -124,9 +124,9 @@ def _processor() -> str:
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """threads: numbers of threads, each measured. runs: least counted frames of each model.
+    """threads: numbers of threads to measure. runs: fewest counted frames per model.
 
-    minutes: go on with turns for so long, however many frames that gives; 0 stops after `runs`.
+    minutes: continue with turns for this long; 0 stops after `runs`.
     """
 
     threads: tuple[int, ...]
@@ -144,19 +144,19 @@ class BenchOptions:
 
 
 def check_amount(runs: int, minutes: float) -> None:
-    """Raise ConfigError for less than one frame, or less than no time."""
+    """Raise ConfigError for less than one frame, or a negative or infinite time."""
     if runs < 1:
         raise ConfigError(f"--runs {runs} is too few; use 1 or more")
     if not 0 <= minutes < math.inf:
-        raise ConfigError(f"--minutes {minutes:g} is {'negative' if minutes < 0 else 'no time'}; use 0 or more")
+        raise ConfigError(f"--minutes {minutes:g} is {'negative' if minutes < 0 else 'not a time'}; use 0 or more")
 
 
 def parse_threads(text: str) -> tuple[int, ...]:
-    """Numbers of threads from the command line: "1,2". Raises ConfigError for anything else."""
+    """Numbers of threads from the command line, such as "1,2". Raises ConfigError."""
     try:
         return tuple(int(count) for count in text.split(","))
     except ValueError:
-        raise ConfigError(f"--threads {text} is no list of numbers; use e.g. --threads 1,2") from None
+        raise ConfigError(f"--threads {text} is not a list of numbers; use e.g. --threads 1,2") from None
 
 
 @dataclass
@@ -176,11 +176,11 @@ def bench(
     progress: Callable[[float], None] = lambda done: None,
     describe: Callable[[Sequence[int]], Machine] = describe_machine,
 ) -> Report:
-    """Measure every subject that a runtime here executes; the others are told with size and multiply-accumulates.
+    """Measure every subject that a runtime here can execute. For others, report size and multiply-accumulates.
 
-    Each model has a process of its own and waits while others have their turn: in every round each runs a few frames,
-    so that a slow spell of the machine falls on all. progress: called after each round with the share done; what
-    it raises ends the measurement.
+    Each model has its own process and waits while others run. In every round each runs a few frames, so that a slow
+    phase of the machine affects all. progress: called after each round with the share done; if it raises, measuring
+    ends. Raises BenchError.
     """
     timed = [subject for subject in subjects if subject.path.suffix in RUNTIMES]
     machine = describe(options.threads if timed else ())
@@ -205,14 +205,14 @@ def _started(stack: contextlib.ExitStack, subject: ModelUnderTest, threads: int,
 
 
 def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[[float], None]) -> int:
-    """How many rounds there were."""
+    """Run the rounds; return their number."""
     planned = min(ROUNDS, options.runs)
     frames = -(-options.runs // planned)
     began, wanted = time.monotonic(), 60 * options.minutes
     for done in itertools.count(1):
         first = done % len(
             arms
-        )  # another begins each round: what runs before a model warms or cools the machine for it
+        )  # each round starts with another model, since the one before affects the machine's temperature
         for arm in (*arms[first:], *arms[:first]):
             arm.rounds.append(arm.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
         gone = time.monotonic() - began
@@ -245,18 +245,16 @@ def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measureme
 
 
 def _operations(arm: _Arm) -> tuple[list[OperationTime], str | None]:
-    """In order of execution; or why there are none."""
+    """Operations in order of execution, or the reason why there is no profile."""
     try:
         operations = arm.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
-    except (
-        BenchError
-    ) as error:  # another version of the runtime may have another profiler; the times stand all the same
+    except BenchError as error:  # other versions of the runtime may have no profiler; times remain valid
         return [], str(error)
     return [OperationTime(kind, ms) for kind, ms in operations], None
 
 
 def _by_kind(operations: Sequence[OperationTime]) -> list[OperationShare]:
-    """Most time first."""
+    """Operations grouped by kind, longest time first."""
     together: dict[str, list[float]] = collections.defaultdict(list)
     for one in operations:
         together[one.kind].append(one.ms)

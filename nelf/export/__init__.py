@@ -1,4 +1,4 @@
-"""From a trained light field to bundles for phones and browsers, each executed and compared before it is kept."""
+"""Export students as bundles for phones and browsers. Each is executed and compared before it is kept."""
 
 from typing import TYPE_CHECKING
 

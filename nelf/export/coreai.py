@@ -1,7 +1,7 @@
-"""To an asset of Core AI, Apple's framework from iOS 27 on, and its runtime. The only file that imports coreai.
+"""Export to Core AI, Apple's framework from iOS 27 on, and its runtime. The only file that imports coreai.
 
-Experimental: the packages are betas (coreai-core 1.0.0b3), an extra (`nelf[coreai]`), and the runtime that they bring
-for Linux computes on the CPU: it says that the asset holds the right network, not how it does on a phone.
+Experimental: the packages are betas (coreai-core 1.0.0b3) and an extra (`nelf[coreai]`). Their runtime for Linux runs
+on the CPU: it shows that the asset holds the right network, not how fast a phone runs it.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from nelf.runtime.protocol import INPUT, OUTPUT
 from nelf.runtime.session import Session
 
 ENTRY = "main"
-EPOCH = 0.0  # creation date of every asset, in seconds since 1970: the same checkpoint, the same bytes
+EPOCH = 0.0  # creation date of every asset, seconds since 1970: the same checkpoint gives the same bytes
 
-RANDOM_NAMES = "coreai-core names each weight at random, anew in each process"
+RANDOM_NAMES = "coreai-core gives each weight a random name, different in each process"
 VARYING = {
     "model.aimodel/main.mlirb": RANDOM_NAMES,
     "model.aimodel/main.hash": "the hash of main.mlirb",
 }
-"""File -> why its bytes differ from one export to the next."""
+"""File -> why its bytes differ between exports."""
 
 
 def refuse_missing() -> None:
-    """Raise ExportError where Apple's packages are not installed."""
+    """Raise ExportError if Apple's packages are not installed."""
     if importlib.util.find_spec("coreai_torch") is None or importlib.util.find_spec("coreai") is None:
         raise ExportError(
             "the target coreai is experimental and needs Apple's coreai-torch (macOS, or Linux on x86-64); "
@@ -56,7 +56,7 @@ def convert(graph: ExportGraph, path: Path) -> None:
         converter.add_exported_program(program, input_names=[INPUT], output_names=[OUTPUT], entrypoint_name=ENTRY)
         asset = converter.to_coreai().save_asset(path)
         asset.update_metadata(_at_the_epoch)
-        metadata = path / "metadata.json"  # which comes in the order of a hash table
+        metadata = path / "metadata.json"  # which has hash order
         metadata.write_text(json.dumps(json.loads(metadata.read_text()), indent=2, sort_keys=True) + "\n")
 
 
@@ -65,7 +65,7 @@ def _at_the_epoch(metadata: Any) -> None:
 
 
 def load(path: Path) -> Session:
-    """The asset in Core AI's runtime: on Linux the one that coreai-core brings, on the CPU."""
+    """The asset in Core AI's runtime: on Linux that of coreai-core, on the CPU."""
     refuse_missing()
     with quiet(f"loading {path.name} in Core AI"):
         from coreai.runtime import NDArray

@@ -1,4 +1,4 @@
-"""From a trained student to a bundle: convert, execute, compare, and only then keep."""
+"""Export a trained student as a bundle: convert, execute, compare, and only then keep it."""
 
 import copy
 import dataclasses
@@ -41,14 +41,14 @@ from nelf.runtime.protocol import INPUT, OUTPUT
 from nelf.student import Student, count_macs, count_parameters
 
 Colour = tuple[float, float, float]
-WARM_UP = 2  # images rendered before the clock counts
+WARM_UP = 2  # images rendered before timing starts
 SLACK_DB = 1.0
-"""What `nelf verify` lets a quantised file be off from what was measured: kernels round differently elsewhere."""
+"""How far a quantised file may be from its measured PSNR in `nelf verify`: kernels round differently elsewhere."""
 
 
 @dataclasses.dataclass
 class Measured:
-    """Of one model file; one entry a golden view, in order."""
+    """Measurements of one model file, with one entry per golden view, in order."""
 
     runtime: str
     untimed: str | None
@@ -56,9 +56,9 @@ class Measured:
     differences: list[Difference] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
     shown: list[tuple[float, float]] = dataclasses.field(default_factory=list)
-    """PSNR of the file and of PyTorch against the photo, for views that have one."""
+    """PSNR of the file and of PyTorch against the photo, for views with a photo."""
     photos: str = "test"
-    """Of which views these photos are: test, or training where no golden view has one."""
+    """Whether these photos are of test views, or of training views because no golden view has one."""
 
 
 def measure(
@@ -68,9 +68,9 @@ def measure(
     reference: Callable[[Tensor], Tensor],
     before: Callable[[], None],
 ) -> Measured:
-    """Execute the bundle's file on every golden pose; where none of them has a photo, on the calibration views, too.
+    """Execute the bundle's file on every golden pose. If none of them has a photo, also on the calibration views.
 
-    reference: makes of PyTorch's image what the file is meant to give. before: called before each image.
+    reference: turns PyTorch's image into what the file should return. before: called before each image.
     """
     found = Measured(bundle.session.runtime, bundle.session.untimed)
     for name, c2w in zip(context.golden_names, context.golden.cpu().float(), strict=True):
@@ -98,7 +98,7 @@ def _shown(image: Tensor, plain: Tensor, photo: Tensor, background: Colour) -> t
 
 
 def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Parity, str | None]:
-    """Agreement with PyTorch, and why it is not enough, None where it is."""
+    """Agreement with PyTorch, and why it is not enough, or None if it is."""
     least, largest = config.limits(gate.value)
     reason = failure(found.differences, least, largest)
     worst = min(d.psnr for d in found.differences)
@@ -119,17 +119,17 @@ def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Pari
 
 
 def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Quality, str | None]:
-    """PSNR against the photos, and why the file is not to be kept, None where it is."""
+    """PSNR against the photos, and why the file is refused, or None if it is not."""
     if not found.shown:
-        unknown = "no photo, of a test view or a training view, says what it loses"
-        reason = unknown if gate is Tolerance.DROP else None  # others are held to PyTorch's images
+        unknown = "without a photo of a test view or a training view, its loss is unknown"
+        reason = unknown if gate is Tolerance.DROP else None  # others are compared with PyTorch's images
         return Quality("not_run", reason=unknown, forced=True if reason and config.force else None), reason
     psnr_file, psnr_pytorch = (statistics.fmean(values) for values in zip(*found.shown, strict=True))
     drop = psnr_pytorch - psnr_file
     too_much = drop > config.max_drop_db
     reason = (
         f"{psnr_file:.2f} dB against the photos of {len(found.shown)} {found.photos} views where PyTorch has "
-        f"{psnr_pytorch:.2f}: {drop:.2f} dB are lost, export.max_drop_db={config.max_drop_db:g} are allowed"
+        f"{psnr_pytorch:.2f}: {drop:.2f} dB are lost, but export.max_drop_db={config.max_drop_db:g} is allowed"
     )
     return Quality(
         status="measured",
@@ -144,7 +144,7 @@ def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Qua
 
 
 def latency(found: Measured) -> Latency:
-    """Median time of an image."""
+    """Median time per image."""
     if found.untimed is not None:
         return Latency("not_run", reason=found.untimed)
     timed = found.seconds[WARM_UP:]
@@ -158,14 +158,14 @@ def latency(found: Measured) -> Latency:
 
 
 def in_8bit(image: Float[Tensor, "height width channels"], background: Colour) -> UInt8[Tensor, "height width 3"]:
-    """The image, RGB or premultiplied RGBA, over `background` in 8 bits."""
+    """The image, RGB or premultiplied RGBA, composited over `background`, in 8 bits."""
     if image.shape[-1] == 4:
         image = image[..., :3] + (1 - image[..., 3:]) * torch.tensor(background)
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def as_pixels(image: Float[Tensor, "height width channels"], background: Colour) -> Float[Tensor, "height width 3"]:
-    """What is left of the image in a picture of 8 bits without alpha, 0 to 1."""
+    """The image as an 8-bit picture without alpha shows it, 0 to 1."""
     return in_8bit(image, background).float() / 255
 
 
@@ -181,11 +181,11 @@ def export_bundle(
     folder: Path,
     before_view: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write `model` as the bundle `folder` for one target in one precision; what stood there before is replaced.
+    """Write `model` as the bundle `folder` for one target in one precision; replaces an older bundle.
 
-    The model file is executed from disk on every golden pose. Where it disagrees with PyTorch beyond the limits of
-    `config`, ExportError is raised and nothing is left behind. Nor is it when `before_view`, called before each of
-    these executions, raises.
+    The model file is executed from disk on every golden pose. If it differs from PyTorch by more than `config` allows,
+    raises ExportError and leaves nothing behind. The same holds if `before_view` raises, which is called before each of
+    these executions.
     """
     check_known("export.targets", target, TARGETS)
     check_known("export.precision", precision, TARGETS[target].forms, f" for the target {target}")
@@ -193,7 +193,7 @@ def export_bundle(
     model = copy.deepcopy(model).cpu().float().eval()
     chosen = TARGETS[target]
     picture = config.image_output and chosen.image_output
-    beside = chosen.beside() if chosen.beside else None  # what lacks it fails before the work
+    beside = chosen.beside() if chosen.beside else None  # fail early if it is missing
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         path = temporary / chosen.file
@@ -221,7 +221,7 @@ def export_bundle(
         if loss is not None and not config.force:
             raise ExportError(
                 f"{target} {precision}: {loss}; nothing was written to {folder}; choose another precision, or keep it "
-                "all the same with export.force=true"
+                "anyway with export.force=true"
             )
         write_golden(temporary, found.views)
         if beside:
@@ -258,13 +258,13 @@ def _check_context(context: BundleContext) -> None:
         )
     for name, c2w in zip(context.golden_names, context.golden, strict=True):
         if not is_rigid(c2w):
-            raise ConfigError(f"golden pose {name} is no rigid camera pose")
+            raise ConfigError(f"golden pose {name} is not a rigid camera pose")
 
 
 def _manifest(
     model: Student, target: str, precision: str, context: BundleContext, config: ExportConfig, picture: bool
 ) -> Manifest:
-    """All that is known before the file is executed."""
+    """Everything known before the file is executed."""
     frame, chosen = model.frame, TARGETS[target]
     channels = 3 if picture else frame.channels
     background = [float(x) for x in context.background]
@@ -308,5 +308,5 @@ def _manifest(
 
 
 def _versions(target: Target) -> dict[str, str]:
-    """Of everything that has a hand in the file."""
+    """Versions of everything that affects the file."""
     return {name: version(name) for name in (*PACKAGES, *target.packages)}

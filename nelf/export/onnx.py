@@ -1,4 +1,4 @@
-"""To an ONNX file, and the runtime that executes it."""
+"""Export to an ONNX file, and load it in its runtime."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ OPSET = 20  # the first with GELU as one operation
 
 
 def answer(request: Request) -> None:
-    """Write the file that `request` asks for."""
+    """Write the file for `request`."""
     convert(request.graph, request.precision, request.path)
 
 
 def convert(graph: ExportGraph, precision: str, path: Path) -> None:
-    """Write `graph` as `path`. The graph itself is float32 or float16; nothing is left to `precision`."""
+    """Write `graph` as `path`. The graph is already float32 or float16, so `precision` changes nothing."""
     with quiet("the ONNX conversion"):
         program = torch.onnx.export(
             graph,
@@ -33,7 +33,7 @@ def convert(graph: ExportGraph, precision: str, path: Path) -> None:
         )
         assert program is not None
         model = program.model_proto
-        # Stack traces and paths of this machine: of no use to a reader, and different on every machine.
+        # Remove stack traces and paths of this machine: useless, and different on every machine.
         for message in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer,
                         *model.graph.input, *model.graph.output):  # fmt: skip
             del message.metadata_props[:]

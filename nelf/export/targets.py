@@ -1,4 +1,4 @@
-"""The platforms that a network can be exported to, and what each knows: the table `TARGETS`."""
+"""The table `TARGETS`: export platforms, and how each is made."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ __all__ = ["DEPLOYMENTS", "TARGETS", "Precision", "Target", "Tolerance"]
 
 
 class Tolerance(enum.Enum):
-    """By what a file is held: how near it must be to PyTorch, or how little it may lose against the photos."""
+    """How a file is judged: by its difference from PyTorch, or by its loss against photos."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -31,8 +31,8 @@ class Tolerance(enum.Enum):
 class Precision:
     """One precision of one target.
 
-    dtype: of the graph that the converter gets, after the trigonometry; where it is float32 for anything smaller, the
-    converter makes it so.
+    dtype: of the converter's input graph after the trigonometry. If it is float32 for a smaller precision, the
+    converter does the rest.
     """
 
     gate: Tolerance
@@ -49,17 +49,17 @@ class Target:
     """One platform.
 
     file: name of the model file (or package folder) in the bundle.
-    layout: of the graph that the converter gets.
-    forms: precision -> Form.
-    auto: precisions that `auto` means, the usual one first.
-    convert: writes the file that a request asks for; returns what it found out about quantising it, if it did.
-    load: reads it back for execution.
-    beside: a folder whose content is put beside the bundle's own files, where there is one.
-    usual: whether it is made when no target is named.
-    varying: files whose bytes differ from one export to the next, and why, where that cannot be helped.
-    image_output: whether the output can be a picture of the system's.
-    packages: distributions, beside those that every export needs, that have a hand in the file.
-    system: lowest version by system, where that is no choice.
+    layout: of the converter's input graph.
+    forms: precision -> Precision.
+    auto: precisions that `auto` means, the default first.
+    convert: writes the file for a request; returns how it was quantised, if it was.
+    load: opens the file for execution.
+    beside: a folder whose content is copied into the bundle, or None.
+    usual: whether the target is made if you name none.
+    varying: files whose bytes differ between exports, and why.
+    image_output: whether the output can be an image of the system.
+    packages: distributions that affect the file, apart from those of every export.
+    system: oldest version by system, if it cannot be chosen.
     experimental: converter or platform is a beta.
     """
 

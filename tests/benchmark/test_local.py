@@ -152,7 +152,7 @@ def test_a_process_that_ends(onnx_file: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--threads", "many"], "--threads many is no list of numbers"),
+        (["--threads", "many"], "--threads many is not a list of numbers"),
         (["--threads", "1,1"], "--threads 1,1 names a number twice"),
         (["--threads", "0"], "give numbers from 1 to"),
         (["--threads", "999"], "this process may use"),

@@ -224,7 +224,7 @@ def test_what_cannot_be_measured_on_a_phone(phone: Any, tool: Path, lite_file: P
     phone()
     on_phone = ("--device", "adb", "--benchmark-model")
     assert "runs .tflite files" in refused("bench", onnx_file, *on_phone, tool)
-    assert "is no file; LiteRT's page" in refused("bench", lite_file, *on_phone, "nowhere")
+    assert "is not a file; LiteRT's page" in refused("bench", lite_file, *on_phone, "nowhere")
     assert "use one of cpu, gpu" in refused("bench", lite_file, *on_phone, tool, "--accelerator", "npu")
     assert "one number at a time" in refused("bench", lite_file, *on_phone, tool, "--threads", "1,2")
     assert "--threads 0 is too few" in refused("bench", lite_file, *on_phone, tool, "--threads", "0")
@@ -289,9 +289,9 @@ def test_the_app_measures(phone: Any, subject: ModelUnderTest) -> None:
     [
         (answer(error="no accelerator runs this model"), "the app could not measure: no accelerator runs this model"),
         (answer(model_sha256="cd" * 32), "the app measured another model"),
-        (answer(version="2.0"), "has version 2.0, this nelf reads 1.x"),
-        (answer(format="else"), "is no nelf-app-benchmark"),
-        ("{cut", "is no JSON"),
+        (answer(version="2.0"), "has version 2.0, but this nelf reads 1.x"),
+        (answer(format="else"), "is not a nelf-app-benchmark"),
+        ("{cut", "is not JSON"),
     ],
 )
 def test_answers_of_the_app_that_are_refused(phone: Any, subject: ModelUnderTest, text: str, message: str) -> None:

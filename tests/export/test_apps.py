@@ -63,7 +63,7 @@ def test_what_the_app_does_not_show_is_not_placed(bundles: Exported, tmp_path: P
 
 
 def test_refusals(bundles: Exported, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no viewer app; give ios_app or android_app of a checkout"):
+    with pytest.raises(ConfigError, match="is not a viewer app; give ios_app or android_app of a checkout"):
         app_in(tmp_path)
-    with pytest.raises(ConfigError, match="shows bundles for ios, none was exported; add --target ios"):
+    with pytest.raises(ConfigError, match="shows bundles for ios, but none was exported; add --target ios"):
         place([bundles["onnx", "fp32"][0]], app("ios_app", tmp_path / "app"))
