@@ -123,12 +123,12 @@ def test_what_is_refused_to_several_processes(rank: str, tmp_path: Path, monkeyp
     raw.mkdir()
     for i in range(3):
         Image.new("RGB", (32, 32)).save(raw / f"{i}.jpg")
-    assert "leave device.devices and torchrun out" in refused("run", raw, "--multirun", "device.devices=2,3")
+    assert "remove device.devices and do not use torchrun" in refused("run", raw, "--multirun", "device.devices=2,3")
     monkeypatch.setenv(rank, "1")
     line = refused("run", raw, f"runs={tmp_path / 'runs'}", "device.devices=2")
     assert "make a scene of them first: nelf data import photos" in line
-    assert f"{rank}=1 in the environment: one process alone" in refused("data", "import", "photos", raw)
-    assert f"{rank}=1 in the environment: one process alone" in refused("export", tmp_path)
+    assert f"{rank}=1 in the environment: only one process can" in refused("data", "import", "photos", raw)
+    assert f"{rank}=1 in the environment: only one process can" in refused("export", tmp_path)
     assert not (tmp_path / "runs").exists()
 
 

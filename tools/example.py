@@ -26,7 +26,7 @@ MOST_BYTES = 2_000_000
 def make(run_folder: Path) -> Manifest:
     """Export the run's student and make it the example. Raises NelfError where it cannot be that."""
     if not is_run(run_folder):
-        raise ExportError(f"{run_folder} is no run; make one with: nelf demo")
+        raise ExportError(f"{run_folder} is not a run; make one with: nelf demo")
     asked = [f"export.targets=[{TARGET}]", f"export.precision={PRECISION}", "export.image_output=false"]
     run = Run.open(run_folder, asked, say=say)
     if run.scene.name != SCENE:
@@ -38,7 +38,7 @@ def make(run_folder: Path) -> Manifest:
         raise ExportError(f"{model} has {size} bytes, the example at most {MOST_BYTES}; train a smaller student")
     verified = verify_bundle(bundle)
     if not verified.passed:
-        raise ExportError(f"{bundle} is not what was exported: {verified.reason}")
+        raise ExportError(f"{bundle} differs from what was exported: {verified.reason}")
     with atomic_path(EXAMPLE) as temporary:
         shutil.copytree(bundle, temporary)
     return read_manifest(EXAMPLE)

@@ -1,4 +1,4 @@
-"""The command `nelf`. Imports of the stages are inside the commands, so that help is instant."""
+"""The command `nelf`. Stages are imported inside the commands, so that help is instant."""
 
 import sys
 from pathlib import Path
@@ -38,16 +38,16 @@ def run(
     cfg: ShowConfig = None,
     multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Sweep over comma-separated values.")] = False,
 ) -> None:
-    """Every stage, from photos to verified bundles and a report; a stage whose output is current is skipped.
+    """Run every stage, from photos to verified bundles and a report; skips stages whose output is current.
 
-    Several scenes: nelf run --multirun scene.path=a,b,c, on a cluster with hydra/launcher=slurm.
+    Several scenes: nelf run --multirun scene.path=a,b,c; on a cluster, add hydra/launcher=slurm.
 
     Example: nelf run my_photos student=s train.minutes=5
     """
     if multirun:
         from nelf.pipeline.overrides import checked_combinations, quoted
 
-        # Several scenes are an override like any other, and then the first word is none of a folder.
+        # In a sweep, several scenes are an override, so the first word need not be a folder.
         first = str(scene) if str(scene).startswith("scene.path=") else f"scene.path={quoted(str(scene))}"
         asked = [first, *(overrides or [])]
         checked = checked_combinations(asked)  # before PyTorch is loaded
@@ -69,7 +69,7 @@ def teach(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 
 @app.command()
 def distill(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
-    """Render pseudo views with the teacher (trained first if need be).
+    """Render pseudo views with the teacher (trained first if necessary).
 
     Example: nelf distill my_photos distill.views=2000 distill.workers=2
     """
@@ -78,7 +78,7 @@ def distill(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) 
 
 @app.command()
 def train(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
-    """Distil the student from the pseudo views (made first if need be).
+    """Distill the student from the pseudo views (rendered first if necessary).
 
     Example: nelf train runs/my_photos student=l train.minutes=60
     """
@@ -97,9 +97,11 @@ def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
-    out: Annotated[Path | None, typer.Option(help="The page; summary.html in the folder above the runs.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default summary.html in the folder above the runs.")
+    ] = None,
 ) -> None:
-    """One page over many runs: a table for each model, means, plots, and a link to the report of each.
+    """Write one page on many runs: a table per model, means, plots, and a link to each run's report.
 
     Example: nelf report runs/lego runs/ship --out compared.html
     """
@@ -108,8 +110,8 @@ def report(
 
     for folder in runs:
         if not is_run(folder):
-            made = f"; nelf run {folder} makes one of it, if it is a scene" if folder.is_dir() else ""
-            raise ConfigError(f"{folder} is no run; give folders of runs, e.g. runs/NAME{made}")
+            made = f"; if it is a scene, make a run with: nelf run {folder}" if folder.is_dir() else ""
+            raise ConfigError(f"{folder} is not a run; give folders of runs, e.g. runs/NAME{made}")
     if out is not None:
         check_writable(out)
     from nelf.pipeline import write_summary
@@ -127,11 +129,11 @@ def export(
         typer.Option(help="fp32 or fp16; android: int8, int8-dynamic; ios: w8, w6, w4; auto: what suits each target."),
     ] = None,
     image_output: Annotated[
-        bool, typer.Option("--image-output", help="ios: the model gives a CVPixelBuffer instead of a float32 tensor.")
+        bool, typer.Option("--image-output", help="ios: the model returns a CVPixelBuffer instead of a float32 tensor.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the bundles; the run's export/ otherwise.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the bundles; by default the run's export/.")] = None,
     into: Annotated[
-        list[Path] | None, typer.Option(help="ios_app or android_app: its next build shows the scene; may be repeated.")
+        list[Path] | None, typer.Option(help="ios_app or android_app: add the scene to this app; may be repeated.")
     ] = None,
 ) -> None:
     """Export a run's student as bundles, each executed and compared with PyTorch before it is kept.
@@ -142,9 +144,9 @@ def export(
     from nelf.pipeline.overrides import check_request, is_run
 
     if (rank := later_rank()) is not None:
-        raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
+        raise ConfigError(f"{rank} in the environment: only one process can export; unset that variable")
     if not is_run(run):
-        raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
+        raise ConfigError(f"{run} is not a run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
     asked = list(overrides or [])
     if target:
         asked.append(f"export.targets=[{','.join(target)}]")
@@ -176,7 +178,7 @@ def export(
 
 @app.command()
 def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")]) -> None:
-    """Execute a bundle again, compare it with its golden views, and say whether it fits the phone's accelerator.
+    """Execute a bundle again, compare it with its golden views, and check whether it fits the phone's accelerator.
 
     Example: nelf verify runs/my_photos/export/ios
     """
@@ -188,12 +190,12 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     for difference in result.differences:
         typer.echo(f"{difference.view}: {difference.psnr:.1f} dB, largest error {difference.max_abs:.4f}")
     if not result.passed:
-        raise BundleError(f"{bundle} is not what was exported: {result.reason}; export it again")
+        raise BundleError(f"{bundle} differs from what was exported: {result.reason}; export it again")
     typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)
     model = opened.folder / opened.manifest.model.path
     if model.suffix not in {known.value for known in Format}:
-        typer.echo(f"whether {model.suffix} files fit an accelerator is not known here")
+        typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
         return
     for line in judge(read_graph(model)).lines():
         typer.echo(line)
@@ -207,16 +209,16 @@ def view(
             metavar="RUN|BUNDLE", help="Folder of a run, or of a bundle for web or android.", show_default=False
         ),
     ] = None,
-    example: Annotated[bool, typer.Option("--example", help="Show the scene that comes with nelf, trained.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="Show the trained scene that comes with nelf.")] = False,
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 shows the bundle to all who can reach this machine.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets everyone who reaches this machine see it.")
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
 ) -> None:
-    """Show a run in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
+    """Show a run in the browser until Ctrl-C. Only this machine can open it, unless you set --host.
 
-    Of a run its bundle for web or android is shown; where it has none of its present student, web is exported first.
+    Of a run it shows the bundle for web or android. If the current student has none, it exports web first.
 
     Example: nelf view runs/my_photos
     """
@@ -225,7 +227,7 @@ def view(
     from nelf.viewer.site import EXAMPLE, MANIFEST, VIEWABLE, assets_folder
 
     if (bundle is None) != example:
-        raise ConfigError("nelf view shows one thing: give the folder of a run or of a bundle, or --example")
+        raise ConfigError("give either the folder of a run or of a bundle, or --example")
     assets_folder()  # before an export, not after it
     shown = EXAMPLE if bundle is None else bundle
     if shown.is_dir() and not (shown / MANIFEST).is_file():
@@ -239,7 +241,7 @@ def view(
     def ready(url: str) -> None:
         typer.echo(url)
         if host != ADDRESS:
-            say(f"WARNING: --host {host} shows this bundle to everybody who can reach that address, without a password")
+            say(f"WARNING: --host {host} shows this bundle to everyone who can reach that address, without a password")
         say("Ctrl-C ends it")
 
     serve(shown, port, host, ready, open_browser=not no_open)
@@ -251,11 +253,11 @@ app.command()(bench)
 @app.command("config")
 def config_(
     group: Annotated[
-        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; all otherwise.")
+        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; by default all.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/settings.md.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print as for docs/settings.md.")] = False,
 ) -> None:
-    """Every setting: its default, what it allows, what it means.
+    """List every setting: its default, allowed values and meaning.
 
     Example: nelf config train
     """
@@ -266,7 +268,7 @@ def config_(
 
 @app.command()
 def demo(overrides: Overrides = None) -> None:
-    """The whole way on the scene that comes with nelf.
+    """Run every stage on the scene that comes with nelf.
 
     Example: nelf demo
     """
@@ -287,13 +289,13 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> Path:
-    """Run a stage, or print the configuration with which it would; gives the run's folder."""
+    """Run a stage, or print its configuration; returns the run's folder."""
     from nelf.pipeline.overrides import check_request
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
     check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
-    with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters take their time
+    with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters are slow to import
         from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
     from nelf.core.progress import stoppable
 
@@ -312,16 +314,16 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
 
 
 def _nothing(text: str) -> None:
-    """What all but the first of several processes say."""
+    """Replaces `say` in all but the first of several processes."""
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    """Run the command line; a NelfError ends it with one line and its exit code."""
     try:
         app()
     except Interrupted as error:
         if not is_first_process():
-            sys.exit(0)  # the first one says so, and must not be taken for left in the lurch
+            sys.exit(0)  # the first process reports it, and must not see this one fail
         say(f"nelf: {error}")
         sys.exit(error.exit_code)
     except NelfError as error:
@@ -334,7 +336,7 @@ def main() -> None:
         say(f"nelf: {told}")
         sys.exit(told.exit_code)
     except SystemExit as ended:
-        if ended.code == Interrupted.exit_code:  # typer's answer to Ctrl-C where no stage waits for it
+        if ended.code == Interrupted.exit_code:  # typer's exit code for Ctrl-C outside stages
             say("nelf: stopped")
         raise
 

@@ -1,4 +1,4 @@
-"""The whole way, from photos to verified bundles: configuration, run folders and stages. Only `cli` stands above it."""
+"""From photos to verified bundles: configuration, run folders and stages. Only `cli` imports this package."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A run's student as bundles, and the table of them."""
+"""Export a run's student as bundles, and print their table."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ WHITE = (1.0, 1.0, 1.0)
 
 
 def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
-    """Export the run's student; a bundle that is current is left alone. Returns the bundles' folders."""
+    """Export the run's student; skips current bundles. Returns the bundles' folders."""
     student = load_student(run.folder / STUDENT)
     config, context = run.config.export, bundle_context(run)
     made = []
@@ -51,7 +51,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
                 say(in_step(f"export: {name} is up to date"))
                 continue
             if bundle.exists() and not (bundle / "manifest.json").is_file():
-                raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
+                raise ConfigError(f"{bundle} exists and is not a bundle; remove it, or choose another folder by --out")
             with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
@@ -64,9 +64,9 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
 
 
 def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -> Path:
-    """A bundle of the run's present student for one of `targets`, the first preferred; exported where there is none."""
+    """A bundle of the run's current student for one of `targets`, the first preferred; exports it if necessary."""
     if not (run_folder / STUDENT).is_file():
-        raise ConfigError(f"{run_folder} has no trained student yet; go on with: nelf run {run_folder}")
+        raise ConfigError(f"{run_folder} has no trained student yet; continue with: nelf run {run_folder}")
     found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
     if found:
         order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
@@ -80,7 +80,7 @@ def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -
 
 
 def bundles_of(run_folder: Path, folder: Path) -> dict[str, exporting.Manifest]:
-    """Manifests of the bundles in `folder` that are of the student in `run_folder`, by name."""
+    """Manifests of the bundles in `folder` made from the student in `run_folder`, by name."""
     student = sha256(run_folder / STUDENT)
     manifests = {path.parent.name: exporting.read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
     return {name: one for name, one in sorted(manifests.items()) if one.provenance.get("checkpoint") == student}
@@ -88,7 +88,7 @@ def bundles_of(run_folder: Path, folder: Path) -> dict[str, exporting.Manifest]:
 
 @contextlib.contextmanager
 def _alone_in(run: Run, folder: Path) -> Iterator[None]:
-    """Nobody else exports to `folder` during the block; inside the run, who holds its lock is alone."""
+    """Nobody else exports to `folder` during the block. Inside the run, the run's lock ensures that."""
     if folder.resolve() == (run.folder / EXPORT).resolve():
         yield
         return
@@ -97,13 +97,13 @@ def _alone_in(run: Run, folder: Path) -> Iterator[None]:
 
 
 def _record_folder(run: Run, folder: Path) -> Path:
-    """Where the records of bundles in `folder` are: in the run, since other folders belong to an app."""
+    """Folder for the records of bundles in `folder`. It is in the run, since other folders may belong to an app."""
     own, folder = run.folder / EXPORT, folder.resolve()
     return own if folder == own.resolve() else own / ".elsewhere" / fingerprint(folder=str(folder))[:16]
 
 
 def current_bundles(run: Run, say: Say) -> dict[str, Path]:
-    """The run's bundles of today's student, by name; says which others there are and how to renew them."""
+    """The run's bundles of the current student, by name. Reports others and how to renew them."""
     found, student = {}, sha256(run.folder / STUDENT)
     for path in sorted((run.folder / EXPORT).glob("*/manifest.json")):
         manifest = exporting.read_manifest(path.parent)
@@ -111,12 +111,12 @@ def current_bundles(run: Run, say: Say) -> dict[str, Path]:
             found[path.parent.name] = path.parent
         else:
             command = f"nelf export {run.folder} --target {manifest.target} --precision {manifest.precision}"
-            say(f"eval: {path.parent} is of another student and is not measured; renew it with: {command}")
+            say(f"eval: {path.parent} is from another student and is not measured; renew it with: {command}")
     return found
 
 
 def bundle_context(run: Run) -> exporting.BundleContext:
-    """What bundles say about the run's scene."""
+    """What bundles store about the run's scene."""
     scene = run.scene
     golden, names = golden_poses(run)
     photos = {name: ground_truth(scene.test, i) for i, name in enumerate(scene.test.names) if name in names}
@@ -145,7 +145,7 @@ def calibration_views(run: Run) -> exporting.CalibrationViews:
 
 
 def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
-    """Poses that no training saw: test views, evenly spread; where there are too few, new poses of the same region."""
+    """Poses that no training used: evenly spread test views, or also new poses of the region if there are too few."""
     scene, count = run.scene, run.config.export.golden_views
     chosen = {round(i * (len(scene.test) - 1) / max(count - 1, 1)) for i in range(count)} if len(scene.test) else set()
     test = scene.test.select(sorted(chosen))
@@ -156,11 +156,11 @@ def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _made_with(run: Run) -> dict[str, Any]:
-    """The configuration that the student depends on: what else was asked for makes no other bundle."""
+    """The configuration that the student depends on. Other settings do not change the bundle."""
     stages = ("scene", "teacher", "distill", "student", "train")
     made_with = {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
     for stage, key in (("scene", "path"), ("distill", "external")):
-        # Bundles are given away: names, no folders of this machine.
+        # Bundles are given away: keep names, not folders of this machine.
         made_with[stage][key] = made_with[stage][key] and Path(made_with[stage][key]).name
     return made_with
 
@@ -175,8 +175,8 @@ COLUMNS = ("bundle", "target", "precision", "MB", "to PyTorch", "to photos", "lo
 
 
 def export_table(run: Run, folder: Path) -> Table:
-    """Of all bundles in `folder` that are of the run's student, made just now or before. PSNR in dB: the least of the
-    golden views against PyTorch, the mean against their photos, and what of that PyTorch has more."""
+    """Table of all bundles in `folder` made from the run's student, now or earlier. PSNR in dB: the least against
+    PyTorch on golden views, the mean against photos, and how much PyTorch's is higher."""
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("bundle", "target", "precision", "verdict") else "right")
@@ -186,7 +186,7 @@ def export_table(run: Run, folder: Path) -> Table:
 
 
 def row(manifest: Manifest) -> list[str]:
-    """The cells of one bundle, without its name."""
+    """Cells of one bundle, without its name."""
     quality, latency, parity = manifest.quality, manifest.latency, manifest.parity
     shown = quality if quality is not None and quality.status == "measured" else None
     verdict = "forced" if shown is not None and shown.forced else parity.status.replace("_", " ")

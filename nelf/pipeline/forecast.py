@@ -1,9 +1,9 @@
-"""What a run will take of time, disk and memory on this machine, told before the first stage begins.
+"""Forecast time, disk and memory of a run on this machine, before the first stage.
 
-The figures are those of the demo and of `fern` in docs/results.md, made by the commands that stand there, on a machine
-that reaches `REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are scaled by
-pixels, views, steps and multiply-adds, and by the GFLOP/s that this machine reaches now. `python benchmarks/forecast.py
-RUN...` holds them against what finished runs took.
+The figures are those of the demo and of `fern` in docs/results.md, which also has the commands. They were measured on a
+machine that reaches `REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are
+scaled by pixels, views, steps and multiply-adds, and by this machine's current GFLOP/s. `python benchmarks/forecast.py
+RUN...` compares them with finished runs.
 """
 
 import shutil
@@ -30,41 +30,40 @@ from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
 FILE = "machine.json"
 REFERENCE = 200.0  # GFLOP/s
 
-# Of the demo, at the reference: 4000 steps of a teacher in 2.8 minutes, 1400 views of 128x128 in 2.2, 4400 steps of a
-# student (preset m, 4 views of 0.461 GMAC) in 6.6, four bundles in 0.5, 20 views of six models in 0.1. Of students at
-# 200x200, the step times that `benchmarks/student.py --calibrate` finds.
+# The demo on the reference machine: 4000 steps of a teacher in 2.8 minutes, 1400 views of 128x128 in 2.2, 4400 steps of
+# a student (preset m, 4 views of 0.461 GMAC) in 6.6, four bundles in 0.5, 20 views of six models in 0.1. Step times of
+# students at 200x200 come from `benchmarks/student.py --calibrate`.
 TEACH_START = 6.0  # seconds
-TEACH_SAMPLE = 2.4e-6  # seconds a sample of a hash grid's training: steps of 16384 in 39 ms
-RENDER_START = 10.0  # seconds until worker processes are there
-RENDER_PIXEL = 4.5e-6  # seconds, of an object
-RENDER_PIXEL_DENSE = 16e-6  # seconds, where every ray meets something: fern, 581 views of 504x378 in 30 minutes
-TRAIN_STEP = 0.044  # seconds of a step whatever the network's size: table reads, optimizer, many small operations
-TRAIN_SPEED = 1.58  # of the matrix product's, where the processor multiplies bfloat16
+TEACH_SAMPLE = 2.4e-6  # seconds per sample in training a hash grid: steps of 16384 in 39 ms
+RENDER_START = 10.0  # seconds to start worker processes
+RENDER_PIXEL = 4.5e-6  # seconds, for an object
+RENDER_PIXEL_DENSE = 16e-6  # seconds, if every ray hits something: fern, 581 views of 504x378 in 30 minutes
+TRAIN_STEP = 0.044  # seconds per step, independent of network size: table reads, optimizer, many small operations
+TRAIN_SPEED = 1.58  # relative to the matrix product, on a processor with bfloat16 instructions
 TRAIN_SPEED_FLOAT32 = 0.9
 EXPORT_BUNDLE = 6.5  # seconds
-EVAL_PIXEL = 2e-6  # seconds a pixel of a view of a model, PSNR, SSIM and FLIP
+EVAL_PIXEL = 2e-6  # seconds per pixel, view and model: PSNR, SSIM and FLIP
 LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, twice, at half the matrix product's speed
-# On paper: what runs on convolutions or fully connected layers alone, at half the matrix product's speed.
+# Estimated: convolutions or fully connected layers run at half the matrix product's speed.
 PLAIN_SPEED = 0.5
-GOLDEN_RUNS = 16  # pictures that an export computes, with operations that are executed one by one
+GOLDEN_RUNS = 16  # pictures that an export computes operation by operation
 GOLDEN_SPEED = 0.25
 ERROR = "give or take half"
 
-PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and what a stage imports
+PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and the imports of a stage
 WORKER_MEMORY = 1.1e9  # docs/scaling.md
 EXPORT_MEMORY = 1.3e9  # with the converters
-PARAMETER_MEMORY = 74  # bytes of a parameter in training, docs/scaling.md
-MAC_MEMORY = 0.08  # bytes of a multiply-add in training: MobileR2L, 8.4 GB for two views of 50.6 GMAC, docs/results.md
-PNG_SHARE = {4: 0.25, 3: 0.5}  # of the pixels' bytes, by channels: the demo's and fern's pseudo views, depths included
+PARAMETER_MEMORY = 74  # bytes per parameter in training, docs/scaling.md
+MAC_MEMORY = 0.08  # bytes per multiply-add in training: MobileR2L, 8.4 GB for two views of 50.6 GMAC, docs/results.md
+PNG_SHARE = {4: 0.25, 3: 0.5}  # of the pixels' bytes, by channels: pseudo views of demo and fern, with depths
 
-SLOW = 0.75  # of the reference: a machine below is told so
-BUSY = 0.25  # of the cores: others that use more are told of
+SLOW = 0.75  # of the reference: slower machines get a warning
+BUSY = 0.25  # of the cores: if others use more, there is a warning
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a stage will take. seconds: None where there is no figure for this device. disk, memory: bytes; memory at
-    the stage's peak."""
+    """Cost of a stage. seconds: None if unknown for this device. disk, memory: bytes; memory at the stage's peak."""
 
     seconds: float | None
     disk: float
@@ -73,7 +72,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the stages that have work to do will take. free_disk: bytes where the run is."""
+    """Cost of the stages that have work to do. free_disk: bytes on the run's disk."""
 
     stages: Mapping[str, Expected]
     machine: Machine
@@ -90,7 +89,7 @@ class Forecast:
 
     @property
     def line(self) -> str:
-        """The one line for the user."""
+        """One line for the user."""
         known = sum(stage.seconds for stage in self.stages.values() if stage.seconds is not None)
         whole = all(stage.seconds is not None for stage in self.stages.values())
         time = _time(known) if whole else f"{_time(known)} and more"
@@ -102,11 +101,11 @@ class Forecast:
 
 
 def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None:
-    """Measure the machine, say and note down what `stages`, which have work to do, will take.
+    """Measure the machine; report and record the cost of `stages`, those that have work to do.
 
     student: an untrained one.
 
-    Raises StorageError where the disk or the memory will not do.
+    Raises StorageError if disk or memory are too small.
     """
     machine = measure_machine()
     expected = expect(run, student, stages, machine)
@@ -122,33 +121,34 @@ def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None
 
 
 def check(run: Run, forecast: Forecast) -> None:
-    """Raise StorageError where the disk or the memory will not do."""
+    """Raise StorageError if disk or memory are too small."""
     if forecast.disk > forecast.free_disk:
         raise StorageError(
-            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, {forecast.free_disk / 1e9:.1f} GB are "
-            "free; free some space, put the run elsewhere with runs=FOLDER, or lower distill.views"
+            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, but only "
+            f"{forecast.free_disk / 1e9:.1f} GB are free; free some space, put the run elsewhere with runs=FOLDER, or "
+            "lower distill.views"
         )
     memory = forecast.machine.memory
     if memory is not None and forecast.memory > memory:
         stage = max(forecast.stages, key=lambda name: forecast.stages[name].memory)
         raise StorageError(
-            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, {memory / 1e9:.1f} GB are free; "
-            f"end other programs, or {MEMORY_REMEDIES[stage]}"
+            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, but only {memory / 1e9:.1f} GB are free; "
+            f"close other programs, or {MEMORY_REMEDIES[stage]}"
         )
 
 
 MEMORY_REMEDIES = {
-    "teach": "give smaller images: scene.downscale=2",
+    "teach": "use smaller images: scene.downscale=2",
     "distill": "lower distill.workers",
     "train": "lower train.batch or train.cache_gb",
-    "export": "give smaller images: scene.downscale=2",
-    "eval": "give smaller images: scene.downscale=2",
+    "export": "use smaller images: scene.downscale=2",
+    "eval": "use smaller images: scene.downscale=2",
 }
-"""Stage -> what lowers its memory."""
+"""Stage -> what lowers its memory use."""
 
 
 def expect(run: Run, student: Student, stages: Sequence[str], machine: Machine) -> dict[str, Expected]:
-    """What `stages` will take; of what a stage has done before it was interrupted, the time is taken off."""
+    """Cost of `stages`, without the time that an interrupted stage has already used."""
     cost = _Costs(run, student, machine)
     found: dict[str, Expected] = {}
     for stage in stages:
@@ -164,13 +164,13 @@ FOLDERS = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent}
 
 
 def _spent(folder: Path) -> float:
-    """Seconds that went into a stage that was interrupted."""
+    """Seconds already spent on an interrupted stage."""
     record = StageRecord(folder)
     return 0.0 if "outputs" in record.content else record.seconds
 
 
 class _Costs:
-    """The table above, for one run on one machine."""
+    """The figures above, applied to one run on one machine."""
 
     def __init__(self, run: Run, student: Student, machine: Machine) -> None:
         self.run, self.config = run, run.config
@@ -192,7 +192,7 @@ class _Costs:
         weights = _weights(teacher)
         return Expected(
             None if seconds is None else seconds + TEACH_START / min(self.rate, 1.0),
-            disk=7 * weights,  # and two checkpoints, each with the two moments of Adam
+            disk=7 * weights,  # with two checkpoints, each with Adam's two moments
             memory=PROCESS_MEMORY + 8 * self.pixels * views + 8 * weights,  # pixels and their indices
         )
 
@@ -233,7 +233,7 @@ class _Costs:
         seconds = EXPORT_BUNDLE / self.rate + GOLDEN_RUNS * 2 * self.macs / (self.flops * GOLDEN_SPEED)
         golden = self.config.export.golden_views * self.pixels * 3 * PNG_SHARE[3]
         return Expected(
-            len(self.bundles) * seconds,  # on the processor, whatever the device
+            len(self.bundles) * seconds,  # on the CPU, whatever the device
             disk=len(self.bundles) * (3 * self.parameters + golden),
             memory=EXPORT_MEMORY + MAC_MEMORY * self.macs + 40 * self.parameters,
         )
@@ -253,7 +253,7 @@ class _Costs:
         return Expected(seconds, pictures + evaluation.PICTURE_BUDGET * 4 / 3, EXPORT_MEMORY + 300 * self.pixels)
 
     def samples(self, count: int, reference: float, passes: int) -> float | None:
-        """Seconds for `count` samples of the field. reference: of one, of a hash grid. passes: flops a multiply-add."""
+        """Seconds for `count` samples of the field. reference: per sample of a hash grid. passes: flops per MAC."""
         if not self.on_cpu:
             return None
         teacher = self.config.teacher
@@ -263,7 +263,7 @@ class _Costs:
         return count * reference / self.rate
 
     def budget(self, minutes: float | None, steps: int | None, step: float | None) -> float | None:
-        """Seconds of a budget; a step takes `step` seconds, None where nobody knows."""
+        """Seconds of a budget. step: seconds per step; None if unknown."""
         parts = [60 * minutes] if minutes is not None else []
         if steps is not None and step is not None:
             parts.append(steps * step)
@@ -271,38 +271,38 @@ class _Costs:
 
 
 def on_cpu(run: Run) -> bool:
-    """Whether the run computes on the processor, the only device that the table is about."""
+    """Whether the run computes on the CPU, the only device with figures here."""
     accelerator = run.config.device.accelerator
     return (best_accelerator() if accelerator == "auto" else accelerator) == "cpu"
 
 
 def _samples(teacher: TeacherConfig) -> int:
-    """Of the field, a ray of a render: counted for the MLP alone, a hash grid's are inside the figure for a pixel."""
+    """Samples of the field per ray; only for the MLP, since the figure per pixel includes those of a hash grid."""
     return 2 * teacher.coarse + teacher.fine if isinstance(teacher, VanillaConfig) else 1
 
 
 def _weights(teacher: TeacherConfig) -> float:
-    """Bytes of a teacher's file, about."""
+    """Approximate bytes of a teacher's file."""
     if isinstance(teacher, HashGridConfig):
         return 1.5 * teacher.levels * 2**teacher.log2_entries * 4 * 4
     return 10e6
 
 
 def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> str:
-    """What a slow or busy machine means for the result, and what helps; empty where there is nothing to say."""
+    """What a slow or busy machine means for the result, and what helps; empty if the machine is fine."""
     others = machine.others or 0.0
     busy = others > BUSY * machine.cores
     share = machine.gflops * run.ranks / REFERENCE
     if not on_cpu(run) or (not busy and share >= SLOW):
         return ""
     reached = (
-        f"{machine.gflops:.0f} GFLOP/s on {machine.threads} of {machine.cores} cores, the reference {REFERENCE:.0f}"
+        f"{machine.gflops:.0f} GFLOP/s on {machine.threads} of {machine.cores} cores; the reference: {REFERENCE:.0f}"
     )
     parts = [f"{'busy' if busy else 'slow'} machine: it reaches {reached}"]
     if busy:
-        parts.append(f"other programs use {others:.1f} cores: end them, or wait")
+        parts.append(f"other programs use {others:.1f} cores: close them, or wait")
     elif machine.threads < machine.cores:
-        parts.append(f"{machine.cores} cores are there: device.threads={machine.cores} uses them")
+        parts.append(f"there are {machine.cores} cores: device.threads={machine.cores} uses them")
     share = min(share, 1.0)
     budgets = {"teach": ("teacher", run.config.teacher.minutes), "train": ("student", run.config.train.minutes)}
     for stage, (who, minutes) in budgets.items():
@@ -310,7 +310,7 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
         if stage in stages and minutes is not None and share < SLOW:
             parts.append(
                 f"the {who} learns {share:.0%} of what it would in its {minutes:g} min: "
-                f"{key}={_two_digits(minutes / share)} makes up for it"
+                f"{key}={_two_digits(minutes / share)} compensates"
             )
     seconds = stages["train"].seconds if "train" in stages else None
     if run.config.train.minutes is None and seconds is not None and share < SLOW:
@@ -319,7 +319,7 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
 
 
 def note_down(folder: Path, forecast: Forecast) -> None:
-    """Keep what was expected of these stages in the run's folder; what is noted of others stays."""
+    """Record the forecast of these stages in the run's folder; keep that of other stages."""
     machine = {**asdict(forecast.machine), "reference_gflops": REFERENCE}
     noted = {
         name: {**asdict(expected), "warning": forecast.warning, "machine": machine}
@@ -329,8 +329,8 @@ def note_down(folder: Path, forecast: Forecast) -> None:
 
 
 def noted_warnings(folder: Path) -> list[str]:
-    """What was said of the machine before the stages that made the run, each with the stages it was said of; empty
-    where it was fast enough and free."""
+    """Warnings about the machine before the stages of the run, each with its stages. Empty if the machine was fast and
+    idle."""
     stages: dict[str, list[str]] = {}
     for name, noted in _read(folder).items():
         if isinstance(noted, dict) and isinstance(warning := noted.get("warning"), str) and warning:
@@ -339,7 +339,7 @@ def noted_warnings(folder: Path) -> list[str]:
 
 
 def noted_seconds(folder: Path) -> dict[str, float]:
-    """Stage -> seconds that were expected."""
+    """Stage -> expected seconds."""
     found = {name: seconds_of(noted.get("seconds")) for name, noted in _read(folder).items() if isinstance(noted, dict)}
     return {name: seconds for name, seconds in found.items() if seconds}
 
@@ -347,7 +347,7 @@ def noted_seconds(folder: Path) -> dict[str, float]:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         content = read_json(folder / FILE)
-    except (OSError, ValueError):  # absent or damaged: nothing was noted
+    except (OSError, ValueError):  # missing or damaged: nothing was recorded
         return {}
     return content if isinstance(content, dict) else {}
 

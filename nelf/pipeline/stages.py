@@ -1,4 +1,4 @@
-"""The five stages of a run, each skipped while its output is current: teach, distill, train, export, eval."""
+"""The five stages of a run, each skipped if its output is current: teach, distill, train, export, eval."""
 
 import dataclasses
 import functools
@@ -52,7 +52,7 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
     config = run.config.distill
     if config.teacher == "external":
         external_scene(config, run.scene)
-        say(in_step(f"distill: {config.external} is taken as it is"))
+        say(in_step(f"distill: using {config.external} as it is"))
         return
     record = StageRecord(run.folder / PSEUDO)
     provenance = provenance_of(run)
@@ -71,7 +71,7 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
 
 
 def provenance_of(run: Run) -> dict[str, str]:
-    """What tells the teacher of this run's pseudo views from another."""
+    """Identifies the teacher of this run's pseudo views."""
     return {"teacher": sha256(run.folder / TEACHER), "scene": run.scene_digest}
 
 
@@ -84,16 +84,16 @@ def pseudo_outputs(run: Run) -> list[str]:
 
 
 def teacher_on(device: str, path: Path, dtype: torch.dtype | None = None) -> Teacher:
-    """The teacher saved at `path`, where it is to render. Fabric itself cannot be handed to worker processes.
+    """The teacher saved at `path`, on `device`. Worker processes need this, since Fabric cannot be sent to them.
 
-    dtype: of its matrix products, where that is not float32 and would not show.
+    dtype: of its matrix products; None is float32. Ignored where the rounding would show.
     """
     teacher = load_teacher(path).to(device)
     return teacher if dtype is None else teacher.reduced(dtype)
 
 
 def rendered_scene(run: Run) -> Scene:
-    """The pseudo views that `run_distill` rendered."""
+    """The pseudo views rendered by `run_distill`."""
     return load_scene(SceneConfig(path=str(run.folder / PSEUDO), holdout=0, val_holdout=0))
 
 
@@ -118,7 +118,7 @@ def new_student(run: Run) -> Student:
 
 @as_step("train")
 def run_train(run: Run, stop: Stop, say: Say) -> None:
-    """Distil the student."""
+    """Distill the student."""
     run_distill(run, stop, say)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
@@ -159,13 +159,13 @@ def run_export(run: Run, stop: Stop, say: Say) -> None:
     """Make the bundles that export.targets names, inside the run."""
     run_train(run, stop, say)
     if not is_first_process():
-        return  # training was the last thing that several processes do together
+        return  # only training and the stages before use several processes
     export_to(run, run.folder / EXPORT, stop, say)
 
 
 @as_step("eval")
 def run_eval(run: Run, stop: Stop, say: Say) -> None:
-    """Measure teacher, student and the student's bundles in the run on the test views; write the report."""
+    """Measure teacher, student and the run's bundles on the test views; write the report."""
     run_train(run, stop, say)
     if is_first_process():
         evaluate_run(run, stop, say)
@@ -184,7 +184,7 @@ def eval_print(run: Run, bundles: dict[str, Path]) -> str:
 
 @as_step("eval")
 def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
-    """`run_eval` of a run whose other stages are done."""
+    """`run_eval` for a run whose other stages are done."""
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
     bundles = current_bundles(run, say)
     print_ = eval_print(run, bundles)
@@ -195,18 +195,18 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     elif (later := evaluation.measure_later(record.folder, run.config.eval)) is not None:
         with record.making(print_, outputs):
             write_json(record.folder / evaluation.METRICS_FILE, later)
-        say(in_step("eval: tried again what could not be measured before, on the pictures that are there"))
+        say(in_step("eval: measured the missing metrics on the existing pictures"))
     else:
         say(in_step("eval: up to date"))
     for line in write_run_report(run, bundles):
         say(line)
     found = evaluation.read_metrics(record.folder).values()
     if any(len(model["views"]) < model["test_views"] for model in found):
-        say("eval: not all test views were measured, since eval.max_views bounds them: these figures are rough")
+        say("eval: eval.max_views left out some test views, so these figures are rough")
 
 
 def run_all(run: Run, stop: Stop, say: Say) -> None:
-    """Every stage."""
+    """Run every stage."""
     run_export(run, stop, say)
     if is_first_process():
         evaluate_run(run, stop, say)
@@ -220,11 +220,11 @@ STEPS: dict[str, tuple[str, ...]] = {
     "eval": ("teach", "distill", "train", "eval"),
     "run": ("teach", "distill", "train", "export", "eval"),
 }
-"""Command -> its steps, as they are counted for the user."""
+"""Command -> its steps, as numbered for the user."""
 
 
 def pending(run: Run, command: str) -> tuple[str, ...]:
-    """The steps of `command` that have work to do, at a glance: what earlier ones made is not read again."""
+    """The steps of `command` that have work to do, found without reading earlier outputs."""
     if run.config.distill.teacher == "external":
         external = external_scene(run.config.distill, run.scene)
         looks = {"train": lambda: _seems_trained(run, external)}
@@ -261,7 +261,7 @@ def _seems_measured(run: Run) -> bool:
 
 
 def perform(command: str, run: Run, stop: Stop, say: Say) -> None:
-    """`command`, each stage first doing what it needs; before the first that has work to do, what all will take."""
+    """Run `command`; each stage first runs those it needs. Before the first one with work to do, forecast the cost."""
     with steps(STEPS[command]):
         if is_first_process() and (stages := pending(run, command)):
             foresee(run, new_student(run), stages, say)
@@ -278,9 +278,9 @@ WORK: dict[str, Callable[[Run, Stop, Say], None]] = {
 }
 
 STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {name: functools.partial(perform, name) for name in WORK}
-"""Command -> what it does."""
+"""Command -> its function."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
     name: ("train", "test") if name in ("eval", "run") else ("train",) for name in STAGES
 }
-"""Command -> the splits without which it is refused before any work is done."""
+"""Command -> the splits it needs; without them it is refused before any work."""

@@ -1,4 +1,4 @@
-"""Many runs of one command: in turn, in processes, as jobs of a cluster."""
+"""Many runs of one command: one after the other, in processes, or as jobs of a cluster."""
 
 import contextlib
 import importlib.metadata
@@ -28,12 +28,12 @@ ONE_PROCESS = ("hydra.launcher.tasks_per_node", "hydra.launcher.nodes")
 
 
 def launcher_of(overrides: Sequence[str]) -> str:
-    """What the overrides choose; "basic", Hydra's own, where they choose nothing."""
+    """The launcher that the overrides choose; by default "basic", Hydra's own."""
     return next((one.removeprefix(CHOICE) for one in reversed(overrides) if one.startswith(CHOICE)), "basic")
 
 
 def check_launcher(overrides: Sequence[str]) -> None:
-    """Raise ConfigError where this machine cannot launch so, or several processes would be started for each run."""
+    """Raise ConfigError if this machine lacks the launcher, or if each run would start several processes."""
     name = launcher_of(overrides)
     for one in overrides:
         key, _, value = one.lstrip("+").partition("=")
@@ -48,14 +48,14 @@ def check_launcher(overrides: Sequence[str]) -> None:
             ) from error
     if name == "slurm" and shutil.which("srun") is None:
         raise ConfigError(
-            f"{CHOICE}slurm: there is no srun on this machine; give the command on a machine that submits jobs, "
+            f"{CHOICE}slurm: there is no srun on this machine; run the command on a machine that submits jobs, "
             f"or use {CHOICE}processes"
         )
 
 
 @contextlib.contextmanager
 def lost_jobs_in_one_line() -> Iterator[None]:
-    """A job that ended without an answer (killed, out of memory, cancelled) is no mistake in nelf."""
+    """Report a job that ended without an answer (killed, out of memory, cancelled) in one line."""
     try:
         yield
     except Exception as error:
@@ -69,16 +69,16 @@ def lost_jobs_in_one_line() -> Iterator[None]:
 
 
 SHARED = {"scene.path", "runs", "name"}
-"""What is in the name of a run's folder anyway, or above it."""
+"""Keys that the name of a run's folder, or its parent, already contains."""
 
 
 def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], say: Say) -> None:
-    """Hand over to Hydra, which calls back once for each combination. Raises NelfErrors, as a single run does.
+    """Hand over to Hydra, which calls back for each combination. Raises NelfErrors, as a single run does.
 
-    checked: what `checked_combinations` makes of the overrides.
+    checked: the result of `checked_combinations`.
 
-    A combination that fails does not keep the others from being tried; the first failure is raised after the last. A
-    page over all runs is written in any case.
+    If a combination fails, the others still run; the first failure is raised at the end. A page on all runs is written
+    in any case.
     """
     launcher = launcher_of(overrides)
     check_launcher(overrides)
@@ -101,7 +101,7 @@ def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]],
 
 @dataclass(frozen=True)
 class _Job:
-    """What Hydra calls for each combination; another process may have to unpickle it."""
+    """Called by Hydra for each combination, possibly in another process, so it can be pickled."""
 
     launcher: str
     varied: set[str]
@@ -117,36 +117,36 @@ class _Job:
                 STAGES["run"](run, stop, self.say)
         except Interrupted as error:
             if self.launcher in LAUNCHERS:
-                raise  # the process that waits for this one is told
-            raise KeyboardInterrupt from error  # Hydra would go on with the next combination
+                raise  # the waiting process receives it
+            raise KeyboardInterrupt from error  # otherwise Hydra continues with the next combination
 
 
 def check_combinations(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], say: Say) -> list[Path]:
-    """Look at every scene, so that a mistake shows before hours of work.
+    """Check every scene, so that mistakes show before hours of work.
 
-    Returns the folders that the runs will have; none where they cannot be known yet.
+    Returns the folders of the runs; empty if they are not known yet.
     """
     scenes: dict[str, str] = {}
     folders: dict[Path, list[str]] = {}
     varied = swept_keys(overrides)
     for combination, config in checked:
         if config.device.devices * config.device.num_nodes > 1 or not is_first_process():
-            raise ConfigError("a sweep gives each of its runs one process; leave device.devices and torchrun out")
+            raise ConfigError(
+                "a sweep gives each of its runs one process; remove device.devices and do not use torchrun"
+            )
         scene = repr(config.scene)
         if scene not in scenes:
             scenes[scene] = Run.compose(combination, NEEDS["run"], say).scene.name
         folder = folder_of(config, scenes[scene], combination, varied)
         if folder in folders:
             first, second = (" ".join(one) or "(nothing)" for one in (folders[folder], combination))
-            raise ConfigError(
-                f"sweep: {first} and {second} would both be {folder}; give the scenes' folders other names"
-            )
+            raise ConfigError(f"sweep: {first} and {second} would both write {folder}; rename the scenes' folders")
         folders[folder] = combination
     return list(folders)
 
 
 def folder_of(config: Config, scene: str, overrides: Sequence[str], varied: set[str]) -> Path:
-    """The folder of one run of a sweep: named as a single run, and after the values that vary."""
+    """The folder of one run in a sweep: named like a single run, plus the values that vary."""
     values = sorted(one.lstrip("+") for one in overrides if key_of(one) in varied - SHARED)
     name = config.name or scene
     return Path(config.runs) / (f"{name}-{','.join(values).replace('/', '_')}" if values else name)

@@ -158,7 +158,7 @@ def test_a_process_that_ends(onnx_file: Path) -> None:
         (["--threads", "999"], "this process may use"),
         (["--runs", "0"], "--runs 0 is too few"),
         (["--minutes", "-1"], "--minutes -1 is negative"),
-        (["--app", "org.nelf.viewer"], "--app is for a phone; name it too: --device adb"),
+        (["--app", "org.nelf.viewer"], "--app is for a phone; add --device adb"),
         (["--device", "usb"], "--device usb is not known; use adb"),
         (["--device", "adb"], "needs one of --benchmark-model PATH and --app PACKAGE"),
     ],

@@ -202,9 +202,7 @@ def test_a_phone_that_vanishes_leaves_what_was_measured(
     works(*bench_once)
     a_run = len(calls()) - 1  # all but the removal
     phone(gone_after=a_run + 4)  # two more runs, each with its temperatures
-    assert "'0A1B2C' not found; what was measured before that is kept" in refused(
-        "bench", lite_file, *on_phone, "--json", where
-    )
+    assert "'0A1B2C' not found; earlier results are kept" in refused("bench", lite_file, *on_phone, "--json", where)
     content = json.loads(where.read_text())
     assert len(content["results"][0]["sustained"]) == 2
     assert "not found" in content["ended"]

@@ -16,7 +16,7 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     assert outcome.code == 2  # nelf run would refuse it, too
     assert outcome.err == ""
     verdict, first, second, *lines = outcome.out.splitlines()
-    assert verdict == "`nelf run` refuses this scene: 2 to mend first; 1 problem else"
+    assert verdict == "`nelf run` refuses this scene: 2 to fix first; 1 problem else"
     assert first.startswith("problem (fatal): ")
     assert "0006.png" in first
     assert second.startswith("problem (fatal): ")

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_export_of_a_folder_that_is_no_run(room: Path) -> None:
     line = refused_at_once("export", room)
-    assert f"{room} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE" in line
+    assert f"{room} is not a run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE" in line
 
 
 def test_export_to_what_is_not_known(elsewhere: Path) -> None:
@@ -40,7 +40,7 @@ def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
     (elsewhere / "onnx").mkdir()
     (elsewhere / "onnx" / "Main.swift").write_text("my work")
     line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
-    assert "onnx exists and is no bundle; remove it, or choose another folder with --out" in line
+    assert "onnx exists and is not a bundle; remove it, or choose another folder by --out" in line
     assert (elsewhere / "onnx" / "Main.swift").read_text() == "my work"
 
 

@@ -23,7 +23,7 @@ def test_missing_scene_folder(tmp_path: Path) -> None:
         line = refused_at_once(command, tmp_path / "nowhere")
         assert "nowhere does not exist; give the folder" in line
     assert "nowhere does not exist" in refused_at_once("data", "check", tmp_path / "nowhere")
-    assert "nowhere is no run; give the folder of one" in refused_at_once("export", tmp_path / "nowhere")
+    assert "nowhere is not a run; give the folder of one" in refused_at_once("export", tmp_path / "nowhere")
     assert "nowhere does not exist" in refused_at_once("verify", tmp_path / "nowhere")
 
 

@@ -43,7 +43,7 @@ def test_without_one_of_its_student_the_run_gets_one(run: Path, shown: list[Path
 
 def test_what_is_refused(run: Path, shown: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (run / "student" / "student.safetensors").unlink()
-    assert refused_at_once("view", run) == f"{run} has no trained student yet; go on with: nelf run {run}"
+    assert refused_at_once("view", run) == f"{run} has no trained student yet; continue with: nelf run {run}"
     for arguments in ([], [run, "--example"]):
         assert "give the folder of a run or of a bundle, or --example" in refused_at_once("view", *arguments)
     monkeypatch.setattr(assets, "ASSETS", tmp_path / "none")

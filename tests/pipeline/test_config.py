@@ -53,7 +53,7 @@ def test_yaml_composes_to_the_same() -> None:
         ("scene.up=z", "scene.up=z is not allowed; use a list, each a number from"),
         ("train.steps=1,2", "train.steps=1,2 has several values; add --multirun"),
         ("~train.steps", "~train.steps: a setting cannot be removed"),
-        ("+student=s", "+student=s: leave the + out"),
+        ("+student=s", "+student=s: leave out the +"),
         ("distill=5", "distill has several settings, such as distill.teacher; `nelf config distill` lists them"),
         ("++foo.bar=1", "foo is not a setting"),
         ("train={steps:5,foo:3}", "train.foo is not a setting"),

@@ -75,13 +75,13 @@ def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
 
     with mock.patch.object(raw_photos, "import_scene", import_scene):
         Run.open(raw, [], say=said.append)
-    assert f"photos: {out} is not whole any more: the poses are found again" in said
+    assert f"photos: {out} is incomplete: finding the poses again" in said
     assert (out / lost).exists()
 
 
 def test_a_configuration_is_not_printed_before_the_poses_are_known(raw: Path) -> None:
     line = refused("run", raw, "--cfg", "job")
-    assert "holds photos without poses, and the configuration depends on how their cameras stand" in line
+    assert "holds photos without poses, but the configuration depends on their cameras" in line
     assert f"nelf data import photos {raw}" in line
     assert not Path("runs").exists()
 

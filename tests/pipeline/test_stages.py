@@ -98,6 +98,6 @@ def test_bundles_of_an_earlier_student_are_not_measured(run: Run, monkeypatch: p
     stages.evaluate_run(run, Stop(), said.append)
     assert measured[2:] == 2 * [["android", "ios", "onnx"]]
     assert (
-        f"eval: {manifest.parent} is of another student and is not measured; "
+        f"eval: {manifest.parent} is from another student and is not measured; "
         f"renew it with: nelf export {run.folder} --target android --precision fp16"
     ) in said

@@ -61,7 +61,7 @@ def test_a_run_is_named_after_what_varies() -> None:
 def test_two_runs_do_not_share_a_folder(scenes: str, tmp_path: Path, noted: list[tuple[str, str]]) -> None:
     other = make_blender_scene(tmp_path / "more" / "ball", size=16)
     line = refused("run", "--multirun", f"{scenes},{other}")
-    assert "would both be runs/ball; give the scenes' folders other names" in line
+    assert "would both write runs/ball; rename the scenes' folders" in line
     assert noted == []
 
 
