@@ -1,20 +1,19 @@
-"""A run that is killed again and again, runs out of disk, and meets folders that it may not write: nothing is lost.
+"""Kill a run again and again, fill its disk, forbid its folders: nothing may be lost.
 
 python benchmarks/faults.py                 at least 32 kills (`kill -9`), then disks that fill up
 python benchmarks/faults.py --kills 4       of each stage; --seed 1 for other moments
 
-A tiny scene is made, and `nelf run` finishes it undisturbed. Then the same command is killed at random moments, at
-least `--kills` times in each of teach, distill, train and export, and given again each time; when a run is finished,
-the next one starts. After each kill every file that is not hidden must be whole; each finished run must have the same
-bytes as the undisturbed one, and no temporary file left. Work that is lost, seconds of training between the newest
-checkpoint and the kill, may be that between two checkpoints and the step at hand; no view and no bundle may be made a
-second time.
+Makes a tiny scene, and lets `nelf run` finish it undisturbed. Then kills the same command at random moments, at least
+`--kills` times in each of teach, distill, train and export, and repeats it each time. When a run is finished, the next
+one starts. After each kill every file that is not hidden must be complete. Each finished run must have the same bytes
+as the undisturbed one, and no temporary files. The lost training time must not exceed the interval between checkpoints
+plus one step. No view and no bundle may be made twice.
 
-Disks: a tmpfs of a few sizes in a mount namespace of its own (`unshare`, no root needed): `nelf run` has to end with
-one line and exit code 2 until there is room, and with the same bytes then. Read-only: the tmpfs remounted.
+Disks: a tmpfs of several sizes in its own mount namespace (`unshare`, without root). `nelf run` must end with one line
+and exit code 2 until there is room, and then give the same bytes. Read-only: the tmpfs remounted.
 
-The commands run in processes forked from one that has imported nelf and done nothing else: a start takes a second
-instead of ten. One thread and budgets by steps, without which no two runs are alike. Figures: runs/faults/faults.json.
+Commands run in processes forked from one that has only imported nelf: a start takes a second instead of ten. They use
+one thread and budgets by steps, or no two runs would be equal. Figures: runs/faults/faults.json.
 """
 
 import argparse
@@ -39,7 +38,7 @@ from unittest import mock
 EVERY = 0.3  # seconds between checkpoints
 STAGES = ("teach", "distill", "train", "export")
 FOLDERS = {"teach": "teacher", "distill": "pseudo", "train": "student"}
-LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # seconds into a stage that a kill comes at most
+LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # latest kill, in seconds into a stage
 SETTINGS = (
     "experiment=smoke", "device.accelerator=cpu", "device.threads=1", "eval.video_seconds=0", "export.targets=[onnx]",
     "export.precision=fp32", "teacher.levels=4",
@@ -51,7 +50,7 @@ GIVE_UP = 900.0  # seconds for one attempt
 
 
 class Live:
-    """What a killed process had reached: stage, its seconds of training, and the longest time between two reports."""
+    """Progress of a process, readable after its end: stage, seconds of training, longest time between two reports."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 32)  # shared with forked processes
@@ -75,7 +74,7 @@ LIVE = Live()
 
 @contextlib.contextmanager
 def reporting() -> Iterator[None]:
-    """What is at work, and how long it has trained, is reported to LIVE."""
+    """Report the current stage and its training time to LIVE."""
     import nelf.distill.render  # noqa: F401
     from nelf.pipeline import export_stage
     from nelf.teacher.training import Trainer
@@ -111,12 +110,12 @@ def reporting() -> Iterator[None]:
 
 
 def start(arguments: list[str], said: Path) -> int:
-    """`nelf ARGUMENTS` in a forked process; what it says goes to the file `said`. Gives its process id."""
+    """Start `nelf ARGUMENTS` in a forked process, with its output in the file `said`. Returns its process id."""
     LIVE.clear()
     pid = os.fork()
     if pid:
         return pid
-    status = 70  # something else than a command's end
+    status = 70  # not the end of a command
     try:
         descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
@@ -143,7 +142,7 @@ def ended(pid: int) -> int | None:
 
 
 def wait(pid: int, seconds: float = GIVE_UP) -> int:
-    """Exit status of a process that is given its time."""
+    """Exit status of a process that may take some time."""
     until = time.monotonic() + seconds
     while (status := ended(pid)) is None:
         if time.monotonic() > until:
@@ -155,7 +154,7 @@ def wait(pid: int, seconds: float = GIVE_UP) -> int:
 
 
 def stage_of(run: Path) -> str | None:
-    """The stage at which a run's files stand; None when it is beyond the last one."""
+    """The stage that a run's files have reached; None beyond the last one."""
     for stage, folder in FOLDERS.items():
         try:
             if "outputs" not in json.loads((run / folder / "stage.json").read_text()):
@@ -166,7 +165,7 @@ def stage_of(run: Path) -> str | None:
 
 
 def check_whole(run: Path) -> int:
-    """Read every file of `run` that is not hidden; gives their number. TensorBoard's logs grow line by line."""
+    """Read every file of `run` that is not hidden; return their number. TensorBoard's logs grow line by line."""
     import numpy as np
     import torch
     import yaml
@@ -217,7 +216,7 @@ def saved_seconds(run: Path, stage: str) -> float:
 
 
 def results(run: Path) -> dict[str, str]:
-    """SHA-256 of what a finished run has made."""
+    """SHA-256 of the outputs of a finished run."""
     from nelf.core.files import sha256
 
     names = (
@@ -232,7 +231,7 @@ def leftovers(run: Path) -> list[str]:
 
 
 class Kills:
-    """Runs that are killed until each stage has had its share."""
+    """Kills runs until each stage has had its share."""
 
     def __init__(self, folder: Path, wanted: int, seed: int, expected: dict[str, str]) -> None:
         self.folder, self.wanted, self.expected = folder, wanted, expected
@@ -271,13 +270,13 @@ class Kills:
         shutil.rmtree(runs)
 
     def disturb(self, pid: int, run: Path) -> int:
-        """Kill the process somewhere in the stage at which the run stands, if that still wants kills."""
+        """Kill the process during the run's current stage, if that still needs kills."""
         before = stage_of(run)
         stage = before if before and self.kills[before] < self.wanted else self.next_after(before)
         if stage is None:
             return wait(pid)
         until = time.monotonic() + GIVE_UP
-        while LIVE.reached[0] != stage:  # at work, not only on the way there
+        while LIVE.reached[0] != stage:  # working on it, not just on the way there
             if (status := ended(pid)) is not None:
                 return status
             if time.monotonic() > until:
@@ -299,7 +298,7 @@ class Kills:
     def note(self, run: Path) -> None:
         stage, seconds, longest = LIVE.reached
         assert stage is not None
-        if stage_of(run) != stage:  # between this stage's last file and the next one's first step
+        if stage_of(run) != stage:  # between this stage's last file and the next stage's first step
             self.kills["between stages"] += 1
             return
         self.kills[stage] += 1
@@ -324,7 +323,7 @@ class Kills:
 
 
 def disks(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
-    """Inside a mount namespace: a disk that is read-only, then too small, then less so, until the run is finished."""
+    """In a mount namespace: a disk that is read-only, then too small, then larger, until the run is finished."""
     disk = folder / "disk"
     disk.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "none", str(disk)], check=True)
@@ -347,7 +346,7 @@ def disks(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
 
 
 def refusal(disk: str, ended_with: int, said: Path) -> dict[str, str]:
-    """The one line with which a command ended; ended_with: exit status, or the process id of one that runs."""
+    """The one line of a command that failed. ended_with: exit status, or the id of a running process."""
     status = ended_with if ended_with in (0, 2, 70) or ended_with < 0 else wait(ended_with)
     text = said.read_text()
     assert status == 2, f"{disk}: exit status {status}: {text}"

@@ -165,7 +165,7 @@ class _Video:
 
 
 def _video(path: Path) -> _Video | None:
-    """The orbit video; None if there is none."""
+    """The orbit video; None without one."""
     if not path.is_file():
         return None
     poster = _data_uri(first_frame(path))

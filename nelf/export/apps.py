@@ -43,7 +43,7 @@ APPS: Mapping[str, App] = {
 
 
 def app_in(folder: Path) -> App:
-    """The app whose source is in `folder`. Raises ConfigError if there is none."""
+    """The app whose source is in `folder`. Raises ConfigError if there is no app."""
     for app in APPS.values():
         if (folder / app.marker).is_file():
             return app

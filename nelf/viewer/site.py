@@ -51,7 +51,7 @@ class Site:
             )
 
     def file(self, target: str) -> Path | None:
-        """The file for a request's target as sent (`/golden/a%20b.png?x`); None if there is none."""
+        """The file for a request's target as sent (`/golden/a%20b.png?x`); None if it does not exist."""
         path, _, _ = target.partition("?")
         if not path.startswith("/"):
             return None
