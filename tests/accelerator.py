@@ -45,7 +45,7 @@ def fabric(precision: str) -> Fabric:
 
 
 class OnTheCPU(TorchDispatchMode):
-    """How many elements the operations of the CPU give, but for images: these are decoded there."""
+    """Counts the elements that CPU operations return, except images, which are decoded there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class OnTheCPU(TorchDispatchMode):
 
 
 class Sections:
-    """What was counted in each part of the work."""
+    """Counts for each part of the work."""
 
     def __init__(self) -> None:
         self.counted: dict[str, dict[str, int]] = {}

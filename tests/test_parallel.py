@@ -1,4 +1,4 @@
-"""Several processes (gloo, on the CPU) against one: what they learn, and what is left when one of them dies."""
+"""Several processes (gloo, on the CPU) against one: what they learn, and what remains when one of them dies."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_draws_of_all_processes_are_those_of_one() -> None:
 
 
 def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
-    """Two processes by Fabric, one killed while both render: one line says so. Then by torchrun, to the end."""
+    """Fabric's two processes, one killed while both render: one line reports it. Then torchrun finishes the run."""
     scene, run = make_blender_scene(tmp_path / "ball", size=16), tmp_path / "runs" / "ball"
     command = [
         "-m", "nelf", "train", str(scene), "experiment=smoke", f"runs={tmp_path / 'runs'}", "device.accelerator=cpu",
@@ -95,7 +95,7 @@ def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
 
 @pytest.fixture
 def torchrun(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """As one of two processes of torchrun on one machine."""
+    """Act as one of torchrun's two processes on one machine."""
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
@@ -134,7 +134,7 @@ def test_what_is_refused_to_several_processes(rank: str, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_a_process_that_is_one_of_none_is_refused(rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would train beside the first one without the lock, and write the same files."""
+    """It would train next to the first one without the lock, and write the same files."""
     from tests.pipeline.commands import refused_at_once
 
     scene = make_blender_scene(tmp_path / "ball", size=16)
@@ -151,7 +151,7 @@ def test_a_process_that_is_one_of_none_is_refused(rank: str, tmp_path: Path, mon
 def test_who_ends_with_whom(
     variables: dict[str, str], watched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first process of each machine is started by a shell, which may end before it."""
+    """A shell starts the first process of each machine, and may end before it."""
     from nelf.pipeline import run as module
 
     settings = ["device.accelerator=cpu", "device.devices=2", "device.num_nodes=2"]
@@ -187,7 +187,7 @@ def test_slurm_that_started_others_than_asked_for(
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Path) -> None:
-    """Each alone, with a meeting of its own: what `transforms.json` waits for, and who may stop."""
+    """Each alone, with its own `meet`: what `transforms.json` waits for, and who may stop."""
     from nelf.core.progress import Stop
     from nelf.distill import DistillConfig, ProcessGroup, distill_in_workers
     from tests.distill.fakes import make_ball, make_scene

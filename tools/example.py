@@ -1,8 +1,8 @@
-"""Makes the bundle that `nelf view --example` opens: a student of the embedded scene, for Android, in 8 bits.
+"""Make the bundle of `nelf view --example`: a student of the embedded scene, for Android, in 8 bits.
 
 python -m tools.example RUN      a run of datasets/stilllife, such as runs/stilllife after `make demo`
 
-The bundle is exported into the run, executed, and then put into nelf/viewer/example, in place of the one before.
+Exports the bundle into the run, executes it, and then replaces nelf/viewer/example.
 """
 
 import shutil
@@ -24,7 +24,7 @@ MOST_BYTES = 2_000_000
 
 
 def make(run_folder: Path) -> Manifest:
-    """Export the run's student and make it the example. Raises NelfError where it cannot be that."""
+    """Export the run's student and make it the example. Raises NelfError if that is not possible."""
     if not is_run(run_folder):
         raise ExportError(f"{run_folder} is not a run; make one with: nelf demo")
     asked = [f"export.targets=[{TARGET}]", f"export.precision={PRECISION}", "export.image_output=false"]

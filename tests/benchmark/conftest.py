@@ -1,4 +1,4 @@
-"""Small model files that no export made, for measuring."""
+"""Small handmade model files for measuring."""
 
 from pathlib import Path
 

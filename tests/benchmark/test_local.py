@@ -64,7 +64,7 @@ def test_both_runtimes_in_turns(lite_file: Path, onnx_file: Path, tmp_path: Path
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 def test_peak_memory_is_that_of_the_model(onnx_file: Path, tmp_path: Path) -> None:
-    """64 MB more of weights must show, whatever the runtime itself takes."""
+    """64 MB more of weights must show, whatever the runtime itself needs."""
     import onnx
 
     large = onnx.load(str(onnx_file))
@@ -122,7 +122,7 @@ def test_the_worker_knows_a_matrix_product() -> None:
 
 
 def test_profiling_gives_the_same_picture(lite_file: Path) -> None:
-    """The profiled file is the file: inputs arrive, all frames are told, and what is not known raises."""
+    """Profiling runs the file itself: it gets the inputs, reports every frame, and raises for unknown values."""
     model = open_model(lite_file, 1)
     ((name, (shape, dtype)),) = model.inputs.items()
     inputs = {name: np.zeros(shape, dtype)}

@@ -1,4 +1,4 @@
-"""Measuring on a phone, against a stand-in for adb: what is sent, what is read, what each failure says."""
+"""Measuring on a phone with a fake adb: commands sent, answers read, and the message of each failure."""
 
 import json
 import os
@@ -39,7 +39,7 @@ Phone = Callable[..., list[list[str]]]
 
 @pytest.fixture
 def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], list[list[str]]]]:
-    """Puts the stand-in on the PATH in the given state; the result lists the calls so far."""
+    """Puts the fake adb on the PATH in the given state; returns the list of calls."""
     folder, state, log = tmp_path / "bin", tmp_path / "state.json", tmp_path / "log"
     folder.mkdir()
     program = folder / "adb"
@@ -126,7 +126,7 @@ def test_sustained_runs_with_temperatures(phone: Any, tool: Path, lite_file: Pat
 
 
 def test_the_script_that_reads_temperatures(tmp_path: Path) -> None:
-    """In a real shell, over files that lie as the kernel's do."""
+    """Run it in a real shell, over files laid out like the kernel's."""
     files = {
         "class/thermal/thermal_zone0/temp": "41300",
         "class/thermal/thermal_zone0/type": "cpu-0-0-usr",
@@ -239,7 +239,7 @@ def test_what_cannot_be_measured_on_a_phone(phone: Any, tool: Path, lite_file: P
 
 @pytest.fixture
 def subject(lite_file: Path, tmp_path: Path) -> ModelUnderTest:
-    """A bundle as far as adb and the app's answer look at it."""
+    """A bundle with the parts that adb and the app's answer use."""
     folder = tmp_path / "android"
     folder.mkdir()
     shutil.copy(lite_file, folder / "model.tflite")

@@ -1,4 +1,4 @@
-"""What to shoot better: each fault of a capture is told by its own line."""
+"""Advice on captures: each fault has its own line."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Raw photos in, a scene out: poses that are right, files that are whole, faults that are told in one line."""
+"""Importing raw photos: correct poses, complete files, one line per fault."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ FAST = PhotosConfig(features=1024)
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
-    """Photos, the scene that the command line makes of them, and the poses that they were rendered from."""
+    """Photos, the imported scene, and the true poses."""
     folder = tmp_path_factory.mktemp("room")
     known = make_photos(folder / "photos", 8)
     outcome = works("data", "import", "photos", folder / "photos", "--out", folder / "scene", "photos.features=1024")
@@ -134,7 +134,7 @@ def page_lost(database: Path) -> None:
 
 @pytest.mark.parametrize("damage", [garbage, page_lost])
 def test_damaged_working_files(damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While COLMAP is at work: one line. Before it goes on: they are made again."""
+    """One line if damaged while COLMAP works; made again if damaged before."""
     photos, out = tmp_path / "photos", tmp_path / "scene"
     make_photos(photos, 4)
     read, config = structure_from_motion.read_evidence, PhotosConfig(features=512)
@@ -179,7 +179,7 @@ def test_a_scene_has_a_name(out: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_a_killed_import_left_is_cleared_away(room: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
-    """Killed between two renames: the scene that was there is there again, and nothing has to be done."""
+    """After a kill between two renames, the former scene is back and nothing needs doing."""
     photos, folder, _ = room
     shutil.copytree(folder, tmp_path / ".scene.old-7")
     (tmp_path / ".scene.partial-7" / "images").mkdir(parents=True)

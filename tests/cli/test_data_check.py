@@ -31,7 +31,7 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_photos_without_poses(tmp_path: Path) -> None:
-    """`nelf run` finds their poses; what it would refuse before that is refused here, too."""
+    """`nelf run` finds their poses. What it would refuse before that is refused here too."""
     photos = make_nerfstudio_scene(tmp_path / "room", size=160, width=240, views=6) / "images"
     outcome = works("data", "check", photos)
     verdict, *lines = outcome.out.splitlines()

@@ -1,4 +1,4 @@
-"""nelf export of what is no run, to what is not known, over what is not its own."""
+"""nelf export: not a run, unknown targets, folders of others."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_export_to_what_is_not_known(elsewhere: Path) -> None:
 
 
 def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
-    """`--out` may name the folder of an app, with a folder ios of its own."""
+    """`--out` may name the folder of an app that has its own folder ios."""
     (elsewhere / "onnx").mkdir()
     (elsewhere / "onnx" / "Main.swift").write_text("my work")
     line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
@@ -45,7 +45,7 @@ def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
 
 
 def test_what_a_killed_export_left_is_cleared_away(elsewhere: Path) -> None:
-    """In a folder that is not the run's, one command at a time; what is another's stays."""
+    """Outside the run's folder: one command at a time, and files of others stay."""
     for name in (".onnx.partial-7", ".onnx.old-7", ".web.partial-7"):
         (elsewhere / name).mkdir()
     (elsewhere / ".onnx.old-7" / "diary.txt").write_text("mine")

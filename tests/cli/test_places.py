@@ -1,4 +1,4 @@
-"""Where a command is to write: what cannot be is refused in one line, before any work."""
+"""Output folders: impossible ones are refused in one line, before any work."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""nelf run, teach, distill, train, eval on scenes that will not do: one line, nothing written."""
+"""nelf run, teach, distill, train, eval on unusable scenes: one line, nothing written."""
 
 import json
 from pathlib import Path
@@ -105,7 +105,7 @@ def test_no_test_views(tmp_path: Path, room: Path) -> None:
 
 
 def test_training_on_all_views(room: Path) -> None:
-    """Only what uses test views asks for them: everything up to the bundles does without."""
+    """Only stages that use test views need them: everything up to the bundles works without."""
     everything = ("experiment=smoke", "scene.holdout=0", "scene.val_holdout=0")
     works("train", room, *everything)
     works("export", Path("runs/room"), "--target", "onnx")

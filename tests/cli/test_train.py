@@ -1,4 +1,4 @@
-"""nelf teach and nelf train on what an interrupted run left, damaged."""
+"""nelf teach and nelf train on damaged files of an interrupted run."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tests.pipeline.commands import (
 
 
 def unfinished(run: Path) -> Path:
-    """Make a run's training look interrupted; gives its newest checkpoint."""
+    """Make a run's training look interrupted; returns its newest checkpoint."""
     record = run / "student" / "stage.json"
     content = json.loads(record.read_text())
     del content["outputs"]

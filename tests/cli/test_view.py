@@ -1,4 +1,4 @@
-"""nelf view: which bundle of a run it shows, and what it refuses. What it serves: tests/viewer/test_server.py."""
+"""nelf view: which bundle of a run it shows, and what it refuses. The server: tests/viewer/test_server.py."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.pipeline.commands import refused_at_once, works
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The bundles that the server is given, with a stand-in for the built viewer."""
+    """The bundles that the server gets, with a fake viewer."""
     folder = tmp_path / "assets"
     folder.mkdir()
     (folder / "index.html").write_text("the page")
@@ -28,7 +28,7 @@ def test_a_bundle_of_the_run_is_shown(run: Path, shown: list[Path]) -> None:
 
 
 def test_without_one_of_its_student_the_run_gets_one(run: Path, shown: list[Path]) -> None:
-    """Those of another student are none."""
+    """Bundles of another student do not count."""
     for manifest in run.glob("export/android*/manifest.json"):
         content = json.loads(manifest.read_text())
         content["provenance"]["checkpoint"] = "0" * 64

@@ -1,4 +1,4 @@
-"""Pseudo views that are there already: kept where they are whole and wanted, and not a byte differs for it."""
+"""Existing pseudo views: complete and wanted ones are kept, and the result is the same byte for byte."""
 
 import json
 import shutil

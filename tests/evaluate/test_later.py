@@ -1,4 +1,4 @@
-"""A metric that could not be measured is, once it can be, on the pictures that are there."""
+"""A metric that was unavailable is measured later, on the existing pictures."""
 
 from pathlib import Path
 

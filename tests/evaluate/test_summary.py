@@ -1,4 +1,4 @@
-"""The page over many runs, and the benchmark's table: means that do not mislead, classes as they are defined."""
+"""The page on many runs, and the benchmark's table: means that do not mislead, and the classes' definitions."""
 
 import json
 import shutil
@@ -93,7 +93,7 @@ def test_the_table_has_each_class_and_its_mean() -> None:
 
 @pytest.fixture
 def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Two scenes, whose runs are made by copying a finished one; the names of those that were asked for."""
+    """Two scenes whose runs are copies of a finished one; the names of those that were run."""
     asked: list[str] = []
 
     def run_scene(scene: Path, overrides: list[str], out: Path) -> Path:

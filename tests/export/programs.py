@@ -1,4 +1,4 @@
-"""Torch modules as Core ML packages, without anything of ours in between."""
+"""Torch modules as Core ML packages, without our code in between."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bundles placed into the apps' sources."""
+"""Installing bundles in the apps' sources."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Fit for the accelerator: our presets break no rule, and each rule finds what is planted for it."""
+"""Compatibility with accelerators: our presets break no rule, and each rule finds a planted violation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def exported(network: Student, target: str, precision: str, folder: Path) -> Com
 
 
 def besides_rows(fit: CompatibilityReport) -> list[Finding]:
-    """The violations but for the copies that reading tables takes: samples' rows to an image, or back."""
+    """Violations, except copies from table reads: rows of samples to an image, or back."""
     copies = [finding for finding in fit.violations if finding.rule.name == "layout copy"]
     of_rows = [finding.operation for finding in copies if _moves_rows(finding.operation)]
     images = {op.outputs[0].name for op in of_rows}
@@ -75,9 +75,9 @@ def test_the_gpu_delegate_takes_all_of_our_presets(name: str, channels: int, tmp
 
 
 def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
-    """The report says so: gathers, and places in float32. The convolutions between them may run there.
+    """The report lists the gathers and the float32 positions. The convolutions between them may still run there.
 
-    Each of the images that are made of rows is then turned to channels first.
+    Each image made of rows is then permuted to channels first.
     """
     network = preset("m", 4)
     fit = exported(network, "ios", "fp16", tmp_path)
@@ -91,7 +91,7 @@ def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
 
 
 def test_lines_need_no_gather(tmp_path: Path) -> None:
-    """The reader for the Neural Engine: products with hat functions, all in matrices."""
+    """The reader for the Neural Engine: products with hat functions, as matrix products."""
     network = student(channels=4, size=(40, 56), **all_levels(reader="lines"))
     fit = exported(network, "ios", "fp16", tmp_path)
     assert {finding.rule.name for finding in besides_rows(fit)} == {"full precision"}
@@ -124,7 +124,7 @@ def test_a_package_in_full_precision_keeps_nothing_on_the_neural_engine(bundles:
 
 
 def test_large_phases_in_full_precision_are_no_small_matter(tmp_path: Path) -> None:
-    """Normalised device coordinates: sines of the whole grid, which are then handed over."""
+    """Normalised device coordinates take sines over the whole grid, which then leave the accelerator."""
     fit = exported(student("mobiler2l", Mapping.NDC.value, size=(40, 56)), "ios", "fp16", tmp_path)
     assert {"sin", "cos"} <= {finding.operation.kind for finding in fit.violations}
 
@@ -135,7 +135,7 @@ IMAGE = torch.zeros(1, 8, 6, 10)
 
 
 class Between(nn.Module):
-    """A convolution, what is planted, a convolution."""
+    """A convolution, the planted operation, a convolution."""
 
     def __init__(self, planted: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Between(nn.Module):
 
 
 class Normalised(nn.Module):
-    """A BatchNorm that the converter cannot fold, since something stands between it and the convolution."""
+    """A BatchNorm that the converter cannot fold, since something separates it from the convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -270,7 +270,7 @@ def test_what_the_gpu_delegate_refuses(planted: Operation, detail: str) -> None:
 
 
 def test_factors_that_a_batch_norm_left_behind() -> None:
-    """LiteRT's converter folds them itself, so that no file of its making has them."""
+    """LiteRT's converter folds them itself, so none of its files has them."""
     image, weights = TensorFacts("x", (1, 4, 4, 8), "float32"), TensorFacts("w", (6, 3, 3, 8), "float32", True)
     features = TensorFacts("features", (1, 4, 4, 6), "float32")
     convolution = Operation("CONV_2D", "conv", (image, weights), (features,))

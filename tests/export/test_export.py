@@ -173,7 +173,7 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
 
 
 def test_what_a_user_may_ask_is_what_the_targets_know() -> None:
-    """It stands in the configuration again, which is checked before converters are loaded."""
+    """The configuration repeats the names, since it is checked before converters are loaded."""
     assert {
         name: config.Choice(tuple(one.forms), one.auto, one.usual, one.image_output) for name, one in TARGETS.items()
     } == config.CHOICES

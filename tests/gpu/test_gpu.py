@@ -1,4 +1,4 @@
-"""On the GPU itself: kernels against their plain forms on the CPU, training, renders, and what a step waits for."""
+"""On a real GPU: kernels against their plain forms on the CPU, training, renders, and waits of a step."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.teacher import tiny
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_kernel_is_its_reference(name: str, device: torch.device) -> None:
-    """Atomics add in any order, and a GPU multiplies and adds in one rounding: looser than on the CPU."""
+    """Looser than on the CPU: atomics add in any order, and a GPU fuses multiply and add."""
     case = CASES[name]
     assert usable(device.type, device.index)
     agree(case, operations(GPU)[case.operation], str(device), 1e-4 if "resampled" in name else 1e-5, 1e-4)
@@ -67,7 +67,7 @@ def test_reduced_renders_keep_sixty_decibels(kind: str, dtype: torch.dtype, devi
 
 
 def test_pseudo_views_are_those_of_the_cpu(device: torch.device, tmp_path: Path) -> None:
-    """A GPU rounds differently: a grey level here and there."""
+    """A GPU rounds differently: some pixels differ by a grey level."""
     scene = tiny.scene("object")
     trainer = new_trainer(scene, tiny.hashgrid(), make_fabric(DeviceConfig(accelerator=device.type)))
     for _ in range(100):

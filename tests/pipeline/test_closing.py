@@ -1,4 +1,4 @@
-"""What a run says at its end follows from its figures."""
+"""A run's closing advice follows from its figures."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ RUN = Path("runs/my photos")
 
 
 def told(config: Config | None = None, **changes: Any) -> list[tuple[str, str]]:
-    """Advice of figures that leave nothing to be wished for, with `changes`."""
+    """Advice for perfect figures, with `changes`."""
     figures: dict[str, Any] = {
         "teacher": 30.0,
         "student": 29.5,

@@ -1,4 +1,4 @@
-"""Configuration: every mistake is one line that says what was meant. The shipped files: tests/test_configs.py."""
+"""Configuration: every mistake gives one helpful line. The shipped files: tests/test_configs.py."""
 
 import pytest
 from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""What a run will take: the demo's figures at the reference, how they scale, and what is refused before any work."""
+"""Forecast of a run: the demo on the reference machine, scaling, and refusals before any work."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def seconds_of(run: Run, machine: Machine, *stages: str) -> dict[str, float | No
 
 
 def test_the_demo_takes_what_it_took_at_the_reference(tmp_path: Path) -> None:
-    """docs/results.md: minutes of the demo's stages. They are what the table is made of."""
+    """docs/results.md has the minutes of the demo's stages, from which the figures come."""
     found = seconds_of(
         demo(tmp_path, "device.precision=bf16-mixed"), FAST, "teach", "distill", "train", "export", "eval"
     )

@@ -1,4 +1,4 @@
-"""Photos without poses given to the commands: found by looking, their scene kept in the run; one command at a time."""
+"""Commands on photos without poses: they find the poses, keep the scene in the run, and run one at a time."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with photos only. Finding their poses is put aside: it gives those that they were rendered with."""
+    """A folder with photos only. Estimating poses is replaced by the true ones."""
     posed = make_nerfstudio_scene(tmp_path / "posed", views=12)
     photos = tmp_path / "walk"
     shutil.copytree(posed / "images", photos)
@@ -59,7 +59,7 @@ def test_a_run_of_raw_photos(raw: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["images/0003.png", "transforms.json"])
 def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
-    """It is the run's own: nobody else can mend it."""
+    """It belongs to the run: nobody else can repair it."""
     said: list[str] = []
     Run.open(raw, [], say=said.append)
     out = Path("runs/walk/photos")

@@ -1,4 +1,4 @@
-"""Stage records: work is skipped exactly when its inputs and its outputs are what they were."""
+"""Stage records: work is skipped exactly when inputs and outputs are unchanged."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_done_again_when_the_record_is_damaged(tmp_path: Path, content: str) -> 
 
 
 def test_files_that_only_a_record_names_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger's run: the names could be those of devices, or of anything else on this machine."""
+    """In a stranger's run, the names could be devices, or anything else on this machine."""
     make(tmp_path)
     content = json.loads((tmp_path / RECORD).read_text())
     content["outputs"]["../../../dev/zero"] = "0"

@@ -1,4 +1,4 @@
-"""Many scenes: one run each, here, in processes through submitit, or as jobs of SLURM; one page over all of them."""
+"""Many scenes: one run each, here, in processes through submitit, or as SLURM jobs; one page on all of them."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def scenes(tmp_path: Path) -> str:
 
 @pytest.fixture
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """(scene, folder of the run) of the runs that would have been made."""
+    """(scene, folder) of the runs that would start."""
     found: list[tuple[str, str]] = []
 
     def note(run: pipeline.Run, stop: object, say: object) -> None:
@@ -111,7 +111,7 @@ def test_slurm_is_refused_where_there_is_none(scenes: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("key", ["tasks_per_node", "nodes"])
 def test_a_job_has_one_process(scenes: str, key: str) -> None:
-    """The others would find the run in use, or train beside it."""
+    """Others would find the run in use, or train next to it."""
     override = f"hydra.launcher.{key}=4"
     line = refused_at_once("run", "--multirun", scenes, "hydra/launcher=processes", override)
     assert line == f"{override}: a sweep gives each of its runs one process; leave it out"
@@ -124,7 +124,7 @@ def test_a_launcher_that_is_not_installed_is_named(scenes: str, monkeypatch: pyt
 
 
 def test_jobs_of_submitit_make_the_runs(scenes: str) -> None:
-    """Really started processes: one has the report left to write, the other finds its run in use."""
+    """Real processes: one only has the report to write, the other finds its run in use."""
     shutil.copytree(finished_run(), "runs/ball")
     Path("runs/ball/report.html").unlink()
     with lock_run(Path("runs/cup")):

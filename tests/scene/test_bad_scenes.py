@@ -1,4 +1,4 @@
-"""Bad scenes: one line that names the scene, the place, what is allowed and what to do."""
+"""Bad scenes: one line with scene, place, allowed values and remedy."""
 
 import json
 import math
@@ -144,7 +144,7 @@ def test_nearly_rigid_pose_is_made_exact(room: Path) -> None:
 
 
 def test_large_and_small_numbers_that_can_be(room: Path) -> None:
-    """Metres of a national grid, a fisheye's crop: generous limits refuse nothing of this kind."""
+    """Metres of a national grid, a fisheye's crop: generous limits accept them."""
     content = json.loads((room / "transforms.json").read_text())
     for frame in content["frames"]:
         for row in frame["transform_matrix"][:3]:
@@ -177,7 +177,7 @@ def test_all_images_missing(room: Path) -> None:
 
 
 def test_mixed_sizes(room: Path) -> None:
-    """Of an image of another size the intrinsics must be known, too."""
+    """Images of another size need intrinsics too."""
     Image.new("RGB", (12, 8)).save(room / "images/0007.png")
     edit_json(room / "transforms.json", w=None, h=None, cx=None, cy=None)
     message = refusal(room)
@@ -262,7 +262,7 @@ def test_bad_colmap(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["cameras", "images", "points3D"])
 @pytest.mark.parametrize("count", [2**32, 2**63, 2**64 - 1])
 def test_colmap_counts_that_no_file_can_hold(tmp_path: Path, file: str, count: int) -> None:
-    """pycolmap, which believes them, is busy for minutes."""
+    """pycolmap believes them, and is busy for minutes."""
     room = make_colmap_scene(tmp_path / "room", views=4)
     path = room / f"sparse/0/{file}.bin"
     path.write_bytes(count.to_bytes(8, "little") + path.read_bytes()[8:])

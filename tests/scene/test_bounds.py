@@ -1,4 +1,4 @@
-"""Kind, depth range, ball of interest and upward direction, as decided from the cameras."""
+"""Type, depth range, ball of interest and up direction, decided from the cameras."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`report`: what `nelf data check` prints."""
+"""`report`, which `nelf data check` prints."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def edit_frames(folder: Path, changes: dict[int, dict[str, Any]]) -> None:
 
 
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
-    """A frame that cannot be used is a problem like others: what is said of the rest is still worth knowing."""
+    """A frame that cannot be used is a problem like others: the rest is still worth checking."""
     room = make_nerfstudio_scene(tmp_path / "room", views=32)
     images = room / "images"
     Image.new("RGB", (12, 16)).save(images / "0001.png")  # the first one: the size is that of most
@@ -140,7 +140,7 @@ def test_the_same_fault_of_many_frames_is_told_once(tmp_path: Path) -> None:
 
 
 def test_photos_of_two_sizes_become_of_one(tmp_path: Path) -> None:
-    """A finer photo, a coarser one with a longer lens and one in portrait show what the others would have shown."""
+    """A finer photo, a coarser one with a longer lens and a portrait one show what the others would have shown."""
     room = make_nerfstudio_scene(tmp_path / "room", size=48, width=72, views=12)
     plain = load_scene(SceneConfig(str(room), holdout=0, val_holdout=0)).train
     fine = make_nerfstudio_scene(tmp_path / "fine", size=96, width=144, views=12)

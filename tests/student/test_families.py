@@ -1,4 +1,4 @@
-"""What holds for students of every family: presets, configuration, image and gradients."""
+"""Properties of students of every family: presets, configuration, image and gradients."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ WITHOUT_DEPTH = {"mobiler2l"}
 
 
 def test_every_family_is_tried_here() -> None:
-    """Names stand in the configuration again, which is checked before PyTorch is loaded."""
+    """The configuration repeats the names, since it is checked before PyTorch is loaded."""
     assert set(SMALL) == set(STUDENTS) == set(STUDENT_CONFIGS)
     assert set(READERS) == set(feature_tables.READERS)
     assert {preset(name).family for name in PRESETS} == set(STUDENTS)

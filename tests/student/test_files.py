@@ -1,4 +1,4 @@
-"""A student on disk."""
+"""Students on disk."""
 
 import dataclasses
 import json
@@ -76,7 +76,7 @@ def test_foreign(tmp_path: Path) -> None:
 
 
 def rewritten(path: Path, model: Student, **about: object) -> Path:
-    """The student's file with something else in its metadata."""
+    """The student's file with other metadata."""
     save_student(path, model)
     known = {"format": FORMAT, "config": dataclasses.asdict(model.config), "frame": model.frame.as_dict()}
     save_file(load_file(path), path, {"nelf": json.dumps({**known, **about})})
@@ -92,7 +92,7 @@ def refused(path: Path, match: str) -> None:
 
 
 def test_the_former_format(tmp_path: Path, model: Student) -> None:
-    """Students of before the families: another network, so there is nothing to convert."""
+    """Students from before the families are other networks and cannot be converted."""
     former = {"width": 48, "blocks": 2, "body": "pyramid", "upsampler": "surface", "factor": 8, "points": 16}
     path = rewritten(tmp_path / "student.safetensors", model, format="nelf-student-1", config=former)
     refused(path, rf"has format 'nelf-student-1', expected '{FORMAT}'; train again with: nelf train RUN")
@@ -127,7 +127,7 @@ def test_weights_of_another_architecture(tmp_path: Path, model: Student, change:
 
 
 def test_tables_that_no_memory_holds(tmp_path: Path, model: Student) -> None:
-    """A damaged file may ask for terabytes: shapes are compared before anything is made."""
+    """A damaged file may ask for terabytes: shapes are compared before allocation."""
     huge = all_levels(nodes=1024, channels=256)
     config = {**dataclasses.asdict(model.config), **huge}
     refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"has another architecture: \S+ is ")

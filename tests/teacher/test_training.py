@@ -1,4 +1,4 @@
-"""Training: it learns, it stops and goes on exactly, and what is on disk is what was trained."""
+"""Training: it learns, it stops and resumes exactly, and the saved teacher is the trained one."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def test_opaque_scenes(kind: str, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [tiny.hashgrid, tiny.vanilla], ids=["hashgrid", "vanilla"])
 def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> None:
-    """Its colour is behind the object, in training and in renders; a random one would fill the box with fog."""
+    """The background colour is behind the object in training and renders; a random one would fill the box with fog."""
     hashgrid = make is tiny.hashgrid
     field = tiny.train("plain", make(iterations=200 if hashgrid else 3), tmp_path)  # type: ignore[operator]
     backdrop = torch.tensor(tiny.BACKDROP) / 255
@@ -163,7 +163,7 @@ def test_only_what_can_teach_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
-    """One view without anything rules out all of the object."""
+    """One view without anything in it rules out the whole object."""
     ball = make_blender_scene(tmp_path / "ball")
     Image.new("RGBA", (16, 16)).save(ball / "train/r_3.png")
     scene = load_scene(SceneConfig(str(ball)))
@@ -174,7 +174,7 @@ def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
 
 
 def test_pixels_are_read_into_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of all images beside their table would take the memory twice."""
+    """A list of all images next to their table would need twice the memory."""
     views, alive, most = tiny.scene("object").train, [], [0]
 
     def reading(index: int) -> np.ndarray:
@@ -292,7 +292,7 @@ def test_bad_config(changes: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("kind", ["object", "unbounded", "forward-facing"])
 def test_renders_in_bfloat16_keep_sixty_decibels(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the plain forms, which accelerators without a compiler use. Rounded sample positions would leave 45 dB."""
+    """Uses the plain forms, as accelerators without a compiler do. Rounded sample positions would give only 45 dB."""
     teacher, views = tiny.train(kind, tiny.hashgrid(iterations=100), tmp_path), tiny.scene(kind).train
     monkeypatch.setenv("NELF_KERNELS", "reference")
     where = views.c2w[0], views.intrinsics[0], views.height, views.width

@@ -1,4 +1,4 @@
-"""Tiny scenes and teachers that learn them in seconds."""
+"""Tiny scenes, and teachers that learn them in seconds."""
 
 import contextlib
 import functools
@@ -31,7 +31,7 @@ MAKERS = {
 
 @functools.cache
 def scene(kind: str) -> Scene:
-    """The same scene for all tests, in a folder of its own."""
+    """The same scene for all tests, in its own folder."""
     folder = Path(tempfile.mkdtemp(prefix=f"nelf-{kind}-")) / kind
     MAKERS[kind](folder)
     found = load_scene(SceneConfig(str(folder)), ("train", "val", "test"))
@@ -40,7 +40,7 @@ def scene(kind: str) -> Scene:
 
 
 def hashgrid(**changes: Any) -> HashGridConfig:
-    """About 10 ms a step."""
+    """About 10 ms per step."""
     values: dict[str, Any] = {
         "minutes": None, "iterations": 20, "batch": 8192, "max_rays": 1024, "levels": 4, "log2_entries": 12,
         "coarsest": 8, "finest": 32, "width": 16, "occupancy": 32, "steps": 64,
@@ -76,7 +76,7 @@ def mean_psnr(field: RadianceField, views: Views) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def noted_errors() -> Iterator[list[float]]:
-    """The error of every step that a teacher is trained for during the block."""
+    """The error of every training step of a teacher within the block."""
     errors: list[float] = []
     advance = Trainer.advance
 

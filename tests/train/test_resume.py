@@ -1,4 +1,4 @@
-"""Stopping and going on: nothing is lost, nothing differs."""
+"""Stopping and resuming: nothing is lost, nothing differs."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from tests.train import tiny
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:
-    """A Stop that is requested once `count` more steps are done."""
+    """A Stop that is requested after `count` more steps."""
 
     def make(count: int) -> Stop:
         stop = Stop()
@@ -84,7 +84,7 @@ def test_finished_training_trains_no_more(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_wall_time_goes_on_from_the_time_used(tmp_path: Path) -> None:
-    """Each look at the clock costs a second: the steps of both runs together fill the minutes once."""
+    """Each look at the clock costs a second: the steps of both runs together use up the minutes once."""
 
     class Clock:
         now = 1000.0

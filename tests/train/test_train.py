@@ -1,4 +1,4 @@
-"""Both stages from outside: what is learnt, what is written, what is refused."""
+"""Both stages from outside: learning, output, refusals."""
 
 import dataclasses
 import json

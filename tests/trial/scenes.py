@@ -1,7 +1,7 @@
-"""Broken and odd scenes, made by a script: each is a sound one with one thing changed.
+"""Broken and odd scenes, made by a script from sound ones by one change each.
 
-`BAD` maps a name to how the scene is made, the overrides that it is opened with, and a part of the line that refuses
-it. `ODD` maps a name to how it is made and the overrides with which it goes through every stage up to training.
+`BAD` maps a name to how the scene is made, its overrides, and a part of the line that refuses it. `ODD` maps a name to
+how it is made and the overrides with which it passes every stage up to training.
 """
 
 import functools
@@ -33,7 +33,7 @@ Change = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Case:
-    """base: the sound scene. change: what is done to its folder. expected: part of the refusal; empty for odd ones."""
+    """base: the sound scene. change: applied to its folder. expected: part of the refusal; empty for odd ones."""
 
     base: str
     change: Change
@@ -65,7 +65,7 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
 
 @functools.cache
 def sound(base: str) -> Path:
-    """Made once a session; not to be changed."""
+    """Made once per session; do not change it."""
     folder = Path(tempfile.mkdtemp(prefix="nelf-trial-")) / "scene"
     folder.mkdir()
     if base == "photos":
@@ -75,11 +75,11 @@ def sound(base: str) -> Path:
 
 
 def nothing(folder: Path) -> None:
-    """For scenes that are odd, or broken, as they are."""
+    """No change."""
 
 
 def top(**changes: Any) -> Change:
-    """Keys of transforms.json; None removes one."""
+    """Set keys of transforms.json; None removes one."""
 
     def change(folder: Path) -> None:
         path = folder / "transforms.json"
@@ -90,7 +90,7 @@ def top(**changes: Any) -> Change:
 
 
 def frame(*numbers: int, **changes: Any) -> Change:
-    """Keys of some frames."""
+    """Set keys of some frames."""
 
     def change(folder: Path) -> None:
         content = edit_json(folder / "transforms.json")
@@ -102,7 +102,7 @@ def frame(*numbers: int, **changes: Any) -> Change:
 
 
 def frames(edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Change:
-    """All frames together."""
+    """Change all frames together."""
 
     def change(folder: Path) -> None:
         edit_json(folder / "transforms.json", frames=edit(edit_json(folder / "transforms.json")["frames"]))
@@ -111,7 +111,7 @@ def frames(edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Chan
 
 
 def poses(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
-    """Each pose, [4, 4]."""
+    """Change each pose, [4, 4]."""
 
     def moved(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [one | {"transform_matrix": edit(np.array(one["transform_matrix"])).tolist()} for one in listed]
@@ -120,7 +120,7 @@ def poses(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
 
 
 def image(edit: Callable[[Image.Image], Image.Image], pattern: str = "images/0003.png") -> Change:
-    """Some images, saved again."""
+    """Change some images."""
 
     def change(folder: Path) -> None:
         found = sorted(folder.glob(pattern))
@@ -156,7 +156,7 @@ def remove(*patterns: str) -> Change:
 
 
 def instead(make: Callable[[Path], object], name: str = "images/0003.png") -> Change:
-    """Something else in place of a file."""
+    """Replace a file."""
 
     def change(folder: Path) -> None:
         (folder / name).unlink()
@@ -174,7 +174,7 @@ def both(*changes: Change) -> Change:
 
 
 def rows(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
-    """poses_bounds.npy."""
+    """Change the rows of poses_bounds.npy."""
     return lambda folder: np.save(folder / "poses_bounds.npy", edit(np.load(folder / "poses_bounds.npy")))
 
 
@@ -195,7 +195,7 @@ def halved(opened: Image.Image) -> Image.Image:
 
 
 def upright(opened: Image.Image) -> Image.Image:
-    """Its middle, 14 x 16 of 24 x 16: a photo in portrait by the same lens."""
+    """Its middle, 14 x 16 of 24 x 16: a portrait photo by the same lens."""
     return opened.crop((5, 0, 19, 16))
 
 
@@ -219,7 +219,7 @@ def absolute_names(folder: Path) -> None:
 
 
 def renamed(new: Callable[[str], str]) -> Change:
-    """The image files and what the frames call them."""
+    """Rename the image files, and what the frames call them."""
 
     def change(folder: Path) -> None:
         def edit(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:

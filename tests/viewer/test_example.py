@@ -1,4 +1,4 @@
-"""The bundle that `nelf view --example` opens: small, whole, and what was exported."""
+"""The bundle of `nelf view --example`: small, complete, and the exported one."""
 
 from pathlib import Path
 
