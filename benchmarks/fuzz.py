@@ -65,26 +65,26 @@ def work(plan: dict[str, int], seed: int, folder: Path, keep: Path) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
-    def tell(*content: Any) -> None:
+    def report_line(*content: Any) -> None:
         out.write(json.dumps(content) + "\n")
         out.flush()
 
     def end(outcome: Outcome) -> None:
-        tell("end", outcome.kind, outcome.what, outcome.peak)
+        report_line("end", outcome.kind, outcome.what, outcome.peak)
 
     watch, errors = Watch(), os.dup(2)
     for name, count in plan.items():
         os.dup2(errors, 2)
         runner = Runner(name, folder / name, keep, watch)
         os.dup2(1, 2)  # messages of libraries do not matter
-        tell("reader", name)
+        report_line("reader", name)
         limit_memory(MORE_MEMORY)
         try:
-            runner.run(seed, count, lambda: tell("begin"), end)
+            runner.run(seed, count, lambda: report_line("begin"), end)
         except BaseException:
             os.dup2(errors, 2)  # ours, not a case's
             raise
-        tell("done")
+        report_line("done")
 
 
 def fuzz(

@@ -16,7 +16,7 @@ from lightning_fabric.plugins import MixedPrecision
 from PIL import Image
 
 from nelf.core.errors import NelfError
-from nelf.core.files import refused_by_the_system, remove_leftovers
+from nelf.core.files import remove_leftovers, system_error
 from nelf.distill.workers import _problem
 from tests.pipeline.commands import refused
 from tests.scenes import make_blender_scene
@@ -88,7 +88,7 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_system_refuses_is_one_line(error: Exception, words: str) -> None:
-    found = refused_by_the_system(error)
+    found = system_error(error)
     assert found is not None
     assert words in str(found)
     assert "\n" not in str(found)
@@ -97,7 +97,7 @@ def test_what_the_system_refuses_is_one_line(error: Exception, words: str) -> No
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "no"), ValueError()])
 def test_our_own_mistakes_keep_their_traceback(error: Exception) -> None:
-    assert refused_by_the_system(error) is None
+    assert system_error(error) is None
 
 
 @pytest.mark.parametrize("error", [MemoryError("9 bytes"), PermissionError(errno.EACCES, "Permission denied", "x")])

@@ -39,7 +39,7 @@ class Adb:
         self.run("push", str(local), remote, seconds=600.0, task=f"pushing {local.name} to {remote}")
 
     @contextlib.contextmanager
-    def removing(self, path: str, tell: Callable[[str], None]) -> Iterator[None]:
+    def removing(self, path: str, report_line: Callable[[str], None]) -> Iterator[None]:
         """Remove `path` after the block. A failure to remove is reported, and hides no earlier error."""
         try:
             yield
@@ -48,7 +48,7 @@ class Adb:
                 self.shell(f"rm -rf {path}")
             except BenchError as error:
                 with contextlib.suppress(Interrupted):
-                    tell(f"{path} may be left on the phone: {error}")
+                    report_line(f"{path} may be left on the phone: {error}")
 
     def property(self, name: str) -> str:
         """A system property; empty if the phone does not have it."""

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from nelf.capture.photos import masks_folder, pictures_folder
 from nelf.capture.prepare import Prepared
 from nelf.core.errors import SceneError
-from nelf.core.files import refused_by_the_system, remove
+from nelf.core.files import remove, system_error
 from nelf.core.processes import usable_cores
 from nelf.core.progress import ProgressLine
 from nelf.scene.config import PhotosConfig
@@ -101,7 +101,7 @@ def errors_in_one_line(folder: Path, name: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if refused_by_the_system(error) is not None:
+        if system_error(error) is not None:
             raise
         said = " ".join(str(error).split())[:200]
         raise SceneError(

@@ -131,8 +131,8 @@ def _import(source: "Callable[[], Source]", name: str, overrides: list[str] | No
     from nelf.capture import import_scene
     from nelf.core.files import locked  # PyTorch is loaded here, after the checks
     from nelf.core.progress import stoppable
-    from nelf.pipeline import tell
+    from nelf.pipeline import report_import
 
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
-        tell(import_scene(source(), out, config.photos, stop, say), say)
+        report_import(import_scene(source(), out, config.photos, stop, say), say)
     typer.echo(out)

@@ -11,7 +11,7 @@ from nelf.cli.bench import bench
 from nelf.cli.data import Overrides, data
 from nelf.core.console import console, say
 from nelf.core.errors import ConfigError, Interrupted, NelfError
-from nelf.core.files import refused_by_the_system
+from nelf.core.files import system_error
 from nelf.core.processes import blame_others, is_first_process, later_rank
 from nelf.core.progress import waiting
 
@@ -305,11 +305,13 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder
     run.check_pictures()
-    tell = say if is_first_process() else _nothing
-    tell(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
-    with run.locked(), stoppable() as stop, run.together():
+    echo_once = say if is_first_process() else _nothing
+    echo_once(
+        f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}"
+    )
+    with run.locked(), stoppable() as stop, run.ending_workers():
         run.prepare()
-        STAGES[name](run, stop, tell)
+        STAGES[name](run, stop, echo_once)
     return run.folder
 
 
@@ -330,7 +332,7 @@ def main() -> None:
         say(f"nelf: {error}")
         sys.exit(error.exit_code)
     except (OSError, MemoryError, RuntimeError) as error:
-        if (told := refused_by_the_system(error)) is None:
+        if (told := system_error(error)) is None:
             blame_others()
             raise
         say(f"nelf: {told}")

@@ -227,7 +227,7 @@ def best_accelerator() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def agree(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
+def sync(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
     """Seconds and stop request as the first process sees them, so that all processes stop at the same step."""
     if fabric.world_size == 1:
         return seconds, stop.requested

@@ -28,7 +28,7 @@ OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENO
 
 
 @contextlib.contextmanager
-def writing_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about writing `path` into one clear line."""
     try:
         yield
@@ -78,7 +78,7 @@ def why_absent(path: Path) -> str:
     return "is a file" if stat.S_ISREG(mode) else "is a pipe or device, not a file"
 
 
-def refused_by_the_system(error: BaseException) -> NelfError | None:
+def system_error(error: BaseException) -> NelfError | None:
     """One line about memory, disk or permissions; None for every other error.
 
     For errors of libraries that open files or allocate memory themselves. Code that knows the file can say more.
@@ -138,7 +138,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise StorageError(f"cannot write {path}: it has no name of its own; give the name of a new file or folder")
     temporary = path.with_name(f".{path.stem}{TEMPORARY_SUFFIX}-{os.getpid()}{path.suffix}")
     try:
-        with writing_errors(path):
+        with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             remove(temporary)
             yield temporary
@@ -245,7 +245,7 @@ def locked(file: Path, what: str) -> Iterator[None]:
     if not is_first_process():
         yield
         return
-    with writing_errors(file):
+    with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = _open_locked(file, what)
     try:

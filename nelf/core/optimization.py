@@ -77,29 +77,29 @@ class DivergenceRecovery:
         """Whether the last step was good. Otherwise do not save: a resumed run would start from a bad state."""
         return self._bad == 0
 
-    def good(self) -> None:
+    def good_step(self) -> None:
         """Call it before a step changes anything: the loss has shown that the current state is good."""
         self._bad = 0
         self._since += 1
         if self._since >= SNAPSHOT_EVERY:
             self._since, self._snapshot = 0, self._copy()
 
-    def hear(self, steps: Iterable[bool], spoilt: Callable[[], bool] = lambda: False) -> bool:
-        """Count steps whose outcome is known only now, oldest first: whether each was good. spoilt: see `bad`.
+    def late_steps(self, steps: Iterable[bool], spoilt: Callable[[], bool] = lambda: False) -> bool:
+        """Count steps whose outcome is known only now, oldest first: whether each was good. spoilt: see `failed_step`.
 
         Returns False when training went back: results still to come belong to a state that is gone.
         """
         for good in steps:
             if good:
-                self.good()
+                self.good_step()
                 continue
             factor = self.rate_factor
-            self.bad(spoilt())
+            self.failed_step(spoilt())
             if self.rate_factor != factor:
                 return False
         return True
 
-    def bad(self, spoilt: bool = False) -> None:
+    def failed_step(self, spoilt: bool = False) -> None:
         """Call it instead of a step without a finite loss or gradient. spoilt: the state itself is not finite, so
         waiting cannot help.
 

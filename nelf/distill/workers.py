@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from nelf.core.errors import Interrupted, NelfError, StorageError
-from nelf.core.files import refused_by_the_system
+from nelf.core.files import system_error
 from nelf.core.processes import available_memory, end_with_parent, usable_cores
 from nelf.core.progress import Stop, stoppable
 from nelf.distill.config import DistillConfig
@@ -210,7 +210,7 @@ def _work(
             sender.send(error)
             sys.exit(error.exit_code)
         except Exception as error:
-            if (told := refused_by_the_system(error)) is not None:
+            if (told := system_error(error)) is not None:
                 sender.send(told)
                 sys.exit(told.exit_code)
             traceback.print_exc()

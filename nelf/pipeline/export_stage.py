@@ -37,7 +37,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         for target, precision, name in planned:
             ask()
             record = StageRecord(_record_folder(run, folder) / f".{name}")
-            print_ = fingerprint(
+            made_from = fingerprint(
                 stage="export",
                 context=_plain(context),
                 scene=run.scene_digest,
@@ -47,12 +47,12 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             bundle = folder / name
             remove_leftovers_of(bundle)
             made.append(bundle)
-            if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
+            if record.is_current(made_from, []) and record.content.get("bundle") == digest(bundle):
                 say(in_step(f"export: {name} is up to date"))
                 continue
             if bundle.exists() and not (bundle / "manifest.json").is_file():
                 raise ConfigError(f"{bundle} exists and is not a bundle; remove it, or choose another folder by --out")
-            with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
+            with record.running(made_from, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
             parity = manifest.parity

@@ -44,29 +44,35 @@ class StageRecord:
         """Time spent on the stage, without interruptions."""
         return seconds_of(self.content.get("seconds"))
 
-    def is_current(self, print_: str, outputs: Sequence[str]) -> bool:
+    def is_current(self, fingerprint: str, outputs: Sequence[str]) -> bool:
         """Whether the stage is finished, complete, and made from inputs with this fingerprint.
 
         outputs: names of what it makes. Names in the record are not trusted: a stranger may have made the run.
         """
         found = self.content.get("outputs")
-        if self.content.get("fingerprint") != print_ or not isinstance(found, dict) or found.keys() != set(outputs):
+        if (
+            self.content.get("fingerprint") != fingerprint
+            or not isinstance(found, dict)
+            or found.keys() != set(outputs)
+        ):
             return False
         return all(digest(self.folder / name) == found[name] for name in outputs)
 
-    def seems_current(self, print_: str, outputs: Sequence[str]) -> bool:
+    def seems_current(self, fingerprint: str, outputs: Sequence[str]) -> bool:
         """`is_current` at a glance: outputs must exist, whatever they contain."""
         found = self.content.get("outputs")
-        same = self.content.get("fingerprint") == print_ and isinstance(found, dict) and found.keys() == set(outputs)
+        same = (
+            self.content.get("fingerprint") == fingerprint and isinstance(found, dict) and found.keys() == set(outputs)
+        )
         return same and all((self.folder / name).exists() for name in outputs)
 
     @contextlib.contextmanager
-    def making(self, print_: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
+    def running(self, fingerprint: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
         """Wrap the work. First removes outputs of other inputs, unless the stage handles them itself (`reuse`)."""
-        if self.content.get("fingerprint") != print_:
+        if self.content.get("fingerprint") != fingerprint:
             if not reuse:
                 remove(self.folder)
-            self.content = {"fingerprint": print_, "seconds": 0.0}
+            self.content = {"fingerprint": fingerprint, "seconds": 0.0}
         self.content.pop("outputs", None)
         self._write()
         began = time.monotonic()

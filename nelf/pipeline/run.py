@@ -72,11 +72,11 @@ def with_poses(config: Config, folder: Path | None, say: Callable[[str], None] |
         if out.exists() and read_imported(out) is None:
             say(f"photos: {out} is incomplete: finding the poses again")
             remove(out)
-        tell(import_scene(PhotoFolder(root, name), out, config.photos, stop, say), say)
+        report_import(import_scene(PhotoFolder(root, name), out, config.photos, stop, say), say)
     return dataclasses.replace(scene, path=str(out), name=name)
 
 
-def tell(imported: Imported, say: Callable[[str], None]) -> None:
+def report_import(imported: Imported, say: Callable[[str], None]) -> None:
     """Report the result of an import, and what to shoot better."""
     say(f"photos: {imported.summary}")
     for problem in imported.problems:
@@ -193,7 +193,7 @@ class Run:
         return self.fabric.global_rank if self.ranks > 1 else 0
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def ending_workers(self) -> Iterator[None]:
         """Processes that this one starts during the block end with it."""
         try:
             yield
@@ -227,17 +227,17 @@ class Run:
             return said
         return bool(self.fabric.all_reduce(torch.tensor(float(said)), reduce_op="sum"))
 
-    def is_current(self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str]) -> bool:
-        """Whether a stage is done; the first process decides. print_: computes the fingerprint of its inputs."""
-        return self.meet(is_first_process() and record.is_current(print_(), outputs))
+    def is_current(self, record: StageRecord, fingerprint: Callable[[], str], outputs: Sequence[str]) -> bool:
+        """Whether a stage is done; the first process decides. fingerprint: computes the fingerprint of its inputs."""
+        return self.meet(is_first_process() and record.is_current(fingerprint(), outputs))
 
     @contextlib.contextmanager
-    def making(
-        self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str], *, reuse: bool = False
+    def running(
+        self, record: StageRecord, fingerprint: Callable[[], str], outputs: Sequence[str], *, reuse: bool = False
     ) -> Iterator[None]:
         """`StageRecord.making` in the first process. No process starts before it has cleared the folder, or leaves
         before it is done."""
-        with record.making(print_(), outputs, reuse=reuse) if is_first_process() else contextlib.nullcontext():
+        with record.running(fingerprint(), outputs, reuse=reuse) if is_first_process() else contextlib.nullcontext():
             self.meet()
             yield
             self.meet()

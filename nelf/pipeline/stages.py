@@ -33,15 +33,15 @@ def run_teach(run: Run, stop: Stop, say: Say) -> None:
         say(in_step("teach: not needed, distill.teacher=external"))
         return
     record = StageRecord(run.folder / TEACHER.parent)
-    print_, outputs = functools.partial(teach_print, run), [TEACHER.name]
-    if run.is_current(record, print_, outputs):
+    fingerprint, outputs = functools.partial(teach_fingerprint, run), [TEACHER.name]
+    if run.is_current(record, fingerprint, outputs):
         say(in_step("teach: up to date"))
         return
-    with run.making(record, print_, outputs):
+    with run.running(record, fingerprint, outputs):
         teach(run.scene, run.config.teacher, record.folder, run.fabric, stop)
 
 
-def teach_print(run: Run) -> str:
+def teach_fingerprint(run: Run) -> str:
     return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
 
 
@@ -56,15 +56,15 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         return
     record = StageRecord(run.folder / PSEUDO)
     provenance = provenance_of(run)
-    print_, outputs = functools.partial(distill_print, run, provenance), pseudo_outputs(run)
-    if run.is_current(record, print_, outputs):
+    fingerprint, outputs = functools.partial(distill_fingerprint, run, provenance), pseudo_outputs(run)
+    if run.is_current(record, fingerprint, outputs):
         say(in_step("distill: up to date"))
         return
     device = run.fabric.device
     if config.workers > 1 and device.type != "cpu":
         say(f"distill: distill.workers={config.workers} is for the CPU; one process renders on {device}")
         config = dataclasses.replace(config, workers=1)
-    with run.making(record, print_, outputs, reuse=True):
+    with run.running(record, fingerprint, outputs, reuse=True):
         load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
         ranks = ProcessGroup(run.rank, run.ranks, run.meet)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
@@ -75,7 +75,7 @@ def provenance_of(run: Run) -> dict[str, str]:
     return {"teacher": sha256(run.folder / TEACHER), "scene": run.scene_digest}
 
 
-def distill_print(run: Run, provenance: dict[str, str]) -> str:
+def distill_fingerprint(run: Run, provenance: dict[str, str]) -> str:
     return fingerprint(stage="distill", config=dataclasses.asdict(run.config.distill), **provenance)
 
 
@@ -122,11 +122,11 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
     run_distill(run, stop, say)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
-    print_, outputs = functools.partial(train_print, run, external), [STUDENT.name]
-    if run.is_current(record, print_, outputs):
+    fingerprint, outputs = functools.partial(train_fingerprint, run, external), [STUDENT.name]
+    if run.is_current(record, fingerprint, outputs):
         say(in_step("train: up to date"))
         return
-    with run.making(record, print_, outputs):
+    with run.running(record, fingerprint, outputs):
         student = new_student(run)
         scene, pseudo = run.scene, external or rendered_scene(run)
         student = train(
@@ -144,7 +144,7 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
             save_student(run.folder / STUDENT, student)
 
 
-def train_print(run: Run, external: Scene | None) -> str:
+def train_fingerprint(run: Run, external: Scene | None) -> str:
     return fingerprint(
         stage="train",
         scene=run.scene_digest,
@@ -171,7 +171,7 @@ def run_eval(run: Run, stop: Stop, say: Say) -> None:
         evaluate_run(run, stop, say)
 
 
-def eval_print(run: Run, bundles: dict[str, Path]) -> str:
+def eval_fingerprint(run: Run, bundles: dict[str, Path]) -> str:
     return fingerprint(
         stage="eval",
         scene=run.scene_digest,
@@ -187,13 +187,13 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     """`run_eval` for a run whose other stages are done."""
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
     bundles = current_bundles(run, say)
-    print_ = eval_print(run, bundles)
+    fingerprint = eval_fingerprint(run, bundles)
     outputs = outputs_of(run, bundles)
-    if not record.is_current(print_, outputs):
-        with record.making(print_, outputs):
+    if not record.is_current(fingerprint, outputs):
+        with record.running(fingerprint, outputs):
             measure(run, bundles, stop)
     elif (later := evaluation.measure_later(record.folder, run.config.eval)) is not None:
-        with record.making(print_, outputs):
+        with record.running(fingerprint, outputs):
             write_json(record.folder / evaluation.METRICS_FILE, later)
         say(in_step("eval: measured the missing metrics on the existing pictures"))
     else:
@@ -230,9 +230,11 @@ def pending(run: Run, command: str) -> tuple[str, ...]:
         looks = {"train": lambda: _seems_trained(run, external)}
     else:
         looks = {
-            "teach": lambda: StageRecord(run.folder / TEACHER.parent).seems_current(teach_print(run), [TEACHER.name]),
+            "teach": lambda: StageRecord(run.folder / TEACHER.parent).seems_current(
+                teach_fingerprint(run), [TEACHER.name]
+            ),
             "distill": lambda: StageRecord(run.folder / PSEUDO).seems_current(
-                distill_print(run, provenance_of(run)), pseudo_outputs(run)
+                distill_fingerprint(run, provenance_of(run)), pseudo_outputs(run)
             ),
             "train": lambda: _seems_trained(run, None),
         }
@@ -245,7 +247,7 @@ def pending(run: Run, command: str) -> tuple[str, ...]:
 
 
 def _seems_trained(run: Run, external: Scene | None) -> bool:
-    return StageRecord(run.folder / STUDENT.parent).seems_current(train_print(run, external), [STUDENT.name])
+    return StageRecord(run.folder / STUDENT.parent).seems_current(train_fingerprint(run, external), [STUDENT.name])
 
 
 def _seems_exported(run: Run) -> bool:
@@ -257,7 +259,7 @@ def _seems_exported(run: Run) -> bool:
 def _seems_measured(run: Run) -> bool:
     bundles = current_bundles(run, lambda text: None)
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
-    return record.seems_current(eval_print(run, bundles), outputs_of(run, bundles))
+    return record.seems_current(eval_fingerprint(run, bundles), outputs_of(run, bundles))
 
 
 def perform(command: str, run: Run, stop: Stop, say: Say) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nelf.core.cameras import Rays, pixel_grid, rays_through
 from nelf.core.checkpoints import CheckpointFolder
-from nelf.core.devices import FUSED, agree, agree_on_step, fits, unscaled
+from nelf.core.devices import FUSED, agree_on_step, fits, sync, unscaled
 from nelf.core.errors import CheckpointError, Interrupted, SceneError
 from nelf.core.optimization import DivergenceRecovery, Readings
 from nelf.core.progress import ProgressLine, Stop
@@ -174,11 +174,11 @@ class Trainer:
         """Update the weights if loss and gradients are finite."""
         value, mean_samples = self._mean(float(loss), float(samples))
         if math.isfinite(value) and math.isfinite(float(self._gradient_size())):
-            self.guard.good()
+            self.guard.good_step()
             self.optimizer.step()
             self._note(value)
         else:
-            self.guard.bad()
+            self.guard.failed_step()
         self._fit_rays(mean_samples, 0.9, 1.1)
 
     def _step_without_waiting(self, loss: Tensor, samples: int | Tensor) -> None:
@@ -198,7 +198,7 @@ class Trainer:
             good = math.isfinite(value) and math.isfinite(found)
             if good:
                 self._note(value)
-            if not self.guard.hear([good]):
+            if not self.guard.late_steps([good]):
                 self.readings = Readings(self.fabric.device)
                 break
         if read:  # all with the same number of rays; larger changes than on the CPU, as they are rarer
@@ -287,7 +287,7 @@ def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
             trainer.advance()
             if trainer.step % trainer.readings.every:
                 continue  # the host checks rarely; on the CPU at every step
-            trainer.seconds, stopping = agree(fabric, trainer.seconds, stop)
+            trainer.seconds, stopping = sync(fabric, trainer.seconds, stop)
             done = min(trainer.progress(), 1.0) * total
             line.update(done, f"PSNR {trainer.psnr:.1f} dB on training rays", f"step {trainer.step}")
             due = trainer.seconds - saved > trainer.config.checkpoint_seconds

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from nelf.core.checkpoints import CheckpointFolder
-from nelf.core.devices import agree, agree_on_step
+from nelf.core.devices import agree_on_step, sync
 from nelf.core.errors import CheckpointError, Interrupted, SceneError
 from nelf.core.progress import ProgressLine, Stop
 from nelf.scene import Views
@@ -125,7 +125,7 @@ class PhaseRunner:
             stopping = False
             while True:
                 if course.step % self.learner.readings.every == 0:
-                    course.seconds, stopping = agree(self.fabric, self.clock() - began, self.stop)
+                    course.seconds, stopping = sync(self.fabric, self.clock() - began, self.stop)
                 fraction = stage.budget.fraction(course.step, course.seconds)
                 line.update(min(fraction, 1.0) * total, self._figure(), f"{self._speed:.3g} views/s")
                 if stopping or fraction >= 1 or self._patience_is_over(stage):

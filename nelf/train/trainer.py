@@ -149,7 +149,7 @@ class StudentTrainer:
         if self.readings.every > 1:
             self._step_without_waiting(loss.detach())
         elif self._gradients_are_finite(loss):
-            self.guard.good()
+            self.guard.good_step()
             self.optimizer.step()
         else:
             self._skip()
@@ -250,13 +250,13 @@ class StudentTrainer:
             self.scaler.update()
         # The scaler meets infinite gradients while it looks for its scale, so judge the loss then.
         read = self.readings.add([loss if self.scaler is not None else size])
-        if not self.guard.hear((math.isfinite(value) for (value,) in read), self._is_spoilt):
+        if not self.guard.late_steps((math.isfinite(value) for (value,) in read), self._is_spoilt):
             self.readings = Readings(self.device)
 
     def _skip(self) -> None:
         if self.scaler is not None:
             self.optimizer.step()  # skips by itself, and lowers its scale
-        self.guard.bad(self._is_spoilt())
+        self.guard.failed_step(self._is_spoilt())
 
     def _is_spoilt(self) -> bool:
         """Whether BatchNorm's statistics are not finite. Then only going back helps."""

@@ -90,7 +90,7 @@ def tiny_image(path: Path) -> torch.Tensor:
 
 
 def test_a_batch_that_does_not_fit_is_one_line(device: torch.device) -> None:
-    from nelf.core.files import refused_by_the_system
+    from nelf.core.files import system_error
 
     if device.type != "cuda":
         pytest.skip("not run: a Mac's memory is the system's")
@@ -98,6 +98,6 @@ def test_a_batch_that_does_not_fit_is_one_line(device: torch.device) -> None:
     trainer = new_trainer(tiny.scene("object"), config, make_fabric(DeviceConfig(accelerator="cuda")))
     with pytest.raises(torch.OutOfMemoryError) as error:
         trainer.advance()
-    told = refused_by_the_system(error.value)
+    told = system_error(error.value)
     assert told is not None
     assert "lower train.batch, teacher.batch" in str(told)

@@ -11,15 +11,15 @@ from nelf.pipeline.record import RECORD, StageRecord, digest, fingerprint
 PRINT = "inputs"
 
 
-def make(folder: Path, print_: str = PRINT, content: bytes = b"result", reuse: bool = False) -> None:
-    with StageRecord(folder).making(print_, ["out.bin", "images"], reuse=reuse):
+def make(folder: Path, fingerprint: str = PRINT, content: bytes = b"result", reuse: bool = False) -> None:
+    with StageRecord(folder).running(fingerprint, ["out.bin", "images"], reuse=reuse):
         (folder / "images").mkdir(exist_ok=True)
         (folder / "images" / "0.png").write_bytes(b"pixels")
         (folder / "out.bin").write_bytes(content)
 
 
-def current(folder: Path, print_: str = PRINT) -> bool:
-    return StageRecord(folder).is_current(print_, ["out.bin", "images"])
+def current(folder: Path, fingerprint: str = PRINT) -> bool:
+    return StageRecord(folder).is_current(fingerprint, ["out.bin", "images"])
 
 
 def test_skipped_when_current(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
     monkeypatch.setattr(record_module.time, "monotonic", lambda: next(clock))
 
     def interrupted() -> None:
-        with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+        with StageRecord(tmp_path).running(PRINT, ["out.bin"]):
             (tmp_path / "checkpoint").write_text("half")
             raise KeyboardInterrupt
 
@@ -102,7 +102,7 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
         interrupted()
     assert not current(tmp_path)
     assert StageRecord(tmp_path).seconds == 7
-    with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+    with StageRecord(tmp_path).running(PRINT, ["out.bin"]):
         assert (tmp_path / "checkpoint").read_text() == "half"
         (tmp_path / "out.bin").write_text("whole")
     assert StageRecord(tmp_path).is_current(PRINT, ["out.bin"])
@@ -111,20 +111,20 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
 
 def test_redone_work_is_not_current_until_it_is_finished(tmp_path: Path) -> None:
     make(tmp_path)
-    with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+    with StageRecord(tmp_path).running(PRINT, ["out.bin"]):
         assert not current(tmp_path)
 
 
 def test_leftovers_of_other_inputs_are_removed(tmp_path: Path) -> None:
     make(tmp_path)
-    with StageRecord(tmp_path).making("other inputs", []):
+    with StageRecord(tmp_path).running("other inputs", []):
         assert [p.name for p in tmp_path.iterdir()] == [RECORD]
         assert StageRecord(tmp_path).seconds == 0
 
 
 def test_a_stage_may_sort_leftovers_out_itself(tmp_path: Path) -> None:
     make(tmp_path)
-    with StageRecord(tmp_path).making("other inputs", [], reuse=True):
+    with StageRecord(tmp_path).running("other inputs", [], reuse=True):
         assert (tmp_path / "images" / "0.png").exists()
 
 
