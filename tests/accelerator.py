@@ -96,7 +96,7 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
 
         def render(field=trainer.field.eval(), precision=precision) -> None:  # type: ignore[no-untyped-def]  # noqa: B008
             dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-            view, teacher = scene.train, field if dtype is None else field.reduced(dtype)
+            view, teacher = scene.train, field if dtype is None else field.with_precision(dtype)
             seen = render_where_it_is(teacher, view.c2w[0], view.intrinsics[0], view.height, view.width)
             stored(seen, scene.channels, scene.far, 1e-3).begin_copy().get()
 

@@ -89,7 +89,7 @@ def teacher_on(device: str, path: Path, dtype: torch.dtype | None = None) -> Tea
     dtype: of its matrix products; None is float32. Ignored where the rounding would show.
     """
     teacher = load_teacher(path).to(device)
-    return teacher if dtype is None else teacher.reduced(dtype)
+    return teacher if dtype is None else teacher.with_precision(dtype)
 
 
 def rendered_scene(run: Run) -> Scene:

@@ -94,37 +94,37 @@ class RadianceField(nn.Module, abc.ABC):
         return RENDER_CHUNK
 
     @abc.abstractmethod
-    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         """Render rays [n, 3] with gradients.
 
         Returns [n, 5]: premultiplied rgb, depth times alpha, and alpha; and the number of samples.
         draws: jitters the samples (training); None takes the middle of their intervals.
         """
 
-    def accumulate_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
-        """`accumulate` in float32, even under autocast: bfloat16 is too coarse for densities."""
+    def render_train_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        """`render_train` in float32, even under autocast: bfloat16 is too coarse for densities."""
         with exact(rays.origins.device):
-            return self.accumulate(rays, draws)
+            return self.render_train(rays, draws)
 
     @abc.abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimizer."""
 
-    def look_at_views(self, views: Views) -> None:
+    def on_training_views(self, views: Views) -> None:
         """Called once before training starts."""
 
-    def refresh(self, step: int, draws: StepRandom) -> None:
+    def before_step(self, step: int, draws: StepRandom) -> None:
         """Called before every training step."""
 
-    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
+    def hits_occupied(self, rays: Rays) -> Bool[Tensor, "n"]:
         """Mask of the rays that can teach anything."""
         return torch.ones(len(rays), dtype=torch.bool, device=rays.origins.device)
 
-    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """`accumulate` for renders, without draws. A field may skip what cannot be seen."""
-        return self.accumulate(rays, None)[0]
+    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """`render_train` for renders, without draws. A field may skip what cannot be seen."""
+        return self.render_train(rays, None)[0]
 
-    def reduced(self, dtype: torch.dtype) -> Teacher:
+    def with_precision(self, dtype: torch.dtype) -> Teacher:
         """This teacher for renders with matrix products in `dtype`; itself if that would show."""
         return self
 
@@ -132,7 +132,7 @@ class RadianceField(nn.Module, abc.ABC):
     def render(self, rays: Rays) -> RenderOutput:
         """See `Teacher.render`."""
         count = self.rays_at_once
-        parts = [self.look(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
+        parts = [self.render_eval(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
         if self.opaque:

@@ -147,16 +147,16 @@ class HashGridNeRF(RadianceField):
         networks = [*self.density_network.parameters(), *self.color_network.parameters()]
         return [{"params": [self.grid.table]}, {"params": networks, "weight_decay": 1e-6}]
 
-    def look_at_views(self, views: Views) -> None:
+    def on_training_views(self, views: Views) -> None:
         """Carve the occupancy grid with the alpha of a bounded object's views."""
         if self.space.shape == BOX and not self.opaque:
             self.occupancy.carve(views, self.space)
 
-    def refresh(self, step: int, draws: StepRandom) -> None:
+    def before_step(self, step: int, draws: StepRandom) -> None:
         if step % UPDATE_EVERY == 0:
             self.occupancy.update(self.density, draws)
 
-    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
+    def hits_occupied(self, rays: Rays) -> Bool[Tensor, "n"]:
         # A coarse grid, dilated by a cell, with steps shorter than a cell: cheap, and without false negatives.
         grown = max_pool(self.occupancy.density, 12, stride=4, padding=4)
         middle = torch.full((len(rays),), 0.5, device=rays.origins.device)
@@ -166,7 +166,7 @@ class HashGridNeRF(RadianceField):
         """Density per half cube side at points of the unit cube."""
         return _density(self.density_network(self.grid(points)))
 
-    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         with torch.no_grad():
             samples = self._samples(rays, draws)
             directions = encode_directions(rays.directions)
@@ -178,7 +178,7 @@ class HashGridNeRF(RadianceField):
         return out, len(samples.ray) if samples.found is None else samples.found
 
     @torch.no_grad()
-    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
+    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
         """See `RadianceField.look`. Front to back, `BLOCK` samples per ray at a time. Opaque rays stop, and samples
         with almost no weight get no colour."""
         samples = self._samples(rays, None)
@@ -210,7 +210,7 @@ class HashGridNeRF(RadianceField):
         out[:, 4] = 1 - through
         return out
 
-    def reduced(self, dtype: torch.dtype) -> Teacher:
+    def with_precision(self, dtype: torch.dtype) -> Teacher:
         """Positions enter through the table, in float32. Rounding in the two small networks does not show."""
         return ReducedPrecision(self, dtype)
 

@@ -59,7 +59,7 @@ class VanillaNeRF(RadianceField):
         color = self.color(torch.cat([self.feature(hidden), seen_from], dim=-1))
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
-    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         coarse, fine = self.config.coarse, self.config.fine
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
         inside = _random((len(rays), coarse), draws).to(edges)

@@ -65,8 +65,8 @@ class Trainer:
         self.fabric = fabric
         field.to(fabric.device)
         self.table = PixelTable(views, fabric.device)
-        field.look_at_views(views)
-        self.useful = useful_pixels(field, self.table, fabric)
+        field.on_training_views(views)
+        self.useful = informative_pixels(field, self.table, fabric)
         self.drawn_from = len(self.table) if self.useful is None else len(self.useful)
         if self.drawn_from == 0:
             raise SceneError(
@@ -82,7 +82,7 @@ class Trainer:
         )
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
-        self.model.mark_forward_method("accumulate_in_float32")
+        self.model.mark_forward_method("render_train_in_float32")
         self.step = 0
         self.seconds = 0.0
         self.rays = min(config.max_rays, max(256, config.batch // 16))
@@ -158,14 +158,14 @@ class Trainer:
         # A new seed for every step: an exact resume needs no generator state.
         ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
         draws = draws_on(device, self.config.seed, self.step, **ranks)
-        self.field.refresh(self.step, draws)
+        self.field.before_step(self.step, draws)
         index = draws.integers(self.rays, self.drawn_from)
         if self.useful is not None:
             index = self.useful[index].long()
         background = self.field.background
         if background is None:
             background = draws.uniform(self.rays, 3)
-        out, samples = self.model.accumulate_in_float32(self.table.rays(index), draws)
+        out, samples = self.model.render_train_in_float32(self.table.rays(index), draws)
         loss = _loss(out, self.table.rgba(index), background)
         self.fabric.backward(loss)
         return loss.detach(), samples
@@ -232,7 +232,7 @@ class Trainer:
         self.rays = max(1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays)))
 
 
-def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
+def informative_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
     """Indices of the pixels whose rays can teach the field anything, int32 if they fit; None if all can.
 
     Processes share the work.
@@ -241,7 +241,7 @@ def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> In
     found = torch.zeros(len(table), dtype=torch.uint8, device=device)
     parts = [slice(start, min(start + AT_ONCE, len(table))) for start in range(0, len(table), AT_ONCE)]
     for part in parts[fabric.global_rank :: fabric.world_size]:
-        found[part] = field.meets_something(table.rays(torch.arange(part.start, part.stop, device=device)))
+        found[part] = field.hits_occupied(table.rays(torch.arange(part.start, part.stop, device=device)))
     useful = (fabric.all_reduce(found, reduce_op="sum") if fabric.world_size > 1 else found).bool()
     count = int(useful.sum())
     if count == len(table):

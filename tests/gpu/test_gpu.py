@@ -62,7 +62,7 @@ def test_reduced_renders_keep_sixty_decibels(kind: str, dtype: torch.dtype, devi
         trainer.advance()
     field, views = trainer.field.eval(), scene.train
     where = views.c2w[0], views.intrinsics[0], views.height, views.width
-    exact, reduced = render_image(field, *where), render_image(field.reduced(dtype), *where)
+    exact, reduced = render_image(field, *where), render_image(field.with_precision(dtype), *where)
     assert -10 * torch.log10((exact.rgb - reduced.rgb).square().mean()) > 60
 
 

@@ -81,7 +81,7 @@ def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> No
         views = tiny.scene("plain").test
         rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
         with torch.no_grad():
-            fog = field.accumulate(rays, None)[0][:, 4].reshape(views.height, views.width)
+            fog = field.render_train(rays, None)[0][:, 4].reshape(views.height, views.width)
         assert fog[0].mean() < 0.2  # the uppermost row: 0.06 measured, 0.98 with random backgrounds
         assert tiny.mean_psnr(field, views)[0] > 19  # 21.5 dB measured, 14.5 with random backgrounds
 
@@ -95,9 +95,9 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
     asked: list[int] = []
     field.color_network.register_forward_hook(lambda network, given, out: asked.append(len(out)))
     with torch.no_grad():
-        whole, samples = field.accumulate(rays, None)
+        whole, samples = field.render_train(rays, None)
         everything = sum(asked)
-        seen = field.look(rays)
+        seen = field.render_eval(rays)
     assert everything == samples
     assert 0 < sum(asked) - everything < samples
     # A ray ends at a transmittance of 1e-3; what is left out weighs less than 64 steps x 3e-5 = 2e-3.
@@ -109,7 +109,7 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
 def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
     teacher, views = tiny.train(kind, tiny.hashgrid(iterations=60), tmp_path), tiny.scene(kind).test
     where = views.c2w[0].float(), views.intrinsics[0].float(), views.height, views.width
-    exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)
+    exact, reduced = render_image(teacher, *where), render_image(teacher.with_precision(torch.bfloat16), *where)
     for name, most in (("rgb", 1 / 255), ("alpha", 1 / 255), ("depth", float(exact.depth.max()) / 255)):
         values = getattr(reduced, name)
         assert values.dtype == torch.float32
@@ -120,7 +120,7 @@ def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
 def test_an_mlp_of_coordinates_renders_in_float32(tmp_path: Path) -> None:
     """Rounded encodings would move its surfaces: alpha is wrong by a hundredth after this training."""
     teacher = tiny.train("object", tiny.vanilla(), tmp_path)
-    assert teacher.reduced(torch.bfloat16) is teacher
+    assert teacher.with_precision(torch.bfloat16) is teacher
 
 
 @pytest.mark.parametrize("steps", [1, 17, 23])
@@ -150,7 +150,7 @@ def test_only_what_can_teach_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "AT_ONCE", 500)  # several parts, the last one shorter
     field = build_field(tiny.hashgrid(), space_of(tiny.scene("object")), opaque=False)
     trainer = Trainer(field, tiny.scene("object").train, tiny.hashgrid(), fabric)
-    expected = field.meets_something(trainer.table.rays(torch.arange(len(trainer.table)))).nonzero()[:, 0]
+    expected = field.hits_occupied(trainer.table.rays(torch.arange(len(trainer.table)))).nonzero()[:, 0]
     assert trainer.useful is not None
     assert trainer.useful.dtype is torch.int32
     assert 0 < len(expected) < len(trainer.table)
@@ -296,6 +296,6 @@ def test_renders_in_bfloat16_keep_sixty_decibels(kind: str, tmp_path: Path, monk
     teacher, views = tiny.train(kind, tiny.hashgrid(iterations=100), tmp_path), tiny.scene(kind).train
     monkeypatch.setenv("NELF_KERNELS", "reference")
     where = views.c2w[0], views.intrinsics[0], views.height, views.width
-    exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)
+    exact, reduced = render_image(teacher, *where), render_image(teacher.with_precision(torch.bfloat16), *where)
     assert -10 * torch.log10((exact.rgb - reduced.rgb).square().mean()) > 60
     assert not torch.equal(exact.rgb, reduced.rgb)
