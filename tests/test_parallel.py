@@ -187,27 +187,27 @@ def test_slurm_that_started_others_than_asked_for(
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Path) -> None:
-    """Each alone, with its own `meet`: what `transforms.json` waits for, and who may stop."""
+    """Each alone, with its own `any_rank`: what `transforms.json` waits for, and who may stop."""
     from nelf.core.progress import Stop
     from nelf.distill import DistillConfig, ProcessGroup, distill_in_workers
     from tests.distill.fakes import make_ball, make_scene
 
     config, met = DistillConfig(views=5, depth=False), list[bool]()
 
-    def meet(said: bool) -> bool:
+    def any_rank(said: bool) -> bool:
         met.append(said)
         return said
 
     arguments = make_ball, make_scene(), config, tmp_path, FROM
     if rank == 0:
-        done = distill_in_workers(*arguments, Stop(), ProcessGroup(0, 2, meet))
+        done = distill_in_workers(*arguments, Stop(), ProcessGroup(0, 2, any_rank))
         assert (done.views, done.complete) == (3, False)  # the other one's are missing
         assert met == [False, False, False]
     else:
         with pytest.raises(StorageError, match="is not the same folder for all processes"):
-            distill_in_workers(*arguments, Stop(), ProcessGroup(1, 2, meet))
+            distill_in_workers(*arguments, Stop(), ProcessGroup(1, 2, any_rank))
     assert sorted(content(tmp_path)) == [f"images/{i:06d}.png" for i in range(rank, 5, 2)]
     more = DistillConfig(views=9, depth=False)
     with pytest.raises(Interrupted, match="stopped; the same command"):
-        distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), ProcessGroup(rank, 2, meet))
+        distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), ProcessGroup(rank, 2, any_rank))
     assert met[-1]

@@ -28,7 +28,7 @@ ATTEMPTS = 64
 SLACK_DEGREES = 30.0  # cameras surround a direction if no gap between their bearings exceeds 180 + this
 
 
-def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
+def object_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     """Uniform in solid angle over the covered directions around the point that the training cameras look at.
 
     Distance, aim and roll come from two of the nearest training cameras, and vary a little more. Otherwise a student of
@@ -151,7 +151,7 @@ def _tangents(directions: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "m 3"], F
     return first, torch.linalg.cross(directions, first)
 
 
-def facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
+def forward_facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     """Uniform over the convex hull of the camera positions, projected to the mean camera's image plane.
 
     Depth along the view axis and orientation come from two of the nearest training cameras.
@@ -218,7 +218,7 @@ def _turn(a: list[float], b: list[float], c: list[float]) -> float:
 NEIGHBOURS = 6
 
 
-def between_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
+def interpolation_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
     """Any position between a training camera and one of its nearest ones, slightly displaced and rotated."""
     neighbours = nearest_others(camera_distances(region), NEIGHBOURS)
 
@@ -246,9 +246,9 @@ def camera_distances(region: TrainCameras) -> Float[Tensor, "n n"]:
 
 
 SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
-    SceneType.OBJECT: shell_sampler,
-    SceneType.FORWARD_FACING: facing_sampler,
-    SceneType.UNBOUNDED: between_sampler,
+    SceneType.OBJECT: object_sampler,
+    SceneType.FORWARD_FACING: forward_facing_sampler,
+    SceneType.UNBOUNDED: interpolation_sampler,
 }
 
 

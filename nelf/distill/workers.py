@@ -33,12 +33,12 @@ WORKER_BYTES = 2_000_000_000  # measured: 1.75 GB while rendering 800x800
 class ProcessGroup:
     """This process among those that distill into one folder, each with its own workers.
 
-    meet: waits for all of them; returns whether one was asked to stop.
+    any_rank: waits for all of them; returns whether one was asked to stop.
     """
 
     rank: int = 0
     ranks: int = 1
-    meet: Callable[[bool], bool] = bool
+    any_rank: Callable[[bool], bool] = bool
 
 
 def distill_in_workers(
@@ -62,7 +62,7 @@ def distill_in_workers(
     plan = make_plan(scene, config, provenance, folder)
     first = ranks.rank == 0
     written = find_written(plan) if first else None
-    if ranks.meet(written is not None):
+    if ranks.any_rank(written is not None):
         return written or find_written(plan) or _unlike(plan)
     stopped = False
     try:
@@ -74,12 +74,12 @@ def distill_in_workers(
         if ranks.ranks == 1:
             raise
         stopped = True
-    if ranks.meet(stopped):
+    if ranks.any_rank(stopped):
         raise Interrupted("distill: stopped; the same command goes on from there")
     if first:
         written = finish(plan, partly=config.minutes is not None)
         print_warnings(written)
-    ranks.meet(False)
+    ranks.any_rank(False)
     return written or find_written(plan) or _unlike(plan)
 
 

@@ -175,7 +175,7 @@ class Run:
 
     def _check_alike(self) -> None:
         mine = fingerprint(config=as_yaml(self.composed), scene=self.scene_digest)
-        if self.meet(self.fabric.broadcast(mine) != mine):
+        if self.any_rank(self.fabric.broadcast(mine) != mine):
             raise ConfigError(
                 f"the {self.ranks} processes do not see the same scene or configuration; "
                 "give all of them the same command and shared folders"
@@ -221,7 +221,7 @@ class Run:
         others: list[subprocess.Popen[bytes]] = getattr(fabric.strategy.launcher, "procs", [])
         return others
 
-    def meet(self, said: bool = False) -> bool:
+    def any_rank(self, said: bool = False) -> bool:
         """Wait for all processes; returns whether any of them `said` so."""
         if self.ranks == 1:
             return said
@@ -229,7 +229,7 @@ class Run:
 
     def is_current(self, record: StageRecord, fingerprint: Callable[[], str], outputs: Sequence[str]) -> bool:
         """Whether a stage is done; the first process decides. fingerprint: computes the fingerprint of its inputs."""
-        return self.meet(is_first_process() and record.is_current(fingerprint(), outputs))
+        return self.any_rank(is_first_process() and record.is_current(fingerprint(), outputs))
 
     @contextlib.contextmanager
     def running(
@@ -238,10 +238,10 @@ class Run:
         """`StageRecord.making` in the first process. No process starts before it has cleared the folder, or leaves
         before it is done."""
         with record.running(fingerprint(), outputs, reuse=reuse) if is_first_process() else contextlib.nullcontext():
-            self.meet()
+            self.any_rank()
             yield
-            self.meet()
-        self.meet()
+            self.any_rank()
+        self.any_rank()
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Lock the folder during the block. Raises StorageError if another process has the lock."""

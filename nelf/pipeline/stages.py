@@ -66,7 +66,7 @@ def run_distill(run: Run, stop: Stop, say: Say) -> None:
         config = dataclasses.replace(config, workers=1)
     with run.running(record, fingerprint, outputs, reuse=True):
         load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
-        ranks = ProcessGroup(run.rank, run.ranks, run.meet)
+        ranks = ProcessGroup(run.rank, run.ranks, run.any_rank)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
 
 
