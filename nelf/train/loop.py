@@ -117,7 +117,7 @@ class PhaseRunner:
         saved = self.clock()
         self._logged = (course.step, course.seconds)
         if stage.patience is not None and self.best is None:
-            self.look(stage)  # the value to improve
+            self.validate(stage)  # the value to improve
         total, unit = stage.budget.total
         fraction = stage.budget.fraction(course.step, course.seconds)
         shown = self.fabric.is_global_zero
@@ -136,13 +136,13 @@ class PhaseRunner:
                 self._step(stage, stage.feed.get(course.step), stage.rate.at(course.step, fraction))
             if not stopping:
                 if not course.history or course.history[-1]["step"] != course.total_steps:
-                    self.look(stage)
+                    self.validate(stage)
                 course.seconds = self.clock() - began
                 course.finished = True
         self.save()
         return not stopping
 
-    def look(self, stage: Stage) -> None:
+    def validate(self, stage: Stage) -> None:
         """Validate the averaged weights. In a stage with patience, keep the best."""
         if len(self.val) == 0:
             return
@@ -173,7 +173,7 @@ class PhaseRunner:
         if result is not None and course.step % self.config.log_every == 0:
             self._log(*result, rate)
         if course.step % stage.val_every == 0:
-            self.look(stage)
+            self.validate(stage)
 
     def _log(self, loss: Tensor, predicted: Tensor, truth: Tensor, rate: float) -> None:
         course = self.course

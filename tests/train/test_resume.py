@@ -65,13 +65,13 @@ def test_resumed_run_equals_uninterrupted_run(
 
 
 def test_sigint_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = PhaseRunner.look
+    look = PhaseRunner.validate
 
     def interrupted_look(*args: object) -> None:
         signal.raise_signal(signal.SIGINT)
         look(*args)
 
-    monkeypatch.setattr(PhaseRunner, "look", interrupted_look)
+    monkeypatch.setattr(PhaseRunner, "validate", interrupted_look)
     with stoppable() as stop, pytest.raises(Interrupted, match="step 5"):
         tiny.run(tmp_path, stop=stop)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
