@@ -160,7 +160,7 @@ def parse_threads(text: str) -> tuple[int, ...]:
 
 
 @dataclass
-class _Arm:
+class _Variant:
     """One model on one number of threads, in its process. rounds: milliseconds of each counted frame, by turn."""
 
     subject: ModelUnderTest
@@ -186,35 +186,38 @@ def bench(
     machine = describe(options.threads if timed else ())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        arms = [
+        variants = [
             _started(stack, subject, threads, subject.write_inputs(folder / f"{number}.npz"))
             for number, subject in enumerate(timed)
             for threads in options.threads
         ]
-        rounds = _take_turns(arms, options, progress) if arms else 0
-        found = {id(arm): _measurement(arm, arms, machine) for arm in arms}
-        results = [_result(subject, [found[id(arm)] for arm in arms if arm.subject is subject]) for subject in subjects]
+        rounds = _take_turns(variants, options, progress) if variants else 0
+        found = {id(variant): _measurement(variant, variants, machine) for variant in variants}
+        results = [
+            _result(subject, [found[id(variant)] for variant in variants if variant.subject is subject])
+            for subject in subjects
+        ]
     return Report(machine, rounds, results)
 
 
-def _started(stack: contextlib.ExitStack, subject: ModelUnderTest, threads: int, inputs: Path | None) -> _Arm:
+def _started(stack: contextlib.ExitStack, subject: ModelUnderTest, threads: int, inputs: Path | None) -> _Variant:
     child = stack.enter_context(WorkerProcess(subject.name, subject.path, threads, inputs))
     load_ms = float(child.ask("load")["load_ms"])
     child.ask("run", frames=0, warm=WARM_FRAMES)
-    return _Arm(subject, threads, child, load_ms)
+    return _Variant(subject, threads, child, load_ms)
 
 
-def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[[float], None]) -> int:
+def _take_turns(variants: Sequence[_Variant], options: BenchOptions, progress: Callable[[float], None]) -> int:
     """Run the rounds; return their number."""
     planned = min(ROUNDS, options.runs)
     frames = -(-options.runs // planned)
     began, wanted = time.monotonic(), 60 * options.minutes
     for done in itertools.count(1):
         first = done % len(
-            arms
+            variants
         )  # each round starts with another model, since the one before affects the machine's temperature
-        for arm in (*arms[first:], *arms[:first]):
-            arm.rounds.append(arm.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
+        for variant in (*variants[first:], *variants[:first]):
+            variant.rounds.append(variant.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
         gone = time.monotonic() - began
         progress(min(done / planned, gone / wanted if wanted else 1.0, 1.0))
         if done >= planned and gone >= wanted:
@@ -222,21 +225,21 @@ def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[
     raise AssertionError("unreachable")
 
 
-def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measurement:
-    first = next(other for other in arms if other.threads == arm.threads)
-    taken = times(list(itertools.chain.from_iterable(arm.rounds)))
-    gflops = 2 * arm.subject.macs / (taken.median_ms / 1000) / 1e9
-    peak = arm.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
-    operations, no_profile = _operations(arm)
+def _measurement(variant: _Variant, variants: Sequence[_Variant], machine: Machine) -> Measurement:
+    first = next(other for other in variants if other.threads == variant.threads)
+    taken = times(list(itertools.chain.from_iterable(variant.rounds)))
+    gflops = 2 * variant.subject.macs / (taken.median_ms / 1000) / 1e9
+    peak = variant.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
+    operations, no_profile = _operations(variant)
     profile = _by_kind(operations)
     return Measurement(
-        threads=arm.threads,
+        threads=variant.threads,
         times=taken,
-        load_ms=arm.load_ms,
+        load_ms=variant.load_ms,
         peak_memory_mb=peak,
         gflops=gflops,
-        peak_share=gflops / machine.matmul_gflops[str(arm.threads)],
-        ratio=ratio(arm.rounds, first.rounds),
+        peak_share=gflops / machine.matmul_gflops[str(variant.threads)],
+        ratio=ratio(variant.rounds, first.rounds),
         profile=profile,
         operations=operations,
         profiled_ms=None if no_profile else sum(one.ms for one in operations),
@@ -244,10 +247,10 @@ def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measureme
     )
 
 
-def _operations(arm: _Arm) -> tuple[list[OperationTime], str | None]:
+def _operations(variant: _Variant) -> tuple[list[OperationTime], str | None]:
     """Operations in order of execution, or the reason why there is no profile."""
     try:
-        operations = arm.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
+        operations = variant.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
     except BenchError as error:  # other versions of the runtime may have no profiler; times remain valid
         return [], str(error)
     return [OperationTime(kind, ms) for kind, ms in operations], None

@@ -184,7 +184,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     """
     from nelf.compatibility import Format
     from nelf.core.errors import BundleError
-    from nelf.export import judge, open_bundle, read_graph, verify_bundle
+    from nelf.export import check_compatibility, open_bundle, read_graph, verify_bundle
 
     result = verify_bundle(bundle)
     for difference in result.differences:
@@ -197,7 +197,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     if model.suffix not in {known.value for known in Format}:
         typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
         return
-    for line in judge(read_graph(model)).lines():
+    for line in check_compatibility(read_graph(model)).lines():
         typer.echo(line)
 
 

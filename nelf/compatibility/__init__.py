@@ -2,7 +2,7 @@
 
 from nelf.compatibility.graph import Finding, Format, Graph, Operation, Rule, TensorFacts, graph_macs, operation_macs
 from nelf.compatibility.readers import read_graph
-from nelf.compatibility.report import RULES, CompatibilityReport, judge
+from nelf.compatibility.report import RULES, CompatibilityReport, check_compatibility
 
 __all__ = [
     "RULES",
@@ -13,8 +13,8 @@ __all__ = [
     "Operation",
     "Rule",
     "TensorFacts",
+    "check_compatibility",
     "graph_macs",
-    "judge",
     "operation_macs",
     "read_graph",
 ]

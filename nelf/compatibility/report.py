@@ -165,7 +165,7 @@ ACCELERATORS: Mapping[Format, str] = {
 }
 
 
-SMALL_PRELUDE = 0.25
+PREPROCESSING_LIMIT = 0.25
 """A tensor is small up to this share of the input of the first multiplying operation."""
 
 EXCUSED = frozenset({"full precision", "sine or cosine"})
@@ -177,7 +177,7 @@ class CompatibilityReport:
     """The rules applied to a file.
 
     macs: for one image. accelerated_macs: those of operations that stay on the accelerator.
-    stretches: uninterrupted runs of such operations, from the first to the last that multiplies; 1 is best.
+    segments: uninterrupted runs of such operations, from the first to the last that multiplies; 1 is best.
     violations: broken rules. by_design: operations that run elsewhere but are allowed to: small ones without
     multiply-accumulates before the network (the float32 phases of the ray encoding), and moves after it.
     """
@@ -186,7 +186,7 @@ class CompatibilityReport:
     operations: int
     macs: int
     accelerated_macs: int
-    stretches: int
+    segments: int
     violations: tuple[Finding, ...]
     by_design: tuple[Finding, ...]
 
@@ -198,7 +198,7 @@ class CompatibilityReport:
     def lines(self) -> Iterator[str]:
         """The report for people, line by line."""
         count = f"{len(self.violations)} violations" if self.violations else "no violations"
-        stretches = "one segment" if self.stretches == 1 else f"{self.stretches} segments"
+        segments = "one segment" if self.segments == 1 else f"{self.stretches} segments"
         yield (
             f"fit for {self.accelerator}: {self.share:.1%} of {self.macs / 1e9:.3f} GMAC in {stretches}, {count} "
             f"among {self.operations} operations (by published rules; only a device can tell)"
@@ -214,14 +214,14 @@ class CompatibilityReport:
             )
 
 
-def judge(graph: Graph) -> CompatibilityReport:
+def check_compatibility(graph: Graph) -> CompatibilityReport:
     """Check every operation of a file against the rules of its format."""
     found = [list(_findings(graph, index)) for index in range(len(graph.operations))]
     macs = [operation_macs(graph.format, op) for op in graph.operations]
     leaves = [any(finding.rule.leaves for finding in each) for each in found]
     working = [index for index, count in enumerate(macs) if count] or [0]
     first, last = working[0], working[-1]
-    limit = SMALL_PRELUDE * _image_elements(graph.operations[first]) if graph.operations else 0
+    limit = PREPROCESSING_LIMIT * _image_elements(graph.operations[first]) if graph.operations else 0
     violations: list[Finding] = []
     by_design: list[Finding] = []
     for index, each in enumerate(found):
@@ -238,7 +238,7 @@ def judge(graph: Graph) -> CompatibilityReport:
         operations=len(graph.operations),
         macs=sum(macs),
         accelerated_macs=sum(count for count, away in zip(macs, leaves, strict=True) if not away),
-        stretches=sum(1 for away, _ in itertools.groupby(between) if not away),
+        segments=sum(1 for away, _ in itertools.groupby(between) if not away),
         violations=tuple(violations),
         by_design=tuple(by_design),
     )

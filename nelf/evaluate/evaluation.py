@@ -18,7 +18,7 @@ from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_pi
 from nelf.scene.scene import Views
 
 
-def measure_later(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
+def fill_missing_metrics(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
     """Measure metrics that were unavailable earlier, on the existing pictures. Returns the new `folder`/metrics.json.
 
     Returns None if nothing changed. Metrics that `config` excludes stay unavailable.

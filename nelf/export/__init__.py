@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.compatibility import CompatibilityReport, graph_macs, judge, read_graph
+    from nelf.compatibility import CompatibilityReport, check_compatibility, graph_macs, read_graph
     from nelf.export.apps import APPS, app_in, place
     from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
     from nelf.export.config import ExportConfig, plan
@@ -33,9 +33,9 @@ __all__ = [
     "OrbitRegion",
     "Verification",
     "app_in",
+    "check_compatibility",
     "export_bundle",
     "graph_macs",
-    "judge",
     "open_bundle",
     "place",
     "plan",

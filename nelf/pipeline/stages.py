@@ -192,7 +192,7 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     if not record.is_current(fingerprint, outputs):
         with record.running(fingerprint, outputs):
             measure(run, bundles, stop)
-    elif (later := evaluation.measure_later(record.folder, run.config.eval)) is not None:
+    elif (later := evaluation.fill_missing_metrics(record.folder, run.config.eval)) is not None:
         with record.running(fingerprint, outputs):
             write_json(record.folder / evaluation.METRICS_FILE, later)
         say(in_step("eval: measured the missing metrics on the existing pictures"))

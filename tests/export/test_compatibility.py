@@ -18,7 +18,7 @@ from nelf.compatibility import (
     Graph,
     Operation,
     TensorFacts,
-    judge,
+    check_compatibility,
     read_graph,
 )
 from nelf.core.captured_output import quiet
@@ -43,7 +43,7 @@ def exported(network: Student, target: str, precision: str, folder: Path) -> Com
     path = folder / chosen.file
     graph = ExportGraph(network, chosen.layout, chosen.forms[precision].dtype)
     chosen.convert(Request(graph, precision, path, CalibrationViews(around(0))))
-    return judge(read_graph(path))
+    return check_compatibility(read_graph(path))
 
 
 def besides_rows(fit: CompatibilityReport) -> list[Finding]:
@@ -71,7 +71,7 @@ def test_the_gpu_delegate_takes_all_of_our_presets(name: str, channels: int, tmp
     assert besides_rows(fit) == []
     assert 0 < len(fit.violations) <= READS, "those of small tables cost too little to be told"
     assert fit.macs == fit.accelerated_macs == count_macs(network)
-    assert fit.stretches == 1
+    assert fit.segments == 1
 
 
 def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
     assert set(gathers) == {"gather"}
     assert len(fit.violations) - len(found) <= 2 * READS
     assert fit.macs == fit.accelerated_macs == count_macs(network)
-    assert 1 < fit.stretches <= len(gathers) + 1
+    assert 1 < fit.segments <= len(gathers) + 1
 
 
 def test_lines_need_no_gather(tmp_path: Path) -> None:
@@ -103,19 +103,19 @@ def test_a_network_of_encoded_rays_breaks_no_rule(target: str, precision: str, t
     fit = exported(network, target, precision, tmp_path)
     assert fit.violations == ()
     assert fit.macs == fit.accelerated_macs == count_macs(network)
-    assert fit.stretches == 1
+    assert fit.segments == 1
     phases = {finding.operation.kind for finding in fit.by_design}
     assert ({"sin", "cos"} <= phases) == (target == "ios"), "float32 by design; the rule is the Neural Engine's alone"
 
 
 def test_weights_stored_as_halves_change_nothing(bundles: Exported) -> None:
     graph = read_graph(bundles["android", "fp16"][0] / "model.tflite")
-    assert besides_rows(judge(graph)) == []
+    assert besides_rows(check_compatibility(graph)) == []
     assert "DEQUANTIZE" not in {op.kind for op in graph.operations}
 
 
 def test_a_package_in_full_precision_keeps_nothing_on_the_neural_engine(bundles: Exported) -> None:
-    fit = judge(read_graph(bundles["ios", "fp32"][0] / "model.mlpackage"))
+    fit = check_compatibility(read_graph(bundles["ios", "fp32"][0] / "model.mlpackage"))
     found = besides_rows(fit)
     assert {finding.rule.name for finding in found} == {"full precision", "unfit operation"}
     assert {f.operation.kind for f in found if f.rule.name == "unfit operation"} == {"gather"}
@@ -180,10 +180,10 @@ CORE_ML_CASES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 def test_planted_in_a_package(case: str, tmp_path: Path) -> None:
     planted, rule = CORE_ML_CASES[case]
     path = converted(Between(planted).eval(), IMAGE, tmp_path / "planted.mlpackage", half=True)
-    fit = judge(read_graph(path))
+    fit = check_compatibility(read_graph(path))
     assert rule in {finding.rule.name for finding in fit.violations}
     leaves = next(found.leaves for found in RULES[Format.CORE_ML] if found.name == rule)
-    assert (fit.stretches > 1) == leaves, "the work before it and after it is apart then"
+    assert (fit.segments > 1) == leaves, "the work before it and after it is apart then"
     assert any(line.startswith(f"violation: {rule}: ") for line in fit.lines())
 
 
@@ -201,7 +201,7 @@ def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
             skip_model_load=True,
         )
         model.save(str(path))
-    fit = judge(read_graph(path))
+    fit = check_compatibility(read_graph(path))
     assert "dynamic shape" in {finding.rule.name for finding in fit.violations}
     assert any("x?x10" in line for line in fit.lines())
     assert fit.share == 0
@@ -215,7 +215,7 @@ def lite(module: nn.Module, path: Path) -> CompatibilityReport:
         import litert_torch
 
         litert_torch.convert(module.eval(), (IMAGE,)).export(str(path))
-    return judge(read_graph(path))
+    return check_compatibility(read_graph(path))
 
 
 LITE_CASES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
@@ -242,7 +242,7 @@ def test_an_onnx_file_with_a_dynamic_shape_and_a_norm(tmp_path: Path) -> None:
     norm = onnx.helper.make_node("BatchNormalization", ["x", *"abcd"], ["y"])
     graph = onnx.helper.make_graph([norm], "planted", [value("x")], [value("y")], parameters)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "planted.onnx")
-    fit = judge(read_graph(tmp_path / "planted.onnx"))
+    fit = check_compatibility(read_graph(tmp_path / "planted.onnx"))
     assert [finding.rule.name for finding in fit.violations] == ["dynamic shape", "unfolded BatchNorm"]
 
 
@@ -265,7 +265,7 @@ def operation(kind: str, inputs: list[tuple[int | None, ...]], output: tuple[int
     ],
 )
 def test_what_the_gpu_delegate_refuses(planted: Operation, detail: str) -> None:
-    fit = judge(Graph(Format.LITE, (planted,)))
+    fit = check_compatibility(Graph(Format.LITE, (planted,)))
     assert any(detail in finding.detail for finding in fit.violations), [str(f) for f in fit.violations]
 
 
@@ -277,7 +277,9 @@ def test_factors_that_a_batch_norm_left_behind() -> None:
 
     def scaled(*factors: int) -> list[str]:
         product = Operation("MUL", "scale", (features, TensorFacts("f", factors, "float32", True)), (image,))
-        return [finding.rule.name for finding in judge(Graph(Format.LITE, (convolution, product))).violations]
+        return [
+            finding.rule.name for finding in check_compatibility(Graph(Format.LITE, (convolution, product))).violations
+        ]
 
     assert scaled(6) == scaled(1, 1, 1, 6) == ["unfolded BatchNorm"]
     assert scaled() == [], "one factor for all is no normalisation"
