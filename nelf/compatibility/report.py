@@ -198,9 +198,9 @@ class CompatibilityReport:
     def lines(self) -> Iterator[str]:
         """The report for people, line by line."""
         count = f"{len(self.violations)} violations" if self.violations else "no violations"
-        segments = "one segment" if self.segments == 1 else f"{self.stretches} segments"
+        segments = "one segment" if self.segments == 1 else f"{self.segments} segments"
         yield (
-            f"fit for {self.accelerator}: {self.share:.1%} of {self.macs / 1e9:.3f} GMAC in {stretches}, {count} "
+            f"fit for {self.accelerator}: {self.share:.1%} of {self.macs / 1e9:.3f} GMAC in {segments}, {count} "
             f"among {self.operations} operations (by published rules; only a device can tell)"
         )
         for finding in self.violations:
