@@ -49,7 +49,7 @@ def quality(folder: Path) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         for name, target in TARGETS.items():
-            if target.beside:  # another target's file with a viewer
+            if target.extra_files:  # another target's file with a viewer
                 continue
             made: dict[str, Manifest] = {}
             for precision in target.forms:

@@ -158,7 +158,7 @@ def export(
     if out is not None:
         check_writable(out, folder=True)
     from nelf.core.progress import stoppable
-    from nelf.export import app_in, place
+    from nelf.export import app_in, install_in_app
     from nelf.pipeline import Run, export_to
     from nelf.pipeline.export_stage import export_table
 
@@ -172,7 +172,7 @@ def export(
     for bundle in made:
         typer.echo(bundle)
     for app in into or []:
-        for placed in place(made, app):
+        for placed in install_in_app(made, app):
             typer.echo(placed)
 
 

@@ -6,7 +6,7 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.compatibility import CompatibilityReport, check_compatibility, graph_macs, read_graph
-    from nelf.export.apps import APPS, app_in, place
+    from nelf.export.apps import APPS, app_in, install_in_app
     from nelf.export.bundle import Bundle, Verification, open_bundle, verify_bundle
     from nelf.export.config import ExportConfig, plan
     from nelf.export.contract import Manifest, read_manifest
@@ -36,8 +36,8 @@ __all__ = [
     "check_compatibility",
     "export_bundle",
     "graph_macs",
+    "install_in_app",
     "open_bundle",
-    "place",
     "plan",
     "read_graph",
     "read_manifest",

@@ -50,7 +50,7 @@ def app_in(folder: Path) -> App:
     raise ConfigError(f"{folder} is not a viewer app; give {' or '.join(APPS)} of a checkout of nelf")
 
 
-def place(bundles: list[Path], folder: Path) -> list[Path]:
+def install_in_app(bundles: list[Path], folder: Path) -> list[Path]:
     """Copy the bundles that the app in `folder` can show into it, replacing older ones of the same name.
 
     A copy is named after its scene, plus the precision if its folder's name has one. Returns the copies. Raises

@@ -13,13 +13,13 @@ DEPLOYMENTS = ("16", "17", "18")
 class Choice:
     """What you may ask of one target. `nelf.export.targets` implements it; a test compares the two.
 
-    precisions: all that it supports. auto: those that `auto` means, the default first. usual: whether it is made if you
-    name no target. image_output: whether the output can be an image of the system.
+    precisions: all that it supports. auto: those that `auto` means, the default first. default: whether it is made if
+    you name no target. image_output: whether the output can be an image of the system.
     """
 
     precisions: tuple[str, ...]
     auto: tuple[str, ...]
-    usual: bool = True
+    default: bool = True
     image_output: bool = False
 
 
@@ -27,8 +27,8 @@ CHOICES: Mapping[str, Choice] = {
     "ios": Choice(("fp32", "fp16", "w8", "w6", "w4"), ("fp16",), image_output=True),
     "android": Choice(("fp32", "fp16", "int8", "int8-dynamic"), ("fp32", "fp16")),
     "onnx": Choice(("fp32", "fp16"), ("fp32",)),
-    "web": Choice(("fp32", "fp16"), ("fp32",), usual=False),
-    "coreai": Choice(("fp32", "fp16"), ("fp16",), usual=False),
+    "web": Choice(("fp32", "fp16"), ("fp32",), default=False),
+    "coreai": Choice(("fp32", "fp16"), ("fp16",), default=False),
 }
 """target -> Choice."""
 
@@ -37,7 +37,7 @@ CHOICES: Mapping[str, Choice] = {
 class ExportConfig:
     """Settings of a run's bundles."""
 
-    targets: list[str] = setting([name for name, choice in CHOICES.items() if choice.usual], OneOf(CHOICES))
+    targets: list[str] = setting([name for name, choice in CHOICES.items() if choice.default], OneOf(CHOICES))
     """Platforms: ios (Core ML), android (LiteRT), onnx; only if named: web (a folder to host), coreai."""
     precision: str = setting("auto", OneOf(["auto", *dict.fromkeys(p for c in CHOICES.values() for p in c.precisions)]))
     """A precision that every target supports (docs/export.md has the table), or auto: fp16 for ios and coreai, fp32 and

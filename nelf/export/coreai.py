@@ -39,7 +39,7 @@ def refuse_missing() -> None:
         )
 
 
-def answer(request: Request) -> None:
+def export(request: Request) -> None:
     """Write the asset that `request` asks for."""
     convert(request.graph, request.path)
 

@@ -51,7 +51,7 @@ def refuse_tensorflow() -> None:
         )
 
 
-def answer(request: Request) -> Quantization | None:
+def export(request: Request) -> Quantization | None:
     """Write the package for `request`. Returns how it was quantised, if it was."""
     convert(request.graph, request.precision, request.path, request.ios_deployment, request.image_output)
     method = METHODS.get(request.precision)

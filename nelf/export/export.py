@@ -193,7 +193,7 @@ def export_bundle(
     model = copy.deepcopy(model).cpu().float().eval()
     chosen = TARGETS[target]
     picture = config.image_output and chosen.image_output
-    beside = chosen.beside() if chosen.beside else None  # fail early if it is missing
+    extra_files = chosen.extra_files() if chosen.extra_files else None  # fail early if it is missing
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         path = temporary / chosen.file
@@ -224,8 +224,8 @@ def export_bundle(
                 "anyway with export.force=true"
             )
         write_golden(temporary, found.views)
-        if beside:
-            shutil.copytree(beside, temporary, dirs_exist_ok=True)
+        if extra_files:
+            shutil.copytree(extra_files, temporary, dirs_exist_ok=True)
         files = list_files(temporary, chosen.file)
         manifest = dataclasses.replace(
             draft,

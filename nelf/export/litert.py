@@ -40,7 +40,7 @@ def convert(graph: nn.Module, precision: str, path: Path) -> None:
     """Write `graph`, or a part of one that takes the pose, as `path`.
 
     fp16 stores weights as float16; the delegate chooses the arithmetic.
-    A file to be quantised is written in float32 first: see `answer`.
+    A file to be quantised is written in float32 first: see `export`.
     """
     with quiet("the LiteRT conversion"):
         import litert_torch
@@ -100,7 +100,7 @@ class Group:
     tables: bool = False
 
 
-def answer(request: Request) -> Quantization | None:
+def export(request: Request) -> Quantization | None:
     """Write the LiteRT file for `request`. Raises ExportError for 8 bits without calibration views."""
     precision = request.precision
     if precision in METHODS and not request.calibration.images:

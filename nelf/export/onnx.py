@@ -13,7 +13,7 @@ from nelf.runtime.session import Session, in_runtime
 OPSET = 20  # the first with GELU as one operation
 
 
-def answer(request: Request) -> None:
+def export(request: Request) -> None:
     """Write the file for `request`."""
     convert(request.graph, request.precision, request.path)
 

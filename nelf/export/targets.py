@@ -54,8 +54,8 @@ class Target:
     auto: precisions that `auto` means, the default first.
     convert: writes the file for a request; returns how it was quantised, if it was.
     load: opens the file for execution.
-    beside: a folder whose content is copied into the bundle, or None.
-    usual: whether the target is made if you name none.
+    extra_files: a folder whose content is copied into the bundle, or None.
+    default: whether the target is made if you name none.
     varying: files whose bytes differ between exports, and why.
     image_output: whether the output can be an image of the system.
     packages: distributions that affect the file, apart from those of every export.
@@ -69,8 +69,8 @@ class Target:
     auto: tuple[str, ...]
     convert: Callable[[Request], Quantization | None]
     load: Callable[[Path], Session]
-    beside: Callable[[], Path] | None = None
-    usual: bool = True
+    extra_files: Callable[[], Path] | None = None
+    default: bool = True
     varying: Mapping[str, str] = field(default_factory=dict)
     image_output: bool = False
     packages: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_FIRST,
         forms={"fp32": FLOAT, "fp16": HALF, "w8": SMALL, "w6": SMALL, "w4": SMALL},
         auto=("fp16",),
-        convert=coreml.answer,
+        convert=coreml.export,
         load=coreml_program.load,
         image_output=True,
     ),
@@ -93,7 +93,7 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_LAST,
         forms={"fp32": FLOAT, "fp16": HALF, "int8": SMALL, "int8-dynamic": SMALL},
         auto=("fp32", "fp16"),
-        convert=litert.answer,
+        convert=litert.export,
         load=litert.load,
     ),
     "onnx": Target(
@@ -101,7 +101,7 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_FIRST,
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp32",),
-        convert=onnx.answer,
+        convert=onnx.export,
         load=onnx.load,
     ),
     "web": Target(
@@ -109,23 +109,23 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_LAST,
         forms={"fp32": FLOAT, "fp16": HALF},
         auto=("fp32",),
-        convert=litert.answer,
+        convert=litert.export,
         load=litert.load,
-        beside=assets_folder,
-        usual=False,  # needs the built viewer
+        extra_files=assets_folder,
+        default=False,  # needs the built viewer
     ),
     "coreai": Target(
         file="model.aimodel",
         layout=Layout.CHANNELS_FIRST,
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp16",),
-        convert=coreai.answer,
+        convert=coreai.export,
         load=coreai.load,
         varying=coreai.VARYING,
         packages=("coreai-core", "coreai-torch"),
         system={"ios": "27"},
         experimental=True,
-        usual=False,
+        default=False,
     ),
 }
 """name -> Target."""

@@ -42,7 +42,11 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
                 context=_plain(context),
                 scene=run.scene_digest,
                 config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
-                **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
+                **(
+                    {"extra_files": sha256(extra_files())}
+                    if (extra_files := exporting.TARGETS[target].extra_files)
+                    else {}
+                ),
             )
             bundle = folder / name
             remove_leftovers_of(bundle)
