@@ -73,7 +73,7 @@ def check_model(scenes: Sequence[Path], overrides: Sequence[str], out: Path, mod
 
 
 def opened(scene: Path, overrides: Sequence[str], out: Path) -> Run:
-    return Run.open(scene, [f"runs={quoted(str(out))}", *overrides], NEEDS["run"], say=say)
+    return Run.open(scene, [f"runs={quoted(str(out))}", *overrides], NEEDS["run"], echo=echo)
 
 
 def run_scene(scene: Path, overrides: Sequence[str], out: Path) -> Path:
@@ -81,11 +81,11 @@ def run_scene(scene: Path, overrides: Sequence[str], out: Path) -> Path:
     run = opened(scene, overrides, out)
     with run.locked(), stoppable() as stop:
         run.prepare()
-        STAGES["run"](run, stop, say)
+        STAGES["run"](run, stop, echo)
     return run.folder
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     print(text, file=sys.stderr)
 
 
@@ -133,7 +133,7 @@ def suite(folder: Path, overrides: Sequence[str], out: Path, model: str) -> list
     scenes = scenes_in(folder)
     check_model(scenes, overrides, out, model)
     for scene in scenes:
-        say(f"== {scene.name}")
+        echo(f"== {scene.name}")
         try:
             folders.append(run_scene(scene, overrides, out))
         except Interrupted:
@@ -147,7 +147,7 @@ def suite(folder: Path, overrides: Sequence[str], out: Path, model: str) -> list
     text = table(runs, model)
     write_bytes(out / "suite.md", text.encode())
     print(text)
-    say(f"summary in {write_summary(folders, out / 'summary.html')}")
+    echo(f"summary in {write_summary(folders, out / 'summary.html')}")
     return wrong
 
 
@@ -161,10 +161,10 @@ def main() -> int:
     try:
         wrong = suite(options.folder, options.overrides, options.out, options.model)
     except NelfError as error:
-        say(f"suite: {error}")
+        echo(f"suite: {error}")
         return error.exit_code
     for line in wrong:
-        say(f"suite: {line}")
+        echo(f"suite: {line}")
     return 1 if wrong else 0
 
 

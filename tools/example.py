@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from nelf.core.console import say
+from nelf.core.console import echo
 from nelf.core.errors import ExportError, NelfError
 from nelf.core.files import atomic_path
 from nelf.core.progress import stoppable
@@ -28,11 +28,11 @@ def make(run_folder: Path) -> Manifest:
     if not is_run(run_folder):
         raise ExportError(f"{run_folder} is not a run; make one with: nelf demo")
     asked = [f"export.targets=[{TARGET}]", f"export.precision={PRECISION}", "export.image_output=false"]
-    run = Run.open(run_folder, asked, say=say)
+    run = Run.open(run_folder, asked, echo=echo)
     if run.scene.name != SCENE:
         raise ExportError(f"{run_folder} is of the scene {run.scene.name}; the example is of {SCENE}: nelf demo")
     with run.locked(), stoppable() as stop:
-        (bundle,) = export_to(run, run.folder / "export", stop, say)
+        (bundle,) = export_to(run, run.folder / "export", stop, echo)
     model = bundle / read_manifest(bundle).model.path
     if (size := model.stat().st_size) > MOST_BYTES:
         raise ExportError(f"{model} has {size} bytes, the example at most {MOST_BYTES}; train a smaller student")
@@ -51,7 +51,7 @@ def main() -> int:
     try:
         manifest = make(Path(sys.argv[1]))
     except NelfError as error:
-        say(f"nelf: {error}")
+        echo(f"nelf: {error}")
         return error.exit_code
     quality = manifest.quality
     shows = f"{quality.psnr:.2f} dB on test photos" if quality and quality.psnr is not None else "no photo to compare"

@@ -97,7 +97,7 @@ class Imported:
     problems: tuple[str, ...]
 
 
-def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, say: Callable[[str], None]) -> Imported:
+def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, echo: Callable[[str], None]) -> Imported:
     """Make the scene `out`, unless it exists and comes from the same photos.
 
     It appears whole or not at all. Only one process may work on it. Interrupted work stays in a folder next to it, and
@@ -109,7 +109,7 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
     made_from = _digest(source, config)
     found = read_imported(out)
     if found is not None and found["made_from"] == made_from:
-        say(f"photos: {out} is up to date")
+        echo(f"photos: {out} is up to date")
         return _imported(out, found)
     if found is None and out.exists() and (out.is_file() or any(out.iterdir())):
         raise SceneError(f"{out} exists and is not an imported scene; remove it, or choose another folder with --out")

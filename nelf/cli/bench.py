@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nelf.core.console import say
+from nelf.core.console import echo
 from nelf.core.errors import BenchError, ConfigError, Interrupted
 
 
@@ -57,7 +57,7 @@ def bench(
 
         def progress(line: str) -> None:
             _leave_bench(stop.requested)
-            say(line)
+            echo(line)
 
         if benchmark_model is not None:
             cores = parse_threads(threads or "4")
@@ -97,7 +97,7 @@ def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None
         report = measure(subjects, options, progress)
     show(tables(report))
     for remark in remarks(report):
-        say(remark)
+        echo(remark)
     if json_file:
         report.write(json_file)
 

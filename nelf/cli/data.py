@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nelf.core.console import say
+from nelf.core.console import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,5 +134,5 @@ def _import(source: "Callable[[], Source]", name: str, overrides: list[str] | No
     from nelf.pipeline import report_import
 
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
-        report_import(import_scene(source(), out, config.photos, stop, say), say)
+        report_import(import_scene(source(), out, config.photos, stop, echo), echo)
     typer.echo(out)

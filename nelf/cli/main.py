@@ -9,7 +9,7 @@ import typer
 from nelf import __version__
 from nelf.cli.bench import bench
 from nelf.cli.data import Overrides, data
-from nelf.core.console import console, say
+from nelf.core.console import console, echo
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import system_error
 from nelf.core.processes import blame_others, is_first_process, later_rank
@@ -53,7 +53,7 @@ def run(
         checked = checked_combinations(asked)  # before PyTorch is loaded
         from nelf.pipeline.sweep import sweep
 
-        sweep(asked, checked, say)
+        sweep(asked, checked, echo)
     else:
         _stage("run", scene, overrides, cfg)
 
@@ -164,10 +164,10 @@ def export(
 
     for app in into or []:
         app_in(app)  # before the work, not after it
-    opened = Run.open(run, asked, say=say)
+    opened = Run.open(run, asked, echo=echo)
     folder = out or opened.folder / "export"
     with opened.locked(), stoppable() as stop:
-        made = export_to(opened, folder, stop, say)
+        made = export_to(opened, folder, stop, echo)
     console.print(export_table(opened, folder))
     for bundle in made:
         typer.echo(bundle)
@@ -236,13 +236,13 @@ def view(
 
         if is_run(shown):
             with stoppable() as stop:
-                shown = bundle_for(shown, VIEWABLE, stop, say)
+                shown = bundle_for(shown, VIEWABLE, stop, echo)
 
     def ready(url: str) -> None:
         typer.echo(url)
         if host != ADDRESS:
-            say(f"WARNING: --host {host} shows this bundle to everyone who can reach that address, without a password")
-        say("Ctrl-C ends it")
+            echo(f"WARNING: --host {host} shows this bundle to everyone who can reach that address, without a password")
+        echo("Ctrl-C ends it")
 
     serve(shown, port, host, ready, open_browser=not no_open)
 
@@ -300,12 +300,12 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     from nelf.core.progress import stoppable
 
     with waiting(f"{name}: looking at {target}", shown=is_first_process()):
-        run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
+        run = Run.open(target, overrides or [], NEEDS[name], echo=None if cfg else echo)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder
     run.check_pictures()
-    echo_once = say if is_first_process() else _nothing
+    echo_once = echo if is_first_process() else _nothing
     echo_once(
         f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}"
     )
@@ -316,7 +316,7 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
 
 
 def _nothing(text: str) -> None:
-    """Replaces `say` in all but the first of several processes."""
+    """Replaces `echo` in all but the first of several processes."""
 
 
 def main() -> None:
@@ -326,20 +326,20 @@ def main() -> None:
     except Interrupted as error:
         if not is_first_process():
             sys.exit(0)  # the first process reports it, and must not see this one fail
-        say(f"nelf: {error}")
+        echo(f"nelf: {error}")
         sys.exit(error.exit_code)
     except NelfError as error:
-        say(f"nelf: {error}")
+        echo(f"nelf: {error}")
         sys.exit(error.exit_code)
     except (OSError, MemoryError, RuntimeError) as error:
         if (told := system_error(error)) is None:
             blame_others()
             raise
-        say(f"nelf: {told}")
+        echo(f"nelf: {told}")
         sys.exit(told.exit_code)
     except SystemExit as ended:
         if ended.code == Interrupted.exit_code:  # typer's exit code for Ctrl-C outside stages
-            say("nelf: stopped")
+            echo("nelf: stopped")
         raise
 
 

@@ -7,7 +7,7 @@ from nelf.core.progress import above_the_line
 console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """A line for the user; results of commands go to stdout, everything else to stderr."""
     with above_the_line():
         console.print(text, markup=False)

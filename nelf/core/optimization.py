@@ -58,11 +58,11 @@ class DivergenceRecovery:
     """
 
     def __init__(
-        self, copy: Callable[[], Any], restore: Callable[[Any], None], say: Callable[[str], None], advice: str
+        self, copy: Callable[[], Any], restore: Callable[[Any], None], echo: Callable[[str], None], advice: str
     ) -> None:
         """copy: returns the current state, independent of later training; restore: its inverse; advice: ends the
         message when training gives up."""
-        self._copy, self._restore, self._say, self._advice = copy, restore, say, advice
+        self._copy, self._restore, self._echo, self._advice = copy, restore, echo, advice
         self.rate_factor = 1.0
         self.begin_from_here()
 
@@ -116,7 +116,7 @@ class DivergenceRecovery:
             )
         self._restore(self._snapshot)
         bad, self._bad = self._bad, 0
-        self._say(
+        self._echo(
             f"no finite gradient in the last {bad} steps: back to the last good weights, "
             f"learning rate x {self.rate_factor:g}"
         )

@@ -116,12 +116,12 @@ def waiting(label: str, *, shown: bool = True) -> Iterator[None]:
     with _kept_stderr() as stream:
         line = ProgressLine(label, 0, stream=stream)
 
-        def say() -> None:
+        def echo() -> None:
             if not ended.wait(PATIENCE) and not _live:
                 with line:
                     ended.wait()
 
-        thread = threading.Thread(target=say, name="waiting", daemon=True)
+        thread = threading.Thread(target=echo, name="waiting", daemon=True)
         thread.start()
         try:
             yield

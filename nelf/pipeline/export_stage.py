@@ -19,14 +19,14 @@ from nelf.distill import pseudo_poses
 from nelf.evaluate import ground_truth
 from nelf.export import Manifest
 from nelf.pipeline.record import StageRecord, digest, fingerprint
-from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
+from nelf.pipeline.run import EXPORT, STUDENT, Echo, Run, leave_if_asked
 from nelf.student import load_student
 
 LOCK = ".nelf.lock"
 WHITE = (1.0, 1.0, 1.0)
 
 
-def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
+def export_to(run: Run, folder: Path, stop: Stop, echo: Echo) -> list[Path]:
     """Export the run's student; skips current bundles. Returns the bundles' folders."""
     student = load_student(run.folder / STUDENT)
     config, context = run.config.export, bundle_context(run)
@@ -52,7 +52,7 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
             remove_leftovers_of(bundle)
             made.append(bundle)
             if record.is_current(made_from, []) and record.content.get("bundle") == digest(bundle):
-                say(in_step(f"export: {name} is up to date"))
+                echo(in_step(f"export: {name} is up to date"))
                 continue
             if bundle.exists() and not (bundle / "manifest.json").is_file():
                 raise ConfigError(f"{bundle} exists and is not a bundle; remove it, or choose another folder by --out")
@@ -60,14 +60,14 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
             parity = manifest.parity
-            say(
+            echo(
                 in_step(f"export: {name}, bundle {len(made)} of {len(planned)}: ")
                 + f"{parity.psnr_min:.1f} dB or more to PyTorch on {parity.views} poses"
             )
     return made
 
 
-def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -> Path:
+def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, echo: Echo) -> Path:
     """A bundle of the run's current student for one of `targets`, the first preferred; exports it if necessary."""
     if not (run_folder / STUDENT).is_file():
         raise ConfigError(f"{run_folder} has no trained student yet; continue with: nelf run {run_folder}")
@@ -75,11 +75,11 @@ def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -
     if found:
         order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
         return run_folder / EXPORT / min(order, key=lambda name: order[name])
-    say(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
+    echo(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
     asked = [f"export.targets=[{targets[0]}]", "export.precision=auto", "export.image_output=false"]
-    run = Run.open(run_folder, asked, say=say)
+    run = Run.open(run_folder, asked, echo=echo)
     with run.locked():
-        (bundle,) = export_to(run, run.folder / EXPORT, stop, say)
+        (bundle,) = export_to(run, run.folder / EXPORT, stop, echo)
     return bundle
 
 
@@ -106,7 +106,7 @@ def _record_folder(run: Run, folder: Path) -> Path:
     return own if folder == own.resolve() else own / ".elsewhere" / fingerprint(folder=str(folder))[:16]
 
 
-def current_bundles(run: Run, say: Say) -> dict[str, Path]:
+def current_bundles(run: Run, echo: Echo) -> dict[str, Path]:
     """The run's bundles of the current student, by name. Reports others and how to renew them."""
     found, student = {}, sha256(run.folder / STUDENT)
     for path in sorted((run.folder / EXPORT).glob("*/manifest.json")):
@@ -115,7 +115,7 @@ def current_bundles(run: Run, say: Say) -> dict[str, Path]:
             found[path.parent.name] = path.parent
         else:
             command = f"nelf export {run.folder} --target {manifest.target} --precision {manifest.precision}"
-            say(f"eval: {path.parent} is from another student and is not measured; renew it with: {command}")
+            echo(f"eval: {path.parent} is from another student and is not measured; renew it with: {command}")
     return found
 
 

@@ -22,7 +22,7 @@ from nelf.distill.workers import most_workers
 from nelf.evaluate import lpips_is_here
 from nelf.export import plan as planned_bundles
 from nelf.pipeline.record import StageRecord
-from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, Say
+from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Echo, Run
 from nelf.scene import SceneType
 from nelf.student import Student, count_macs, count_parameters
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
@@ -100,7 +100,7 @@ class Forecast:
         )
 
 
-def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None:
+def foresee(run: Run, student: Student, stages: Sequence[str], echo: Echo) -> None:
     """Measure the machine; report and record the cost of `stages`, those that have work to do.
 
     student: an untrained one.
@@ -113,10 +113,10 @@ def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None
     while not existing.exists():
         existing = existing.parent
     forecast = Forecast(expected, machine, shutil.disk_usage(existing).free, warning_of(run, expected, machine))
-    say(forecast.line)
+    echo(forecast.line)
     check(run, forecast)
     if forecast.warning:
-        say(f"WARNING: {forecast.warning}")
+        echo(f"WARNING: {forecast.warning}")
     note_down(run.folder, forecast)
 
 

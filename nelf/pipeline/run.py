@@ -47,14 +47,14 @@ def lock_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def with_poses(config: Config, folder: Path | None, say: Callable[[str], None] | None) -> SceneConfig:
+def with_poses(config: Config, folder: Path | None, echo: Callable[[str], None] | None) -> SceneConfig:
     """The scene to load. If `config.scene` names raw photos, it is the scene made from them in the run's folder."""
     scene, root = config.scene, Path(config.scene.path)
     if not is_raw(root):
         return scene
     name = scene.name or root.name
     folder = folder or Path(config.runs) / (config.name or name)
-    if say is None:
+    if echo is None:
         raise ConfigError(
             f"{root} holds photos without poses, but the configuration depends on their cameras; "
             f"make a scene of them first: nelf data import photos {root}"
@@ -70,17 +70,17 @@ def with_poses(config: Config, folder: Path | None, say: Callable[[str], None] |
         return dataclasses.replace(scene, path=str(out), name=name)
     with lock_run(folder), stoppable() as stop:
         if out.exists() and read_imported(out) is None:
-            say(f"photos: {out} is incomplete: finding the poses again")
+            echo(f"photos: {out} is incomplete: finding the poses again")
             remove(out)
-        report_import(import_scene(PhotoFolder(root, name), out, config.photos, stop, say), say)
+        report_import(import_scene(PhotoFolder(root, name), out, config.photos, stop, echo), echo)
     return dataclasses.replace(scene, path=str(out), name=name)
 
 
-def report_import(imported: Imported, say: Callable[[str], None]) -> None:
+def report_import(imported: Imported, echo: Callable[[str], None]) -> None:
     """Report the result of an import, and what to shoot better."""
-    say(f"photos: {imported.summary}")
+    echo(f"photos: {imported.summary}")
     for problem in imported.problems:
-        say(f"photos: problem: {problem}")
+        echo(f"photos: problem: {problem}")
 
 
 CHECKED = "checked_scene"  # in SETTINGS: digest of a scene whose images were all decoded
@@ -90,7 +90,7 @@ STUDENT = Path("student/student.safetensors")
 EXPORT = Path("export")
 GRACE = 60.0  # seconds for finished processes to end
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 """Shows one line to the user."""
 
 
@@ -109,29 +109,29 @@ class Run:
 
     @classmethod
     def open(
-        cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",), say: Say | None = None
+        cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",), echo: Echo | None = None
     ) -> "Run":
         """The run of a scene folder, or the run in a run folder with `overrides` on top of its own.
 
-        need: splits without which the work is impossible. say: see compose.
+        need: splits without which the work is impossible. echo: see compose.
         """
         moved = not is_run(target) or any(override.startswith(("name=", "runs=")) for override in overrides)
         # A moved run is used where it is now, from any working directory.
         new = not is_run(target)
-        return cls.compose([*overrides_of(target), *overrides], need, say, None if moved else target, new=new)
+        return cls.compose([*overrides_of(target), *overrides], need, echo, None if moved else target, new=new)
 
     @classmethod
     def compose(
         cls,
         overrides: Sequence[str],
         need: Sequence[str] = ("train",),
-        say: Say | None = None,
+        echo: Echo | None = None,
         folder: Path | None = None,
         new: bool = True,
     ) -> "Run":
         """Compose once to find the scene, and again with the defaults of its type.
 
-        say: reports how poses are found for photos without them. Without `say` such photos are refused, unless their
+        echo: reports how poses are found for photos without them. Without `echo` such photos are refused, unless their
         poses are known from before. folder: of the run, if it does not follow from its name. new: choose sizes for this
         machine; they become an override, so that the run keeps them on every other machine.
         """
@@ -142,7 +142,7 @@ class Run:
             overrides = [*overrides, "size=gpu"]
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = absolute(config.scene.path)
-        scene = load_checked(with_poses(config, folder, say), need, want=("val",))
+        scene = load_checked(with_poses(config, folder, echo), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
         run = cls(composed, config, scene, overrides)

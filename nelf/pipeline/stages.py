@@ -18,7 +18,7 @@ from nelf.pipeline.evaluate_stage import measure, outputs_of, write_run_report
 from nelf.pipeline.export_stage import current_bundles, export_to
 from nelf.pipeline.forecast import foresee
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
+from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Echo, Run, files_digest
 from nelf.scene import Scene, SceneConfig, load_scene
 from nelf.student import SceneGeometry, Student, make_student, save_student
 from nelf.teacher import Teacher, load_teacher
@@ -27,15 +27,15 @@ from nelf.train import train
 
 
 @as_step("teach")
-def run_teach(run: Run, stop: Stop, say: Say) -> None:
+def run_teach(run: Run, stop: Stop, echo: Echo) -> None:
     """Train the teacher."""
     if run.config.distill.teacher == "external":
-        say(in_step("teach: not needed, distill.teacher=external"))
+        echo(in_step("teach: not needed, distill.teacher=external"))
         return
     record = StageRecord(run.folder / TEACHER.parent)
     fingerprint, outputs = functools.partial(teach_fingerprint, run), [TEACHER.name]
     if run.is_current(record, fingerprint, outputs):
-        say(in_step("teach: up to date"))
+        echo(in_step("teach: up to date"))
         return
     with run.running(record, fingerprint, outputs):
         teach(run.scene, run.config.teacher, record.folder, run.fabric, stop)
@@ -46,23 +46,23 @@ def teach_fingerprint(run: Run) -> str:
 
 
 @as_step("distill")
-def run_distill(run: Run, stop: Stop, say: Say) -> None:
+def run_distill(run: Run, stop: Stop, echo: Echo) -> None:
     """Render the pseudo views."""
-    run_teach(run, stop, say)
+    run_teach(run, stop, echo)
     config = run.config.distill
     if config.teacher == "external":
         external_scene(config, run.scene)
-        say(in_step(f"distill: using {config.external} as it is"))
+        echo(in_step(f"distill: using {config.external} as it is"))
         return
     record = StageRecord(run.folder / PSEUDO)
     provenance = provenance_of(run)
     fingerprint, outputs = functools.partial(distill_fingerprint, run, provenance), pseudo_outputs(run)
     if run.is_current(record, fingerprint, outputs):
-        say(in_step("distill: up to date"))
+        echo(in_step("distill: up to date"))
         return
     device = run.fabric.device
     if config.workers > 1 and device.type != "cpu":
-        say(f"distill: distill.workers={config.workers} is for the CPU; one process renders on {device}")
+        echo(f"distill: distill.workers={config.workers} is for the CPU; one process renders on {device}")
         config = dataclasses.replace(config, workers=1)
     with run.running(record, fingerprint, outputs, reuse=True):
         load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
@@ -117,14 +117,14 @@ def new_student(run: Run) -> Student:
 
 
 @as_step("train")
-def run_train(run: Run, stop: Stop, say: Say) -> None:
+def run_train(run: Run, stop: Stop, echo: Echo) -> None:
     """Distill the student."""
-    run_distill(run, stop, say)
+    run_distill(run, stop, echo)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.teacher == "external" else None
     fingerprint, outputs = functools.partial(train_fingerprint, run, external), [STUDENT.name]
     if run.is_current(record, fingerprint, outputs):
-        say(in_step("train: up to date"))
+        echo(in_step("train: up to date"))
         return
     with run.running(record, fingerprint, outputs):
         student = new_student(run)
@@ -155,20 +155,20 @@ def train_fingerprint(run: Run, external: Scene | None) -> str:
 
 
 @as_step("export")
-def run_export(run: Run, stop: Stop, say: Say) -> None:
+def run_export(run: Run, stop: Stop, echo: Echo) -> None:
     """Make the bundles that export.targets names, inside the run."""
-    run_train(run, stop, say)
+    run_train(run, stop, echo)
     if not is_first_process():
         return  # only training and the stages before use several processes
-    export_to(run, run.folder / EXPORT, stop, say)
+    export_to(run, run.folder / EXPORT, stop, echo)
 
 
 @as_step("eval")
-def run_eval(run: Run, stop: Stop, say: Say) -> None:
+def run_eval(run: Run, stop: Stop, echo: Echo) -> None:
     """Measure teacher, student and the run's bundles on the test views; write the report."""
-    run_train(run, stop, say)
+    run_train(run, stop, echo)
     if is_first_process():
-        evaluate_run(run, stop, say)
+        evaluate_run(run, stop, echo)
 
 
 def eval_fingerprint(run: Run, bundles: dict[str, Path]) -> str:
@@ -183,10 +183,10 @@ def eval_fingerprint(run: Run, bundles: dict[str, Path]) -> str:
 
 
 @as_step("eval")
-def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
+def evaluate_run(run: Run, stop: Stop, echo: Echo) -> None:
     """`run_eval` for a run whose other stages are done."""
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
-    bundles = current_bundles(run, say)
+    bundles = current_bundles(run, echo)
     fingerprint = eval_fingerprint(run, bundles)
     outputs = outputs_of(run, bundles)
     if not record.is_current(fingerprint, outputs):
@@ -195,21 +195,21 @@ def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
     elif (later := evaluation.fill_missing_metrics(record.folder, run.config.eval)) is not None:
         with record.running(fingerprint, outputs):
             write_json(record.folder / evaluation.METRICS_FILE, later)
-        say(in_step("eval: measured the missing metrics on the existing pictures"))
+        echo(in_step("eval: measured the missing metrics on the existing pictures"))
     else:
-        say(in_step("eval: up to date"))
+        echo(in_step("eval: up to date"))
     for line in write_run_report(run, bundles):
-        say(line)
+        echo(line)
     found = evaluation.read_metrics(record.folder).values()
     if any(len(model["views"]) < model["test_views"] for model in found):
-        say("eval: eval.max_views left out some test views, so these figures are rough")
+        echo("eval: eval.max_views left out some test views, so these figures are rough")
 
 
-def run_all(run: Run, stop: Stop, say: Say) -> None:
+def run_all(run: Run, stop: Stop, echo: Echo) -> None:
     """Run every stage."""
-    run_export(run, stop, say)
+    run_export(run, stop, echo)
     if is_first_process():
-        evaluate_run(run, stop, say)
+        evaluate_run(run, stop, echo)
 
 
 STEPS: dict[str, tuple[str, ...]] = {
@@ -262,15 +262,15 @@ def _seems_measured(run: Run) -> bool:
     return record.seems_current(eval_fingerprint(run, bundles), outputs_of(run, bundles))
 
 
-def perform(command: str, run: Run, stop: Stop, say: Say) -> None:
+def perform(command: str, run: Run, stop: Stop, echo: Echo) -> None:
     """Run `command`; each stage first runs those it needs. Before the first one with work to do, forecast the cost."""
     with steps(STEPS[command]):
         if is_first_process() and (stages := pending(run, command)):
-            foresee(run, new_student(run), stages, say)
-        WORK[command](run, stop, say)
+            foresee(run, new_student(run), stages, echo)
+        WORK[command](run, stop, echo)
 
 
-WORK: dict[str, Callable[[Run, Stop, Say], None]] = {
+WORK: dict[str, Callable[[Run, Stop, Echo], None]] = {
     "teach": run_teach,
     "distill": run_distill,
     "train": run_train,
@@ -279,7 +279,7 @@ WORK: dict[str, Callable[[Run, Stop, Say], None]] = {
     "run": run_all,
 }
 
-STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {name: functools.partial(perform, name) for name in WORK}
+STAGES: dict[str, Callable[[Run, Stop, Echo], None]] = {name: functools.partial(perform, name) for name in WORK}
 """Command -> its function."""
 
 NEEDS: dict[str, tuple[str, ...]] = {

@@ -19,7 +19,7 @@ from nelf.core.progress import stoppable
 from nelf.pipeline.config import ROOT, Config, config_folder, one_line_errors, register
 from nelf.pipeline.evaluate_stage import is_measured, write_summary
 from nelf.pipeline.overrides import key_of, swept_keys
-from nelf.pipeline.run import Run, Say
+from nelf.pipeline.run import Echo, Run
 from nelf.pipeline.stages import NEEDS, STAGES
 
 LAUNCHERS = ("processes", "slurm")
@@ -72,7 +72,7 @@ SHARED = {"scene.path", "runs", "name"}
 """Keys that the name of a run's folder, or its parent, already contains."""
 
 
-def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], say: Say) -> None:
+def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], echo: Echo) -> None:
     """Hand over to Hydra, which calls back for each combination. Raises NelfErrors, as a single run does.
 
     checked: the result of `checked_combinations`.
@@ -82,7 +82,7 @@ def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]],
     """
     launcher = launcher_of(overrides)
     check_launcher(overrides)
-    folders = check_combinations(overrides, checked, say)
+    folders = check_combinations(overrides, checked, echo)
     varied = swept_keys(overrides)
 
     register()
@@ -90,13 +90,13 @@ def sweep(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]],
     try:
         with one_line_errors(), _errors_as_they_are(), lost_jobs_in_one_line():
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=ROOT)(
-                _Job(launcher, varied, say)
+                _Job(launcher, varied, echo)
             )()
     except KeyboardInterrupt as stopped:
         raise Interrupted("sweep: stopped; the same command goes on from there") from stopped
     finally:
         if any(is_measured(folder) for folder in folders):
-            say(f"sweep: summary of all runs in {write_summary(folders)}")
+            echo(f"sweep: summary of all runs in {write_summary(folders)}")
 
 
 @dataclass(frozen=True)
@@ -105,23 +105,23 @@ class _Job:
 
     launcher: str
     varied: set[str]
-    say: Say
+    echo: Echo
 
     def __call__(self, config: DictConfig) -> None:
-        run = Run.compose(list(HydraConfig.get().overrides.task), NEEDS["run"], self.say)
+        run = Run.compose(list(HydraConfig.get().overrides.task), NEEDS["run"], self.echo)
         run.folder = folder_of(run.config, run.scene.name, run.overrides, self.varied)
         run.check_pictures()
         try:
             with run.locked(), stoppable() as stop:
                 run.prepare()
-                STAGES["run"](run, stop, self.say)
+                STAGES["run"](run, stop, self.echo)
         except Interrupted as error:
             if self.launcher in LAUNCHERS:
                 raise  # the waiting process receives it
             raise KeyboardInterrupt from error  # otherwise Hydra continues with the next combination
 
 
-def check_combinations(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], say: Say) -> list[Path]:
+def check_combinations(overrides: Sequence[str], checked: Sequence[tuple[list[str], Config]], echo: Echo) -> list[Path]:
     """Check every scene, so that mistakes show before hours of work.
 
     Returns the folders of the runs; empty if they are not known yet.
@@ -136,7 +136,7 @@ def check_combinations(overrides: Sequence[str], checked: Sequence[tuple[list[st
             )
         scene = repr(config.scene)
         if scene not in scenes:
-            scenes[scene] = Run.compose(combination, NEEDS["run"], say).scene.name
+            scenes[scene] = Run.compose(combination, NEEDS["run"], echo).scene.name
         folder = folder_of(config, scenes[scene], combination, varied)
         if folder in folders:
             first, second = (" ".join(one) or "(nothing)" for one in (folders[folder], combination))

@@ -62,7 +62,7 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     swept: list[tuple[str, int, str]] = []
 
-    def note(run: pipeline.Run, stop: object, say: object) -> None:
+    def note(run: pipeline.Run, stop: object, echo: object) -> None:
         swept.append((run.config.student.name, run.config.train.steps or 0, run.folder.name))
 
     monkeypatch.setitem(pipeline.STAGES, "run", note)
@@ -88,7 +88,7 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
 
     tried: list[int | None] = []
 
-    def fail(run: pipeline.Run, stop: object, say: object) -> None:
+    def fail(run: pipeline.Run, stop: object, echo: object) -> None:
         tried.append(run.config.train.steps)
         raise NelfError("no good")
 
@@ -96,7 +96,7 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
     assert refused("run", room, "--multirun", "train.steps=3,4") == "no good"
     assert tried == [3, 4]
 
-    def interrupt(run: pipeline.Run, stop: object, say: object) -> None:
+    def interrupt(run: pipeline.Run, stop: object, echo: object) -> None:
         tried.append(run.config.train.steps)
         raise Interrupted("stopped")
 
@@ -107,7 +107,7 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_demo_says_where_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STAGES, "run", lambda run, stop, say: None)
+    monkeypatch.setitem(STAGES, "run", lambda run, stop, echo: None)
     folder = tmp_path / "there" / "mine"
     told = works("demo", "name=mine", f"runs={folder.parent}").out
     assert told == f"open {folder / 'report.html'}; the bundles are in {folder / 'export'}\n"

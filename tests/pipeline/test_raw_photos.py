@@ -31,7 +31,7 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photos = tmp_path / "walk"
     shutil.copytree(posed / "images", photos)
 
-    def import_scene(source: Any, out: Path, config: Any, stop: Any, say: Any) -> Imported:
+    def import_scene(source: Any, out: Path, config: Any, stop: Any, echo: Any) -> Imported:
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(posed, out)
         edit_json(out / "transforms.json", nelf={"photos": {"made_from": "x"}})
@@ -43,27 +43,27 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_of_raw_photos(raw: Path) -> None:
     said: list[str] = []
-    run = Run.open(raw, ["photos.size=800"], say=said.append)
+    run = Run.open(raw, ["photos.size=800"], echo=said.append)
     assert said == ["photos: 12 photos at 800", "photos: problem: it was dark; wait for the sun"]
     assert run.folder == Path("runs/walk")
     assert run.scene.name == "walk"
     assert run.scene.root == Path("runs/walk/photos")
     run.prepare()
-    again = Run.open(Path("runs/walk"), [], say=said.append)  # goes on with the photos that it was made of
+    again = Run.open(Path("runs/walk"), [], echo=said.append)  # goes on with the photos that it was made of
     assert again.config.scene.path == str(raw)
     assert again.config.photos.size == 800
     assert again.scene_digest == run.scene_digest
     shutil.move("runs/walk", "moved")
-    assert Run.open(Path("moved"), [], say=said.append).scene.root == Path("moved/photos")
+    assert Run.open(Path("moved"), [], echo=said.append).scene.root == Path("moved/photos")
 
 
 @pytest.mark.parametrize("lost", ["images/0003.png", "transforms.json"])
 def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
     """It belongs to the run: nobody else can repair it."""
     said: list[str] = []
-    Run.open(raw, [], say=said.append)
+    Run.open(raw, [], echo=said.append)
     out = Path("runs/walk/photos")
-    Run.open(raw, [], say=said.append)
+    Run.open(raw, [], echo=said.append)
     assert [line for line in said if "found again" in line] == []
     (out / lost).unlink()
     (out / "stranger").touch()
@@ -74,7 +74,7 @@ def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
         return refusing(source, out, *rest)
 
     with mock.patch.object(raw_photos, "import_scene", import_scene):
-        Run.open(raw, [], say=said.append)
+        Run.open(raw, [], echo=said.append)
     assert f"photos: {out} is incomplete: finding the poses again" in said
     assert (out / lost).exists()
 

@@ -38,7 +38,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """(scene, folder) of the runs that would start."""
     found: list[tuple[str, str]] = []
 
-    def note(run: pipeline.Run, stop: object, say: object) -> None:
+    def note(run: pipeline.Run, stop: object, echo: object) -> None:
         found.append((run.scene.name, str(run.folder)))
 
     monkeypatch.setitem(pipeline.STAGES, "run", note)
@@ -73,7 +73,7 @@ def test_a_missing_scene_is_found_before_the_first_run(scenes: str, noted: list[
 def test_the_summary_of_a_sweep_has_every_run(scenes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     finished = copy_of_finished_run(tmp_path / "finished")
 
-    def finish(run: pipeline.Run, stop: object, say: object) -> None:
+    def finish(run: pipeline.Run, stop: object, echo: object) -> None:
         if run.scene.name == "cup":
             raise NelfError("no good")
         shutil.copytree(finished, run.folder, dirs_exist_ok=True)
