@@ -32,7 +32,7 @@ OPEN: dict[str, Any] = {"mapping": "disparity"}
 def test_the_file_gives_the_students_image(
     changes: dict[str, Any], name: str, precision: str, least: float, tmp_path: Path
 ) -> None:
-    """Half-precision positions would fail: with 16 nodes, depths in half precision have steps of 1/64 to 1/1000."""
+    """Half-precision positions would fail: they have steps of 1/64 node with 16 nodes, and of 1/1000 for depths."""
     model = student(**changes)
     target, path = TARGETS[name], tmp_path / TARGETS[name].file
     graph = ExportGraph(model, target.layout, target.forms[precision].dtype)

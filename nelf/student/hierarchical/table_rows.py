@@ -28,7 +28,7 @@ class TableRows(nn.Module, abc.ABC):
     """Reads tables at given positions.
 
     Each channel of a table is scaled to the same range, so that one 8-bit scale suits all of it. `scales` holds the
-    inverse for the layer that takes the features: one tensor for each that `forward` returns.
+    factors that undo this in the layer that takes the features: one tensor for each that `forward` returns.
     """
 
     def __init__(self, tables: Float[Tensor, "tables rows channels"], nodes: int, dtype: torch.dtype) -> None:
