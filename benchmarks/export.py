@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmarks.encoding import encoding_of
 from benchmarks.full_size import cameras, untrained
 from benchmarks.turns import in_turns
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.evaluate import to_8bit
 from nelf.export import TARGETS, CalibrationViews, ExportGraph, Manifest, export_bundle, litert
@@ -137,7 +137,7 @@ def straight(model: Student, pose: Tensor, path: Path) -> Tensor:
     images = [0] if isinstance(model, MobileR2L) else []  # others have rays with channels last already
     given = rays.permute(0, 2, 3, 1).contiguous() if images else rays
     # A converter cannot read kernels compiled for the CPU: use the readable forms.
-    with quiet("the straight conversion"), mock.patch.dict("nelf.kernels.dispatch._KERNELS", clear=True):
+    with captured_output("the straight conversion"), mock.patch.dict("nelf.kernels.dispatch._KERNELS", clear=True):
         import litert_torch
 
         wrapped = litert_torch.to_channel_last_io(Prepared(model), args=images, outputs=[0]).eval()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nelf.compatibility.graph import Format, Graph, Operation, TensorFacts
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.runtime.coreml_program import is_constant, read_program, type_name
 
 DTYPES = {"fp16": "float16", "fp32": "float32"}
@@ -62,7 +62,7 @@ UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY"})
 
 def read_lite(path: Path) -> Graph:
     """The graph of the first subgraph, the one that runs."""
-    with quiet(f"reading {path.name}"):
+    with captured_output(f"reading {path.name}"):
         from ai_edge_litert import schema_py_generated as schema
 
         model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
@@ -111,7 +111,7 @@ def _plain(value: Any) -> Any:
 
 def read_onnx(path: Path) -> Graph:
     """The graph of the file."""
-    with quiet(f"reading {path.name}"):
+    with captured_output(f"reading {path.name}"):
         import onnx
 
         model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))

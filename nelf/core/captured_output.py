@@ -15,7 +15,7 @@ KEPT_CHARACTERS = 300
 
 
 @contextlib.contextmanager
-def quiet(task: str) -> Iterator[None]:
+def captured_output(task: str) -> Iterator[None]:
     """Run third-party code with its output, logs and warnings held back. Its errors become one ExportError.
 
     Output is redirected at file descriptors: much of it comes from C++, and libraries imported inside keep the current

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.export.graph import ExportGraph, Request
 from nelf.runtime.protocol import INPUT, OUTPUT
@@ -47,7 +47,7 @@ def export(request: Request) -> None:
 def convert(graph: ExportGraph, path: Path) -> None:
     """Write `graph` as the asset `path` (a folder ending in .aimodel), in the graph's own precision."""
     refuse_missing()
-    with quiet("the Core AI conversion"):
+    with captured_output("the Core AI conversion"):
         from coreai_torch import TorchConverter, get_decomp_table
 
         pose = torch.eye(3, 4)[None]
@@ -67,7 +67,7 @@ def _at_the_epoch(metadata: Any) -> None:
 def load(path: Path) -> Session:
     """The asset in Core AI's runtime: on Linux that of coreai-core, on the CPU."""
     refuse_missing()
-    with quiet(f"loading {path.name} in Core AI"):
+    with captured_output(f"loading {path.name} in Core AI"):
         from coreai.runtime import NDArray
 
         function = asyncio.run(_load(path))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.export.contract import Quantization
 from nelf.export.graph import ExportGraph, Request
@@ -64,7 +64,7 @@ def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, ima
     image_output: the graph returns pixels (`PixelGraph`), and Core ML hands them out as a CVPixelBuffer.
     """
     refuse_tensorflow()
-    with quiet("the Core ML conversion"):
+    with captured_output("the Core ML conversion"):
         import coremltools as ct
 
         pose = torch.eye(3, 4)[None]

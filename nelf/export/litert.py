@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.evaluate.metrics import psnr
 from nelf.evaluate.pictures import to_8bit
@@ -42,7 +42,7 @@ def convert(graph: nn.Module, precision: str, path: Path) -> None:
     fp16 stores weights as float16; the delegate chooses the arithmetic.
     A file to be quantised is written in float32 first: see `export`.
     """
-    with quiet("the LiteRT conversion"):
+    with captured_output("the LiteRT conversion"):
         import litert_torch
 
         model = litert_torch.convert(_Named(graph).eval(), sample_kwargs={INPUT: torch.eye(3, 4)[None]})
@@ -172,7 +172,7 @@ class _Calibrated:
     def __init__(self, content: bytes, rung: str, calibration: CalibrationViews) -> None:
         self.content = content
         self.calibration = calibration
-        with quiet("calibrating"):
+        with captured_output("calibrating"):
             recipe = _quantizer(content)
             _add_rule(recipe, ".*", rung)
             poses = [{INPUT: pose[None].numpy()} for pose in calibration.c2w]
@@ -182,7 +182,7 @@ class _Calibrated:
 
     def quantized(self, chosen: Mapping[Group, str]) -> bytes:
         """The file with each of these groups on its rung, and everything else in float."""
-        with quiet("quantising"):
+        with captured_output("quantising"):
             recipe = _quantizer(self.content)
             for group, rung in chosen.items():
                 for name in group.outputs:
@@ -210,7 +210,7 @@ class _Calibrated:
 
 def _layers(path: Path) -> tuple[list[Group], list[Group]]:
     """The layers of a file in order, and its tables by size."""
-    with quiet("reading the operations"):
+    with captured_output("reading the operations"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export.graph import ExportGraph, Request
 from nelf.runtime import RUNTIMES
 from nelf.runtime.protocol import INPUT, OUTPUT
@@ -20,7 +20,7 @@ def export(request: Request) -> None:
 
 def convert(graph: ExportGraph, precision: str, path: Path) -> None:
     """Write `graph` as `path`. The graph is already float32 or float16, so `precision` changes nothing."""
-    with quiet("the ONNX conversion"):
+    with captured_output("the ONNX conversion"):
         program = torch.onnx.export(
             graph,
             (torch.eye(3, 4)[None],),

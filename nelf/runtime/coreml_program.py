@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.runtime.coreml_ops import OPS, Value
 from nelf.runtime.coreml_values import UNFOLD
@@ -72,7 +72,7 @@ class Program:
                 for name, argument in op.inputs.items()
                 if argument is not None
             }
-            with quiet(f"unfolding the weights {op.name}"):
+            with captured_output(f"unfolding the weights {op.name}"):
                 unfolded = torch.from_numpy(np.ascontiguousarray(UNFOLD[op.op_type](arrays)))
             return self._as_declared(op, var, unfolded)
         value = var.val
@@ -128,7 +128,7 @@ def read_program(package: Path) -> Any:
 
 def _read(package: Path) -> tuple[Any, Any]:
     """The specification from a package's program file, and its program."""
-    with quiet(f"reading {package.name}"):
+    with captured_output(f"reading {package.name}"):
         import coremltools as ct
         from coremltools.converters.mil.frontend.milproto.load import load as load_program
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.runtime import Runtime
 from nelf.runtime.protocol import INPUT, OUTPUT
 
@@ -28,7 +28,7 @@ class Session:
 
 def in_runtime(path: Path, runtime: Runtime) -> Session:
     """The file in a runtime of this machine's CPU, as many threads as torch uses. Raises ExportError if it is none."""
-    with quiet(f"loading {path.name} in {runtime.name}"):
+    with captured_output(f"loading {path.name} in {runtime.name}"):
         model = runtime.open(path, torch.get_num_threads())
 
     def render(pose: Tensor) -> Tensor:

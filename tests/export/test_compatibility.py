@@ -21,7 +21,7 @@ from nelf.compatibility import (
     check_compatibility,
     read_graph,
 )
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export import TARGETS, CalibrationViews, ExportGraph
 from nelf.export.graph import Request
 from nelf.student import Mapping, Student, count_macs, make_student
@@ -189,7 +189,7 @@ def test_planted_in_a_package(case: str, tmp_path: Path) -> None:
 
 def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
     path = tmp_path / "dynamic.mlpackage"
-    with quiet("converting"):
+    with captured_output("converting"):
         import coremltools as ct
 
         program = torch.jit.trace(Between(functional.relu).eval(), IMAGE)
@@ -211,7 +211,7 @@ def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
 
 
 def lite(module: nn.Module, path: Path) -> CompatibilityReport:
-    with quiet("converting"):
+    with captured_output("converting"):
         import litert_torch
 
         litert_torch.convert(module.eval(), (IMAGE,)).export(str(path))

@@ -12,7 +12,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.export.coreml import palette
 from nelf.runtime.coreml_program import Program
@@ -187,7 +187,7 @@ def test_compressed_weights(name: str, tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(16, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 1)).eval()
     x = torch.randn(1, 16, 6, 6)
     path = converted(module, x, tmp_path / "full.mlpackage", deployment=deployment)
-    with quiet("compressing"):
+    with captured_output("compressing"):
         import coremltools as ct
 
         model = ct.models.MLModel(str(path), skip_model_load=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export import CalibrationViews
 from nelf.export.contract import Quantization
 from nelf.export.litert import CONVOLUTIONS, quantize
@@ -64,7 +64,7 @@ def integer_tables_in(path: Path) -> list[bool]:
 
 def operations_in(path: Path) -> list[tuple[str, list[str], list[str], list[int]]]:
     """Kind, types of inputs and outputs, and elements of inputs, in order."""
-    with quiet("reading"):
+    with captured_output("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

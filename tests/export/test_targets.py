@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.core.files import sha256
 from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle, read_manifest
@@ -25,7 +25,7 @@ from tests.export.networks import around, context, student
 
 
 def lite_operations(path: Path) -> Counter[str]:
-    with quiet("reading"):
+    with captured_output("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -79,7 +79,7 @@ def converted(network: Student, folder: Path, target: str, precision: str) -> Pa
 
 def operands_of_products(path: Path) -> list[list[tuple[int, ...]]]:
     """Input shapes of each elementwise operation with two inputs."""
-    with quiet("reading"):
+    with captured_output("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -159,7 +159,7 @@ def _numpy(var: Any) -> Any:
 def test_core_ml_deployment(deployment: str, specification: int, tmp_path: Path, model: Student) -> None:
     path = tmp_path / "model.mlpackage"
     coreml.convert(ExportGraph(model), "fp16", path, deployment)
-    with quiet("reading"):
+    with captured_output("reading"):
         import coremltools as ct
 
         spec = ct.models.MLModel(str(path), skip_model_load=True).get_spec()
