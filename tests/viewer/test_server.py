@@ -286,5 +286,5 @@ def test_the_command_until_ctrl_c(built: Path, bundle: Path, shown: str, host: s
     warned, *rest = errors.splitlines() if host != "127.0.0.1" else ["", *errors.splitlines()]
     assert rest == ["Ctrl-C ends it"]
     assert host == "127.0.0.1" or warned.startswith(
-        "WARNING: --host 0.0.0.0 shows this bundle to everybody who can reach"
+        "WARNING: --host 0.0.0.0 shows this bundle to everyone who can reach"
     )
