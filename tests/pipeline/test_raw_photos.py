@@ -64,7 +64,7 @@ def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
     Run.open(raw, [], echo=said.append)
     out = Path("runs/walk/photos")
     Run.open(raw, [], echo=said.append)
-    assert [line for line in said if "found again" in line] == []
+    assert [line for line in said if "finding the poses again" in line] == []
     (out / lost).unlink()
     (out / "stranger").touch()
     refusing = raw_photos.import_scene
