@@ -1,13 +1,12 @@
-"""Poses found for photos against poses that are known: `nelf data import photos` measured.
+"""Measure `nelf data import photos`: compare the poses it finds with known poses.
 
 python benchmarks/captures.py SCENE [--views 50] [--out runs/captures/NAME] [photos.features=4096 ...]
 
-SCENE is a folder with transforms.json, or transforms_train.json as NeRF-synthetic has it. Its photos alone are copied
-to OUT/photos and imported into OUT/scene; then both sets of poses are brought together by the similarity that fits the
-camera centres best (Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991)
-and compared. Figures go to OUT/captures.json and to stdout: views placed, seconds on the clock and of
-computing, and median and largest error of
-rotation (degrees) and of position (per cent of the scene's radius: the largest distance of a given camera from their
+SCENE is a folder with transforms.json, or with transforms_train.json as in NeRF-synthetic. Only its photos are copied
+to OUT/photos and imported into OUT/scene. Then the similarity that fits the camera centres best (Umeyama,
+"Least-squares estimation of transformation parameters between two point patterns", 1991) aligns both sets of poses.
+OUT/captures.json and stdout get: views placed, wall time and CPU time in seconds, and the median and largest errors of
+rotation (degrees) and position (per cent of the scene's radius, the largest distance of a given camera from their
 mean).
 """
 
@@ -31,7 +30,7 @@ from nelf.scene import SceneConfig, load_scene
 def similarity(
     source: Float[np.ndarray, "n 3"], target: Float[np.ndarray, "n 3"]
 ) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """scale, rotation, translation with target ≈ scale * rotation @ source + translation, in least squares."""
+    """scale, rotation, translation with target ≈ scale * rotation @ source + translation, by least squares."""
     means = source.mean(0), target.mean(0)
     centred = source - means[0], target - means[1]
     u, values, vt = np.linalg.svd(centred[1].T @ centred[0] / len(source))
@@ -48,7 +47,7 @@ def compare(found: Float[np.ndarray, "n 3 4"], given: Float[np.ndarray, "n 3 4"]
     centres = given[:, :, 3]
     radius = np.linalg.norm(centres - centres.mean(0), axis=1).max()
     between = (rotation @ found[:, :, :3]).transpose(0, 2, 1) @ given[:, :, :3]
-    # from the difference to the identity: the arc cosine of the trace loses half the digits at small angles
+    # from the difference to the identity: at small angles, the arc cosine of the trace loses half the digits
     chord = np.linalg.norm(between - np.eye(3), axis=(1, 2)) / np.sqrt(8)
     turned = np.degrees(2 * np.arcsin(np.clip(chord, 0, 1)))
     return {
@@ -75,7 +74,7 @@ def given_poses(scene: Path, most: int | None) -> dict[str, tuple[Path, np.ndarr
 
 
 def measure(scene: Path, out: Path, most: int | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Import the photos of `scene` afresh and compare; see the head of this file."""
+    """Import the photos of `scene` from scratch and compare; see the top of this file."""
     given = given_poses(scene, most)
     shutil.rmtree(out, ignore_errors=True)
     (out / "photos").mkdir(parents=True)

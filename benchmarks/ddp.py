@@ -1,11 +1,11 @@
-"""How much several processes on one machine lose against one process with as many threads.
+"""What several processes on one machine lose against one process with as many threads.
 
 python benchmarks/ddp.py                    two processes of one thread against one process of two threads
 python benchmarks/ddp.py --student mobiler2l --size 128 --seconds 60 --repeats 5
 
-Views a second of a student's training steps (gloo, on the CPU): two processes with half the batch each, started by
-torchrun, against one with the whole batch. They take turns, and the middle of their ratios counts: run it on a machine
-that does nothing else. The aim is 0.85 or more. Figures: runs/ddp/ddp.json.
+Measures views per second in training steps of a student (gloo, on the CPU): two processes with half the batch each,
+started by torchrun, against one with the whole batch. They take turns, and the median ratio counts: run it on an idle
+machine. The aim is 0.85 or more. Figures: runs/ddp/ddp.json.
 """
 
 import argparse
@@ -23,7 +23,7 @@ WARM_UP = 3  # steps
 
 
 def measure(options: argparse.Namespace, out: Path) -> None:
-    """This process's part; the first one writes views a second of all to `out`."""
+    """This process's part; the first one writes the total views per second to `out`."""
     import torch
 
     from nelf.core.cameras import look_at
@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace, out: Path) -> None:
 
 
 def start(options: argparse.Namespace, processes: int) -> float:
-    """Views a second of `processes` processes."""
+    """Views per second of `processes` processes."""
     out = options.out / "views.json"
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     given = ("student", "size", "batch", "cores", "seconds", "out")
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="m")
     parser.add_argument("--size", type=int, default=96, help="of the images, pixels")
-    parser.add_argument("--batch", type=int, default=16, help="views a step, of all processes together")
+    parser.add_argument("--batch", type=int, default=16, help="views per step, over all processes")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,14 +1,13 @@
-"""What MobileR2L's encoding of points as sines and cosines costs: accuracy in half precision, and time.
+"""Cost of MobileR2L's encoding of points as sines and cosines: accuracy in half precision, and time.
 
     python benchmarks/encoding.py accuracy runs/stilllife
     python benchmarks/encoding.py accuracy --spacing ndc --minutes 3
     python benchmarks/encoding.py time
 
-`accuracy` takes the student of a run and its test views, where that is a MobileR2L; without a run it trains a small one
-with points of that spacing, for so many minutes, on a striped ball in a coloured room. The Core ML programs that it
-makes differ in the encoding alone and are executed in our interpreter. `time` measures LiteRT files in float32,
-untrained, at full size, in turns: the encoding alone beside the whole network. Times want a quiet machine.
-docs/export.md has the tables.
+`accuracy` takes the student of a run, a MobileR2L, and its test views. Without a run it trains a small one with points
+of that spacing, for so many minutes, on a striped ball in a coloured room. Its Core ML programs differ only in the
+encoding and are executed in our interpreter. `time` measures untrained LiteRT files in float32 at full size, in turns:
+the encoding alone, and the whole network. Times need an idle machine. docs/export.md has the tables.
 """
 
 import argparse
@@ -41,13 +40,13 @@ from tests.scenes import facing_poses, render
 SIZE, FOCAL, VIEWS = 96, 125.0, 240
 NEAR, FAR = 3.5, 14.5  # of the ball in its room
 SMALL = ["student.width=48", "student.blocks=4", "student.num_frequencies=8"]
-"""Overrides of MobileR2L's preset that make it fit for minutes of training, with octaves enough to show rounding."""
+"""Overrides that let MobileR2L's preset train in minutes, with enough octaves to show rounding."""
 TIMED = {"linear": "paper/synthetic", "normalised device coordinates": "paper/llff"}
-"""Depth spacing -> experiment of `full_size`, whose network, images and cameras are taken."""
+"""Depth spacing -> experiment of `full_size` whose network, images and cameras are used."""
 
 
 class Direct(nn.Module):
-    """The direct form for the coarse rays: every coordinate of every point through sine and cosine."""
+    """The direct form for the coarse rays: sine and cosine of every coordinate of every point."""
 
     def __init__(self, model: MobileR2L) -> None:
         super().__init__()
@@ -63,7 +62,7 @@ class Direct(nn.Module):
 
 
 def encoding_of(graph: ExportGraph) -> Encoding | None:
-    """The encoding of rays in a graph, from pose to tensor; None in those of students that have none."""
+    """The encoding of rays in a graph, from pose to tensor; None for students without one."""
     return next((module for module in graph.modules() if isinstance(module, Encoding)), None)
 
 
@@ -118,12 +117,12 @@ def on_white(images: Tensor) -> Tensor:
 
 
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Of each view."""
+    """PSNR of each view."""
     return -10 * (images - reference).square().flatten(1).mean(1).log10()
 
 
 def programs(model: MobileR2L, folder: Path) -> Iterator[tuple[str, Path, Path | None]]:
-    """What differs, a float16 program of it, and one of the rays' encoding alone where that has to be executed, too."""
+    """Yield what differs, its float16 program, and a program of the rays' encoding alone if that must run too."""
     pose = torch.eye(3, 4)[None]
     encoding = encoding_of(ExportGraph(model))
     assert encoding is not None
@@ -141,7 +140,7 @@ def programs(model: MobileR2L, folder: Path) -> Iterator[tuple[str, Path, Path |
 def accuracy(
     model: MobileR2L, poses: Float[Tensor, "n 3 4"], photos: Float[Tensor, "n h w 3"], folder: Path
 ) -> list[str]:
-    """Rows of a table: largest error of the rays' encoding, PSNR to PyTorch (least and mean of views), to photos."""
+    """Rows of a table: largest error of the rays' encoding; PSNR to PyTorch (least and mean of views); to photos."""
     reference = torch.cat([model(pose[None]).permute(0, 2, 3, 1) for pose in poses])
     true = Direct(model).double()(poses[:1].double())
     half = encoding_of(ExportGraph(model, dtype=torch.float16))

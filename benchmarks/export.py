@@ -1,13 +1,13 @@
-"""What each precision costs and gains: quality on a trained scene, size and speed of the LiteRT files at 800x800.
+"""Quality and speed of each precision: quality on a trained scene, size and speed of LiteRT files at 800x800.
 
     python benchmarks/export.py quality runs/stilllife
     python benchmarks/export.py speed
 
-`quality` exports the run's student in every form that there is (what loses too much is forced) and prints size and PSNR
-on all test views. `speed` times untrained networks, MobileR2L and our default preset, in turns: the straight conversion
-of the same network that gets its rays prepared, our file that takes a pose, its int8 form with every layer in integers
-(random weights say nothing of what 8 bits cost, so no layer is kept back), and the encoding of rays alone, where there
-is one. Times want a quiet machine; `--threads` is the number of torch's and LiteRT's threads.
+`quality` exports the run's student in every precision (even if it loses too much) and prints size and PSNR on all test
+views. `speed` times untrained networks, MobileR2L and our default preset, in turns: a straight conversion of the
+network with prepared rays as input; our file, which takes a pose; its int8 form with every layer in integers; and the
+encoding of rays alone, if there is one. (Random weights say nothing about the loss in 8 bits, so no layer is kept in
+float.) Times need an idle machine; `--threads` sets the threads of torch and LiteRT.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.full_size import cameras, untrained
 from benchmarks.turns import in_turns
 from nelf.bundle import Manifest
 from nelf.bundle.bundle import render
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.evaluate import to_8bit
 from nelf.export import TARGETS, CalibrationViews, ExportGraph, export_bundle, litert
@@ -50,7 +50,7 @@ def quality(folder: Path) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         for name, target in TARGETS.items():
-            if target.beside:  # another target's file with a viewer around it
+            if target.extra_files:  # another target's file with a viewer
                 continue
             made: dict[str, Manifest] = {}
             for precision in target.forms:
@@ -97,7 +97,7 @@ def report(name: str, model: Student, folder: Path, repeats: int) -> None:
     for part, module in parts.items():
         litert.convert(module, "fp32", paths[part])
     paths["int8"].write_bytes(paths["ours"].read_bytes())
-    # What random weights lose in 8 bits says nothing of trained ones: no layer is to go down the ladder for it.
+    # Random weights say nothing about the loss of trained ones in 8 bits: keep no layer in float for it.
     found = quantize(paths["int8"], "int8", some_photos(model, paths["ours"]), allowed_drop=math.inf)
     ms = in_turns(
         {
@@ -118,7 +118,7 @@ def report(name: str, model: Student, folder: Path, repeats: int) -> None:
 
 
 class Prepared(nn.Module):
-    """The network without what prepares its rays."""
+    """The network without the preparation of its rays."""
 
     def __init__(self, model: Student) -> None:
         super().__init__()
@@ -130,15 +130,15 @@ class Prepared(nn.Module):
 
 @torch.no_grad()
 def straight(model: Student, pose: Tensor, path: Path) -> Tensor:
-    """What a user of litert-torch would do, at its best: the network as it is, channels last at both ends.
+    """What a user of litert-torch would do at best: the network as it is, channels last at both ends.
 
     Returns the rays that the file takes.
     """
     rays = model.prepare(pose, torch.tensor(model.frame.intrinsics)[None])
     images = [0] if encoding_of(ExportGraph(model)) is not None else []  # encoded points have their channels first
     given = rays.permute(0, 2, 3, 1).contiguous() if images else rays
-    # Kernels compiled for the CPU are nothing that a converter can read: the readable forms stand in for them.
-    with quiet("the straight conversion"), mock.patch.dict("nelf.kernels.dispatch._KERNELS", clear=True):
+    # A converter cannot read kernels compiled for the CPU: use the readable forms.
+    with captured_output("the straight conversion"), mock.patch.dict("nelf.kernels.dispatch._KERNELS", clear=True):
         import litert_torch
 
         wrapped = litert_torch.to_channel_last_io(Prepared(model), args=images, outputs=[0]).eval()
@@ -147,7 +147,7 @@ def straight(model: Student, pose: Tensor, path: Path) -> Tensor:
 
 
 def runner(path: Path, values: Tensor) -> Callable[[], dict[str, Any]]:
-    """The file, to be run on an input of any kind."""
+    """The file as a function of an input."""
     model = open_model(path, torch.get_num_threads())
     (name,) = model.inputs
     return functools.partial(model.run, {name: values.numpy()})

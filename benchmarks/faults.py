@@ -1,20 +1,19 @@
-"""A run that is killed again and again, runs out of disk, and meets folders that it may not write: nothing is lost.
+"""Kill a run again and again, fill its disk, forbid its folders: nothing may be lost.
 
 python benchmarks/faults.py                 at least 32 kills (`kill -9`), then disks that fill up
 python benchmarks/faults.py --kills 4       of each stage; --seed 1 for other moments
 
-A tiny scene is made, and `nelf run` finishes it undisturbed. Then the same command is killed at random moments, at
-least `--kills` times in each of teach, distill, train and export, and given again each time; when a run is finished,
-the next one starts. After each kill every file that is not hidden must be whole; each finished run must have the same
-bytes as the undisturbed one, and no temporary file left. Work that is lost, seconds of training between the newest
-checkpoint and the kill, may be that between two checkpoints and the step at hand; no view and no bundle may be made a
-second time.
+Makes a tiny scene, and lets `nelf run` finish it undisturbed. Then kills the same command at random moments, at least
+`--kills` times in each of teach, distill, train and export, and repeats it each time. When a run is finished, the next
+one starts. After each kill every file that is not hidden must be complete. Each finished run must have the same bytes
+as the undisturbed one, and no temporary files. The lost training time must not exceed the interval between checkpoints
+plus one step. No view and no bundle may be made twice.
 
-Disks: a tmpfs of a few sizes in a mount namespace of its own (`unshare`, no root needed): `nelf run` has to end with
-one line and exit code 2 until there is room, and with the same bytes then. Read-only: the tmpfs remounted.
+Disks: a tmpfs of several sizes in its own mount namespace (`unshare`, without root). `nelf run` must end with one line
+and exit code 2 until there is room, and then give the same bytes. Read-only: the tmpfs remounted.
 
-The commands run in processes forked from one that has imported nelf and done nothing else: a start takes a second
-instead of ten. One thread and budgets by steps, without which no two runs are alike. Figures: runs/faults/faults.json.
+Commands run in processes forked from one that has only imported nelf: a start takes a second instead of ten. They use
+one thread and budgets by steps, or no two runs would be equal. Figures: runs/faults/faults.json.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from benchmarks.fault_files import check_whole, leftovers, results, saved_second
 from benchmarks.fault_runs import GIVE_UP, LIVE, STAGES, ended, start, wait
 
 EVERY = 0.3  # seconds between checkpoints
-LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # seconds into a stage that a kill comes at most
+LONGEST = {"teach": 2.0, "distill": 1.5, "train": 2.0, "export": 3.0}  # latest kill, in seconds into a stage
 SETTINGS = (
     "experiment=smoke", "device.accelerator=cpu", "device.threads=1", "eval.video_seconds=0", "export.targets=[onnx]",
     "export.precision=fp32", "teacher.num_levels=4",
@@ -47,7 +46,7 @@ ROUNDING = 1e-3  # seconds
 
 
 class Kills:
-    """Runs that are killed until each stage has had its share."""
+    """Kills runs until each stage has had its share."""
 
     def __init__(self, folder: Path, wanted: int, seed: int, expected: dict[str, str]) -> None:
         self.folder, self.wanted, self.expected = folder, wanted, expected
@@ -86,13 +85,13 @@ class Kills:
         shutil.rmtree(runs)
 
     def disturb(self, pid: int, run: Path) -> int:
-        """Kill the process somewhere in the stage at which the run stands, if that still wants kills."""
+        """Kill the process during the run's current stage, if that still needs kills."""
         before = stage_of(run)
         stage = before if before and self.kills[before] < self.wanted else self.next_after(before)
         if stage is None:
             return wait(pid)
         until = time.monotonic() + GIVE_UP
-        while LIVE.reached[0] != stage:  # at work, not only on the way there
+        while LIVE.reached[0] != stage:  # working on it, not just on the way there
             if (status := ended(pid)) is not None:
                 return status
             if time.monotonic() > until:
@@ -114,7 +113,7 @@ class Kills:
     def note(self, run: Path) -> None:
         stage, seconds, longest = LIVE.reached
         assert stage is not None
-        if stage_of(run) != stage:  # between this stage's last file and the next one's first step
+        if stage_of(run) != stage:  # between this stage's last file and the next stage's first step
             self.kills["between stages"] += 1
             return
         self.kills[stage] += 1
@@ -139,7 +138,7 @@ class Kills:
 
 
 def disks(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
-    """Inside a mount namespace: a disk that is read-only, then too small, then less so, until the run is finished."""
+    """In a mount namespace: a disk that is read-only, then too small, then larger, until the run is finished."""
     disk = folder / "disk"
     disk.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "none", str(disk)], check=True)
@@ -162,7 +161,7 @@ def disks(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
 
 
 def refusal(disk: str, ended_with: int, said: Path) -> dict[str, str]:
-    """The one line with which a command ended; ended_with: exit status, or the process id of one that runs."""
+    """The one line of a command that failed. ended_with: exit status, or the id of a running process."""
     status = ended_with if ended_with in (0, 2, 70) or ended_with < 0 else wait(ended_with)
     text = said.read_text()
     assert status == 2, f"{disk}: exit status {status}: {text}"

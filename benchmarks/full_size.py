@@ -3,9 +3,9 @@
     python benchmarks/full_size.py paper/synthetic
     python benchmarks/full_size.py paper/llff --batch 2
 
-Each part runs in a process of its own, whose peak memory is reported. Cameras and pictures are made up: weights are
-random (the last layer scaled so that images have contrast), so this shows that the sizes fit, not how good they look.
-`--batch` views a step instead of the published 10, whose activations need more memory than a small machine has.
+Each part runs in its own process, whose peak memory is reported. Cameras and pictures are invented and weights random
+(the last layer scaled so that images have contrast). So this shows that the sizes fit, not how good they look.
+`--batch` sets views per step instead of the published 10, whose activations need more memory than a small machine has.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def untrained(experiment: str, config: Config) -> Student:
 
 
 def step(experiment: str, batch: int) -> dict[str, float]:
-    """One step of training on random pictures: seconds of the second one (the first also sets things up)."""
+    """One training step on random pictures: seconds of the second step (the first includes setup)."""
     config = typed(compose_config(["scene.path=nowhere", f"experiment={experiment}"]))
     model = untrained(experiment, config)
     learner = StudentTrainer(model, config.train, make_fabric(config.device))
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=SIZES)
     parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--part", help=argparse.SUPPRESS)  # what a process of its own does
+    parser.add_argument("--part", help=argparse.SUPPRESS)  # the part of a child process
     options = parser.parse_args()
     if options.part:
         name, *rest = options.part.split(":")

@@ -1,14 +1,14 @@
-"""Every reader against broken and hostile files: no traceback, no hang, bounded memory, nothing outside the folder.
+"""Feed every reader broken and hostile files: no traceback, no hang, bounded memory, nothing outside the folder.
 
 python benchmarks/fuzz.py                              20,000 cases over all readers
 python benchmarks/fuzz.py --cases 500 tflite images    500 of each of these
 
-A case is a valid scene, checkpoint, bundle or configuration with one file damaged: half of a reader's cases by
-hypothesis (edits of JSON, of heads, of arrays, of fields), half by a byte mutator; ONNX files and Core ML packages by
-the latter alone, overrides by the former. They run in a process of their own, which may take 2 GB
-more than it has; a case that crashes it, or computes for more than 5 s, is a finding, and the next gets a new process.
-So is anything but a result or one line of a NelfError, more than 1 GB above the baseline, a file touched outside of the
-case's folder, a process started. Folders of findings are kept in runs/fuzz/findings, figures in runs/fuzz/fuzz.json.
+A case is a valid scene, checkpoint, bundle or configuration with one damaged file. Hypothesis makes half of a reader's
+cases (edits of JSON, headers, arrays, fields), a byte mutator the other half. ONNX files and Core ML packages use only
+the mutator, overrides only hypothesis. Cases run in their own process, which may use 2 GB more than at its start. If a
+case crashes it or computes for more than 5 s, that is a finding, and the next case gets a new process. Other findings:
+anything but a result or a one-line NelfError, more than 1 GB above the baseline, a file touched outside the case's
+folder, a process started. Folders of findings are kept in runs/fuzz/findings, figures in runs/fuzz/fuzz.json.
 Linux only.
 """
 
@@ -28,14 +28,14 @@ from pathlib import Path
 from typing import Any
 
 HANG = 5.0  # seconds of computing in one case
-STANDSTILL = 120.0  # seconds on the clock after which a case that does not compute counts as hung, too
+STANDSTILL = 120.0  # seconds of wall time after which an idle case counts as hung too
 MORE_MEMORY = 2 * 2**30
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass
 class Tally:
-    """What came of one reader's cases."""
+    """Outcomes of one reader's cases."""
 
     wanted: int
     kinds: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -59,38 +59,38 @@ class Tally:
 
 
 def work(plan: dict[str, int], seed: int, folder: Path, keep: Path) -> None:
-    """The process that runs cases: a line of JSON at the begin and at the end of each, on standard output."""
+    """The process that runs cases: prints a line of JSON at the start and at the end of each."""
     from benchmarks.fuzzing.cases import Outcome, Runner, Watch, limit_memory
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
-    def tell(*content: Any) -> None:
+    def report_line(*content: Any) -> None:
         out.write(json.dumps(content) + "\n")
         out.flush()
 
     def end(outcome: Outcome) -> None:
-        tell("end", outcome.kind, outcome.what, outcome.peak)
+        report_line("end", outcome.kind, outcome.what, outcome.peak)
 
     watch, errors = Watch(), os.dup(2)
     for name, count in plan.items():
         os.dup2(errors, 2)
         runner = Runner(name, folder / name, keep, watch)
-        os.dup2(1, 2)  # what a library says of a damaged file is of no interest
-        tell("reader", name)
+        os.dup2(1, 2)  # messages of libraries do not matter
+        report_line("reader", name)
         limit_memory(MORE_MEMORY)
         try:
-            runner.run(seed, count, lambda: tell("begin"), end)
+            runner.run(seed, count, lambda: report_line("begin"), end)
         except BaseException:
             os.dup2(errors, 2)  # ours, not a case's
             raise
-        tell("done")
+        report_line("done")
 
 
 def fuzz(
     names: Sequence[str], count: int, seed: int, out: Path, report: Callable[[str, Tally], None]
 ) -> dict[str, Tally]:
-    """`count` cases of each reader, all in one process as long as that lives."""
+    """Run `count` cases of each reader, in one process as long as it lives."""
     tallies, done = {name: Tally(count) for name in names}, set[str]()
     with tempfile.TemporaryDirectory(prefix="nelf-fuzz-") as scratch:
         (Path(scratch) / "tmp").mkdir()
@@ -134,7 +134,7 @@ def fuzz(
 
 
 def lines(process: "subprocess.Popen[bytes]") -> Iterator[list[Any]]:
-    """What a process says, and ["hang"] when a case takes too long."""
+    """What a process reports, and ["hang"] if a case takes too long."""
     assert process.stdout is not None
     in_case, since, computed = False, time.monotonic(), 0.0
     while True:
@@ -152,7 +152,7 @@ def lines(process: "subprocess.Popen[bytes]") -> Iterator[list[Any]]:
 
 
 def computing(pid: int) -> float:
-    """Seconds that a process has computed."""
+    """CPU seconds of a process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -168,7 +168,7 @@ def main() -> None:
     from benchmarks.fuzzing.readers import READERS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("readers", nargs="*", help=f"which of {', '.join(READERS)}; all otherwise")
+    parser.add_argument("readers", nargs="*", help=f"which of {', '.join(READERS)}; by default all")
     parser.add_argument("--cases", type=int, default=-(-20_000 // len(READERS)), help="of each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"))

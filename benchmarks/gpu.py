@@ -1,13 +1,13 @@
-"""What a GPU makes of nelf: seconds to 33 dB, pseudo views a second, student's steps a second, and each kernel's time.
+"""nelf on a GPU: seconds to 33 dB, pseudo views per second, student steps per second, and each kernel's time.
 
     python benchmarks/gpu.py DATA/nerf_synthetic/lego --out gpu.json              # about 10 minutes on an RTX 4090
     python benchmarks/gpu.py datasets/stilllife --out gpu.json --minutes 4        # a short form, on the embedded scene
-    python benchmarks/gpu.py DATA/lego --out gpu.json --only teacher views        # of kernels student teacher views
-    python benchmarks/gpu.py datasets/stilllife --out cpu.json --tiny             # does the script run at all
+    python benchmarks/gpu.py DATA/lego --out gpu.json --only teacher views    # or: kernels student teacher views
+    python benchmarks/gpu.py datasets/stilllife --out cpu.json --tiny             # tests the script itself
 
-Everything goes through the product's own classes, so that the figures are those of users. The file is written anew
-after every part; docs/gpu.md says how to add it there. Times are taken with the device idle at both ends. What could
-not be measured stands in the file with its reason. `--tiny` runs on a CPU; its figures mean nothing.
+Everything uses nelf's own classes, so the figures are those of users. The file is rewritten after every part;
+docs/gpu.md explains how to add it there. The device is idle at both ends of a timing. Parts that fail are in the file
+with the reason. `--tiny` runs on a CPU; its figures mean nothing.
 """
 
 import argparse
@@ -49,17 +49,17 @@ TARGETS = {
     "student_steps_a_second_20_gmac_batch_8": {"rtx4090": 30, "h200": 80},
     "start_s": {"rtx4090": 10, "h200": 10},
 }
-"""Estimates, never measured: what the figures are to be held against."""
+"""Estimates, never measured, to compare the figures with."""
 
 
 def settle(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked for."""
+    """Wait until the device has finished all its work."""
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
 
 
 def seconds(work: Callable[[], object], device: torch.device, least: float) -> float:
-    """Of one call: the median of five rounds that take about `least` seconds together."""
+    """Seconds per call: the median of five rounds that take about `least` seconds together."""
     for _ in range(3):
         work()
     settle(device)
@@ -78,7 +78,7 @@ def seconds(work: Callable[[], object], device: torch.device, least: float) -> f
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What was measured on."""
+    """Description of the machine."""
     about: dict[str, Any] = {
         "nelf": __version__, "torch": torch.__version__, "python": platform.python_version(),
         "system": platform.platform(), "processor": platform.processor(), "threads": torch.get_num_threads(),
@@ -95,7 +95,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def peak_gb(device: torch.device) -> float | None:
-    """Most memory of the device that PyTorch held, since this was last asked; None where it does not count."""
+    """Peak memory of the device in PyTorch since the last call; None if it is not counted."""
     if device.type != "cuda":
         return None
     most = torch.cuda.max_memory_allocated(device) / 1e9
@@ -104,7 +104,7 @@ def peak_gb(device: torch.device) -> float | None:
 
 
 def psnr(field: Any, views: Views, count: int) -> float:
-    """Mean over `count` views, evenly spread, on white."""
+    """Mean PSNR over `count` evenly spread views, on white."""
     values = []
     for i in [(2 * k + 1) * len(views) // (2 * count) for k in range(min(count, len(views)))]:
         seen = render_image(field, views.c2w[i], views.intrinsics[i], views.height, views.width)
@@ -114,9 +114,9 @@ def psnr(field: Any, views: Views, count: int) -> float:
 
 
 def teacher(run: Run, limit: float, target: float, tiny: bool) -> tuple[dict[str, Any], Any]:
-    """Training time, start included, until test views have `target` dB; looked at every twelfth of `limit`.
+    """Training time, start included, until test views have `target` dB, checked every twelfth of `limit`.
 
-    The learning rate falls to its end at `limit`: a smaller one says what a shorter training reaches.
+    The learning rate reaches its end at `limit`, so a smaller limit shows what a shorter training reaches.
     """
     scene, device = run.scene, run.fabric.device
     smaller = {"samples_per_step": 4096, "num_levels": 4, "log2_hashmap_size": 14, "march_steps": 64} if tiny else {}
@@ -146,7 +146,7 @@ def teacher(run: Run, limit: float, target: float, tiny: bool) -> tuple[dict[str
 
 
 def views(field: Any, scene: Scene, count: int, least: float) -> dict[str, Any]:
-    """Pseudo views a second: rendering alone, and with everything that `nelf distill` does to a view."""
+    """Pseudo views per second: rendering alone, and all of `nelf distill`."""
     poses, device = scene.train, field.device
     one = lambda: render_image(field, poses.c2w[0], poses.intrinsics[0], poses.height, poses.width)  # noqa: E731
     alone = seconds(one, device, least)
@@ -164,7 +164,7 @@ def views(field: Any, scene: Scene, count: int, least: float) -> dict[str, Any]:
 
 
 def student(run: Run, preset: str, precision: str, batch: int, least: float) -> dict[str, Any]:
-    """Training steps a second, on one batch that is already decoded."""
+    """Training steps per second, on one decoded batch."""
     overrides = [*run.overrides, f"student={preset}", f"device.precision={precision}"]
     run = Run.compose(overrides, ("train", "test"))
     scene, model, device = run.scene, new_student(run), run.fabric.device
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(SHARES), default=list(SHARES))
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--target", type=float, default=33.0, help="dB of the teacher")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all parts together, about")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all parts together, approximately")
     parser.add_argument("--tiny", action="store_true", help="seconds instead of minutes; the figures mean nothing")
     options = parser.parse_args()
     run = Run.open(options.scene, [f"device.accelerator={options.accelerator}"], ("train", "test"))
@@ -216,7 +216,7 @@ def main() -> None:
     }  # fmt: skip
 
     def measure(part: str, work: Callable[[], Any]) -> Any:
-        """What `work` gives goes into the file; where it fails, its reason does."""
+        """Write the result of `work` to the file, or the reason why it failed."""
         print(f"{part} ...", flush=True)
         try:
             results[part] = work()

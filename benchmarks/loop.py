@@ -1,11 +1,11 @@
-"""What data loading, logging and looks at the validation views cost beside the training steps themselves.
+"""What data loading, logging and validation cost on top of the training steps.
 
     python benchmarks/loop.py runs/stilllife [--steps 1000] [--repeats 3] [student=m train.batch_size=8 ...]
 
-RUN has its pseudo views (`nelf distill SCENE`). Two things take turns: `--steps` steps of `nelf train`, stage 1, as it
-is configured; and as many bare steps (forward, backward, optimizer, averaged weights) on one batch that is already in
-memory. The middle of their ratios counts; the aim is 0.90 or more. The first decoding of the views is part of
-the former: with few steps it weighs more than in a real training. The last look and the last checkpoint are not.
+RUN has its pseudo views (`nelf distill SCENE`). Two things take turns: `--steps` steps of `nelf train`, stage 1, as
+configured; and as many bare steps (forward, backward, optimizer, averaged weights) on one batch in memory. The median
+ratio counts; the aim is 0.90 or more. The first decoding of the views belongs to the former: with few steps it weighs
+more than in a real training. The last validation and the last checkpoint are excluded.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WARM_UP = 10  # bare steps before the clock starts
 
 
 def looped(run: Run, config: TrainConfig) -> float:
-    """Seconds of stage 1 by `nelf train`'s own count."""
+    """Seconds of stage 1 as `nelf train` counts them."""
     with tempfile.TemporaryDirectory() as folder:
         scene, views = run.scene, rendered_scene(run).train
         train(new_student(run), views, scene.train, scene.val, config, Path(folder), run.fabric, Stop())
@@ -67,7 +67,7 @@ def main() -> None:
         print(
             f"views a second: {images / whole:.1f} in training, {images / alone:.1f} bare; {ratios[-1]:.3f}", flush=True
         )
-    print(f"throughput of the loop over that of bare steps: {statistics.median(ratios):.3f} (median)")
+    print(f"throughput of the loop relative to bare steps: {statistics.median(ratios):.3f} (median)")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a student costs against how good it is: one picture of several results of `benchmarks/student.py`.
+"""Cost against quality of students: one picture of several results of `benchmarks/student.py`.
 
     python benchmarks/pareto.py runs/study-10/results.json runs/study-30/results.json --out docs/images/pareto.png
 
-Left: PSNR on the real test views against LiteRT milliseconds a frame, a marker for each budget. Right: PSNR on the
-validation views while the arms of the largest budget train, and dots for the test views where each budget ends. An arm
-keeps its colour, and several results may have one budget.
+Left: PSNR on the real test views against LiteRT milliseconds per frame, with one marker per budget. Right: PSNR on the
+validation views while the arms of the largest budget train, and dots for the test views at the end of each budget. An
+arm keeps its colour, and several results may share a budget.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-MARKERS = "os^Dv"  # one a budget
+MARKERS = "os^Dv"  # one per budget
 
 
 def markers_of(studies: list[dict[str, Any]]) -> dict[str, str]:
@@ -40,7 +40,7 @@ def draw_costs(axes: Axes, studies: list[dict[str, Any]], colours: dict[str, Any
     for budget, marker in markers.items():
         axes.scatter([], [], color="gray", marker=marker, label=budget)
     axes.margins(x=0.3)
-    axes.set(xscale="log", xlabel="LiteRT, ms a frame (fp32, two threads)", ylabel="PSNR on the test views, dB")
+    axes.set(xscale="log", xlabel="LiteRT, ms per frame (fp32, two threads)", ylabel="PSNR on the test views, dB")
     axes.legend(loc="best")
 
 

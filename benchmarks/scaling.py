@@ -1,10 +1,10 @@
-"""What more of everything costs: seconds of computing and peak memory, each axis over a decade or more.
+"""How cost grows: CPU seconds and peak memory along several axes, over a decade or more.
 
     python benchmarks/scaling.py                    every axis, into runs/scaling/scaling.json; a few minutes
-    python benchmarks/scaling.py pseudo model       these axes
+    python benchmarks/scaling.py pseudo model       only these axes
 
-Each case is a process of its own with one thread. Time is the processor's (user and system), so that other work on the
-machine counts little; memory is the peak above what the process had before the work. docs/scaling.md has the figures.
+Each case is its own process with one thread. Time is CPU time (user and system), so that other work on the machine
+counts little; memory is the peak above what the process had before. docs/scaling.md has the figures.
 Linux only.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS = (2, 22)  # of a training; the difference is what steps take, without start and end
+STEPS = (2, 22)  # of a training; the difference excludes start and end
 
 
 def peak_mb() -> float:
@@ -37,7 +37,7 @@ def cpu_seconds(children: bool = False) -> float:
 
 
 def noise_views(count: int, size: int, seed: int = 0) -> Any:
-    """`count` RGBA views of random pixels from a circle of cameras; an image is made when it is read."""
+    """`count` RGBA views of random pixels from a circle of cameras; images are generated when read."""
     import numpy as np
     import torch
 
@@ -64,7 +64,7 @@ def training(
     preset: str = "s",
     batch: int = 2,
 ) -> dict[str, float]:
-    """Computing of each step, peak memory. width: of all levels; None leaves the preset's."""
+    """CPU time per step, and peak memory. width: of all levels; None keeps the preset's."""
     import torch
 
     from nelf.core.devices import DeviceConfig, make_fabric
@@ -86,7 +86,7 @@ def training(
         views.c2w, views.intrinsics, (size, size), 4, 2.8, 5.2, torch.zeros(3), 1.2, Mapping.LINEAR
     )
     before, used = peak_mb(), list[float]()
-    for count in (1, *steps):  # the first warms up: what it takes is no step's
+    for count in (1, *steps):  # the first warms up and does not count
         model = make_student(config.student, frame)
         fabric = make_fabric(DeviceConfig(accelerator="cpu"))
         began = cpu_seconds()
@@ -103,7 +103,7 @@ def training(
 
 
 def photos(count: int) -> dict[str, float]:
-    """Photos of 64x64 on disk: looking at the scene, then what the teacher does first, all pixels as one table."""
+    """Photos of 64x64 on disk: check the scene, then start the teacher with all pixels in one table."""
     from nelf.scene import SceneConfig, load_scene
     from nelf.teacher.training import PixelTable
     from tests import scenes
@@ -112,7 +112,7 @@ def photos(count: int) -> dict[str, float]:
         scenes.make_blender_scene(Path(folder) / "scene", size=64, views=(4, 1, 1))
         path = Path(folder) / "scene" / "transforms_train.json"
         content = json.loads(path.read_text())
-        for i in range(4, count):  # the pixels may repeat, the files may not: each is read
+        for i in range(4, count):  # pixels may repeat, but every file is read
             copy = dict(content["frames"][i % 4], file_path=f"./train/c_{i}")
             source = path.parent / "train" / f"r_{i % 4}.png"
             (path.parent / "train" / f"c_{i}.png").write_bytes(source.read_bytes())
@@ -150,7 +150,7 @@ def workers(count: int) -> dict[str, float]:
 
 
 MANY = {"size": 128, "width": 16, "steps": (10, 110)}
-"""More than 200 readings of images of 66 kB: what is kept of them shows."""
+"""More than 200 readings of 66 kB images, so that memory leaks show."""
 CACHED = {"preset": "m", "width": None, "cache_gb": 1.0}
 Case = tuple[Callable[..., dict[str, float]], str, Sequence[int], dict[str, Any]]
 AXES: dict[str, Case] = {
@@ -163,11 +163,11 @@ AXES: dict[str, Case] = {
     "views": (photos, "count", (10, 100, 1000), {}),
     "processes": (workers, "count", (1, 3, 10), {}),
 }
-"""Axis -> what is done, the argument that varies, its values, and what else is given."""
+"""Axis -> function, the argument that varies, its values, and other arguments."""
 
 
 def measure(axis: str, value: int) -> dict[str, float]:
-    """One case, in a process of its own, forked so that importing PyTorch is done once; this one computes nothing."""
+    """Run one case in a forked process, so that PyTorch is imported only once; the parent computes nothing."""
     work, key, _, given = AXES[axis]
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -177,7 +177,7 @@ def measure(axis: str, value: int) -> dict[str, float]:
     try:
         found: dict[str, float] = receiver.recv()
     except EOFError:
-        sys.exit(f"scaling: {axis} {value} failed; what it said stands above")
+        sys.exit(f"scaling: {axis} {value} failed; see its message above")
     process.join()
     return found
 

@@ -1,9 +1,9 @@
-"""How long a user waits for an answer that needs no work: help, settings, a refusal. Needs a machine at rest.
+"""Waiting time for answers that need no work: help, settings, refusals. Needs an idle machine.
 
     python benchmarks/startup.py [--rounds 5]
 
-Each command runs once to warm the disk's cache, then ROUNDS times; the median counts. Exit code 1 where one is over its
-limit, or PyTorch is loaded for it.
+Each command runs once to warm the disk cache, then ROUNDS times; the median counts. Exit code 1 if one exceeds its
+limit, or loads PyTorch.
 """
 
 import argparse
@@ -38,7 +38,7 @@ LIMITS: dict[str, tuple[float, tuple[str, ...]]] = {
 
 
 def seconds(arguments: tuple[str, ...], folder: str) -> tuple[float, float]:
-    """On the clock, and of the processor."""
+    """Wall time and CPU time."""
     before, began = os.times(), time.perf_counter()
     subprocess.run(command(arguments), cwd=folder, env=environment(), capture_output=True, check=False)
     elapsed, after = time.perf_counter() - began, os.times()

@@ -1,16 +1,16 @@
-"""Students and recipes on equal terms: the same pseudo views, the same wall time (or steps), one machine.
+"""Compare students and recipes on equal terms: the same pseudo views, the same wall time (or steps), one machine.
 
     python benchmarks/student.py runs/lego --minutes 10 --out runs/study \\
         --arm official "student=mobiler2l train=mobiler2l" --arm m "student=m"
 
-RUN has its teacher and pseudo views (`nelf distill SCENE`); an arm is a name and the overrides that make it. All arms
-train in turns of `--slice` seconds, so that whatever slows the machine slows all of them. `--minutes` is all that an
-arm gets, its fine-tuning included. With `--calibrate` these are minutes of a machine at rest: the step of each arm is
-timed first (nothing else may run then), and the arm trains for as many steps as fit, however long these take.
+RUN has its teacher and pseudo views (`nelf distill SCENE`). An arm is a name and its overrides. All arms train in turns
+of `--slice` seconds, so that a slow machine slows all of them. `--minutes` is the whole budget of an arm, fine-tuning
+included. With `--calibrate` these are minutes of an idle machine: the step of each arm is timed first (nothing else may
+run then), and the arm trains for as many steps as fit, however long they take.
 
-Then each is measured on the real test views and exported to LiteRT (fp32, two threads), where all are timed in turns
-too. Results go to `--out`: results.json with the curves, and the table that is printed. A benchmark that was
-interrupted goes on where it stopped.
+Then each student is measured on the real test views and exported to LiteRT (fp32, two threads), where all are timed in
+turns. `--out` gets results.json with the curves, and the printed table. An interrupted benchmark goes on where it
+stopped.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from nelf.train import train
 from nelf.train.batches import BatchLoader, CachedViews, MemoryBudget, Source
 from nelf.train.trainer import StudentTrainer
 
-TUNING = 0.05  # share of an arm's minutes that goes to its fine-tuning on the photos
+TUNING = 0.05  # share of an arm's minutes for fine-tuning on the photos
 WARM_UP = 5
 TIMED_STEPS = 30
 STUDENT = "student.safetensors"
@@ -61,7 +61,7 @@ class Arm:
         return (self.folder / STUDENT).is_file()
 
     def train(self, seconds: float) -> None:
-        """Go on for about `seconds`; the same code, checkpoints included, as `nelf train`."""
+        """Train for about `seconds` more, with the same code as `nelf train`, checkpoints included."""
         scene = self.run.scene
         stop = Stop()
         timer = threading.Timer(seconds, setattr, (stop, "requested", True))
@@ -79,7 +79,7 @@ class Arm:
 
 
 def step_seconds(run: Run) -> float:
-    """Median of the steps after the first of an untrained student."""
+    """Median step time of an untrained student, without the first step."""
     config, model = run.config.train, new_student(run)
     learner = StudentTrainer(model, config, run.fabric, compiled=run.config.device.compile)
     views = CachedViews(
@@ -96,7 +96,7 @@ def step_seconds(run: Run) -> float:
 
 
 def calibrated_step(run: Run, name: str, out: Path) -> float:
-    """Seconds of a step of an arm; measured once, and kept in `out`."""
+    """Seconds per step of an arm; measured once, and kept in `out`."""
     path = out / CALIBRATION
     known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
     if name not in known:
@@ -133,7 +133,7 @@ def arms_of(
 
 
 def pseudo_psnr(model: Student, run: Run, count: int = 50) -> float:
-    """Mean over `count` of the pseudo views that it learned from: what more data could not help."""
+    """Mean PSNR over `count` of the pseudo views that it learnt from, which more data could not improve."""
     views = rendered_scene(run).train
     return mean_psnr(model, views.select([i * len(views) // count for i in range(count)]))
 
@@ -149,7 +149,7 @@ def mean_psnr(model: Student, views: Views) -> float:
 
 
 def psnr_over(views: Views, render: evaluation.Renderer) -> float:
-    """Mean dB, on white, after 8-bit rounding: what `nelf eval` reports."""
+    """Mean PSNR in dB, on white, after rounding to 8 bits, as in `nelf eval`."""
     images = (render(views.c2w[i], views.intrinsics[i]) for i in range(len(views)))
     return statistics.fmean(
         evaluation.psnr(evaluation.to_8bit(image), evaluation.ground_truth(views, i)) for i, image in enumerate(images)
@@ -157,7 +157,7 @@ def psnr_over(views: Views, render: evaluation.Renderer) -> float:
 
 
 def time_litert(models: dict[str, Student], out: Path, repeats: int) -> dict[str, tuple[float, int]]:
-    """Milliseconds a frame (median of `repeats`, in turns) and bytes of each model's fp32 LiteRT file."""
+    """Milliseconds per frame (median of `repeats`, in turns) and bytes of each model's fp32 LiteRT file."""
     loaded, sizes = {}, {}
     for name, model in models.items():
         path = out / name / "model.tflite"
@@ -182,7 +182,7 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="wall time of each arm")
     budget.add_argument("--steps", type=int, help="steps of stage 1 of each arm")
-    parser.add_argument("--calibrate", action="store_true", help="--minutes of a machine at rest, as steps")
+    parser.add_argument("--calibrate", action="store_true", help="convert --minutes of an idle machine to steps")
     parser.add_argument("--slice", type=float, default=60.0, help="seconds of each turn")
     parser.add_argument("--repeats", type=int, default=30, help="timed LiteRT frames of each arm")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")

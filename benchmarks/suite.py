@@ -1,17 +1,16 @@
-"""The paper's table over a folder of scenes, by difficulty: PSNR, SSIM, LPIPS, size and GMAC, each scene and the means.
+"""The paper's table for a folder of scenes, by difficulty: PSNR, SSIM, LPIPS, size and GMAC, per scene and on average.
 
     python benchmarks/suite.py nerf_synthetic experiment=paper/synthetic
     python benchmarks/suite.py nerf_llff_data scene.downscale=4 experiment=paper/llff --model android
 
-Each folder in FOLDER that holds a scene of any format (NeRF-synthetic and LLFF are laid out so) becomes a run in
-`--out`, with the overrides that follow. Interrupted, the same command goes on: finished stages are skipped. A scene
-that cannot be run is said and left out of the table; the exit code is then 1. Written to `--out`: suite.md, suite.json
-and summary.html.
+Each scene in FOLDER, of any format (NeRF-synthetic and LLFF are laid out so), becomes a run in `--out`, with the
+overrides that follow. If interrupted, the same command goes on: it skips finished stages. A scene that cannot be run is
+reported and left out of the table; the exit code is then 1. Writes suite.md, suite.json and summary.html to `--out`.
 
-A scene's class is what its teacher, a NeRF, reaches on the scene's test views, since no student distilled from it is
-expected to do better: easy from 32 dB on, medium from 27 dB on, hard below. By Instant-NGP's published figures these
-are chair, ficus, hotdog, lego and mic, then materials and ship, then drums. It depends on the teacher's budget: compare
-classes of equal budgets only.
+A scene's class is the PSNR of its teacher, a NeRF, on the test views, since a student distilled from it should not do
+better: easy from 32 dB, medium from 27 dB, hard below. By Instant-NGP's published figures, easy are chair, ficus,
+hotdog, lego and mic; medium are materials and ship; hard is drums. It depends on the teacher's budget: compare only
+classes of equal budgets.
 """
 
 import argparse
@@ -34,9 +33,9 @@ HEAD = "| scene | teacher PSNR | PSNR | SSIM | LPIPS alex | LPIPS vgg | MB | GMA
 
 
 def scenes_in(folder: Path) -> list[Path]:
-    """Subfolders that hold a scene of a known format, by name. Raises ConfigError where there is none."""
+    """Subfolders with a scene of a known format, by name. Raises ConfigError if there are no such folders."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; give the one that holds the scenes' folders")
+        raise ConfigError(f"{folder} is not a folder; give the folder that holds the scenes' folders")
     found = [path for path in sorted(folder.iterdir()) if path.is_dir() and _holds_scene(path)]
     if not found:
         raise ConfigError(f"{folder} has no folder with a scene in it; looked for {', '.join(FORMATS)}")
@@ -48,17 +47,17 @@ def _holds_scene(folder: Path) -> bool:
 
 
 def difficulty(run: RunFigures) -> str:
-    """The class of a measured run. Raises ConfigError where it has no teacher's figures to tell by."""
+    """The class of a measured run. Raises ConfigError if its teacher was not measured."""
     psnr = run.metrics.get("teacher", {}).get("psnr")
     if psnr is None:
-        raise ConfigError(f"{run.name} has no teacher that was measured, and difficulty is told by the teacher's PSNR")
+        raise ConfigError(f"{run.name} has no measured teacher, whose PSNR decides the difficulty")
     return next(name for name, least in CLASSES.items() if psnr >= least)
 
 
 def check_model(scenes: Sequence[Path], overrides: Sequence[str], out: Path, model: str) -> None:
-    """Raise ConfigError where the table's model would not be measured: before hours of work.
+    """Raise ConfigError, before hours of work, if the table's model would not be measured.
 
-    What keeps a scene from being opened is told when its turn comes.
+    Other problems of a scene are reported when its turn comes.
     """
     for scene in scenes:
         try:
@@ -74,19 +73,19 @@ def check_model(scenes: Sequence[Path], overrides: Sequence[str], out: Path, mod
 
 
 def opened(scene: Path, overrides: Sequence[str], out: Path) -> Run:
-    return Run.open(scene, [f"runs={quoted(str(out))}", *overrides], NEEDS["run"], say=say)
+    return Run.open(scene, [f"runs={quoted(str(out))}", *overrides], NEEDS["run"], echo=echo)
 
 
 def run_scene(scene: Path, overrides: Sequence[str], out: Path) -> Path:
-    """Every stage of one scene; those whose output is current are skipped. Returns the run's folder."""
+    """Run every stage of one scene, skipping those whose output is current. Returns the run's folder."""
     run = opened(scene, overrides, out)
     with run.locked(), stoppable() as stop:
         run.prepare()
-        STAGES["run"](run, stop, say)
+        STAGES["run"](run, stop, echo)
     return run.folder
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     print(text, file=sys.stderr)
 
 
@@ -98,7 +97,7 @@ def row(name: str, teacher: float | None, found: dict[str, float | int | None]) 
 
 
 def table(runs: Sequence[RunFigures], model: str) -> str:
-    """Markdown: a table for each class that has scenes, and the mean over all."""
+    """Markdown: a table for each class with scenes, and the mean over all."""
     for run in runs:
         if model not in run.metrics:
             raise ConfigError(f"--model {model} was not measured in {run.name}; use one of {', '.join(run.metrics)}")
@@ -129,12 +128,12 @@ def as_json(run: RunFigures) -> dict[str, object]:
 
 
 def suite(folder: Path, overrides: Sequence[str], out: Path, model: str) -> list[str]:
-    """Run all scenes, write the tables, print them. Returns what went wrong, a line each."""
+    """Run all scenes, write and print the tables. Returns the errors, one line each."""
     wrong, folders = [], []
     scenes = scenes_in(folder)
     check_model(scenes, overrides, out, model)
     for scene in scenes:
-        say(f"== {scene.name}")
+        echo(f"== {scene.name}")
         try:
             folders.append(run_scene(scene, overrides, out))
         except Interrupted:
@@ -148,24 +147,24 @@ def suite(folder: Path, overrides: Sequence[str], out: Path, model: str) -> list
     text = table(runs, model)
     write_bytes(out / "suite.md", text.encode())
     print(text)
-    say(f"summary in {write_summary(folders, out / 'summary.html')}")
+    echo(f"summary in {write_summary(folders, out / 'summary.html')}")
     return wrong
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="holds one folder a scene")
+    parser.add_argument("folder", type=Path, help="holds one folder per scene")
     parser.add_argument("overrides", nargs="*", help="as for nelf run")
-    parser.add_argument("--model", default="ios", help="of eval/metrics.json: student, ios, android, ...")
+    parser.add_argument("--model", default="ios", help="model in eval/metrics.json: student, ios, android, ...")
     parser.add_argument("--out", type=Path, default=Path("runs/suite"), help="folder of the runs and the tables")
     options = parser.parse_intermixed_args()
     try:
         wrong = suite(options.folder, options.overrides, options.out, options.model)
     except NelfError as error:
-        say(f"suite: {error}")
+        echo(f"suite: {error}")
         return error.exit_code
     for line in wrong:
-        say(f"suite: {line}")
+        echo(f"suite: {line}")
     return 1 if wrong else 0
 
 

@@ -1,11 +1,11 @@
-"""Where a teacher's training time goes, and what other choices would give in the same time.
+"""Where a teacher's training time goes, and what other settings reach in the same time.
 
     python benchmarks/teacher.py $DATA/lego_200 --minutes 1 --out runs/teachers \\
         --arm default "" --arm wide "teacher.width=128"
 
-An arm is a name and overrides. Each trains a hash-grid teacher for `--minutes`, one after the other, with a clock
-around each part of a step (a part's time is without that of parts inside it; what the occupancy grid asks of the
-field counts as the grid's). PSNR is over `--views` test views, evenly spread. An arm that is done is not done again.
+An arm is a name and overrides. Each arm trains a hash-grid teacher for `--minutes`, one after the other, with a clock
+around each part of a step. A part's time excludes the parts inside it, except that the occupancy grid includes its
+evaluations of the field. PSNR is over `--views` evenly spread test views. Finished arms are skipped.
 Figures go to OUT/teachers.json and to stdout.
 """
 
@@ -44,11 +44,11 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "other gradients": [(Tensor, "backward")],
     "Adam": [(torch.optim.Adam, "step")],
 }
-"""part of a step -> functions whose time it is."""
+"""Part of a step -> the functions it consists of."""
 
 
 class Clock:
-    """Seconds of each part, without those of the parts inside it."""
+    """Seconds of each part, without the parts inside it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -81,7 +81,7 @@ class Clock:
 
 @contextmanager
 def watched() -> Iterator[Clock]:
-    """Put the clock around every function of PARTS, and take it away again."""
+    """Put the clock around every function of PARTS for the duration of the block."""
     clock = Clock()
     places = [(name, owner, key) for name, functions in PARTS.items() for owner, key in functions]
     before = [vars(owner)[key] for _, owner, key in places]
@@ -96,7 +96,7 @@ def watched() -> Iterator[Clock]:
 
 
 def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
-    """Train one teacher; see the head of this file."""
+    """Train one teacher; see the top of this file."""
     config = run.config.teacher
     config.max_minutes, config.max_steps = minutes, None
     trainer = new_trainer(run.scene, config, run.fabric)
@@ -118,7 +118,7 @@ def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
 
 
 def test_psnr(field: RadianceField, run: Run, count: int) -> float:
-    """Mean dB over `count` test views."""
+    """Mean PSNR in dB over `count` test views."""
 
     def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
         seen = render_image(field, c2w, intrinsics, *run.scene.size)
@@ -133,12 +133,12 @@ def main() -> None:
     parser.add_argument("scene", type=Path, help="folder of a scene")
     parser.add_argument("--arm", nargs=2, action="append", required=True, metavar=("NAME", "OVERRIDES"))
     parser.add_argument("--minutes", type=float, default=1.0, help="training time of each arm")
-    parser.add_argument("--views", type=int, default=20, help="test views that are looked at")
+    parser.add_argument("--views", type=int, default=20, help="test views to measure")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
     kept = options.out / "teachers.json"
     results = json.loads(kept.read_text()) if kept.is_file() else {}
-    print(f"| arm | test PSNR | steps | ms a step | rays a step | {' | '.join(PARTS)} | rest |")
+    print(f"| arm | test PSNR | steps | ms per step | rays per step | {' | '.join(PARTS)} | rest |")
     print("| --- " * (6 + len(PARTS)) + "|")
     for name, overrides in options.arm:
         if name not in results:

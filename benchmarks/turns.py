@@ -1,4 +1,4 @@
-"""Times of several things that take turns, so that whatever slows the machine slows all of them."""
+"""Time several things in turns, so that a slow machine slows all of them."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ WARM_UP = 3
 
 
 def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each, one run of all after the other."""
+    """Median milliseconds of each, run one after the other in turns."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(WARM_UP + repeats):
         for name, run in runs.items():

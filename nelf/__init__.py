@@ -1,3 +1,3 @@
-"""nelf: posed photos in, a neural light field small and fast enough for a phone out."""
+"""nelf: from posed photos to a neural light field small and fast enough for a phone."""
 
 __version__ = "0.1.0"

@@ -45,7 +45,7 @@ def fabric(precision: str) -> Fabric:
 
 
 class OnTheCPU(TorchDispatchMode):
-    """How many elements the operations of the CPU give, but for images: these are decoded there."""
+    """Counts the elements that CPU operations return, except images, which are decoded there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class OnTheCPU(TorchDispatchMode):
 
 
 class Sections:
-    """What was counted in each part of the work."""
+    """Counts for each part of the work."""
 
     def __init__(self) -> None:
         self.counted: dict[str, dict[str, int]] = {}
@@ -96,7 +96,7 @@ def run(kind: str, precisions: list[str]) -> dict[str, dict[str, int]]:
 
         def render(field=trainer.field.eval(), precision=precision) -> None:  # type: ignore[no-untyped-def]  # noqa: B008
             dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-            view, teacher = scene.train, field if dtype is None else field.reduced(dtype)
+            view, teacher = scene.train, field if dtype is None else field.with_precision(dtype)
             seen = render_where_it_is(teacher, view.c2w[0], view.intrinsics[0], view.height, view.width)
             stored(seen, scene.channels, scene.far, 1e-3).begin_copy().get()
 

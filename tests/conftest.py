@@ -1,4 +1,4 @@
-"""Shapes and types of every annotated function of nelf are checked while the tests run."""
+"""Check shapes and types of every annotated function of nelf while the tests run."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """The order of a sum over threads is not fixed, and with it the last bit."""
+    """Several threads sum in any order, which changes the last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -33,7 +33,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _single_precision() -> Iterator[None]:
-    """device.precision=auto is float32 on whatever CPU the tests run."""
+    """Make device.precision=auto mean float32 on any CPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nelf.core.devices.multiplies_bfloat16", lambda: False)
         yield
@@ -41,8 +41,7 @@ def _single_precision() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _short_measurement() -> Iterator[None]:
-    """A command measures the machine for a second before it begins; the figure is nothing that other tests need. Nor is
-    the line about a wait, which comes where this machine is slow."""
+    """Commands measure the machine for a second, and slow machines print a line about the wait. Tests need neither."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nelf.core.machine.SIZES", (256,))
         patch.setattr("nelf.core.machine.SECONDS", 0.0)
@@ -52,7 +51,7 @@ def _short_measurement() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _gradients_stay_on() -> Iterator[None]:
-    """A test that leaves gradients off would break those after it."""
+    """A test that leaves gradients off would break later tests."""
     yield
     left = torch.is_grad_enabled()
     torch.set_grad_enabled(True)

@@ -1,8 +1,8 @@
-"""Loss curves of teachers and a student, by as many processes as asked for.
+"""Loss curves of teachers and a student with a given number of processes.
 
 python -m tests.parallel FOLDER PROCESSES SHARES    writes FOLDER/curves.json; Fabric starts the other processes
 
-SHARES: of the whole batch, that each process takes; PROCESSES x SHARES is the same for all that are compared.
+SHARES: of the whole batch, per process; PROCESSES x SHARES is the same in all compared runs.
 """
 
 import json

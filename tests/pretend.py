@@ -1,12 +1,12 @@
-"""A pretend accelerator: the CPU behind a strict door. Shows, without a GPU, what would fail or wait on one.
+"""A fake accelerator: the CPU behind a strict interface. Shows, without a GPU, what would fail or wait on one.
 
-    from tests.pretend import STRICT, report     # registers the device type "strict", in this process for good
-    x = torch.ones(3, device=STRICT)             # then run the product with it; report() lists what was counted
+    from tests.pretend import STRICT, report     # registers the device type "strict" in this process for good
+    x = torch.ones(3, device=STRICT)             # then run nelf with it; report() lists the counts
 
-Refused, as MPS (float64) and CUDA and MPS (mixed devices) do; with `FATAL = False` counted, and gone on with.
-Counted by line of the project: when the host waits for the device (a value or a size is read: item, float, bool, cpu,
-nonzero, a boolean index), and when something is handed over. Computes on the CPU, with autograd and autocast. Kernels
-of `kernels.cu` are compiled by g++. It does not see speed, asynchrony, what MPS lacks, or rounding.
+It refuses float64, as MPS does, and mixed devices, as CUDA and MPS do; with `FATAL = False` it only counts them. It
+counts per line of nelf when the host waits for the device (a value or a size is read: item, float, bool, cpu, nonzero,
+a boolean index), and when something is copied. It computes on the CPU, with autograd and autocast; g++ compiles
+`kernels.cu`. It does not see speed, asynchrony, what MPS lacks, or rounding.
 """
 
 import collections
@@ -29,7 +29,7 @@ counts: dict[str, collections.Counter[str]] = collections.defaultdict(collection
 
 
 class Refused(RuntimeError):
-    """What a device would not do."""
+    """An operation that a device would not do."""
 
 
 class _Module(_DummyBackendModule):
@@ -58,7 +58,7 @@ def _count(what: str, detail: str = "") -> None:
 
 
 class Strict(torch.Tensor):
-    """Says that it is on the device; `inner` holds the values."""
+    """A tensor that claims to be on the device; `inner` holds the values."""
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> "Strict":
@@ -149,7 +149,7 @@ torch.Tensor.new_tensor = lambda self, data, *, dtype=None, **_: _made(_tensor, 
 
 
 def report() -> str:
-    """What was counted, most frequent first."""
+    """The counts, most frequent first."""
     return "\n".join(
         line
         for what in sorted(counts)

@@ -169,7 +169,7 @@ def make_nerfstudio_scene(
 ) -> Path:
     """A ball in a room, one transforms.json; `distortion` (k1, k2, k3, p1, p2) is rendered in.
 
-    per_frame: each photo has a lens of its own, of another focal length and centre.
+    per_frame: each photo has its own lens, with another focal length and centre.
     """
     focal = 0.5 * width / math.tan(0.5 * FIELD_OF_VIEW)
     points = None
@@ -291,7 +291,7 @@ def make_colmap_scene(
 
 
 def make_polycam_scene(folder: Path, size: int = 30, width: int = 40, views: int = 12, corrected: bool = True) -> Path:
-    """A ball in a room as Polycam exports it raw: one JSON a photo, ARKit's world (y up)."""
+    """A ball in a room as Polycam exports it raw: one JSON file per photo, ARKit's world (y up)."""
     focal = 0.5 * width / math.tan(0.5 * FIELD_OF_VIEW)
     prefix = "corrected_" if corrected else ""
     for i, pose in enumerate(hemisphere_poses(views)):
@@ -345,7 +345,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def edit_json(path: Path, **changes: Any) -> dict[str, Any]:
-    """Set top-level keys of a JSON file; gives its new content."""
+    """Set top-level keys of a JSON file; returns its new content."""
     content: dict[str, Any] = {**json.loads(path.read_text()), **changes}
     write_json(path, content)
     return content

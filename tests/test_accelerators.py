@@ -1,4 +1,4 @@
-"""What the product does on a device that is not the CPU, on one that pretends: nothing refused, next to no waits."""
+"""nelf on a fake device that is not the CPU: nothing is refused, and there are hardly any waits."""
 
 import json
 import os
@@ -26,7 +26,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     ],
 )
 def test_nothing_is_refused_and_steps_do_not_wait(kind: str, precisions: tuple[str, ...]) -> None:
-    """In a process of its own: the pretend device cannot be taken out of PyTorch again."""
+    """In its own process: the fake device cannot be removed from PyTorch again."""
     command = [sys.executable, "-m", "tests.accelerator", kind, *precisions]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Every shipped YAML composes, becomes dataclasses, and what it describes runs; the published sizes come out."""
+"""Every shipped YAML composes, becomes dataclasses, and runs; sizes match the publications."""
 
 import shlex
 from pathlib import Path
@@ -55,7 +55,7 @@ def composed(*overrides: str) -> Config:
 
 
 def command_of(experiment: str) -> list[str]:
-    """Words of the command that an experiment's first lines name, without the remark behind it."""
+    """Words of the command in an experiment's first lines, without the remark after it."""
     head = (FOLDER / "experiment" / f"{experiment}.yaml").read_text().splitlines()[:3]
     lines = [line.removeprefix("# ") for line in head if line.startswith("# nelf ")]
     assert len(lines) == 1, f"experiment/{experiment}.yaml: say `# nelf ...` on its first lines"
@@ -96,7 +96,7 @@ def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, si
 
 
 def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> None:
-    """Elsewhere its teacher would count as another one, and be trained again."""
+    """Otherwise its teacher would count as another one, and be trained again."""
     scene, where = make_blender_scene(tmp_path / "ball"), f"runs={tmp_path / 'runs'}"
     with mock.patch("nelf.core.devices.best_accelerator", return_value="cuda"):
         begun = Run.open(scene, [where])
@@ -110,7 +110,7 @@ def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("choice", [f"{g}={name}" for g in ("student", "experiment") for name in GROUPS[g]])
 def test_its_student_draws_a_picture(choice: str) -> None:
-    """One forward pass at 24 x 16, in the mapping that the configuration asks for."""
+    """One forward pass at 24 x 16, with the configured depth spacing."""
     config = composed(choice).student
     mapping = config.mapping_for(bounded=True)
     network = make_student(config, frame(mapping, (16, 24))).eval()
@@ -150,7 +150,7 @@ def test_its_recipe_takes_a_step(name: str, tmp_path: Path) -> None:
 
 
 def asked_by(command: list[str]) -> list[str]:
-    """The overrides with which a command begins a run."""
+    """The overrides that a command begins a run with."""
     with mock.patch("nelf.cli.main._stage") as stage:
         works(*command[1:])
     return list(stage.call_args.args[2])
@@ -159,7 +159,7 @@ def asked_by(command: list[str]) -> list[str]:
 @pytest.mark.parametrize("name", GROUPS["experiment"])
 @pytest.mark.parametrize("kind", GROUPS["kind"])
 def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) -> None:
-    """Whatever the kind of the scene: its defaults give way to each value that the experiment's file gives."""
+    """For any scene type: its defaults yield to every value in the experiment's file."""
     content = OmegaConf.to_container(OmegaConf.load(FOLDER / "experiment" / f"{name}.yaml"))
     assert isinstance(content, dict)
     chosen = [
@@ -221,7 +221,7 @@ def test_paper_llff_is_the_published_network() -> None:
         ("colour=red", r"colour is not a setting; `nelf config` lists all settings"),
         ("student.fine_reader=cubes", r"student\.fine_reader=cubes is not known; use one of planes, lines, volume"),
         ("student.num_frequencies=6", r"student\.num_frequencies|num_frequencies"),
-        ("student.family=mobiler2l", r"student\.family=mobiler2l is not to be set by itself; choose a preset"),
+        ("student.family=mobiler2l", r"student\.family=mobiler2l cannot be set by itself; choose a preset"),
         ("student=xl", r"student=xl is not known; use one of .*mobiler2l"),
         ("experiment=papier", r"experiment=papier is not known; use one of .*paper/synthetic"),
         ("train.batch_size=many", r"train\.batch_size=many is not allowed; use a whole number"),

@@ -1,4 +1,4 @@
-"""The whole way on tiny scenes, through the command line: photos in, verified bundles and a report out."""
+"""All stages on tiny scenes, through the command line: from photos to verified bundles and a report."""
 
 import hashlib
 import json
@@ -77,9 +77,9 @@ def test_a_second_run_does_nothing(run: Path) -> None:
 
 
 def test_a_run_is_found_wherever_it_lies(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run folder that was moved is worked on where it is; nothing is written to where it was made.
+    """A moved run is used where it is; nothing is written to its former place.
 
-    Its scene was given by a relative path, and now the command is given elsewhere.
+    Its scene was given by a relative path, and the command now runs elsewhere.
     """
     original = listing(finished_run())
     monkeypatch.chdir(tmp_path)
@@ -152,7 +152,7 @@ def test_what_the_report_shows_is_made_again(run: Path) -> None:
 
 
 def test_a_metric_is_measured_once_it_can_be(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Test pictures are too small for LPIPS, which stands for weights that could not be had."""
+    """Test pictures are too small for LPIPS, which plays the part of missing weights."""
     metrics = run / "eval" / "metrics.json"
     works("eval", run, "eval.lpips=true")
     assert json.loads(metrics.read_text())["ios"]["lpips_alex"] is None
@@ -209,7 +209,7 @@ def test_export_elsewhere(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_forward_facing_without_alpha_and_of_an_odd_size(tmp_path: Path) -> None:
-    """20 x 30: no multiple of the student's factor 8; the grid covers it and the output is cropped."""
+    """20 x 30 is not a multiple of the student's factor 8; the grid covers it and the output is cropped."""
     scene = make_llff_scene(tmp_path / "wall", size=20, width=30, views=12)
     outcome = works("run", scene, "experiment=smoke", f"runs={tmp_path / 'runs'}", "export.targets=[android,onnx]")
     assert "forward-facing" in outcome.err
@@ -226,7 +226,7 @@ def test_forward_facing_without_alpha_and_of_an_odd_size(tmp_path: Path) -> None
 
 
 def test_renders_of_another_teacher(run: Path, tmp_path: Path) -> None:
-    """Our own pseudo scene is an ordinary dataset: it may stand for any other renderer's."""
+    """Our own pseudo dataset is an ordinary dataset, so it can play another renderer's."""
     outcome = works(
         "train", finished_run().parents[1] / "ball", "experiment=smoke", f"runs={tmp_path / 'runs'}", "name=other",
         "distill.source=folder", f"distill.folder={run / 'pseudo'}",
@@ -275,7 +275,7 @@ def test_interrupted_training_goes_on(run: Path) -> None:
 
 @pytest.mark.parametrize(("stage", "message"), [("export", "export: stopped"), ("eval", "eval: stopped")])
 def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop that is asked for between two bundles, or two views that are measured."""
+    """A stop request between two bundles, or between two measured views."""
     from nelf.pipeline import evaluate_stage as measure
     from nelf.pipeline import export_stage
 
@@ -297,7 +297,7 @@ def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch:
 
 
 def test_interrupted_while_a_bundle_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Executing large models on golden views takes minutes, and here is no next bundle to stop before."""
+    """Executing large models on golden views takes minutes, and there is no next bundle to stop before."""
     from nelf.export import export as measured
 
     compare = measured.compare

@@ -1,4 +1,4 @@
-"""What machines do: kill, fill up, refuse, jump in time. The whole way with real kills: benchmarks/faults.py."""
+"""Faults of machines: kills, full disks, refusals, clock jumps. Real kills of whole runs: benchmarks/faults.py."""
 
 import ast
 import errno
@@ -16,7 +16,7 @@ from lightning_fabric.plugins import MixedPrecision
 from PIL import Image
 
 from nelf.core.errors import NelfError
-from nelf.core.files import refused_by_the_system, remove_leftovers
+from nelf.core.files import remove_leftovers, system_error
 from nelf.distill.workers import _problem
 from tests.pipeline.commands import refused
 from tests.scenes import make_blender_scene
@@ -40,7 +40,7 @@ def test_a_worker_that_is_killed(status: int, words: str) -> None:
 
 @pytest.mark.slow
 def test_workers_end_with_their_parent() -> None:
-    """`kill -9` of the one in the middle: the last one follows by itself."""
+    """`kill -9` of the process in the middle: the last one ends by itself."""
     child = "import time; from nelf.core.processes import *; end_with_parent(); print(1, flush=True); time.sleep(60)"
     middle = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     started = subprocess.Popen([sys.executable, "-c", middle], stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -89,7 +89,7 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_system_refuses_is_one_line(error: Exception, words: str) -> None:
-    found = refused_by_the_system(error)
+    found = system_error(error)
     assert found is not None
     assert words in str(found)
     assert "\n" not in str(found)
@@ -98,7 +98,7 @@ def test_what_the_system_refuses_is_one_line(error: Exception, words: str) -> No
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "no"), ValueError()])
 def test_our_own_mistakes_keep_their_traceback(error: Exception) -> None:
-    assert refused_by_the_system(error) is None
+    assert system_error(error) is None
 
 
 @pytest.mark.parametrize("error", [MemoryError("9 bytes"), PermissionError(errno.EACCES, "Permission denied", "x")])
@@ -114,7 +114,7 @@ def test_a_command_says_so(error: Exception, tmp_path: Path, monkeypatch: pytest
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raised here: rights do not keep root, which tests may run as, from reading."""
+    """Simulated: permissions do not stop root, as whom tests may run."""
     scene, opened = make_blender_scene(tmp_path / "ball", size=16), Image.open
 
     def refusing(file: object, *options: object) -> Image.Image:
@@ -128,7 +128,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_time_is_measured_by_clocks_that_do_not_jump() -> None:
-    """Clocks on the wall may: they only name and stamp TensorBoard's files."""
+    """Wall clocks may jump: they only name and date TensorBoard's files."""
     jumping = ("time.time", "time.time_ns", "datetime.now", "datetime.datetime.now")
     found = set()
     for path in (ROOT / "nelf").rglob("*.py"):
@@ -140,7 +140,7 @@ def test_time_is_measured_by_clocks_that_do_not_jump() -> None:
 
 @pytest.mark.slow
 def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NaN losses: skipped, then back to the last good weights with half the rate."""
+    """NaN losses are skipped, then training goes back to the last good weights with half the rate."""
     from nelf.core.optimization import BAD_STEPS
     from nelf.teacher import training
 
@@ -162,7 +162,7 @@ def test_a_teacher_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_infinite_gradients_of_a_finite_loss_spoil_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even for the moment until the next loss shows them: a checkpoint may be written then."""
+    """Not even until the next loss shows them: a checkpoint may be written in between."""
     from nelf.teacher import training
 
     advance, spoilt = training.Trainer.advance, []
@@ -201,7 +201,7 @@ def test_nothing_is_saved_within_a_bad_spell(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_teacher_leaves_the_scale_of_gradients_to_the_student(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It trains in float32 whatever device.precision says, so there is nothing to scale."""
+    """Teachers train in float32 whatever device.precision says, so there is nothing to scale."""
     from nelf.teacher import training
     from nelf.teacher.stage import build_field, space_of
 

@@ -1,6 +1,6 @@
-"""Who may import whom: along the data's way, never back; heavy third parties each in one place.
+"""Which package may import which: along the flow of data, never back; each heavy third party in one place.
 
-The rules are the tables below. They are checked on the source text (ast), imports inside functions included, since a
+The tables below are the rules. They are checked on the source text (ast), including imports inside functions, since a
 lazy import is a dependency too.
 """
 
@@ -121,7 +121,7 @@ def imported(module: str, sources: Sources) -> Iterator[tuple[str, str | None]]:
 
 
 def defined_in(module: str, name: str | None, sources: Sources) -> str:
-    """The module that `from module import name` is about: a submodule, or where a package took the name from."""
+    """The module of `from module import name`: a submodule, or the one that the package takes the name from."""
     if name is None:
         return module
     if f"{module}.{name}" in sources:
@@ -161,12 +161,12 @@ def direction_violations(sources: Sources) -> list[str]:
 
 
 def unknown_stages(sources: Sources) -> list[str]:
-    """Modules that no table speaks of."""
+    """Modules that are in no table."""
     return sorted({stage_of(module) for module in sources} - FOUNDATION - set(STAGES))
 
 
 def home_violations(sources: Sources) -> list[str]:
-    """Third parties imported away from home."""
+    """Third parties imported outside their place."""
     return [
         f"{module} imports {target}"
         for module in sources
@@ -176,7 +176,7 @@ def home_violations(sources: Sources) -> list[str]:
 
 
 def undeclared(sources: Sources, declared: set[str]) -> list[str]:
-    """Third parties that no declared distribution provides: they would be there by another's grace only."""
+    """Third parties from no declared distribution: they are there only by chance."""
     provided = packages_distributions()
     tops = {target.split(".")[0] for module in sources for target, _ in imported(module, sources)}
     third = tops - set(sys.stdlib_module_names) - {"nelf"}
@@ -184,12 +184,12 @@ def undeclared(sources: Sources, declared: set[str]) -> list[str]:
 
 
 def canonical(distribution: str) -> str:
-    """A distribution's name as https://peps.python.org/pep-0503 compares it."""
+    """A distribution's name in the form of https://peps.python.org/pep-0503."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def declared_distributions() -> set[str]:
-    """What pyproject.toml names for whoever installs nelf; tools for its development do not count."""
+    """Distributions that pyproject.toml names for users of nelf, without development tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["colmap"], *extras["coreai"]]
@@ -197,7 +197,7 @@ def declared_distributions() -> set[str]:
 
 
 def cycles(sources: Sources) -> list[str]:
-    """Loops among modules. Importing a module of another package also imports that package."""
+    """Import cycles. Importing a module of another package also imports that package."""
     graph: dict[str, set[str]] = {}
     for module in sources:
         edges = set()
@@ -226,7 +226,7 @@ def cycles(sources: Sources) -> list[str]:
 
 
 def lines_of_code(source: str) -> int:
-    """Lines that hold code: not blank, no comment, no docstring."""
+    """Lines with code: not blank, not a comment, not a docstring."""
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -255,12 +255,12 @@ def test_third_parties_stay_at_home() -> None:
 
 
 def test_third_parties_are_declared() -> None:
-    """test_wheel.py cannot tell: its environment borrows everything that is installed here."""
+    """test_wheel.py cannot tell: its environment sees everything installed here."""
     assert not undeclared(SOURCES, declared_distributions()), "add it to the dependencies in pyproject.toml"
 
 
 def test_every_home_is_there() -> None:
-    """A renamed module must not leave a rule behind that holds nothing."""
+    """A renamed module must not leave a rule that applies to nothing."""
     assert not {home for homes in HOMES.values() for home in homes} - set(SOURCES)
 
 

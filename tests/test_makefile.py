@@ -1,4 +1,4 @@
-"""Targets of the Makefile that take a value from the command line: what they do with a wrong one."""
+"""Makefile targets that take a value from the command line: their reaction to a wrong one."""
 
 import os
 import shutil

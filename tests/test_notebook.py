@@ -1,4 +1,4 @@
-"""The notebook runs on what `evaluate` wrote, notices a wrong figure, and is committed without outputs."""
+"""The notebook runs on the output of `evaluate`, notices a wrong figure, and is committed without outputs."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Several processes (gloo, on the CPU) against one: what they learn, and what is left when one of them dies."""
+"""Several processes (gloo, on the CPU) against one: what they learn, and what remains when one of them dies."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_draws_of_all_processes_are_those_of_one() -> None:
 
 
 def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
-    """Two processes by Fabric, one killed while the other waits for it: one line says so. Then torchrun ends it."""
+    """Fabric's two processes, one killed while both render: one line reports it. Then torchrun finishes the run."""
     scene, run = make_blender_scene(tmp_path / "ball", size=16), tmp_path / "runs" / "ball"
     command = [
         "-m", "nelf", "train", str(scene), "experiment=smoke", f"runs={tmp_path / 'runs'}", "device.accelerator=cpu",
@@ -101,7 +101,7 @@ def test_a_process_that_dies_is_made_good(tmp_path: Path) -> None:
 
 @pytest.fixture
 def torchrun(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """As one of two processes of torchrun on one machine."""
+    """Act as one of torchrun's two processes on one machine."""
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
@@ -129,18 +129,18 @@ def test_what_is_refused_to_several_processes(rank: str, tmp_path: Path, monkeyp
     raw.mkdir()
     for i in range(3):
         Image.new("RGB", (32, 32)).save(raw / f"{i}.jpg")
-    assert "leave device.devices and torchrun out" in refused("run", raw, "--multirun", "device.devices=2,3")
+    assert "remove device.devices and do not use torchrun" in refused("run", raw, "--multirun", "device.devices=2,3")
     monkeypatch.setenv(rank, "1")
     line = refused("run", raw, f"runs={tmp_path / 'runs'}", "device.devices=2")
     assert "make a scene of them first: nelf data import photos" in line
-    assert f"{rank}=1 in the environment: one process alone" in refused("data", "import", "photos", raw)
-    assert f"{rank}=1 in the environment: one process alone" in refused("export", tmp_path)
+    assert f"{rank}=1 in the environment: only one process can" in refused("data", "import", "photos", raw)
+    assert f"{rank}=1 in the environment: only one process can" in refused("export", tmp_path)
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_a_process_that_is_one_of_none_is_refused(rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would train beside the first one without the lock, and write the same files."""
+    """It would train next to the first one without the lock, and write the same files."""
     from tests.pipeline.commands import refused_at_once
 
     scene = make_blender_scene(tmp_path / "ball", size=16)
@@ -157,7 +157,7 @@ def test_a_process_that_is_one_of_none_is_refused(rank: str, tmp_path: Path, mon
 def test_who_ends_with_whom(
     variables: dict[str, str], watched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first process of each machine is started by a shell, which may end before it."""
+    """A shell starts the first process of each machine, and may end before it."""
     from nelf.pipeline import run as module
 
     settings = ["device.accelerator=cpu", "device.devices=2", "device.num_nodes=2"]
@@ -186,34 +186,34 @@ def test_slurm_that_started_others_than_asked_for(
 ) -> None:
     for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "nelf", **SRUN, **variables}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=r"device\.devices=2 device\.num_nodes=1 is not what SLURM does") as caught:
+    with pytest.raises(ConfigError, match=r"device\.devices=2 device\.num_nodes=1 does not match SLURM") as caught:
         make_fabric(DeviceConfig(accelerator="cpu", devices=2))
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_processes_render_apart_and_one_writes_the_scene(rank: int, tmp_path: Path) -> None:
-    """Each alone, with a meeting of its own: what `transforms.json` waits for, and who may stop."""
+    """Each alone, with its own `any_rank`: what `transforms.json` waits for, and who may stop."""
     from nelf.core.progress import Stop
     from nelf.distill import DistillConfig, ProcessGroup, distill_in_workers
     from tests.distill.fakes import make_ball, make_scene
 
     config, met = DistillConfig(views=5, depth=False), list[bool]()
 
-    def meet(said: bool) -> bool:
+    def any_rank(said: bool) -> bool:
         met.append(said)
         return said
 
     arguments = make_ball, make_scene(), config, tmp_path, FROM
     if rank == 0:
-        done = distill_in_workers(*arguments, Stop(), ProcessGroup(0, 2, meet))
+        done = distill_in_workers(*arguments, Stop(), ProcessGroup(0, 2, any_rank))
         assert (done.views, done.complete) == (3, False)  # the other one's are missing
         assert met == [False, False, False]
     else:
         with pytest.raises(StorageError, match="is not the same folder for all processes"):
-            distill_in_workers(*arguments, Stop(), ProcessGroup(1, 2, meet))
+            distill_in_workers(*arguments, Stop(), ProcessGroup(1, 2, any_rank))
     assert sorted(content(tmp_path)) == [f"images/{i:06d}.png" for i in range(rank, 5, 2)]
     more = DistillConfig(views=9, depth=False)
     with pytest.raises(Interrupted, match="stopped; the same command"):
-        distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), ProcessGroup(rank, 2, meet))
+        distill_in_workers(make_ball, make_scene(), more, tmp_path, FROM, Stop(True), ProcessGroup(rank, 2, any_rank))
     assert met[-1]

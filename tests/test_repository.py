@@ -1,4 +1,4 @@
-"""What is true of the repository as a whole: sizes, paths, commands in the documents, versions."""
+"""Checks of the whole repository: sizes, paths, commands in the documents, versions."""
 
 import fnmatch
 import os
@@ -61,7 +61,7 @@ REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs|--(?:extra
 
 
 def tracked() -> Iterator[Path]:
-    """Files of the working tree that .gitignore lets through: what a commit could hold. Needs no git."""
+    """Files of the working tree that .gitignore allows: what a commit could contain. Needs no git."""
     patterns = [line.strip() for line in (ROOT / ".gitignore").read_text().splitlines() if line.strip()]
     patterns = [pattern.rstrip("/") for pattern in patterns if not pattern.startswith("#")] + [".git"]
 
@@ -78,7 +78,7 @@ FILES = sorted(tracked())
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """(name, content) of the text files that are not tests, which may speak of forbidden paths."""
+    """(name, content) of text files, without tests, which may contain forbidden paths."""
     for path in FILES:
         name = path.relative_to(ROOT).as_posix()
         if (path.suffix in TEXT or path.name in TEXT_NAMES) and not name.startswith("tests/"):
@@ -95,7 +95,7 @@ def hits(pattern: re.Pattern[str], texts: Iterator[tuple[str, str]]) -> list[str
 
 
 def commands(name: str) -> list[str]:
-    """What calls make, nelf or one of our scripts in a document's (indented) code blocks and its `inline` code."""
+    """Calls of make, nelf or our scripts in a document's (indented) code blocks and in `inline` code."""
     found = []
     for line in re.sub(r"\\\n\s*", "", (ROOT / name).read_text()).splitlines():
         parts = [line.strip()] if line.startswith("    ") else re.findall(r"`([^`]+)`", line)
@@ -146,7 +146,7 @@ def test_the_documents_name_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_in_the_documents_works(command: str) -> None:
-    """Target, script or subcommand exists; of nelf its options too, and its overrides compose."""
+    """The target, script or subcommand exists; for nelf, its options exist too, and its overrides compose."""
     program, *words = shlex.split(command)
     if program == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

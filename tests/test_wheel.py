@@ -1,4 +1,4 @@
-"""The wheel holds everything that nelf needs, and works in an empty environment, away from the checkout."""
+"""The wheel contains everything that nelf needs, and works in an empty environment, away from the checkout."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ for path in experiments:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by what pyproject.toml names; without isolation, so that nothing is downloaded."""
+    """Built as pyproject.toml says, without isolation, so that nothing is downloaded."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT), cwd=folder)
     (built,) = folder.glob("*.whl")
@@ -45,8 +45,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel in it. Its dependencies are those that the tests run with, by a .pth file:
-    plain folders in such a file do not bring the checkout's own editable install along."""
+    """An environment with the wheel. A .pth file adds the dependencies of the tests: plain folders in such a file do
+    not bring in the checkout's own editable install."""
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", str(folder), cwd=folder)
     scheme = sysconfig.get_preferred_scheme("prefix")
@@ -66,7 +66,7 @@ def run(*command: str, cwd: Path) -> str:
 
 
 def shipped(folder: str, inside: str = "nelf/") -> set[str]:
-    """Files of the checkout, as paths in the wheel: those of some folders lie inside the package."""
+    """Files of the checkout as paths in the wheel; some folders lie inside the package."""
     return {f"{inside}{p.relative_to(ROOT).as_posix()}" for p in (ROOT / folder).rglob("*") if p.is_file()}
 
 

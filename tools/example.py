@@ -1,8 +1,8 @@
-"""Makes the bundle that `nelf view --example` opens: a student of the embedded scene, for Android, in 8 bits.
+"""Make the bundle of `nelf view --example`: a student of the embedded scene, for Android, in 8 bits.
 
 python -m tools.example RUN      a run of datasets/stilllife, such as runs/stilllife after `make demo`
 
-The bundle is exported into the run, executed, and then put into nelf/viewer/example, in place of the one before.
+Exports the bundle into the run, executes it, and then replaces nelf/viewer/example.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 from nelf.bundle import Manifest, read_manifest, verify_bundle
 from nelf.core.errors import ExportError, NelfError
 from nelf.core.files import atomic_path
-from nelf.core.progress import say, stoppable
+from nelf.core.progress import echo, stoppable
 from nelf.pipeline import Run, export_to, is_run
 from nelf.viewer.site import EXAMPLE
 
@@ -23,21 +23,21 @@ MOST_BYTES = 2_000_000
 
 
 def make(run_folder: Path) -> Manifest:
-    """Export the run's student and make it the example. Raises NelfError where it cannot be that."""
+    """Export the run's student and make it the example. Raises NelfError if that is not possible."""
     if not is_run(run_folder):
-        raise ExportError(f"{run_folder} is no run; make one with: nelf demo")
+        raise ExportError(f"{run_folder} is not a run; make one with: nelf demo")
     asked = [f"export.targets=[{TARGET}]", f"export.precision={PRECISION}", "export.image_output=false"]
-    run = Run.open(run_folder, asked, say=say)
+    run = Run.open(run_folder, asked, echo=echo)
     if run.scene.name != SCENE:
         raise ExportError(f"{run_folder} is of the scene {run.scene.name}; the example is of {SCENE}: nelf demo")
     with run.locked(), stoppable() as stop:
-        (bundle,) = export_to(run, run.folder / "export", stop, say)
+        (bundle,) = export_to(run, run.folder / "export", stop, echo)
     model = bundle / read_manifest(bundle).model.path
     if (size := model.stat().st_size) > MOST_BYTES:
         raise ExportError(f"{model} has {size} bytes, the example at most {MOST_BYTES}; train a smaller student")
     verified = verify_bundle(bundle)
     if not verified.passed:
-        raise ExportError(f"{bundle} is not what was exported: {verified.reason}")
+        raise ExportError(f"{bundle} differs from what was exported: {verified.reason}")
     with atomic_path(EXAMPLE) as temporary:
         shutil.copytree(bundle, temporary)
     return read_manifest(EXAMPLE)
@@ -50,7 +50,7 @@ def main() -> int:
     try:
         manifest = make(Path(sys.argv[1]))
     except NelfError as error:
-        say(f"nelf: {error}")
+        echo(f"nelf: {error}")
         return error.exit_code
     quality = manifest.quality
     shows = (

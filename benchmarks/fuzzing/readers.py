@@ -1,4 +1,4 @@
-"""Every reader of files that others may have made: a valid seed, what to change in it, and how it is read."""
+"""Every reader of files from strangers: a valid seed, what to change in it, and how to read it."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ from nelf.core.files import sha256
 from tests import scenes
 
 Apply = Callable[[Path, random.Random, Any], None]
-"""Changes the folder of a case. The last is hypothesis' data: `data.draw(strategy)`."""
+"""Changes the folder of a case. The last argument is hypothesis' data: `data.draw(strategy)`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Reader:
 
 
 def changing(pattern: str | Sequence[str], strategy: Any = None, after: Callable[[Path], None] | None = None) -> Apply:
-    """Of the files that match, one is changed: by `strategy` (a mutation) in every other case, else its bytes."""
+    """Change one of the matching files: by `strategy` (a mutation) in every other case, otherwise its bytes."""
     patterns = [pattern] if isinstance(pattern, str) else pattern
 
     def apply(folder: Path, rng: random.Random, data: Any) -> None:
@@ -48,7 +48,7 @@ def changing(pattern: str | Sequence[str], strategy: Any = None, after: Callable
 
 
 def read_scene(folder: Path) -> None:
-    """What `nelf run` and `nelf data check` do with a scene before anything is trained."""
+    """What `nelf run` and `nelf data check` do with a scene before training."""
     from nelf.scene import SceneConfig, load_scene, report
 
     config = SceneConfig(str(folder), name="fuzz")
@@ -66,7 +66,7 @@ def read_bundle(folder: Path) -> None:
 
 
 def rehash(folder: Path) -> None:
-    """The manifest says again what the files are: a stranger who made the bundle would have seen to it."""
+    """Update the hashes in the manifest, as a stranger who made the bundle would."""
     path = folder / "manifest.json"
     content = json.loads(path.read_text())
     for entry in content["files"]:
@@ -166,7 +166,7 @@ QUICK = {"metrics": ["psnr"], "lpips": False}
 
 
 def seed_metrics(folder: Path) -> None:
-    """A run with an evaluation, and a file in it that is none of an evaluation's business."""
+    """A run with an evaluation, and a file in it that does not belong to the evaluation."""
     from nelf.evaluate import EvalConfig, evaluate
     from nelf.student import save_student
     from tests.evaluate.views import make_views, noisy_model
@@ -179,7 +179,7 @@ def seed_metrics(folder: Path) -> None:
 
 
 def read_metrics(folder: Path) -> None:
-    """The pages about the run, and another evaluation, which clears away what is not measured any more."""
+    """Write the pages of the run, and evaluate again, which removes outdated pictures."""
     from nelf.evaluate import EvalConfig, RunInfo, evaluate, render_report, write_summary_page
     from nelf.pipeline.evaluate_stage import run_figures
     from tests.evaluate.views import make_views, noisy_model
@@ -213,7 +213,7 @@ def seed_pseudo(folder: Path) -> None:
 
 
 def read_pseudo(folder: Path) -> None:
-    """What the next command makes of views that are there."""
+    """What the next command does with existing views."""
     from nelf.distill.dataset import find_written, finish
     from nelf.distill.render import Budget
 
@@ -241,7 +241,7 @@ def read_config(folder: Path) -> None:
 
 
 def seed_imported(folder: Path) -> None:
-    """A scene with all that nelf writes into one."""
+    """A scene with everything that nelf writes into one."""
     scenes.make_nerfstudio_scene(folder, views=6)
     scenes.edit_json(
         folder / "transforms.json", kind="unbounded", near=0.1, far=9.0, center=[0, 0, 0], radius=2.0, up=[0, 0, 1],
@@ -313,4 +313,4 @@ READERS: dict[str, Reader] = {
     "run": Reader(seed_run, changing(["run.json", "stage.json"], JSON), read_run),
     "overrides": Reader(seed_overrides, write_overrides, read_config),
 }
-"""name -> reader. Each is fuzzed by itself."""
+"""name -> reader. Each is fuzzed separately."""

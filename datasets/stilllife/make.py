@@ -46,7 +46,7 @@ def scattered(count, rng):
 
 
 def orbit(count):
-    """One smooth turn around the table while the camera rises and sinks between 12 and 58 degrees.
+    """One smooth turn around the table while the camera moves between 12 and 58 degrees of elevation.
 
     The phase 3.3 keeps each of the 20 test views at least 3 degrees away from every training view.
     """

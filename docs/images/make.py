@@ -1,9 +1,8 @@
-"""The pictures of the documents, from the eval folder of a run.
+"""Make the pictures of the documents from the eval folder of a run.
 
     python docs/images/make.py runs/stilllife docs/images/demo.jpg
 
-writes one row a view (the worst, the median and the best of the student): the true photo, then every model that was
-measured, with its PSNR.
+Writes one row per view (the student's worst, median and best): the true photo, then every measured model with its PSNR.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How fast a bundle is: on this machine in its runtime, or on an Android phone over adb."""
+"""Measure the speed of bundles: on this machine in their runtime, or on an Android phone over adb."""
 
 from nelf.benchmark.local import BenchOptions, bench, parse_threads
 from nelf.benchmark.results import ModelUnderTest, Report, open_subjects

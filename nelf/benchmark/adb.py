@@ -1,4 +1,4 @@
-"""A phone over adb, and what its temperature and battery say."""
+"""A phone over adb, with its temperatures and battery."""
 
 import contextlib
 import shutil
@@ -13,7 +13,7 @@ NO_ADB = "adb was not found; install Android's platform-tools and put adb on the
 STATES: Mapping[str, str] = {
     "unauthorized": "has not allowed this computer; unlock it and answer its question about USB debugging",
     "offline": "is offline; plug it in again, or: adb reconnect",
-    "authorizing": "is being asked about USB debugging; unlock it, answer, and run the command again",
+    "authorizing": "is waiting for your answer about USB debugging; unlock it, answer, and run the command again",
     "no permissions": "may not be opened by this user: https://developer.android.com/studio/run/device (udev rules)",
 }
 KEPT_CHARACTERS = 300
@@ -27,20 +27,20 @@ class Adb:
     serial: str
 
     def run(self, *arguments: str, seconds: float = DEFAULT_SECONDS, task: str = "") -> str:
-        """Output of an adb command. Raises BenchError where it fails; task: what it was for, in the message."""
+        """Output of an adb command. Raises BenchError if it fails. task: its purpose, for the message."""
         return _adb(["-s", self.serial, *arguments], seconds, f"{self.serial}: {task or ' '.join(arguments)}")
 
     def shell(self, script: str, seconds: float = DEFAULT_SECONDS, task: str = "") -> str:
-        """Output of a shell script on the phone, what it says on stderr included."""
+        """Output of a shell script on the phone, stderr included. Raises BenchError."""
         return self.run("shell", f"{script} 2>&1", seconds=seconds, task=task or script)
 
     def push(self, local: Path, remote: str) -> None:
-        """Copy a file, or what is in a folder."""
+        """Copy a file, or the content of a folder."""
         self.run("push", str(local), remote, seconds=600.0, task=f"pushing {local.name} to {remote}")
 
     @contextlib.contextmanager
-    def removing(self, path: str, tell: Callable[[str], None]) -> Iterator[None]:
-        """Remove what is at `path` in the end. Where that fails it is told, and hides no earlier error."""
+    def removing(self, path: str, report_line: Callable[[str], None]) -> Iterator[None]:
+        """Remove `path` after the block. A failure to remove is reported, and hides no earlier error."""
         try:
             yield
         finally:
@@ -48,15 +48,15 @@ class Adb:
                 self.shell(f"rm -rf {path}")
             except BenchError as error:
                 with contextlib.suppress(Interrupted):
-                    tell(f"{path} may be left on the phone: {error}")
+                    report_line(f"{path} may be left on the phone: {error}")
 
     def property(self, name: str) -> str:
-        """A system property, empty where the phone has none of that name."""
+        """A system property; empty if the phone does not have it."""
         return self.shell(f"getprop {name}").strip()
 
 
 def connect(serial: str | None) -> Adb:
-    """The phone of that serial number, or the only one. Raises BenchError unless exactly one is there and ready."""
+    """The phone with that serial number, or the only one. Raises BenchError unless exactly one is ready."""
     devices = _devices()
     listed = ", ".join(devices)
     if serial is not None:
@@ -65,7 +65,7 @@ def connect(serial: str | None) -> Adb:
             raise BenchError(f"--device adb:{serial}: {there}; adb devices lists what is connected")
         chosen = serial
     elif not devices:
-        raise BenchError("adb sees no device; connect a phone with USB debugging switched on (adb devices lists it)")
+        raise BenchError("adb sees no device; connect a phone with USB debugging enabled (adb devices lists it)")
     elif len(devices) > 1:
         raise BenchError(f"adb sees {len(devices)} devices ({listed}); choose one: --device adb:{next(iter(devices))}")
     else:
@@ -118,14 +118,14 @@ done
 dumpsys battery | while read name value; do [ "$name" = "temperature:" ] && echo "tenth battery $value"; done
 true
 """
-"""Prints "unit name value", a line each; what cannot be read is left out. Tests put a folder in /sys's place."""
+"""Prints one line "unit name value" for everything it can read. Tests put a folder in place of /sys."""
 
-PLAUSIBLE = range(-40, 151)  # °C; some zones report nonsense such as -273 or 0 for "not there"
+PLAUSIBLE = range(-40, 151)  # °C; some zones report nonsense such as -273 or 0 for "missing"
 
 
 @dataclass(frozen=True)
 class Condition:
-    """seconds: since measuring began. celsius: by zone, battery among them. mhz: by core, gpu among them."""
+    """seconds: since measuring began. celsius: by zone, battery included. mhz: by core, gpu included."""
 
     seconds: float
     celsius: dict[str, float]
@@ -133,17 +133,17 @@ class Condition:
 
     @property
     def hottest(self) -> float | None:
-        """Of all zones; None where the phone tells none."""
+        """Temperature of the hottest zone; None if the phone reports none."""
         return max(self.celsius.values(), default=None)
 
 
 def read_condition(adb: Adb, seconds: float) -> Condition:
-    """Ask the phone now."""
+    """Read the phone's current temperatures and frequencies."""
     return parse_condition(adb.shell(SCRIPT, task="reading temperatures"), seconds)
 
 
 def parse_condition(output: str, seconds: float) -> Condition:
-    """What `SCRIPT` printed."""
+    """Parse the output of `SCRIPT`."""
     celsius: dict[str, float] = {}
     mhz: dict[str, float] = {}
     for line in output.splitlines():
@@ -153,7 +153,7 @@ def parse_condition(output: str, seconds: float) -> Condition:
             continue
         number = int(value)
         if unit == "temperature":
-            degrees = number / 1000 if abs(number) >= 1000 else float(number)  # the kernel's unit, or whole degrees
+            degrees = number / 1000 if abs(number) >= 1000 else float(number)  # millidegrees, or whole degrees
             if round(degrees) in PLAUSIBLE and number != 0:
                 celsius[name] = max(degrees, celsius.get(name, degrees))
         elif unit == "tenth":

@@ -1,4 +1,4 @@
-"""LiteRT's own benchmark_model on a phone."""
+"""LiteRT's benchmark_model on a phone."""
 
 import re
 import time
@@ -33,8 +33,8 @@ KEPT_CHARACTERS = 300
 class ModelRun:
     """One run of benchmark_model. Times are milliseconds, memory megabytes as the tool estimates it.
 
-    median_ms, p95_ms: where this build of the tool prints them. delegated: completely or partially, None where no
-    accelerator was asked for or nothing was said. refusals: why operations stayed on the CPU.
+    median_ms, p95_ms: if this build of the tool prints them. delegated: completely or partially; None without an
+    accelerator or a message about it. refusals: why operations stayed on the CPU.
     """
 
     frames: int
@@ -55,14 +55,14 @@ class ModelRun:
 
 
 def read_output(output: str) -> ModelRun:
-    """A run from what the tool printed. Raises BenchError, with its last words, where it got to no timings."""
+    """Parse what the tool printed. Raises BenchError, with its last words, if there are no timings."""
     lines = [re.sub(r"^\s*(?:INFO|WARNING|ERROR): ?", "", line) for line in output.splitlines()]
     text = "\n".join(lines)
     timings, statistics = TIMINGS.search(text), STATISTICS.findall(text.partition(PROFILE)[0])
     if timings is None or not statistics:
         raise BenchError(f"benchmark_model measured nothing; it said: {' '.join(output.split())[-KEPT_CHARACTERS:]}")
     init, first, warmup, mean = (float(number) / 1000 for number in timings.groups())
-    count, least, most, _, deviation = statistics[-1]  # the first are the warm-up's
+    count, least, most, _, deviation = statistics[-1]  # earlier ones belong to the warm-up
     counted = next(line for line in reversed(lines) if line.startswith(f"count={count}") and f"min={least}" in line)
     percentiles = {name: float(value) / 1000 for name, value in PERCENTILES.findall(counted)}
     memory, delegated = MEMORY.search(text), DELEGATED.search(text)
@@ -86,7 +86,7 @@ def read_output(output: str) -> ModelRun:
 
 
 def _refusals(lines: list[str]) -> Iterator[str]:
-    """The lines after the heading that name an operation and a reason."""
+    """The lines after the heading, which name an operation and a reason."""
     start = next((i for i, line in enumerate(lines) if REFUSED in line), len(lines))
     for line in lines[start + 1 :]:
         if not re.match(r"[A-Z][A-Z0-9_]*: ", line):
@@ -95,7 +95,7 @@ def _refusals(lines: list[str]) -> Iterator[str]:
 
 
 def _profile(text: str) -> Iterator[OperationShare]:
-    """The table by kind of operation of the counted runs: name, count, ms, %, cumulated %, KB, times called."""
+    """The table by kind of operation, of counted runs: name, count, ms, %, cumulative %, KB, calls."""
     table = text.partition(PROFILE)[2].partition(SUMMARY)[2]
     for line in table.splitlines()[1:]:
         cells = [cell.strip() for cell in line.strip().split("\t")]
@@ -111,13 +111,13 @@ def _profile(text: str) -> Iterator[OperationShare]:
 FORMAT, VERSION = "nelf-bench-phone", "1.0"
 FOLDER = "/data/local/tmp/nelf-bench"
 ACCELERATORS = {"cpu": ("--use_xnnpack=true",), "gpu": ("--use_gpu=true",)}
-SUSTAINED_SECONDS = 10  # of each run in sustained mode; temperatures are read between runs
+SUSTAINED_SECONDS = 10  # per run in sustained mode; temperatures are read between runs
 MOST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class PhoneOptions:
-    """program: benchmark_model, built for the phone. minutes: of sustained running, 0 for a single run."""
+    """program: benchmark_model, built for the phone. minutes: of sustained running; 0 for a single run."""
 
     program: Path
     accelerator: str = "cpu"
@@ -128,8 +128,8 @@ class PhoneOptions:
     def __post_init__(self) -> None:
         if not self.program.is_file():
             raise ConfigError(
-                f"--benchmark-model {self.program} is no file; LiteRT's page on measuring performance links to builds "
-                "for Android (android_aarch64_benchmark_model)"
+                f"--benchmark-model {self.program} is not a file; LiteRT's page on measuring performance links to "
+                "builds for Android (android_aarch64_benchmark_model)"
             )
         if self.accelerator not in ACCELERATORS:
             raise ConfigError(f"--accelerator {self.accelerator} is not known; use one of {', '.join(ACCELERATORS)}")
@@ -140,7 +140,7 @@ class PhoneOptions:
 
 @dataclass(frozen=True)
 class PhoneRun:
-    """One run of the tool, and the phone's condition right after it."""
+    """One run of the tool, and the phone's temperatures right after it."""
 
     run: ModelRun
     condition: Condition
@@ -148,7 +148,7 @@ class PhoneRun:
 
 @dataclass(frozen=True)
 class PhoneResult:
-    """One model. first: with the profile of operations. sustained: what followed, in order, without profile."""
+    """One model. first: with the profile of operations. sustained: later runs in order, without profile."""
 
     name: str
     bytes: int
@@ -160,7 +160,7 @@ class PhoneResult:
 
 @dataclass(frozen=True)
 class PhoneReport:
-    """All of one run of `nelf bench --device adb`. ended: why it ended early, with what was measured until then."""
+    """One run of `nelf bench --device adb`. ended: why it ended early; earlier results are kept."""
 
     device: dict[str, str]
     accelerator: str
@@ -176,7 +176,7 @@ class PhoneReport:
         return asdict(self)
 
     def write(self, path: Path) -> None:
-        """As JSON, atomically."""
+        """Write the report as JSON, atomically."""
         write_json(path, self.as_json())
 
 
@@ -186,10 +186,10 @@ def bench_on_phone(
     options: PhoneOptions,
     progress: Callable[[str], None] = lambda line: None,
 ) -> PhoneReport:
-    """Measure LiteRT models on a phone, one after the other. What was pushed is removed again.
+    """Measure LiteRT models on a phone, one after the other. Removes the pushed files afterwards.
 
-    A phone that fails once something is measured ends it there: the report has what came before.
-    progress: called with a line before each run; what it raises ends the measurement.
+    If the phone fails after the first result, the report has what came before.
+    progress: called with a line before each run; if it raises, measuring ends. Raises BenchError.
     """
     for subject in subjects:
         if subject.path.suffix != ".tflite":
@@ -214,7 +214,7 @@ def bench_on_phone(
 
 
 def describe(adb: Adb) -> dict[str, str]:
-    """What the phone calls itself."""
+    """Manufacturer, model and system as the phone reports them."""
     keys = {
         "manufacturer": "ro.product.manufacturer",
         "model": "ro.product.model",
@@ -233,7 +233,7 @@ def _measure(
     progress: Callable[[str], None],
     results: list[PhoneResult],
 ) -> None:
-    """Append to `results` as soon as there is one; what is sustained is added to it run by run."""
+    """Append to `results` as soon as there is a first run; sustained runs are added to it one by one."""
     adb.push(subject.path, model)
     began = time.monotonic()
     before = read_condition(adb, 0.0)

@@ -1,4 +1,4 @@
-"""Times bundles on this machine, in turns, each model in a process of its own."""
+"""Time bundles on this machine, in turns, each model in its own process."""
 
 import collections
 import contextlib
@@ -37,7 +37,7 @@ KEPT_CHARACTERS = 300
 
 
 class WorkerProcess:
-    """One model, or none, in a process of its own that answers requests. A context manager: leaving it ends it."""
+    """A process that holds one model, or none, and answers requests. Leaving the context ends it."""
 
     def __init__(self, name: str, path: Path | None, threads: int, inputs: Path | None = None) -> None:
         """name: for messages. inputs: an .npz file, see the worker."""
@@ -53,7 +53,7 @@ class WorkerProcess:
         )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """The worker's answer. Raises BenchError where it has none, or says that something failed."""
+        """The worker's answer. Raises BenchError if the process died or reports an error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -86,7 +86,7 @@ class WorkerProcess:
         assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # a request that a dead process did not take
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead process did not read
             self._process.stdin.close()
         self._process.stdout.close()
         self._said.close()
@@ -94,10 +94,10 @@ class WorkerProcess:
 
 ROUNDS = 20
 WARM_FRAMES = 10
-FRAMES_TO_CATCH_UP = 1  # uncounted ones at the start of a turn, since others have used the caches meanwhile
+FRAMES_TO_CATCH_UP = 1  # uncounted at the start of a turn: other models have used the caches
 PROFILED_FRAMES = 20
 APPLE_ONLY = (
-    "Core ML exists on Apple's systems only: the file is verified here by interpreting it, which says nothing of time"
+    "Core ML runs only on Apple's systems: here the file is interpreted to verify it, which says nothing about speed"
 )
 
 
@@ -105,7 +105,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def describe_machine(threads: Sequence[int]) -> Machine:
-    """With the best matrix product on each number of threads, each in a process of its own."""
+    """This machine, with its best matrix product for each number of threads, each in its own process."""
     best = {}
     for count in threads:
         with WorkerProcess("matrix product", None, count) as child:
@@ -124,9 +124,9 @@ def _processor() -> str:
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """threads: numbers of threads, each measured. runs: least counted frames of each model.
+    """threads: numbers of threads to measure. runs: fewest counted frames per model.
 
-    minutes: go on with turns for so long, however many frames that gives; 0 stops after `runs`.
+    minutes: continue with turns for this long; 0 stops after `runs`.
     """
 
     threads: tuple[int, ...]
@@ -144,23 +144,23 @@ class BenchOptions:
 
 
 def check_amount(runs: int, minutes: float) -> None:
-    """Raise ConfigError for less than one frame, or less than no time."""
+    """Raise ConfigError for less than one frame, or a negative or infinite time."""
     if runs < 1:
         raise ConfigError(f"--runs {runs} is too few; use 1 or more")
     if not 0 <= minutes < math.inf:
-        raise ConfigError(f"--minutes {minutes:g} is {'negative' if minutes < 0 else 'no time'}; use 0 or more")
+        raise ConfigError(f"--minutes {minutes:g} is {'negative' if minutes < 0 else 'not a time'}; use 0 or more")
 
 
 def parse_threads(text: str) -> tuple[int, ...]:
-    """Numbers of threads from the command line: "1,2". Raises ConfigError for anything else."""
+    """Numbers of threads from the command line, such as "1,2". Raises ConfigError."""
     try:
         return tuple(int(count) for count in text.split(","))
     except ValueError:
-        raise ConfigError(f"--threads {text} is no list of numbers; use e.g. --threads 1,2") from None
+        raise ConfigError(f"--threads {text} is not a list of numbers; use e.g. --threads 1,2") from None
 
 
 @dataclass
-class _Arm:
+class _Variant:
     """One model on one number of threads, in its process. rounds: milliseconds of each counted frame, by turn."""
 
     subject: ModelUnderTest
@@ -176,45 +176,48 @@ def bench(
     progress: Callable[[float], None] = lambda done: None,
     describe: Callable[[Sequence[int]], Machine] = describe_machine,
 ) -> Report:
-    """Measure every subject that a runtime here executes; the others are told with size and multiply-accumulates.
+    """Measure every subject that a runtime here can execute. For others, report size and multiply-accumulates.
 
-    Each model has a process of its own and waits while others have their turn: in every round each runs a few frames,
-    so that a slow spell of the machine falls on all. progress: called after each round with the share done; what
-    it raises ends the measurement.
+    Each model has its own process and waits while others run. In every round each runs a few frames, so that a slow
+    phase of the machine affects all. progress: called after each round with the share done; if it raises, measuring
+    ends. Raises BenchError.
     """
     timed = [subject for subject in subjects if RUNTIMES[subject.path.suffix].untimed is None]
     machine = describe(options.threads if timed else ())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        arms = [
+        variants = [
             _started(stack, subject, threads, subject.write_inputs(folder / f"{number}.npz"))
             for number, subject in enumerate(timed)
             for threads in options.threads
         ]
-        rounds = _take_turns(arms, options, progress) if arms else 0
-        found = {id(arm): _measurement(arm, arms, machine) for arm in arms}
-        results = [_result(subject, [found[id(arm)] for arm in arms if arm.subject is subject]) for subject in subjects]
+        rounds = _take_turns(variants, options, progress) if variants else 0
+        found = {id(variant): _measurement(variant, variants, machine) for variant in variants}
+        results = [
+            _result(subject, [found[id(variant)] for variant in variants if variant.subject is subject])
+            for subject in subjects
+        ]
     return Report(machine, rounds, results)
 
 
-def _started(stack: contextlib.ExitStack, subject: ModelUnderTest, threads: int, inputs: Path | None) -> _Arm:
+def _started(stack: contextlib.ExitStack, subject: ModelUnderTest, threads: int, inputs: Path | None) -> _Variant:
     child = stack.enter_context(WorkerProcess(subject.name, subject.path, threads, inputs))
     load_ms = float(child.ask("load")["load_ms"])
     child.ask("run", frames=0, warm=WARM_FRAMES)
-    return _Arm(subject, threads, child, load_ms)
+    return _Variant(subject, threads, child, load_ms)
 
 
-def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[[float], None]) -> int:
-    """How many rounds there were."""
+def _take_turns(variants: Sequence[_Variant], options: BenchOptions, progress: Callable[[float], None]) -> int:
+    """Run the rounds; return their number."""
     planned = min(ROUNDS, options.runs)
     frames = -(-options.runs // planned)
     began, wanted = time.monotonic(), 60 * options.minutes
     for done in itertools.count(1):
         first = done % len(
-            arms
-        )  # another begins each round: what runs before a model warms or cools the machine for it
-        for arm in (*arms[first:], *arms[:first]):
-            arm.rounds.append(arm.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
+            variants
+        )  # each round starts with another model, since the one before affects the machine's temperature
+        for variant in (*variants[first:], *variants[:first]):
+            variant.rounds.append(variant.child.ask("run", frames=frames, warm=FRAMES_TO_CATCH_UP)["ms"])
         gone = time.monotonic() - began
         progress(min(done / planned, gone / wanted if wanted else 1.0, 1.0))
         if done >= planned and gone >= wanted:
@@ -222,21 +225,21 @@ def _take_turns(arms: Sequence[_Arm], options: BenchOptions, progress: Callable[
     raise AssertionError("unreachable")
 
 
-def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measurement:
-    first = next(other for other in arms if other.threads == arm.threads)
-    taken = times(list(itertools.chain.from_iterable(arm.rounds)))
-    gflops = 2 * arm.subject.macs / (taken.median_ms / 1000) / 1e9
-    peak = arm.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
-    operations, no_profile = _operations(arm)
+def _measurement(variant: _Variant, variants: Sequence[_Variant], machine: Machine) -> Measurement:
+    first = next(other for other in variants if other.threads == variant.threads)
+    taken = times(list(itertools.chain.from_iterable(variant.rounds)))
+    gflops = 2 * variant.subject.macs / (taken.median_ms / 1000) / 1e9
+    peak = variant.child.ask("memory")["peak_mb"]  # before profiling, which loads the model once more
+    operations, no_profile = _operations(variant)
     profile = _by_kind(operations)
     return Measurement(
-        threads=arm.threads,
+        threads=variant.threads,
         times=taken,
-        load_ms=arm.load_ms,
+        load_ms=variant.load_ms,
         peak_memory_mb=peak,
         gflops=gflops,
-        peak_share=gflops / machine.matmul_gflops[str(arm.threads)],
-        ratio=ratio(arm.rounds, first.rounds),
+        peak_share=gflops / machine.matmul_gflops[str(variant.threads)],
+        ratio=ratio(variant.rounds, first.rounds),
         profile=profile,
         operations=operations,
         profiled_ms=None if no_profile else sum(one.ms for one in operations),
@@ -244,19 +247,17 @@ def _measurement(arm: _Arm, arms: Sequence[_Arm], machine: Machine) -> Measureme
     )
 
 
-def _operations(arm: _Arm) -> tuple[list[OperationTime], str | None]:
-    """In order of execution; or why there are none."""
+def _operations(variant: _Variant) -> tuple[list[OperationTime], str | None]:
+    """Operations in order of execution, or the reason why there is no profile."""
     try:
-        operations = arm.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
-    except (
-        BenchError
-    ) as error:  # another version of the runtime may have another profiler; the times stand all the same
+        operations = variant.child.ask("profile", frames=PROFILED_FRAMES)["operations"]
+    except BenchError as error:  # other versions of the runtime may have no profiler; times remain valid
         return [], str(error)
     return [OperationTime(kind, ms) for kind, ms in operations], None
 
 
 def _by_kind(operations: Sequence[OperationTime]) -> list[OperationShare]:
-    """Most time first."""
+    """Operations grouped by kind, longest time first."""
     together: dict[str, list[float]] = collections.defaultdict(list)
     for one in operations:
         together[one.kind].append(one.ms)

@@ -1,4 +1,4 @@
-"""Our Android app's benchmark mode: started by an intent, its JSON read (docs/benchmark.md owns the format)."""
+"""Benchmark mode of our Android app: start it by an intent, read its JSON (format: docs/benchmark.md)."""
 
 import json
 import time
@@ -16,13 +16,13 @@ FORMAT, MAJOR = "nelf-app-benchmark", "1"
 ACTION = "org.nelf.action.BENCHMARK"
 ACCELERATORS = ("auto", "npu", "gpu", "cpu")
 LEAST_MINUTES = 0.5
-GRACE_SECONDS = 120.0  # for loading and compiling the model
+GRACE_SECONDS = 120.0  # to load and compile the model
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class AppBenchmark:
-    """The app's file; its keys are explained in docs/benchmark.md."""
+    """The app's file. docs/benchmark.md explains its keys."""
 
     token: str
     model: str
@@ -60,9 +60,9 @@ def run_app(
     progress: Callable[[str], None] = lambda line: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> AppBenchmark:
-    """Push a bundle into the app's folder, have the app measure it, read its answer.
+    """Push a bundle into the app's folder, let the app measure it, and read its answer.
 
-    Raises BenchError where the app does not answer in time, answers something else, or could not measure.
+    Raises BenchError if the app does not answer in time, answers something else, or could not measure.
     """
     if accelerator not in ACCELERATORS:
         raise ConfigError(f"--accelerator {accelerator} is not known; use one of {', '.join(ACCELERATORS)}")
@@ -86,7 +86,7 @@ def run_app(
         )
         end = time.monotonic() + 60 * minutes + GRACE_SECONDS
         while time.monotonic() < end:
-            # The app's folder on shared storage, or through the debuggable app itself where the shell may not read it.
+            # The app's folder on shared storage; if the shell may not read it, through the debuggable app.
             text = adb.shell(
                 f"cat {answer} 2>/dev/null || run-as {package} cat files/benchmark.json 2>/dev/null || true"
             )
@@ -94,20 +94,20 @@ def run_app(
             if found is not None and found.token == token:
                 return _checked(found, subject)
             sleep(POLL_SECONDS)
-    raise BenchError(f"{package} wrote no {answer} in time; is the phone unlocked? adb logcat says what the app did")
+    raise BenchError(f"{package} wrote no {answer} in time; is the phone unlocked? adb logcat shows what the app did")
 
 
 def read_app_file(text: str, where: str) -> AppBenchmark:
-    """The app's file from its text. Raises BenchError, one line, for anything else."""
+    """Parse the app's file. Raises BenchError, one line."""
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise BenchError(f"{where}: the app's benchmark file is no JSON ({error}); update the app") from error
+        raise BenchError(f"{where}: the app's benchmark file is not JSON ({error}); update the app") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise BenchError(f"{where}: the app's benchmark file is no {FORMAT}; update the app")
+        raise BenchError(f"{where}: the app's benchmark file is not a {FORMAT}; update the app")
     if str(content.get("version")).split(".")[0] != MAJOR:
         raise BenchError(
-            f"{where}: the app's benchmark file has version {content.get('version')}, this nelf reads {MAJOR}.x"
+            f"{where}: the app's benchmark file has version {content.get('version')}, but this nelf reads {MAJOR}.x"
         )
     names = [field.name for field in fields(AppBenchmark)]
     missing = [name for name in names if name not in content]

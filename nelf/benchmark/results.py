@@ -1,4 +1,4 @@
-"""What a benchmark measures: models, frame times and their statistics, and the report of them all."""
+"""Results of a benchmark: models, frame times and their statistics, and the report."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from nelf.core.files import write_json
 RESAMPLES = 2000
 LEVEL = 0.95
 LEAST_ROUNDS = 8
-"""Of fewer rounds a bootstrap's interval is too narrow: of one, it has no width."""
+"""With fewer rounds a bootstrap interval is too narrow; with one round it has no width."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of `frames` frames. Percentiles are nearest-rank: each is a time that was measured."""
+    """Milliseconds of `frames` frames. Percentiles are nearest-rank: each is a measured time."""
 
     frames: int
     median_ms: float
@@ -35,7 +35,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Median of one over median of another, with the interval that holds it at 95 %; None of too few rounds."""
+    """Ratio of two medians, with its 95 % confidence interval, or None after too few rounds."""
 
     value: float
     low: float | None
@@ -43,18 +43,18 @@ class Ratio:
 
 
 def times(milliseconds: Sequence[float]) -> Times:
-    """Of at least one frame."""
+    """Statistics of at least one frame time."""
     values = np.asarray(milliseconds, dtype=np.float64)
     p50, p90, p99 = (float(np.percentile(values, p, method="inverted_cdf")) for p in (50, 90, 99))
     return Times(len(values), p50, p90, p99, float(values.mean()), float(values.min()), float(values.max()))
 
 
 def ratio(rounds: Sequence[Sequence[float]], to: Sequence[Sequence[float]]) -> Ratio:
-    """Median of `rounds` over median of `to`: frames of the same rounds, which ran right after each other.
+    """Median of `rounds` over median of `to`, from the same rounds, in which both ran right after each other.
 
-    The interval is a bootstrap's over rounds (Efron and Tibshirani 1993, chapter 13, percentile interval): rounds are
-    drawn with replacement, the same ones for both sides, so that a slow spell of the machine that slowed both down
-    counts for both. There is none of fewer than `LEAST_ROUNDS`.
+    The interval is a bootstrap over rounds (Efron and Tibshirani 1993, chapter 13, percentile interval). Rounds are
+    drawn with replacement, the same ones for both sides, so that a slow phase of the machine counts for both. With
+    fewer than `LEAST_ROUNDS` there is no interval.
     """
     numerator, denominator = (np.asarray(side, dtype=np.float64) for side in (rounds, to))
     value = float(np.median(numerator) / np.median(denominator))
@@ -71,9 +71,9 @@ SUFFIXES = (".tflite", ".onnx", ".mlpackage")
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """name: short, different from that of every other subject of the run. path: the model file.
+    """name: short and unique within the run. path: the model file.
 
-    manifest: of the bundle, None for a file by itself. size: of the model, bytes. macs: multiply-accumulates an image.
+    manifest: the bundle's; None for a single file. size: bytes of the model. macs: multiply-accumulates per image.
     """
 
     name: str
@@ -84,7 +84,7 @@ class ModelUnderTest:
     macs: int
 
     def write_inputs(self, path: Path) -> Path | None:
-        """The bundle's golden poses as the worker reads them; None for a file, which gets random numbers."""
+        """Write the bundle's golden poses for the worker; None for a single file, which gets random inputs."""
         if self.manifest is None or self.folder is None:
             return None
         poses = np.asarray([view.c2w for view in golden_entries(self.folder, self.manifest)], dtype=np.float32)
@@ -93,7 +93,7 @@ class ModelUnderTest:
 
 
 def open_subjects(paths: Sequence[Path]) -> list[ModelUnderTest]:
-    """Bundles (checked against their manifests) and model files. Raises BundleError or BenchError, one line."""
+    """Open bundles (checked against their manifests) and model files. Raises BundleError or BenchError, one line."""
     names = [path.resolve().name for path in paths]
     unique = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
     if len(set(unique)) < len(unique):
@@ -108,7 +108,7 @@ def _open(path: Path, name: str) -> ModelUnderTest:
     model = path / bundle.manifest.model.path
     if model.suffix not in SUFFIXES:
         raise BenchError(
-            f"{path}: {model.name} is no model file that nelf bench knows; those end in {', '.join(SUFFIXES)}"
+            f"{path}: {model.name} is not a model file that nelf bench knows; they end in {', '.join(SUFFIXES)}"
         )
     return ModelUnderTest(name, model, path, bundle.manifest, _bytes(model), graph_macs(read_graph(model)))
 
@@ -124,7 +124,7 @@ VERSION = "1.1"
 
 @dataclass(frozen=True)
 class OperationShare:
-    """All operations of one kind together: how many, their milliseconds a frame, and their share of the frame."""
+    """All operations of one kind: their number, milliseconds per frame, and share of the frame."""
 
     kind: str
     count: int
@@ -134,7 +134,7 @@ class OperationShare:
 
 @dataclass(frozen=True)
 class OperationTime:
-    """One operation as the runtime executes it: milliseconds of a frame."""
+    """One operation as the runtime executes it: milliseconds per frame."""
 
     kind: str
     ms: float
@@ -144,11 +144,11 @@ class OperationTime:
 class Measurement:
     """One model on one number of threads.
 
-    load_ms: reading the file and making it ready. peak_memory_mb: what that and the frames needed at most, above the
-    same process with the runtime loaded and no model; None where the system does not tell.
-    gflops: 2 x multiply-accumulates over the median. peak_share: of the machine's matrix product on as many threads.
-    ratio: to the first model on as many threads. profile: where the frame went by the runtime's own profiler, most
-    first; operations: one by one, as executed; profiled_ms: all of it together; no_profile: why there is none.
+    load_ms: time to read and prepare the file. peak_memory_mb: most memory used for that and the frames, above the same
+    process without a model; None if unknown.
+    gflops: 2 * multiply-accumulates over the median. peak_share: of the machine's matrix product on as many threads.
+    ratio: to the first model on as many threads. profile: time by kind of operation, longest first; operations: one by
+    one, as executed; profiled_ms: their sum; no_profile: why there is no profile.
     """
 
     threads: int
@@ -166,7 +166,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Result:
-    """One bundle or model file. not_timed: why it was not executed here, None where it was."""
+    """One bundle or model file. not_timed: why it was not executed here; None if it was."""
 
     name: str
     target: str | None
@@ -180,7 +180,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Machine:
-    """processor, system: as the machine calls itself. matmul_gflops: best float32 matrix product, by threads."""
+    """processor, system: as the machine reports them. matmul_gflops: best float32 matrix product, by threads."""
 
     processor: str
     system: str
@@ -191,7 +191,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Report:
-    """All of one run of `nelf bench` on this machine. rounds: turns that every model had."""
+    """One run of `nelf bench` on this machine. rounds: turns of every model."""
 
     machine: Machine
     rounds: int
@@ -204,5 +204,5 @@ class Report:
         return dataclasses.asdict(self)
 
     def write(self, path: Path) -> None:
-        """As JSON, atomically."""
+        """Write the report as JSON, atomically."""
         write_json(path, self.as_json())

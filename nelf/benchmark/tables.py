@@ -1,4 +1,4 @@
-"""Reports as tables on the terminal."""
+"""Print reports as tables on the terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,11 +10,11 @@ from nelf.benchmark.phone_app import AppBenchmark
 from nelf.benchmark.results import Measurement, Report, Result
 
 MOST_OPERATIONS = 6
-LEAST_WIDTH = 160  # columns, where no terminal says how many there are
+LEAST_WIDTH = 160  # columns if stdout is not a terminal
 
 
 def show(tables: Iterable[Table]) -> None:
-    """Print the tables on stdout, wide enough not to be folded where that is no terminal."""
+    """Print the tables on stdout, wide enough not to wrap if that is not a terminal."""
     results = Console(highlight=False, markup=False, emoji=False)
     if not results.is_terminal:
         results.width = max(results.width, LEAST_WIDTH)
@@ -23,7 +23,7 @@ def show(tables: Iterable[Table]) -> None:
 
 
 def tables(report: Report) -> Iterator[Table]:
-    """Times; memory, size and work; operations where a profiler told of them."""
+    """Times; memory, size and work; operations if a profiler listed them."""
     yield from _times(report)
     if any(m.profile for result in report.results for m in result.measurements):
         yield _operations(report)
@@ -43,7 +43,7 @@ def _times(report: Report) -> Iterator[Table]:
     title = f"{report.machine.processor}, {report.rounds} rounds"
     latency = plain_table(title, ("model",), ("threads", "median ms", "p90", "p99", "ratio to the first (95 %)"))
     needs = ("threads", "load ms", "memory MB", "file MB", "GMAC", "GFLOP/s", "of matmul")
-    means = plain_table("What it takes", ("model", "runtime"), needs)
+    means = plain_table("Resources", ("model", "runtime"), needs)
     for result in report.results:
         size, macs = f"{result.bytes / 1e6:.2f}", f"{result.macs / 1e9:.3f}"
         for m in result.measurements:
@@ -82,7 +82,7 @@ def _operations(report: Report) -> Table:
 
 
 def remarks(report: Report) -> Iterator[str]:
-    """What the tables leave unsaid, a line each."""
+    """Remarks on the tables, one line each."""
     load = report.machine.load_average
     if load is not None and load > 0.5:
         yield f"the machine was busy when this began (load average {load:.1f}): trust ratios, not times"
@@ -98,11 +98,11 @@ def _profile_remarks(result: Result) -> Iterator[str]:
             yield f"{result.name}, {m.threads} threads: no profile: {m.no_profile}"
 
 
-UNTESTED = "untested on hardware: tried against a stand-in for adb with answers written by hand, never on a phone"
+UNTESTED = "untested on hardware: tested only with a fake adb and answers written by hand, never on a phone"
 
 
 def phone_tables(report: PhoneReport) -> Iterator[Table]:
-    """Times; where they went; how they and the phone's temperature developed."""
+    """Times; where they went; and how they and the phone's temperature developed."""
     about = report.device
     title = f"{about['manufacturer']} {about['model']}, {report.accelerator}, {report.threads} threads ({UNTESTED})"
     columns = ("frames", "init ms", "first", "mean", "median", "p95", "min", "max", "memory MB", "GFLOP/s")
@@ -153,7 +153,7 @@ def _sustained(result: PhoneResult) -> Table:
 
 
 def app_table(found: Sequence[AppBenchmark]) -> Table:
-    """What the app measured."""
+    """The app's measurements."""
     columns = ("frames", "load ms", "first", "median", "p90", "p99", "memory MB", "frames/s")
     table = plain_table(f"Our app ({UNTESTED})", ("model", "accelerator", "device"), columns)
     for one in found:

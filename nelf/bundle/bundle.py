@@ -103,8 +103,8 @@ def compare(
 def with_rounding(psnr: float, max_abs: float) -> tuple[float, float]:
     """The limits that hold against an 8-bit copy of the reference when `psnr` and `max_abs` hold against itself.
 
-    Rounding moves each value by at most `ROUNDING`, so by the triangle inequality root mean square error and largest
-    error grow by no more than that: a file that passed at export cannot fail here for the copy's sake.
+    Rounding moves each value by at most `ROUNDING`. By the triangle inequality, root mean square error and largest
+    error grow by no more than that. So a file that passed at export cannot fail here because of the copy.
     """
     return -20 * math.log10(10 ** (-psnr / 20) + ROUNDING), max_abs + ROUNDING
 

@@ -203,7 +203,7 @@ class Quantization(Part):
     groups: list[GroupSensitivity]
 
     def rungs(self) -> str:
-        """How many groups are what, best first: "17 static, 2 dynamic"; empty where there are none."""
+        """How many groups are what, best first: "17 static, 2 dynamic". Empty without groups."""
         counts = collections.Counter(group.rung for group in self.groups)
         return ", ".join(f"{counts[rung]} {rung}" for rung in ("static", "dynamic", "float") if counts[rung])
 
@@ -248,8 +248,8 @@ class Manifest(Part):
     model: ModelInfo
     files: Annotated[list[FileInfo], Field(min_length=1)]
     golden: Text
-    """Path of the JSON file with the golden views, `views`: each has name, c2w (3 rows of 4) and image, the path of raw
-    rows of uint8, round(255 x) of the model's output as it is."""
+    """Path of the JSON file with the golden views, `views`. Each has a name, c2w (3 rows of 4), and the path of an
+    image: raw rows of uint8, round(255 x) of the model's output."""
     parity: Annotated[Parity | NotRun, Field(discriminator="status")]
     student: StudentInfo
     quality: Annotated[Quality | QualityNotRun, Field(discriminator="status")] | None = None

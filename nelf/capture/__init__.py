@@ -1,4 +1,4 @@
-"""Raw photos and videos: camera poses by structure from motion, and a scene like any other."""
+"""Raw photos and videos become scenes: structure from motion finds their camera poses."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What was wrong with a capture, and what to shoot better."""
+"""What went wrong in a capture, and how to shoot it better."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,16 @@ from nelf.capture.video import BLURRED
 from nelf.scene import Problem, SceneType
 
 FEW_PHOTOS = 20
-FEW_FEATURES = 500  # of a photo: plain surfaces, or blur
-RELATED = 30  # matches that fit one motion, with which mapping can place a photo (COLMAP's)
-SMALL_ANGLE = 3.0  # degrees: depths are off by more than a tenth where a pixel's error is 0.1 degrees
-LARGE_ERROR = 1.5  # pixels of reprojection
-WIDE_GAP = 60.0  # degrees without a camera around what is looked at
+FEW_FEATURES = 500  # in a photo with plain surfaces, or blur
+RELATED = 30  # matches that fit one motion; COLMAP needs so many to place a photo
+SMALL_ANGLE = 3.0  # degrees; below this, an error of 0.1 degrees makes depths wrong by a tenth
+LARGE_ERROR = 1.5  # pixels of reprojection error
+WIDE_GAP = 60.0  # degrees without a camera around the point of interest
 NAMED = 4
 
 
 def of_photos(prepared: Prepared) -> list[Problem]:
-    """What can be said before poses are looked for."""
+    """Problems known before poses are estimated."""
     found = list(prepared.problems)
     blurred = [photo.name for photo in prepared.photos if photo.sharpness < BLURRED]
     if blurred:
@@ -37,7 +37,7 @@ def of_photos(prepared: Prepared) -> list[Problem]:
 
 
 def why_nothing(prepared: Prepared, evidence: Evidence) -> str:
-    """Why no two photos could be related, and what to do."""
+    """Why no two photos match, and what to do."""
     count = len(prepared.photos)
     plain = int((evidence.features < FEW_FEATURES).sum())
     blurred = sum(photo.sharpness < BLURRED for photo in prepared.photos)
@@ -51,17 +51,17 @@ def why_nothing(prepared: Prepared, evidence: Evidence) -> str:
     related = int((evidence.inliers >= RELATED).any(axis=1).sum())
     if related < count / 2:
         return (
-            f"{count - related} of {count} photos have nothing in common with another; "
+            f"{count - related} of {count} photos match no other photo; "
             "take them closer together, so that neighbours share two thirds of what they show"
         )
     return (
-        "the camera hardly moved between photos that have something in common, so depths cannot be told; "
+        "the camera hardly moved between matching photos, so nothing shows how far away things are; "
         "walk around the scene instead of turning on the spot"
     )
 
 
 def of_solution(prepared: Prepared, evidence: Evidence, solution: Solution) -> list[Problem]:
-    """What to shoot better, by what could not be placed and how well the rest was."""
+    """What to shoot better: photos without a pose, and how precise the other poses are."""
     found = _not_placed(prepared, evidence, solution)
     if solution.others:
         sizes = ", ".join(map(str, solution.others))
@@ -75,8 +75,8 @@ def of_solution(prepared: Prepared, evidence: Evidence, solution: Solution) -> l
     if solution.angle < SMALL_ANGLE:
         found.append(
             Problem(
-                f"rays to the same point differ by {solution.angle:.1f} degrees only: too little parallax",
-                "move sideways between photos, by a tenth of the distance to the scene, instead of turning on the spot",
+                f"rays to the same point differ by only {solution.angle:.1f} degrees: too little parallax",
+                "move sideways between photos, by a tenth of the distance to the scene; do not turn on the spot",
             )
         )
     if solution.error > LARGE_ERROR:
@@ -90,11 +90,11 @@ def of_solution(prepared: Prepared, evidence: Evidence, solution: Solution) -> l
 
 
 def of_circle(kind: SceneType, c2w: Float[torch.Tensor, "n 3 4"], names: Sequence[str]) -> list[Problem]:
-    """Gaps in a circle of cameras, in an oriented world (z up, what is looked at in the origin)."""
+    """Gaps in a circle of cameras. World: z up, the point of interest at the origin."""
     if kind is SceneType.FORWARD_FACING:
         return []
     start, width = widest_gap(c2w[:, :2, 3].double().numpy())
-    if not WIDE_GAP <= width < 180:  # from one half only: a choice, no gap
+    if not WIDE_GAP <= width < 180:  # a gap of half a circle is a choice
         return []
     first, second = names[start[0]], names[start[1]]
     what = f"no photo over {width:.0f} degrees of the circle, between {first} and {second}"
@@ -102,7 +102,7 @@ def of_circle(kind: SceneType, c2w: Float[torch.Tensor, "n 3 4"], names: Sequenc
 
 
 def widest_gap(level: Float[np.ndarray, "n 2"]) -> tuple[tuple[int, int], float]:
-    """The two cameras, indices, on both sides of the widest empty sector around the origin, and its degrees."""
+    """Indices of the two cameras next to the widest empty sector around the origin, and its degrees."""
     azimuth = np.degrees(np.arctan2(level[:, 1], level[:, 0]))
     order = np.argsort(azimuth, kind="stable")
     gaps = np.diff(azimuth[order], append=azimuth[order[0]] + 360)
@@ -111,7 +111,7 @@ def widest_gap(level: Float[np.ndarray, "n 2"]) -> tuple[tuple[int, int], float]
 
 
 def _not_placed(prepared: Prepared, evidence: Evidence, solution: Solution) -> list[Problem]:
-    """The photos without a pose, by the likeliest reason."""
+    """The photos without a pose, grouped by the likeliest reason."""
     placed = set(solution.placed)
     reasons: dict[tuple[str, str], list[str]] = {}
     for i, photo in enumerate(prepared.photos):

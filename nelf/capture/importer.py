@@ -1,4 +1,4 @@
-"""Photos or a video to a scene, in steps that can be interrupted."""
+"""Make a scene of photos or a video, in steps that you can interrupt."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ from nelf.scene.config import PhotosConfig
 class PhotoFolder:
     """A folder with photos. name: of the scene, for messages.
 
-    ordered: whether each photo was taken just after the one before it.
+    ordered: whether each photo was taken right after the one before it.
     """
 
     root: Path
@@ -35,11 +35,11 @@ class PhotoFolder:
     ordered = False
 
     def digest(self) -> Any:
-        """What tells today's content from another, as JSON."""
+        """JSON that changes when the content does."""
         return list_photos(self.root, self.name).digests()
 
     def photos(self, folder: Path, config: PhotosConfig, ask: Callable[[], None]) -> RawPhotos:
-        """The photos; `folder` is for files that have to be made. ask: raises when the user asked to stop."""
+        """The photos; files made for them go into `folder`. ask: raises when the user asked to stop."""
         return list_photos(self.root, self.name)
 
 
@@ -69,7 +69,7 @@ class Video:
             chosen = video.choose(video.judge(self.path, looked), config.frames)
         if len(chosen) < FEWEST:
             raise SceneError(
-                f"video '{self.name}': the view hardly changes in it, only {len(chosen)} different frames were found; "
+                f"video '{self.name}': its view hardly changes: only {len(chosen)} different frames were found; "
                 "walk around the scene while recording"
             )
         with ProgressLine("video: taking frames", len(chosen), "frames") as line:
@@ -86,23 +86,23 @@ Source = PhotoFolder | Video
 
 
 FILE = "transforms.json"
-METHOD = 1  # counts up when the same photos give another scene
+METHOD = 1  # increase it when the same photos give another scene
 MADE_FROM = "made_from.json"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """summary: one line. problems: what to shoot better, one line each."""
+    """An imported scene. summary: one line. problems: what to shoot better, one line each."""
 
     folder: Path
     summary: str
     problems: tuple[str, ...]
 
 
-def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, say: Callable[[str], None]) -> Imported:
-    """Make the scene `out`, unless it is there and of the same photos.
+def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, echo: Callable[[str], None]) -> Imported:
+    """Make the scene `out`, unless it exists and comes from the same photos.
 
-    It appears whole or not at all; nobody else may be at work on it. Interrupted work stays in a folder beside it, and
+    It appears whole or not at all. Only one process may work on it. Interrupted work stays in a folder next to it, and
     the same call goes on from there.
     Raises SceneError, ConfigError, Interrupted.
     """
@@ -111,10 +111,10 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
     made_from = _digest(source, config)
     found = read_imported(out)
     if found is not None and found["made_from"] == made_from:
-        say(f"photos: {out} is up to date")
+        echo(f"photos: {out} is up to date")
         return _imported(out, found)
     if found is None and out.exists() and (out.is_file() or any(out.iterdir())):
-        raise SceneError(f"{out} exists and is no imported scene; remove it, or choose another folder with --out")
+        raise SceneError(f"{out} exists and is not an imported scene; remove it, or choose another folder with --out")
     folder = out.with_name(f".{out.name}.working")
     structure_from_motion.import_pycolmap(source.name)
     _start_or_go_on(folder, made_from)
@@ -131,9 +131,9 @@ def import_scene(source: Source, out: Path, config: PhotosConfig, stop: Stop, sa
 
 
 def check_photos(source: Source, config: PhotosConfig) -> tuple[list[tuple[str, str]], list[Problem]]:
-    """What can be said of raw photos without looking for their poses: rows of label and value, and problems.
+    """Check raw photos without estimating poses. Returns rows of label and value, and problems.
 
-    Does all that an import does before that, and raises what it raises.
+    Does everything that an import does before that, and raises the same errors.
     """
     structure_from_motion.import_pycolmap(source.name)
     with tempfile.TemporaryDirectory(prefix="nelf-photos-") as folder:
@@ -141,15 +141,15 @@ def check_photos(source: Source, config: PhotosConfig) -> tuple[list[tuple[str, 
     height, width = prepared.size
     focal = "not in EXIF; found with the poses" if prepared.focal is None else f"{prepared.focal:.1f} pixels"
     rows = [
-        ("photos", f"{source.name}: {len(prepared.photos)} photos without camera poses"),
-        ("image size", f"{width} x {height} (width x height), as they are used"),
+        ("photos", f"{source.name}: {len(prepared.photos)} photos without poses"),
+        ("image size", f"{width} x {height} (width x height) as used"),
         ("focal length", focal),
     ]
     return rows, advice.of_photos(prepared)
 
 
 def _prepared(source: Source, folder: Path, config: PhotosConfig, ask: Callable[[], None]) -> Prepared:
-    """The working pictures, in `folder`, and what is known of them. Raises SceneError where they will not do."""
+    """Write the working pictures to `folder`. Raises SceneError when they are useless."""
     raw = source.photos(folder, config, ask)
     with ProgressLine("photos: pictures", len(raw.photos), "photos") as line:
 
@@ -160,7 +160,7 @@ def _prepared(source: Source, folder: Path, config: PhotosConfig, ask: Callable[
         prepared = prepare(raw, folder, config.size, one_more)
     if all(photo.sharpness < BLURRED for photo in prepared.photos):
         raise SceneError(
-            f"photos '{source.name}': all {len(prepared.photos)} photos are blurred, or show plain surfaces only; "
+            f"photos '{source.name}': all {len(prepared.photos)} photos are blurred or show only plain surfaces; "
             "take sharp ones: more light, hold still, wait for the focus"
         )
     return prepared
@@ -177,7 +177,7 @@ def _solve(
         solution = structure_from_motion.find_poses(prepared, folder, config.seed, source.name, ask)
     if solution is None:
         reason = advice.why_nothing(prepared, evidence)
-        raise SceneError(f"photos '{source.name}': no camera poses were found: {reason}")
+        raise SceneError(f"photos '{source.name}': found no camera poses: {reason}")
     return solution, evidence
 
 
@@ -187,7 +187,7 @@ def _ask(stop: Stop) -> None:
 
 
 def _start_or_go_on(folder: Path, made_from: str) -> None:
-    """Keep what was done for these photos; remove what was done for others."""
+    """Keep working files of these photos; remove those of others."""
     try:
         same = read_json(folder / MADE_FROM) == made_from
     except (OSError, ValueError):
@@ -205,7 +205,7 @@ def _digest(source: Source, config: PhotosConfig) -> str:
 
 
 def read_imported(out: Path) -> dict[str, Any] | None:
-    """What an imported scene says about its making; None where `out` is none, or not whole any more."""
+    """How an imported scene was made; None if `out` is not one, or is incomplete."""
     try:
         content = read_json(out / FILE)
         whole = all((out / frame["file_path"]).is_file() for frame in content["frames"])

@@ -1,4 +1,4 @@
-"""Photos without poses: the folder that holds them, and working copies."""
+"""Photos without poses: their folder, and working copies."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,8 @@ from nelf.scene import FORMATS
 from nelf.scene.images import photo_files
 
 MASKS = "masks"
-FEWEST = 3  # with two photos nothing tells a true position from a wrong one
-UNREADABLE = {  # what phones and cameras write, and what to do with it
+FEWEST = 3  # two photos cannot tell a true position from a wrong one
+UNREADABLE = {  # files of phones and cameras, and what to do with them
     **dict.fromkeys((".heic", ".heif"), "export the photos as JPEG (on an iPhone: Camera, Formats, Most Compatible)"),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw"), "develop the raw files to JPEG or PNG"),
     **dict.fromkeys((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"), "for a video: nelf data import video FILE"),
@@ -19,37 +19,37 @@ UNREADABLE = {  # what phones and cameras write, and what to do with it
 
 @dataclass(frozen=True)
 class RawPhotos:
-    """name: for messages. photos: files, by name. masks: of each photo, None where it has none."""
+    """Files of photos, with masks (None for a photo without one). name: for messages."""
 
     name: str
     photos: tuple[Path, ...]
     masks: tuple[Path | None, ...]
 
     def digests(self) -> dict[str, str | None]:
-        """SHA-256 of everything that the scene is made from, by file name."""
+        """SHA-256 of every file that the scene is made from, by file name."""
         files: dict[str, str | None] = {f"{i:06d} {photo.name}": sha256(photo) for i, photo in enumerate(self.photos)}
         masks = {f"{i:06d} mask": sha256(mask) if mask else None for i, mask in enumerate(self.masks)}
         return {**files, **masks}
 
 
 def is_raw(root: Path) -> bool:
-    """Whether `root` holds photos, and poses in no known format."""
+    """Whether `root` holds photos, but poses in no known format."""
     return root.is_dir() and not any(detect(root) for detect, _ in FORMATS.values()) and bool(photo_files(root))
 
 
 def list_photos(root: Path, name: str | None = None) -> RawPhotos:
-    """The photos in `root`, `root`/images or `root`/photos, and their masks in `root`/masks. Raises SceneError."""
+    """The photos in `root`, `root`/images or `root`/photos, with their masks in `root`/masks. Raises SceneError."""
     name = name or root.resolve().name
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise SceneError(f"folder of photos {root} {what}; give the folder that holds them")
     photos = photo_files(root)
     if not photos:
-        raise SceneError(f"photos '{name}': there are no PNG, JPEG, WebP or TIFF images in {root}; {_hint(root)}")
+        raise SceneError(f"photos '{name}': no PNG, JPEG, WebP or TIFF images in {root}; {_hint(root)}")
     if len(photos) < FEWEST:
         raise SceneError(
-            f"photos '{name}': {len(photos)} photo{'s' * (len(photos) > 1)} in {photos[0].parent} cannot say where the "
-            f"camera stood; take {FEWEST} at the very least, 30 to 100 for a good scene, each from another place"
+            f"photos '{name}': {len(photos)} photo{'s' * (len(photos) > 1)} in {photos[0].parent} cannot show where "
+            f"the camera stood; take at least {FEWEST}, 30 to 100 for a good scene, each from another place"
         )
     return RawPhotos(name, tuple(photos), tuple(_mask(root / MASKS, photo) for photo in photos))
 
@@ -69,9 +69,10 @@ def _hint(root: Path) -> str:
 
 @dataclass(frozen=True)
 class WorkingPhoto:
-    """number: of the raw photo; working files are named after it, since no name of a user's breaks a number.
+    """A photo prepared for COLMAP.
 
-    upright: whether the working picture is turned as its own EXIF says. sharpness: see sharpness.py.
+    number: index of the raw photo, which names the working files: users' names may hold anything. upright: whether the
+    working picture is turned as its EXIF says. sharpness: see video.py.
     """
 
     number: int
@@ -106,5 +107,5 @@ def mask_path(folder: Path, number: int) -> Path:
 
 
 def has_alpha(folder: Path) -> bool:
-    """Whether the working pictures have alpha: then, and only then, there are masks."""
+    """Whether the working pictures have alpha. If so, and only then, there are masks."""
     return masks_folder(folder).is_dir()

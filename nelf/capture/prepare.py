@@ -1,4 +1,4 @@
-"""From raw photos to working pictures: one camera, one orientation, at most `size` pixels, alpha from masks."""
+"""Make working pictures of raw photos: one camera, one orientation, at most `size` pixels, alpha from masks."""
 
 import struct
 import warnings
@@ -19,15 +19,15 @@ from nelf.scene.images import DECODER_ERRORS, Header, Photo, read_header, read_p
 from nelf.scene.lens import NO_DISTORTION
 
 QUARTERS = {3: 2, 6: 3, 8: 1}  # EXIF orientation -> quarter turns counter-clockwise that put the photo upright
-LOOKED_AT = 640  # longest side at which sharpness is measured: what is blurred there cannot be matched
-ZOOM = 1.02  # ratio of focal lengths within which two photos are of one lens
-OUTLINE = 11  # pixels across
+LOOKED_AT = 640  # longest side at which sharpness is measured; pictures blurred there cannot be matched
+ZOOM = 1.02  # largest ratio of focal lengths between photos of one lens
+OUTLINE = 11  # pixels
 NAMED = 4
 
 
 @dataclass(frozen=True)
 class _Looked:
-    """A photo with what its file says. focal: in pixels of the stored width, None where EXIF does not say."""
+    """A photo with what its header says. focal: in pixels of the stored width; None if EXIF lacks it."""
 
     number: int
     header: Header
@@ -41,7 +41,7 @@ class _Looked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The photos of one camera. focal: pixels of the working pictures, None where unknown. size: height, width."""
+    """The photos of one camera. focal: pixels of the working pictures, None if unknown. size: height, width."""
 
     photos: list[WorkingPhoto]
     focal: float | None
@@ -52,10 +52,10 @@ class Prepared:
 def prepare(
     raw: RawPhotos, folder: Path, longest: int, progress: Callable[[int], None] = lambda done: None
 ) -> Prepared:
-    """Write the working pictures (and masks of what to look at) into `folder`; those that are there stay.
+    """Write the working pictures and masks to `folder`, except those that exist.
 
-    Photos of another size or focal length than most are left out, and said so. All are turned the way that most are to
-    be turned by EXIF, so that they stay pictures of one camera. progress: called with the number of photos done.
+    Photos of another size or focal length than most are left out and reported. All are turned the way that EXIF asks
+    for in most of them, so that they stay pictures of one camera. progress: called with the number of photos done.
     """
     looked = [_look(i, path, raw.name) for i, path in enumerate(raw.photos)]
     chosen, problems = _of_one_camera(looked, raw)
@@ -102,7 +102,7 @@ def _look(number: int, path: Path, name: str) -> _Looked:
             if in_35mm and 5 <= float(in_35mm) <= 2000:
                 focal = float(in_35mm) / 36 * max(header.width, header.height)
     except (*DECODER_ERRORS, TypeError, struct.error):
-        pass  # EXIF that cannot be read says nothing; the pixels may be fine
+        pass  # damaged EXIF; the pixels may be fine
     return _Looked(number, header, orientation, focal)
 
 
@@ -139,13 +139,13 @@ def _photos_are(some: Sequence[_Looked], raw: RawPhotos) -> str:
 
 
 def _well_inside(alpha: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
-    """White where features may be: opaque, and away from the outline, which is another one from each side."""
+    """White where features may be: opaque, and away from the outline, which looks different from each side."""
     opaque = Image.fromarray(np.where(alpha == 255, 255, 0).astype(np.uint8)).filter(ImageFilter.MinFilter(OUTLINE))
     return np.repeat(np.asarray(opaque)[..., None], 3, axis=-1)
 
 
 def _masked(picture: UInt8[np.ndarray, "height width 4"], path: Path, name: str) -> UInt8[np.ndarray, "height width 4"]:
-    """The picture with its alpha reduced to that of the mask: white stays, black goes."""
+    """The picture with its alpha limited by the mask: white stays, black goes."""
     height, width = picture.shape[:2]
     header = read_header(path, name)
     slack = 0.01 * max(header.width * height, header.height * width)

@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 from nelf.capture.photos import masks_folder, pictures_folder
 from nelf.capture.prepare import Prepared
 from nelf.core.errors import SceneError, one_line
-from nelf.core.files import refused_by_the_system, remove
+from nelf.core.files import remove, system_error
 from nelf.core.processes import usable_cores
 from nelf.core.progress import ProgressLine
 from nelf.scene.config import PhotosConfig
 
-ALL_PAIRS_UP_TO = 100  # photos: above that every pair takes longer than everything else together
-NEIGHBOURS = 10  # following photos that each is compared with
-KEYS = 40  # photos, evenly spread, that are compared with each other: they close a loop
+ALL_PAIRS_UP_TO = 100  # photos; with more, matching every pair dominates the time
+NEIGHBOURS = 10  # following photos that each photo is compared with
+KEYS = 40  # photos, evenly spread, compared with each other to close loops
 
 
 def all_pairs(count: int) -> list[tuple[int, int]]:
@@ -30,7 +30,7 @@ def all_pairs(count: int) -> list[tuple[int, int]]:
 
 
 def sequential_pairs(count: int) -> list[tuple[int, int]]:
-    """Each photo with the next ones, with those 2^i farther on, and some spread over all with each other."""
+    """Each photo with the next ones and those 2^i farther on, and some evenly spread photos with each other."""
     steps = [*range(1, NEIGHBOURS + 1), *(2**i for i in range(4, 32) if NEIGHBOURS < 2**i < count)]
     pairs = {(i, i + step) for i in range(count) for step in steps if i + step < count}
     keys = sorted({round(i * (count - 1) / (KEYS - 1)) for i in range(KEYS)}) if count > 1 else []
@@ -38,18 +38,18 @@ def sequential_pairs(count: int) -> list[tuple[int, int]]:
 
 
 def choose_pairs(count: int, matching: str, ordered: bool) -> list[tuple[int, int]]:
-    """matching: see PhotosConfig. ordered: the photos follow each other, as frames of a video do."""
+    """Pairs of indices to match. matching: see PhotosConfig. ordered: the photos follow each other, as in a video."""
     sequential = matching == "sequential" or (matching == "auto" and (ordered or count > ALL_PAIRS_UP_TO))
     return sequential_pairs(count) if sequential else all_pairs(count)
 
 
 DATABASE = "features.db"
-PHOTOS_AT_ONCE = 4  # between looks at whether to stop
+PHOTOS_AT_ONCE = 4  # between checks for a request to stop
 PAIRS_AT_ONCE = 40
-MANY = 20  # photos from which tangential distortion, and the principal point, can be told
-UNKNOWN_FOCAL = 1.2  # focal length over the longest side that mapping starts from where EXIF has none (COLMAP's)
-LONGEST_TRACK_ERROR = 2.0  # pixels; points that are off by more say nothing about depths
-SHORTEST_TRACK = 3  # photos that must see a point for it to count
+MANY = 20  # photos needed to estimate tangential distortion and the principal point
+UNKNOWN_FOCAL = 1.2  # initial focal length over the longest side, without EXIF (COLMAP's default)
+LONGEST_TRACK_ERROR = 2.0  # pixels of reprojection error; worse points are ignored
+SHORTEST_TRACK = 3  # photos that must see a point
 
 Ask = Callable[[], None]
 """Raises when the user asked to stop."""
@@ -57,13 +57,13 @@ Ask = Callable[[], None]
 
 @dataclass(frozen=True)
 class Solution:
-    """What was found.
+    """Result of structure from motion.
 
     placed: indices into the prepared photos, ascending. c2w: float64 [n, 3, 4], OpenGL axes, any scale and orientation.
     intrinsics: fx, fy, cx, cy in working pixels. distortion: k1, k2, k3, p1, p2.
-    points: [m, 3], seen by three photos or more. angle: of each point the largest angle, in degrees, between two rays
-    that see it, and their median. error: mean reprojection error, working pixels.
-    others: number of photos of each other model.
+    points: [m, 3], each seen by at least three photos. angle: the largest angle between two rays to a point, in
+    degrees; median over the points. error: mean reprojection error in working pixels.
+    others: number of photos in each other model.
     """
 
     placed: list[int]
@@ -78,7 +78,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Evidence:
-    """features: number found in each photo. inliers: [n, n] matches of each pair that fit one motion."""
+    """features: number in each photo. inliers: [n, n] matches of each pair that fit one motion."""
 
     features: Int[np.ndarray, "n"]
     inliers: Int[np.ndarray, "n n"]
@@ -99,21 +99,21 @@ def import_pycolmap(name: str) -> Any:
 
 @contextlib.contextmanager
 def errors_in_one_line(folder: Path, name: str) -> Iterator[None]:
-    """COLMAP's own errors in the block: working files in `folder` that it can neither read nor write."""
+    """Report COLMAP's own errors in one line: it can neither read nor write working files in `folder`."""
     try:
         yield
     except RuntimeError as error:
-        if refused_by_the_system(error) is not None:
+        if system_error(error) is not None:
             raise
         said = one_line(error)
         raise SceneError(
-            f"photos '{name}': COLMAP gave up ({said}); most likely the disk is full: make room, and give the same "
+            f"photos '{name}': COLMAP gave up ({said}); most likely the disk is full: free some space and run the same "
             f"command again. If that does not help, remove its working files first: {folder}"
         ) from error
 
 
 def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: str, ask: Ask) -> None:
-    """SIFT of every working picture in `folder`, into its database; what is there is kept."""
+    """Find SIFT features of every working picture in `folder` and store them in its database, unless it has them."""
     pycolmap = import_pycolmap(name)
     database, pictures = folder / DATABASE, pictures_folder(folder)
     reader = pycolmap.ImageReaderOptions()
@@ -136,7 +136,7 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
         for first in range(0, len(files), PHOTOS_AT_ONCE):
             ask()
             some = files[first : first + PHOTOS_AT_ONCE]
-            if camera is not None:  # else each call would make a camera of its own
+            if camera is not None:  # otherwise each call creates another camera
                 reader.existing_camera_id = camera
             pycolmap.extract_features(
                 str(database),
@@ -152,7 +152,7 @@ def find_features(prepared: Prepared, folder: Path, config: PhotosConfig, name: 
 
 
 def _remove_if_damaged(database: Path) -> None:
-    """What a machine left that died: COLMAP's threads would end the process over it. Features are found again."""
+    """Remove a database damaged by a crash: COLMAP would end the process over it."""
     if not database.is_file():
         return
     try:
@@ -161,12 +161,12 @@ def _remove_if_damaged(database: Path) -> None:
     except sqlite3.DatabaseError:
         whole = False
     if not whole:
-        for path in database.parent.glob(f"{database.name}*"):  # SQLite's own files beside it, too
+        for path in database.parent.glob(f"{database.name}*"):  # SQLite's own files as well
             remove(path)
 
 
 def _with_features(database: Path, pycolmap: Any) -> tuple[set[str], int | None]:
-    """Files whose features the database has, and the one camera that took them."""
+    """Files with features in the database, and the one camera that took them."""
     if not database.is_file():
         return set(), None
     opened = pycolmap.Database.open(str(database))
@@ -178,7 +178,7 @@ def _with_features(database: Path, pycolmap: Any) -> tuple[set[str], int | None]
 
 
 def match(pairs: Sequence[tuple[int, int]], prepared: Prepared, folder: Path, seed: int, name: str, ask: Ask) -> None:
-    """Compare the pairs (indices into the prepared photos); those that the database has are skipped."""
+    """Match the pairs (indices into the prepared photos), except those that the database has."""
     pycolmap = import_pycolmap(name)
     options, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
     options.use_gpu, options.num_threads = False, usable_cores()
@@ -201,7 +201,7 @@ def match(pairs: Sequence[tuple[int, int]], prepared: Prepared, folder: Path, se
 
 
 def read_evidence(prepared: Prepared, folder: Path, name: str) -> Evidence:
-    """What features and matches there are, to say why photos could not be placed."""
+    """Features and matches, to explain why photos could not be placed."""
     pycolmap = import_pycolmap(name)
     count = len(prepared.photos)
     features, inliers = np.zeros(count, dtype=np.int64), np.zeros((count, count), dtype=np.int64)
@@ -220,7 +220,7 @@ def read_evidence(prepared: Prepared, folder: Path, name: str) -> Evidence:
 
 
 def find_poses(prepared: Prepared, folder: Path, seed: int, name: str, ask: Ask) -> Solution | None:
-    """Incremental mapping; the model with most photos, refined at last. None where not one could be begun."""
+    """Incremental mapping. Returns the refined model with most photos, or None if no model could be started."""
     pycolmap = import_pycolmap(name)
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads, options.random_seed, options.extract_colors = usable_cores(), seed, False
@@ -261,7 +261,7 @@ def find_poses(prepared: Prepared, folder: Path, seed: int, name: str, ask: Ask)
 
 
 def _refine(model: Any, pycolmap: Any) -> None:
-    """One last adjustment, with the principal point free where there are photos enough to tell it."""
+    """One last bundle adjustment; with enough photos the principal point is free."""
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = model.num_reg_images() >= MANY
     options.print_summary = False
@@ -303,13 +303,13 @@ def _solution(model: Any, others: list[int], prepared: Prepared) -> Solution:
 
 
 def opengl_pose(world_to_camera: Float[np.ndarray, "3 4"]) -> Float[np.ndarray, "3 4"]:
-    """Camera to world, OpenGL axes, of COLMAP's world to camera (y down, looks along +z)."""
+    """Camera to world with OpenGL axes, from COLMAP's world to camera (y down, looks along +z)."""
     rotation = world_to_camera[:, :3].T
     center = -rotation @ world_to_camera[:, 3:]
     return np.concatenate([rotation * [1.0, -1.0, -1.0], center], axis=1)
 
 
 def widest_angle(towards: Float[np.ndarray, "n 3"]) -> float:
-    """Largest angle between two of the directions, in degrees."""
+    """Largest angle between two of the directions [n, 3], in degrees."""
     unit = towards / np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
     return float(np.degrees(np.arccos(np.clip((unit @ unit.T).min(), -1, 1))))

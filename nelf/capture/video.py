@@ -1,4 +1,4 @@
-"""Frames of a video that are worth keeping: sharp, and evenly apart in what they show."""
+"""Choose frames of a video: sharp ones, at even changes of the view."""
 
 import contextlib
 import re
@@ -16,12 +16,12 @@ from PIL import Image
 from nelf.core.errors import SceneError
 from nelf.scene import write_image
 
-REACH = 4  # pixels on each side that the comparison picture is averaged over: the 9-tap filter of the paper
-BLURRED = 0.35  # sharpness below which a photo gives few features that two photos have in common
+REACH = 4  # pixels averaged on each side: the 9-tap filter of the paper
+BLURRED = 0.35  # sharpness below which a photo has few features that match
 
 
 def sharpness(grey: Float[np.ndarray, "height width"]) -> float:
-    """In [0, 1], over both directions the worse: a picture that is blurred already loses little by more blur."""
+    """In [0, 1], the worse of both directions. A blurred picture loses little when it is blurred again."""
     values = []
     for picture in (grey, grey.T):
         detail = np.abs(np.diff(picture, axis=1))
@@ -31,14 +31,14 @@ def sharpness(grey: Float[np.ndarray, "height width"]) -> float:
 
 
 def to_grey(image: UInt8[np.ndarray, "height width channels"], longest: int) -> Float[np.ndarray, "h w"]:
-    """Brightness in [0, 255], reduced such that the longest side is at most `longest`."""
+    """Brightness in [0, 255], with the longest side reduced to at most `longest`."""
     picture = Image.fromarray(image[..., :3]).convert("L")
     factor = max(1, -(-max(picture.size) // longest))
     return np.asarray(picture.reduce(factor), dtype=np.float32)
 
 
 def _averaged(picture: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:
-    """Mean over 2 x REACH + 1 pixels of each row; borders repeat."""
+    """Mean over 2 * REACH + 1 pixels of each row; borders repeat."""
     wide = np.pad(picture.astype(np.float64), ((0, 0), (REACH + 1, REACH)), mode="edge")
     sums = wide.cumsum(axis=1)
     window = 2 * REACH + 1
@@ -46,15 +46,15 @@ def _averaged(picture: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "
 
 
 BLOCK = 64  # pixels
-CLEAR = 0.08  # height of the correlation's peak below which a block's motion is not known
-ENOUGH = 6  # blocks whose motion must be known
-PARALLAX_WEIGHT = 3.0  # by how much a pixel of parallax changes the view more than a pixel of turning
-RENEW = 10.0  # pixels of motion after which the next frame is the one to compare with
-BLIND = 10  # frames that may pass unknown before the view counts as changed
+CLEAR = 0.08  # correlation peak below which a block's motion is unknown
+ENOUGH = 6  # blocks with known motion
+PARALLAX_WEIGHT = 3.0  # change of view by a pixel of parallax, relative to a pixel of rotation
+RENEW = 10.0  # pixels of motion after which the reference frame changes
+BLIND = 10  # frames with unknown motion before the view counts as changed
 
 
 class ViewChange:
-    """Adds up the change. Frames are compared with one some way back: slow motion is not lost to rounding."""
+    """Adds up the change of view. Frames are compared with an earlier one: rounding would lose slow motion."""
 
     def __init__(self) -> None:
         self.reference: Float[np.ndarray, "height width"] | None = None
@@ -63,7 +63,7 @@ class ViewChange:
         self.unknown = 0
 
     def since_start(self, grey: Float[np.ndarray, "height width"]) -> float:
-        """Change from the first frame to this one, as a share of the longest side. Never decreases."""
+        """Change from the first frame to this one, relative to the longest side. Never decreases."""
         if self.reference is None:
             self.reference = grey
             return 0.0
@@ -87,7 +87,7 @@ class ViewChange:
 def block_motion(
     first: Float[np.ndarray, "height width"], second: Float[np.ndarray, "height width"]
 ) -> Float[np.ndarray, "blocks 4"]:
-    """x, y of each block's centre and its motion in x and y, pixels; blocks whose motion is not clear are left out."""
+    """Centre (x, y) and motion (x, y) of each block, in pixels; blocks with unclear motion are left out."""
     height, width = first.shape
     size = min(BLOCK, height, width)
     rows = np.linspace(0, height - size, max(1, height // size)).astype(int)
@@ -111,29 +111,29 @@ def block_motion(
 
 
 def parallax(flow: Float[np.ndarray, "blocks 4"]) -> float:
-    """Median length, in pixels, of what the best affine map leaves of the motion."""
+    """Median length, in pixels, of the motion that the best affine map does not explain."""
     at = np.concatenate([flow[:, :2], np.ones((len(flow), 1))], axis=1)
     coefficients = np.linalg.lstsq(at, flow[:, 2:], rcond=None)[0]
     return float(np.median(np.linalg.norm(flow[:, 2:] - at @ coefficients, axis=1)))
 
 
 SMALL = 480  # longest side at which frames are judged
-STEP = 0.05  # change of the view, in its longest side, from one chosen frame to the next: 10 % shared less
-CENTRAL = 0.6  # share of a stretch, about its middle, in which its frame is looked for first: frames stay evenly apart
-AS_SHARP = 0.85  # of the sharpest of the whole stretch: less is looked past
+STEP = 0.05  # change of view between chosen frames, relative to the longest side
+CENTRAL = 0.6  # middle share of a segment in which its frame is sought first: keeps frames evenly apart
+AS_SHARP = 0.85  # of the sharpest frame in the segment; otherwise the whole segment is searched
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,h264,hevc,gif,flv,ogg,asf,dv"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """change: [n] how far the view has changed since the first frame, in its longest side. sharpness: [n]."""
+    """change: [n] change of view since the first frame, relative to the longest side. sharpness: [n]."""
 
     change: Float[np.ndarray, "n"]
     sharpness: Float[np.ndarray, "n"]
 
 
 def judge(path: Path, progress: Callable[[float], None] = lambda share: None) -> Judged:
-    """Look at every frame once, reduced. progress: called with the share of the video that was seen."""
+    """Judge every frame once, at reduced size. progress: called with the share of the video seen."""
     changes, values, motion = [], [], ViewChange()
     with _frames(path, SMALL, "pgm") as frames:
         expected = max(1.0, _count(path))
@@ -148,7 +148,7 @@ def judge(path: Path, progress: Callable[[float], None] = lambda share: None) ->
 
 
 def choose(judged: Judged, most: int) -> list[int]:
-    """At most `most` frames at equal changes of view, of each stretch the sharpest; of a standing view one."""
+    """At most `most` frames at equal changes of view, the sharpest of each segment; one where the view stands still."""
     total = float(judged.change[-1])
     count = max(1, min(most, 1 + int(total / STEP)))
     stretch = total / count
@@ -156,7 +156,7 @@ def choose(judged: Judged, most: int) -> list[int]:
     for i in range(count):
         middle = (i + 0.5) * stretch
         whole = np.flatnonzero(np.abs(judged.change - middle) <= 0.5 * stretch + 1e-12)
-        if not len(whole):  # the view changed by more than a stretch from one frame to the next
+        if not len(whole):  # the view changed by more than a segment within one frame
             continue
         best = int(whole[judged.sharpness[whole].argmax()])
         central = whole[np.abs(judged.change[whole] - middle) <= 0.5 * CENTRAL * stretch]
@@ -170,7 +170,7 @@ def choose(judged: Judged, most: int) -> list[int]:
 def extract(
     path: Path, chosen: list[int], folder: Path, longest: int, progress: Callable[[int], None] = lambda done: None
 ) -> list[Path]:
-    """Write the chosen frames, at most `longest` pixels long; those that are there stay."""
+    """Write the chosen frames, at most `longest` pixels long, except those that exist."""
     files = [folder / f"frame_{number:06d}.png" for number in chosen]
     if all(file.is_file() for file in files):
         return files
@@ -190,7 +190,7 @@ def extract(
 
 @contextlib.contextmanager
 def _frames(path: Path, longest: int, codec: str) -> Iterator[Iterator[UInt8[np.ndarray, "height width channels"]]]:
-    """The frames one after the other, by ffmpeg's `codec` (pgm: grey, ppm: RGB). ffmpeg ends with the block."""
+    """Yield the frames in ffmpeg's `codec` (pgm: grey, ppm: RGB). ffmpeg ends with the block."""
     if not path.is_file():
         raise SceneError(f"video {path} {'is a folder' if path.is_dir() else 'does not exist'}; give a video file")
     fit = f"scale='min({longest},iw)':'min({longest},ih)':force_original_aspect_ratio=decrease:force_divisible_by=2"
@@ -206,14 +206,13 @@ def _frames(path: Path, longest: int, codec: str) -> Iterator[Iterator[UInt8[np.
 
 
 def _ffmpeg(path: Path) -> list[str]:
-    # A playlist that calls itself a video must not make ffmpeg open other files and addresses: only formats of cameras
-    # are read, and only files.
+    # A playlist disguised as a video must not make ffmpeg open other files or addresses: allow only camera formats.
     reading = ["-protocol_whitelist", "file", "-format_whitelist", FORMATS]
     return [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "info", "-nostdin", *reading, "-i", f"file:{path.resolve()}"]
 
 
 def _pictures(stream: IO[bytes]) -> Iterator[UInt8[np.ndarray, "height width channels"]]:
-    """Netpbm pictures (P5, P6) up to the end of the stream, or to where one is cut short."""
+    """Netpbm pictures (P5, P6) up to the end of the stream or the first incomplete one."""
     while kind := stream.readline().strip():
         width, height = map(int, stream.readline().split())
         stream.readline()  # the largest value, 255
@@ -225,7 +224,7 @@ def _pictures(stream: IO[bytes]) -> Iterator[UInt8[np.ndarray, "height width cha
 
 
 def _count(path: Path) -> float:
-    """About how many frames a video has, by what its head says; 0 where it says nothing."""
+    """Approximate number of frames, from the video's header; 0 if it does not say."""
     said = subprocess.run(_ffmpeg(path), stdin=subprocess.DEVNULL, capture_output=True, check=False).stderr.decode(
         errors="replace"
     )

@@ -1,4 +1,4 @@
-"""The scene on disk, turned so that it stands upright."""
+"""Write the scene, turned upright."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ from nelf.scene.images import Photo, PhotoReader
 from nelf.scene.lens import NO_DISTORTION, folds, inner_box
 from nelf.scene.parsed import ParsedScene
 
-LEAST_AHEAD = 0.75  # share of cameras that must have the focus point in front of them for it to be what they look at
+LEAST_AHEAD = 0.75  # share of cameras that must face the focus point for it to be the point of interest
 
 
 def world_frame(
@@ -31,15 +31,14 @@ def world_frame(
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"], float]:
     """Rotation, origin and scale of the new world: new = scale * rotation @ (old - origin).
 
-    Up is what the upright cameras agree on, and becomes +z; the mean right-hand direction becomes +x. The origin is
-    where the cameras look; where they look nowhere in common, the median of the points. The median camera gets
-    distance 1.
+    +z is the up direction of the upright cameras, +x the mean right-hand direction. The origin is the point that the
+    cameras look at; without such a point, the median of the points. The median camera gets distance 1.
     """
     chosen = np.flatnonzero(upright) if any(upright) else np.arange(len(c2w))
     up = upward(torch.from_numpy(c2w[chosen]).float()).double().numpy()
     right = c2w[chosen, :, 0].mean(0)
     right -= (right @ up) * up
-    if np.linalg.norm(right) < 1e-3:  # all around: any camera's will do, and the first is the first tomorrow, too
+    if np.linalg.norm(right) < 1e-3:  # cameras all around: take the first, so that the result is reproducible
         right = c2w[chosen[0], :, 0] - (c2w[chosen[0], :, 0] @ up) * up
     if np.linalg.norm(right) < 1e-6:
         right = np.cross(up, [0.0, 1.0, 0.0] if abs(up[1]) < 0.9 else [1.0, 0.0, 0.0])
@@ -51,7 +50,7 @@ def world_frame(
 
 
 def looked_at(c2w: Float[np.ndarray, "n 3 4"], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "3"]:
-    """The focus point if it lies before the cameras and among the points, else the points' median."""
+    """The focus point [3] if it lies in front of the cameras and among the points, else the points' median."""
     focus = focus_point(torch.from_numpy(c2w).float()).double().numpy()
     if not len(points):
         return focus
@@ -64,7 +63,7 @@ def looked_at(c2w: Float[np.ndarray, "n 3 4"], points: Float[np.ndarray, "m 3"])
 def moved(
     c2w: Float[np.ndarray, "n 3 4"], frame: tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"], float]
 ) -> Float[np.ndarray, "n 3 4"]:
-    """The poses in the new world."""
+    """The poses in the new world; see `world_frame`."""
     rotation, origin, scale = frame
     centers = scale * (c2w[:, :, 3] - origin) @ rotation.T
     return np.concatenate([rotation @ c2w[:, :, :3], centers[:, :, None]], axis=2)
@@ -83,7 +82,7 @@ def write_imported(
     provenance: Mapping[str, Any],
     ask: Callable[[], None],
 ) -> None:
-    """Fill `out`. provenance goes into transforms.json, with the problems and those found here."""
+    """Fill the folder `out`. provenance: goes into transforms.json, together with all problems."""
     photos = [prepared.photos[i] for i in solution.placed]
     files = [f"images/{stem}.png" for stem in file_stems(photos)]
     views = _write_pictures(out, files, working, photos, prepared.size, solution, name, ask)
@@ -129,12 +128,12 @@ def _write_pictures(
     name: str,
     ask: Callable[[], None],
 ) -> Callable[[torch.Tensor], Views]:
-    """Undistort and crop to what the photos show. Gives the views, once their poses are known."""
+    """Undistort and crop to what the photos show. Returns a function from poses to views."""
     height, width = size
     intrinsics, distortion = solution.intrinsics, solution.distortion
     if any(distortion) and folds(distortion, intrinsics, width, height):
         raise SceneError(
-            f"photos '{name}': the lens that was found (distortion {distortion}) folds the picture over itself; "
+            f"photos '{name}': the estimated lens (distortion {distortion}) folds the picture over itself; "
             "take more photos, from different distances"
         )
     left, top, right, bottom = (
@@ -166,7 +165,7 @@ def _write_pictures(
 
 
 def file_stems(photos: Sequence[WorkingPhoto]) -> list[str]:
-    """The photos' own names, without what breaks paths, each once."""
+    """The photos' own names, unique and without characters that break paths."""
     plain = [re.sub(r"[^\w.-]+", "_", photo.name).lstrip(".") or "photo" for photo in photos]
     often = Counter(plain)
     return [stem if often[stem] == 1 else f"{stem}_{p.number:06d}" for stem, p in zip(plain, photos, strict=True)]

@@ -1,1 +1,1 @@
-"""The command `nelf`: `main` has the commands of a run, `data` and `bench` those of the same name."""
+"""The command `nelf`: `main` holds the commands for runs, `data` and `bench` the commands of the same name."""

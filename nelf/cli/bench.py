@@ -1,4 +1,4 @@
-"""`nelf bench`: how fast bundles are. Imports of the stages are inside the command, as in nelf.cli.main."""
+"""`nelf bench`: speed of bundles. Stages are imported inside the command, as in nelf.cli.main."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from nelf.core.errors import BenchError, ConfigError, Interrupted
-from nelf.core.progress import ProgressLine, say, stoppable
+from nelf.core.progress import ProgressLine, echo, stoppable
 
 
 def bench(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles, or .tflite and .onnx files.")],
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
-    threads: Annotated[str | None, typer.Option(help="As 1,2. Here: 1 and all cores otherwise; on a phone: 4.")] = None,
-    runs: Annotated[int, typer.Option(help="Counted frames of each bundle, at least.")] = 100,
-    minutes: Annotated[float, typer.Option(help="Go on for so long; on a phone: sustained, with temperatures.")] = 0.0,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")] = None,
+    threads: Annotated[str | None, typer.Option(help="Such as 1,2. Default: 1 and all cores; phone: 4.")] = None,
+    runs: Annotated[int, typer.Option(help="Fewest counted frames per bundle.")] = 100,
+    minutes: Annotated[float, typer.Option(help="Continue this long; on a phone: sustained, with temperatures.")] = 0.0,
     device: Annotated[
         str | None, typer.Option(metavar="adb[:SERIAL]", help="Measure on an Android phone (untested on hardware).")
     ] = None,
@@ -22,13 +22,13 @@ def bench(
         Path | None, typer.Option(metavar="PATH", help="Google's benchmark_model, built for the phone.")
     ] = None,
     app_package: Annotated[
-        str | None, typer.Option("--app", metavar="PACKAGE", help="Our app on the phone measures, in its own way.")
+        str | None, typer.Option("--app", metavar="PACKAGE", help="Let our app on the phone measure.")
     ] = None,
-    accelerator: Annotated[str | None, typer.Option(help="Of the phone: cpu or gpu; --app: auto, npu too.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="Of the phone: cpu, gpu; with --app also auto, npu.")] = None,
 ) -> None:
-    """Time bundles in turns: latency, memory, where a frame goes, ratios to the first. Here, or on a phone over adb.
+    """Time bundles in turns: latency, memory, time by operation, ratios to the first. Here, or on a phone over adb.
 
-    Measuring on a phone was tried against a stand-in with answers written by hand only: it is untested on hardware.
+    Measuring on a phone is untested on hardware: it was tested only with a fake adb and answers written by hand.
 
     Example: nelf bench runs/my_photos/export/android runs/my_photos/export/onnx --json bench.json
     """
@@ -38,12 +38,12 @@ def bench(
     if device is None:
         given = next((option for option, value in asked.items() if value is not None), None)
         if given is not None:
-            raise ConfigError(f"{given} is for a phone; name it too: --device adb")
+            raise ConfigError(f"{given} is for a phone; add --device adb")
         _bench_here(bundles, json_file, threads, runs, minutes)
         return
     kind, _, serial = device.partition(":")
     if kind != "adb":
-        raise ConfigError(f"--device {device} is not known; use adb, or adb:SERIAL where several phones are connected")
+        raise ConfigError(f"--device {device} is not known; use adb, or adb:SERIAL if several phones are connected")
     if (benchmark_model is None) == (app_package is None):
         raise ConfigError("--device adb needs one of --benchmark-model PATH and --app PACKAGE")
     from nelf.benchmark.adb import connect
@@ -56,12 +56,12 @@ def bench(
 
         def progress(line: str) -> None:
             _leave_bench(stop.requested)
-            say(line)
+            echo(line)
 
         if benchmark_model is not None:
             cores = parse_threads(threads or "4")
             if len(cores) > 1:
-                raise ConfigError(f"--threads {threads}: on a phone one number at a time, e.g. --threads 4")
+                raise ConfigError(f"--threads {threads}: a phone measures one number at a time, e.g. --threads 4")
             options = PhoneOptions(benchmark_model, accelerator or "cpu", cores[0], runs, minutes)
             report = bench_on_phone(connect(serial or None), open_subjects(bundles), options, progress)
             tables, content, ended = list(phone_tables(report)), report.as_json(), report.ended
@@ -76,7 +76,7 @@ def bench(
 
         write_json(json_file, content)
     if ended:
-        raise BenchError(f"{ended}; what was measured before that is kept")
+        raise BenchError(f"{ended}; earlier results are kept")
 
 
 def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None, runs: int, minutes: float) -> None:
@@ -95,7 +95,7 @@ def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None
         report = measure(subjects, options, progress)
     show(tables(report))
     for remark in remarks(report):
-        say(remark)
+        echo(remark)
     if json_file:
         report.write(json_file)
 

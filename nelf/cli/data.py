@@ -1,4 +1,4 @@
-"""`nelf data`: look at scenes, and make them. Imports of the stages are inside the commands, as in nelf.cli.main."""
+"""`nelf data`: check scenes, and make them. Stages are imported inside the commands, as in nelf.cli.main."""
 
 import shlex
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nelf.core.progress import say, stoppable
+from nelf.core.progress import echo, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nelf.capture.importer import Source
 
-data = typer.Typer(no_args_is_help=True, help="Look at scenes.\n\nExample: nelf data check my_photos")
+data = typer.Typer(no_args_is_help=True, help="Check and make scenes.\n\nExample: nelf data check my_photos")
 importing = typer.Typer(no_args_is_help=True, help="Make a scene.\n\nExample: nelf data import photos my_photos")
 data.add_typer(importing, name="import")
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Hydra overrides: student=s train.max_minutes=5 experiment=demo ...")
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder for the scene; scenes/NAME otherwise.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the scene; by default scenes/NAME.")]
 
 
 @data.command("check")
@@ -32,7 +32,7 @@ def data_check(
         typer.Option(help="Also write a PNG: the photos by split, and the cameras from above and the side."),
     ] = None,
 ) -> None:
-    """What is wrong with a scene, what to do about it, and what is in it. Exit code 2 if `nelf run` would refuse it.
+    """Show a scene's content and its problems with remedies. Exit code 2 if `nelf run` would refuse it.
 
     Example: nelf data check photos/fox scene.downscale=8 --sheet fox.png
     """
@@ -50,7 +50,7 @@ def data_check(
     raw = is_raw(scene)
     if raw:
         if sheet is not None:
-            raise ConfigError(f"--sheet shows cameras, and {scene} has none yet; nelf data import photos {scene}")
+            raise ConfigError(f"--sheet shows cameras, but {scene} has none yet; run: nelf data import photos {scene}")
         rows, problems = check_photos(PhotoFolder(scene, config.scene.name or scene.resolve().name), config.photos)
         fit = "`nelf run` finds the camera poses of these photos first; before that"
     else:
@@ -64,7 +64,7 @@ def data_check(
     minor = len(problems) - fatal
     others = f"{minor} problem{'s' * (minor != 1)}" if minor else "no problems"
     if fatal:
-        fit, others = f"`nelf run` refuses this scene: {fatal} to mend first", f"{others} else"
+        fit, others = f"`nelf run` refuses this scene: {fatal} to fix first", f"{others} else"
     typer.echo(f"{fit}{':' if raw else ';'} {others}")
     for problem in problems:
         typer.echo(f"problem{' (fatal)' if problem.fatal else ''}: {problem}")
@@ -82,7 +82,7 @@ def import_photos(
     overrides: Overrides = None,
     out: Out = None,
 ) -> None:
-    """A scene from photos without poses, by structure from motion; says what to shoot better.
+    """Make a scene from photos without poses, by structure from motion; tells what to shoot better.
 
     Example: nelf data import photos my_photos --out scenes/my_photos
     """
@@ -101,7 +101,7 @@ def import_video(
     overrides: Overrides = None,
     out: Out = None,
 ) -> None:
-    """A scene from a video: sharp frames, evenly apart in what they show, then as for photos.
+    """Make a scene from a video: choose sharp frames at even changes of view, then continue as for photos.
 
     Example: nelf data import video walk.mp4 photos.frames=80
     """
@@ -115,23 +115,23 @@ def import_video(
 
 
 def _import(source: "Callable[[], Source]", name: str, overrides: list[str] | None, out: Path | None) -> None:
-    """source: imports PyTorch, so that it is called after the checks. name: of the scene."""
+    """Import a scene. source: called after the checks, since it imports PyTorch. name: of the scene."""
     from nelf.core.errors import ConfigError
     from nelf.core.files import check_writable
     from nelf.core.processes import later_rank
     from nelf.pipeline import compose_config, typed
 
     if (rank := later_rank()) is not None:
-        raise ConfigError(f"{rank} in the environment: one process alone imports a scene; unset that variable")
+        raise ConfigError(f"{rank} in the environment: only one process can import a scene; unset that variable")
     config = typed(compose_config(["scene.path=photos", *(overrides or [])]))
     out = out or Path("scenes") / name
     if out.name in ("", ".."):
-        raise ConfigError(f"--out {out} has no name of its own; give the folder that is to be made, e.g. scenes/fox")
+        raise ConfigError(f"--out {out} has no name of its own; give the name of a new folder, e.g. scenes/fox")
     check_writable(out, folder=True)
     from nelf.capture import import_scene
     from nelf.core.files import locked  # PyTorch is loaded here, after the checks
-    from nelf.pipeline import tell
+    from nelf.pipeline import report_import
 
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:
-        tell(import_scene(source(), out, config.photos, stop, say), say)
+        report_import(import_scene(source(), out, config.photos, stop, echo), echo)
     typer.echo(out)

@@ -1,4 +1,4 @@
-"""The command `nelf`. Imports of the stages are inside the commands, so that help is instant."""
+"""The command `nelf`. Stages are imported inside the commands, so that help is instant."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,9 @@ from nelf import __version__
 from nelf.cli.bench import bench
 from nelf.cli.data import Overrides, data
 from nelf.core.errors import ConfigError, Interrupted, NelfError
-from nelf.core.files import refused_by_the_system
+from nelf.core.files import system_error
 from nelf.core.processes import is_first_process, later_rank
-from nelf.core.progress import console, say, stoppable, waiting
+from nelf.core.progress import console, echo, stoppable, waiting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,22 +37,22 @@ def run(
     cfg: ShowConfig = None,
     multirun: Annotated[bool, typer.Option("--multirun", "-m", help="Sweep over comma-separated values.")] = False,
 ) -> None:
-    """Every stage, from photos to verified bundles and a report; a stage whose output is current is skipped.
+    """Run every stage, from photos to verified bundles and a report; skips stages whose output is current.
 
-    Several scenes: nelf run --multirun scene.path=a,b,c, on a cluster with hydra/launcher=slurm.
+    Several scenes: nelf run --multirun scene.path=a,b,c; on a cluster, add hydra/launcher=slurm.
 
     Example: nelf run my_photos student=s train.max_minutes=5
     """
     if multirun:
         from nelf.pipeline.overrides import checked_combinations, quoted
 
-        # Several scenes are an override like any other, and then the first word is none of a folder.
+        # In a sweep, several scenes are an override, so the first word need not be a folder.
         first = str(scene) if str(scene).startswith("scene.path=") else f"scene.path={quoted(str(scene))}"
         asked = [first, *(overrides or [])]
         checked = checked_combinations(asked)  # before PyTorch is loaded
         from nelf.pipeline.sweep import sweep
 
-        sweep(asked, checked, say)
+        sweep(asked, checked, echo)
     else:
         _stage("run", scene, overrides, cfg)
 
@@ -68,7 +68,7 @@ def teach(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 
 @app.command()
 def distill(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
-    """Render pseudo views with the teacher (trained first if need be).
+    """Render pseudo views with the teacher (trained first if necessary).
 
     Example: nelf distill my_photos distill.views=2000 distill.workers=2
     """
@@ -77,7 +77,7 @@ def distill(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) 
 
 @app.command()
 def train(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
-    """Distil the student from the pseudo views (made first if need be).
+    """Distill the student from the pseudo views (rendered first if necessary).
 
     Example: nelf train runs/my_photos student=l train.max_minutes=60
     """
@@ -96,9 +96,11 @@ def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
-    out: Annotated[Path | None, typer.Option(help="The page; summary.html in the folder above the runs.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default summary.html in the folder above the runs.")
+    ] = None,
 ) -> None:
-    """One page over many runs: a table for each model, means, plots, and a link to the report of each.
+    """Write one page on many runs: a table per model, means, plots, and a link to each run's report.
 
     Example: nelf report runs/lego runs/ship --out compared.html
     """
@@ -107,8 +109,8 @@ def report(
 
     for folder in runs:
         if not is_run(folder):
-            made = f"; nelf run {folder} makes one of it, if it is a scene" if folder.is_dir() else ""
-            raise ConfigError(f"{folder} is no run; give folders of runs, e.g. runs/NAME{made}")
+            made = f"; if it is a scene, make a run with: nelf run {folder}" if folder.is_dir() else ""
+            raise ConfigError(f"{folder} is not a run; give folders of runs, e.g. runs/NAME{made}")
     if out is not None:
         check_writable(out)
     from nelf.pipeline import write_summary
@@ -126,11 +128,11 @@ def export(
         typer.Option(help="fp32 or fp16; android: int8, int8-dynamic; ios: w8, w6, w4; auto: what suits each target."),
     ] = None,
     image_output: Annotated[
-        bool, typer.Option("--image-output", help="ios: the model gives a CVPixelBuffer instead of a float32 tensor.")
+        bool, typer.Option("--image-output", help="ios: the model returns a CVPixelBuffer instead of a float32 tensor.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the bundles; the run's export/ otherwise.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the bundles; by default the run's export/.")] = None,
     into: Annotated[
-        list[Path] | None, typer.Option(help="ios_app or android_app: its next build shows the scene; may be repeated.")
+        list[Path] | None, typer.Option(help="ios_app or android_app: add the scene to this app; may be repeated.")
     ] = None,
 ) -> None:
     """Export a run's student as bundles, each executed and compared with PyTorch before it is kept.
@@ -141,9 +143,9 @@ def export(
     from nelf.pipeline.overrides import check_request, is_run
 
     if (rank := later_rank()) is not None:
-        raise ConfigError(f"{rank} in the environment: one process alone exports; unset that variable")
+        raise ConfigError(f"{rank} in the environment: only one process can export; unset that variable")
     if not is_run(run):
-        raise ConfigError(f"{run} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
+        raise ConfigError(f"{run} is not a run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
     asked = list(overrides or [])
     if target:
         asked.append(f"export.targets=[{','.join(target)}]")
@@ -154,34 +156,34 @@ def export(
     check_request(run, asked, writes=out is None)  # before PyTorch is loaded
     if out is not None:
         check_writable(out, folder=True)
-    from nelf.export import app_in, place
+    from nelf.export import app_in, install_in_app
     from nelf.pipeline import Run, export_to
     from nelf.pipeline.export_stage import export_table
 
     for app in into or []:
         app_in(app)  # before the work, not after it
-    opened = Run.open(run, asked, say=say)
+    opened = Run.open(run, asked, echo=echo)
     folder = out or opened.folder / "export"
     with opened.locked(), stoppable() as stop:
-        made = export_to(opened, folder, stop, say)
+        made = export_to(opened, folder, stop, echo)
     console.print(export_table(opened, folder))
     for bundle in made:
         typer.echo(bundle)
     for app in into or []:
-        for placed in place(made, app):
+        for placed in install_in_app(made, app):
             typer.echo(placed)
 
 
 @app.command()
 def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")]) -> None:
-    """Execute a bundle again, compare it with its golden views, and say whether it fits the phone's accelerator.
+    """Execute a bundle again, compare it with its golden views, and check whether it fits the phone's accelerator.
 
     Example: nelf verify runs/my_photos/export/ios
     """
     from nelf.bundle import open_bundle, verify_bundle
     from nelf.compatibility import Format
     from nelf.core.errors import BundleError, BundleErrorCode
-    from nelf.export import judge, read_graph
+    from nelf.export import check_compatibility, read_graph
 
     result = verify_bundle(bundle)
     for difference in result.differences:
@@ -193,9 +195,9 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     opened = open_bundle(bundle, check_hashes=False)
     model = opened.folder / opened.manifest.model.path
     if model.suffix not in {known.value for known in Format}:
-        typer.echo(f"whether {model.suffix} files fit an accelerator is not known here")
+        typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
         return
-    for line in judge(read_graph(model)).lines():
+    for line in check_compatibility(read_graph(model)).lines():
         typer.echo(line)
 
 
@@ -207,16 +209,16 @@ def view(
             metavar="RUN|BUNDLE", help="Folder of a run, or of a bundle for web or android.", show_default=False
         ),
     ] = None,
-    example: Annotated[bool, typer.Option("--example", help="Show the scene that comes with nelf, trained.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="Show the trained scene that comes with nelf.")] = False,
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 shows the bundle to all who can reach this machine.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets everyone who reaches this machine see it.")
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
 ) -> None:
-    """Show a run in the browser, to this machine alone unless --host says otherwise, until Ctrl-C.
+    """Show a run in the browser until Ctrl-C. Only this machine can open it, unless you set --host.
 
-    Of a run its bundle for web or android is shown; where it has none of its present student, web is exported first.
+    Of a run it shows the bundle for web or android. If the current student has none, it exports web first.
 
     Example: nelf view runs/my_photos
     """
@@ -225,7 +227,7 @@ def view(
     from nelf.viewer.site import EXAMPLE, MANIFEST, VIEWABLE, assets_folder
 
     if (bundle is None) != example:
-        raise ConfigError("nelf view shows one thing: give the folder of a run or of a bundle, or --example")
+        raise ConfigError("give either the folder of a run or of a bundle, or --example")
     assets_folder()  # before an export, not after it
     shown = EXAMPLE if bundle is None else bundle
     if shown.is_dir() and not (shown / MANIFEST).is_file():
@@ -233,13 +235,13 @@ def view(
 
         if is_run(shown):
             with stoppable() as stop:
-                shown = bundle_for(shown, VIEWABLE, stop, say)
+                shown = bundle_for(shown, VIEWABLE, stop, echo)
 
     def ready(url: str) -> None:
         typer.echo(url)
         if host != ADDRESS:
-            say(f"WARNING: --host {host} shows this bundle to everybody who can reach that address, without a password")
-        say("Ctrl-C ends it")
+            echo(f"WARNING: --host {host} shows this bundle to everyone who can reach that address, without a password")
+        echo("Ctrl-C ends it")
 
     serve(shown, port, host, ready, open_browser=not no_open)
 
@@ -250,11 +252,11 @@ app.command()(bench)
 @app.command("config")
 def config_(
     group: Annotated[
-        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; all otherwise.")
+        str | None, typer.Argument(metavar="GROUP", help="Such as train or train.finetune; by default all.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="As a page of Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print as for docs/settings.md.")] = False,
 ) -> None:
-    """Every setting: its default, what it allows, what it means.
+    """List every setting: its default, allowed values and meaning.
 
     Example: nelf config train
     """
@@ -265,7 +267,7 @@ def config_(
 
 @app.command()
 def demo(overrides: Overrides = None) -> None:
-    """The whole way on the scene that comes with nelf.
+    """Run every stage on the scene that comes with nelf.
 
     Example: nelf demo
     """
@@ -286,53 +288,55 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> Path:
-    """Run a stage, or print the configuration with which it would; gives the run's folder."""
+    """Run a stage, or print its configuration; returns the run's folder."""
     from nelf.pipeline.overrides import check_request
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
     check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
-    with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters take their time
+    with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters are slow to import
         from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
 
     with waiting(f"{name}: looking at {target}", shown=is_first_process()):
-        run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)
+        run = Run.open(target, overrides or [], NEEDS[name], echo=None if cfg else echo)
     if cfg:
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder
     run.check_pictures()
-    tell = say if is_first_process() else _nothing
-    tell(f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}")
-    with run.locked(), stoppable() as stop, run.together():
+    echo_once = echo if is_first_process() else _nothing
+    echo_once(
+        f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}"
+    )
+    with run.locked(), stoppable() as stop, run.ending_workers():
         run.prepare()
-        STAGES[name](run, stop, tell)
+        STAGES[name](run, stop, echo_once)
     return run.folder
 
 
 def _nothing(text: str) -> None:
-    """What all but the first of several processes say."""
+    """Replaces `echo` in all but the first of several processes."""
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    """Run the command line; a NelfError ends it with one line and its exit code."""
     try:
         app()
     except Interrupted as error:
         if not is_first_process():
-            sys.exit(0)  # the first one says so, and must not be taken for left in the lurch
-        say(f"nelf: {error}")
+            sys.exit(0)  # the first process reports it, and must not see this one fail
+        echo(f"nelf: {error}")
         sys.exit(error.exit_code)
     except NelfError as error:
-        say(f"nelf: {error}")
+        echo(f"nelf: {error}")
         sys.exit(error.exit_code)
     except (OSError, MemoryError, RuntimeError) as error:
-        if (told := refused_by_the_system(error)) is None:
+        if (told := system_error(error)) is None:
             raise
-        say(f"nelf: {told}")
+        echo(f"nelf: {told}")
         sys.exit(told.exit_code)
     except SystemExit as ended:
-        if ended.code == Interrupted.exit_code:  # typer's answer to Ctrl-C where no stage waits for it
-            say("nelf: stopped")
+        if ended.code == Interrupted.exit_code:  # typer's exit code for Ctrl-C outside stages
+            echo("nelf: stopped")
         raise
 
 

@@ -1,8 +1,8 @@
-"""Whether a model file fits the accelerator that it is meant for, judged from the file itself."""
+"""Check from a model file whether an accelerator will run it."""
 
 from nelf.compatibility.graph import Finding, Format, Graph, Operation, Rule, TensorFacts, graph_macs, operation_macs
 from nelf.compatibility.readers import read_graph
-from nelf.compatibility.report import RULES, CompatibilityReport, judge
+from nelf.compatibility.report import RULES, CompatibilityReport, check_compatibility
 
 __all__ = [
     "RULES",
@@ -13,8 +13,8 @@ __all__ = [
     "Operation",
     "Rule",
     "TensorFacts",
+    "check_compatibility",
     "graph_macs",
-    "judge",
     "operation_macs",
     "read_graph",
 ]

@@ -1,8 +1,7 @@
-"""Which operations LiteRT's GPU delegate takes.
+"""Operations that LiteRT's GPU delegate runs.
 
 From CheckGpuDelegateCompatibility (tflite/tools/versioning/gpu_compatibility.cc in google-ai-edge/LiteRT, as of 2026),
-the list by which the delegate itself decides, and from what its parsers refuse beyond it. Only what a file shows is
-checked here: drivers may refuse more.
+the delegate's own list, and from further checks in its parsers. Covers only what a file shows: drivers may refuse more.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from collections.abc import Callable, Mapping
 from nelf.compatibility.graph import Operation, TensorFacts, shape_text
 
 Check = Callable[[Operation], str | None]
-"""Why the delegate refuses the operation; None where it takes it."""
+"""Why the delegate refuses the operation; None if it runs it."""
 
 
 def _runtime_inputs(op: Operation) -> int:
@@ -27,7 +26,7 @@ def _one_input(op: Operation) -> str | None:
 
 def _two_inputs(op: Operation) -> str | None:
     allowed = len(op.inputs) == 2 and _runtime_inputs(op) in (1, 2)
-    return None if allowed else "needs two inputs of which one at least is computed"
+    return None if allowed else "needs two inputs, at least one of them computed"
 
 
 def _weights(op: Operation) -> str | None:
@@ -127,22 +126,22 @@ SUPPORTED: Mapping[str, Check] = {
     "SOFTMAX": _softmax,
     "DEQUANTIZE": _dequantize,
 }
-"""Operation -> what the delegate asks of it. Others it refuses."""
+"""Operation -> its check. The delegate refuses all others."""
 
 MAX_VERSIONS: Mapping[str, int] = {"TRANSPOSE_CONV": 3, "TRANSPOSE": 4}
-"""Newest version of an operation that the delegate's parsers take (tflite/delegates/gpu/common/model_builder.cc).
+"""Newest version of an operation that the delegate's parsers accept (tflite/delegates/gpu/common/model_builder.cc).
 TRANSPOSE_CONV becomes version 4 when an activation is fused into it."""
 
 DTYPES = frozenset({"float32", "float16", "int8", "uint8", "int32", "bool"})
-"""Of computed tensors."""
+"""Allowed types of computed tensors."""
 
 
 def refused(op: Operation) -> str | None:
-    """Why LiteRT's GPU delegate leaves an operation to the CPU; None where it takes it."""
+    """Why LiteRT's GPU delegate leaves an operation to the CPU; None if it runs it."""
     if op.kind not in SUPPORTED:
-        return f"{op.attributes.get('custom', op.kind)} is not among its operations"
+        return f"{op.attributes.get('custom', op.kind)} is not supported"
     if (version := op.attributes.get("version", 1)) > MAX_VERSIONS.get(op.kind, version):
-        return f"version {version}, the newest that it takes is {MAX_VERSIONS[op.kind]}"
+        return f"version {version}, the newest supported is {MAX_VERSIONS[op.kind]}"
     odd = next((t for t in (*op.inputs, *op.outputs) if not _has_known_dtype(t)), None)
     return f"computes in {odd.dtype}" if odd else SUPPORTED[op.kind](op)
 

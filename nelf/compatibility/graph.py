@@ -1,4 +1,4 @@
-"""What a model file says of its operations, whatever its format; and the multiply-accumulates of each."""
+"""Operations of a model file in any format, and the multiply-accumulates of each."""
 
 import enum
 import functools
@@ -14,7 +14,7 @@ Shape = tuple[int | None, ...]
 
 
 class Format(enum.Enum):
-    """The value is the suffix of its files."""
+    """File format; the value is the suffix of its files."""
 
     CORE_ML = ".mlpackage"
     LITE = ".tflite"
@@ -23,7 +23,7 @@ class Format(enum.Enum):
 
 @dataclass(frozen=True)
 class TensorFacts:
-    """One input or output of an operation; dtype as NumPy names it; constant: known from the file alone."""
+    """One input or output of an operation. dtype: NumPy's name; constant: known from the file alone."""
 
     name: str
     shape: Shape
@@ -32,7 +32,7 @@ class TensorFacts:
 
     @property
     def elements(self) -> int:
-        """Axes of unknown size count as one."""
+        """Number of elements; axes of unknown size count as one."""
         return math.prod(n or 1 for n in self.shape)
 
     @property
@@ -43,9 +43,9 @@ class TensorFacts:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation that is executed for each image: what gives a constant from constants is left out.
+    """One operation executed per image. Operations that only compute constants from constants are left out.
 
-    kind: the format's name for it. attributes: values of its options, by the format's names.
+    kind: the format's name for it. attributes: its options, by the format's names.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Operation:
 
     @property
     def largest(self) -> int:
-        """Elements of the largest tensor that it reads or writes and that is no constant."""
+        """Elements of the largest tensor it reads or writes, constants excluded."""
         return max((t.elements for t in (*self.inputs, *self.outputs) if not t.constant), default=0)
 
 
@@ -85,7 +85,7 @@ class Graph:
         return [op for op in self.operations if any(one.name == tensor for one in op.inputs)]
 
     def is_on_the_way_out(self, index: int) -> bool:
-        """Whether all that comes from here is moved, cut and cast until it leaves the file: no arithmetic follows."""
+        """Whether the results are only moved, cropped and cast until they leave the file, without arithmetic."""
         followers = [op for out in self.operations[index].outputs for op in self.consumers(out.name)]
         return all(op.kind in MOVES and self.is_on_the_way_out(self.operations.index(op)) for op in followers)
 
@@ -143,16 +143,16 @@ def operation_macs(format: Format, operation: Operation) -> int:
 
 
 def graph_macs(graph: Graph) -> int:
-    """Multiply-accumulates of one image."""
+    """Multiply-accumulates for one image."""
     return sum(operation_macs(graph.format, operation) for operation in graph.operations)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that keeps an operation off an accelerator, or wastes its time.
+    """One thing that keeps an operation off an accelerator, or wastes time there.
 
-    leaves: whether the operation then runs elsewhere; otherwise it only costs. because: the reason, for people.
-    source: where that is written. broken: (graph, index of the operation) -> what is wrong with it, None if nothing.
+    leaves: whether the operation then runs elsewhere; otherwise it is only slow. because: the reason, for people.
+    source: where it is written. broken: (graph, index of the operation) -> what is wrong, or None.
     """
 
     name: str
@@ -175,5 +175,5 @@ class Finding:
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:
-    """1x288x?x16."""
+    """Such as 1x288x?x16."""
     return "x".join("?" if n is None else str(n) for n in shape) or "scalar"

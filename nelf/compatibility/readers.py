@@ -1,4 +1,4 @@
-"""Readers of each file format, to the graph that the rules are about."""
+"""Read each file format into the graph that the rules check."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from nelf.compatibility.graph import Format, Graph, Operation, TensorFacts
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.runtime.coreml_program import is_constant, read_program, type_name
 
 DTYPES = {"fp16": "float16", "fp32": "float32"}
 LONGEST_ATTRIBUTE = 16
 ORDER = {"x": 0, "weight": 1, "y": 1}
-"""What an operation works on comes first, as in the other formats."""
+"""The operand comes first, as in the other formats."""
 
 
 def read_core_ml(package: Path) -> Graph:
-    """Of the function `main`."""
+    """The graph of the function `main`."""
     constants: set[str] = set()
     operations = []
     for op in read_program(package).functions["main"].operations:
@@ -57,12 +57,12 @@ def _short(value: Any) -> Any:
 
 
 UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY"})
-"""Operations that a runtime does once when their input is a constant: compressed weights."""
+"""Operations that a runtime executes once if their input is constant: compressed weights."""
 
 
 def read_lite(path: Path) -> Graph:
-    """Of the first subgraph, which is the one that is run."""
-    with quiet(f"reading {path.name}"):
+    """The graph of the first subgraph, the one that runs."""
+    with captured_output(f"reading {path.name}"):
         from ai_edge_litert import schema_py_generated as schema
 
         model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
@@ -95,12 +95,12 @@ def read_lite(path: Path) -> Graph:
 
 
 def _is_stored(buffer: Any) -> bool:
-    # Large files have their weights behind the flatbuffer: an offset above 1 says where.
+    # Large files keep weights behind the flatbuffer; then the offset is above 1.
     return buffer.offset > 1 or (buffer.data is not None and len(buffer.data) > 0)
 
 
 def _shape(tensor: Any) -> tuple[int | None, ...]:
-    # shapeSignature has -1 where an axis is open; shape then holds 1.
+    # shapeSignature has -1 for an open axis, where shape has 1.
     sizes = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
     return tuple(None if n < 0 else int(n) for n in (() if sizes is None else sizes))
 
@@ -110,8 +110,8 @@ def _plain(value: Any) -> Any:
 
 
 def read_onnx(path: Path) -> Graph:
-    """Of the file's only graph."""
-    with quiet(f"reading {path.name}"):
+    """The graph of the file."""
+    with captured_output(f"reading {path.name}"):
         import onnx
 
         model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
@@ -161,5 +161,5 @@ READERS: Mapping[Format, Callable[[Path], Graph]] = {
 
 
 def read_graph(path: Path) -> Graph:
-    """The operations of a model file. Raises ValueError for another suffix, ExportError for a file that is broken."""
+    """The operations of a model file. Raises ValueError for another suffix, ExportError for a broken file."""
     return READERS[Format(path.suffix)](path)

@@ -1,4 +1,4 @@
-"""The rules of each accelerator, and what a file comes to by them."""
+"""Rules of each accelerator, and the report on a file."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -22,14 +22,14 @@ UNFIT_FOR_NEURAL_ENGINE = frozenset(
     {"lstm", "gru", "rnn", "gather", "gather_nd", "gather_along_axis", "scatter", "scatter_nd", "scatter_along_axis"}
 )
 WAVES = {
-    "sin": "Core ML's compiler has none there (seen on an M2 with macOS 26)",
-    "cos": "no source says that it has one there, of sin one says that it has not",
+    "sin": "Core ML's compiler has no sin for the Neural Engine (seen on an M2 with macOS 26)",
+    "cos": "no source says that the Neural Engine has cos; it has no sin",
 }
-"""Kind -> what is known. The same source has softmax and matmul run there."""
+"""Kind -> what is known. The same source shows softmax and matmul running there."""
 
 MOST_AXES = 4
 LARGE = 0.1
-"""Share of the largest tensor's elements from which on a copy counts."""
+"""A copy counts from this share of the largest tensor's elements."""
 
 NORMALISATION = {Format.CORE_ML: "batch_norm", Format.ONNX: "BatchNormalization"}
 COPIES = {
@@ -80,7 +80,7 @@ def _refused_by_gpu(graph: Graph, index: int) -> str | None:
 
 
 def _unfolded(graph: Graph, index: int) -> str | None:
-    """A normalisation of its own, or what is left of one: a constant factor a channel right after a convolution."""
+    """A separate normalisation, or its remains: a constant factor per channel right after a convolution."""
     op = graph.operations[index]
     if op.kind == NORMALISATION.get(graph.format):
         return "stands by itself"
@@ -100,7 +100,7 @@ def _is_convolution(graph: Graph, op: Operation) -> bool:
 
 
 def _copy(graph: Graph, index: int) -> str | None:
-    """A large tensor moved, neither on the image's way out nor as a part of a pixel shuffle."""
+    """A large tensor that is moved, except on the image's way out or within a pixel shuffle."""
     op = graph.operations[index]
     if op.kind not in COPIES[graph.format] or op.largest < LARGE * graph.largest:
         return None
@@ -110,7 +110,7 @@ def _copy(graph: Graph, index: int) -> str | None:
 
 
 def _shuffles(graph: Graph, op: Operation) -> bool:
-    """Depth to space as LiteRT's converter writes it: RESHAPE, TRANSPOSE that keeps the channels last, RESHAPE."""
+    """Depth to space as LiteRT's converter writes it: RESHAPE, TRANSPOSE that keeps channels last, RESHAPE."""
     before, after = graph.producer(op.inputs[0].name), graph.consumers(op.outputs[0].name)
     if op.kind == "RESHAPE":
         middle = [one for one in (before, *after) if one is not None and one.kind == "TRANSPOSE"]
@@ -127,36 +127,36 @@ LAYERS = "https://github.com/hollance/neural-engine/blob/master/docs/unsupported
 COMPILER = "https://github.com/FluidInference/mobius: models/tts/magpie/coreml/nanocodec_experiments/results/PHASE_A.md"
 DELEGATE = "https://github.com/google-ai-edge/LiteRT: tflite/tools/versioning/gpu_compatibility.cc"
 BUILDER = "https://github.com/google-ai-edge/LiteRT: tflite/delegates/gpu/common/model_builder.cc"
-FOLDING = "Jacob et al., CVPR 2018, section 3.2: inference needs no normalisation of its own"
+FOLDING = "Jacob et al., CVPR 2018, section 3.2: inference needs no separate normalisation"
 
 WASTE = (
     Rule("unfolded BatchNorm", False, "fold it into the convolution before it", FOLDING, _unfolded),
-    Rule("layout copy", False, "choose the layout that the operations around it compute in", TRANSFORMERS, _copy),
+    Rule("layout copy", False, "use the layout of the operations around it", TRANSFORMERS, _copy),
 )
 
 RULES: Mapping[Format, tuple[Rule, ...]] = {
     Format.CORE_ML: (
-        Rule("dynamic shape", True, "the Neural Engine wants shapes that the file fixes", SHAPES, _dynamic),
+        Rule("dynamic shape", True, "the Neural Engine needs fixed shapes", SHAPES, _dynamic),
         Rule("rank above 4", True, "the Neural Engine computes on four axes", TRANSFORMERS, _rank),
         Rule("unfit operation", True, "it runs on the CPU or the GPU", LAYERS, _unfit_kind),
-        Rule("sine or cosine", True, "it takes what is around it along to the CPU", COMPILER, _wave),
+        Rule("sine or cosine", True, "its neighbours move to the CPU with it", COMPILER, _wave),
         Rule("dilated convolution", True, "it runs on the CPU or the GPU", LAYERS, _dilated),
         Rule("full precision", True, "the Neural Engine computes in float16", TYPES, _full_precision),
         *WASTE,
     ),
     Format.LITE: (
-        Rule("dynamic shape", True, "the GPU delegate takes static tensors only", BUILDER, _dynamic),
+        Rule("dynamic shape", True, "the GPU delegate needs fixed shapes", BUILDER, _dynamic),
         Rule("rank above 4", True, "the GPU delegate takes four axes", BUILDER, _rank),
         Rule("refused operation", True, "it runs on the CPU", DELEGATE, _refused_by_gpu),
         *WASTE,
     ),
     Format.ONNX: (
-        Rule("dynamic shape", True, "WebGPU and NPU providers want shapes that the file fixes", SHAPES, _dynamic),
+        Rule("dynamic shape", True, "WebGPU and NPU providers need fixed shapes", SHAPES, _dynamic),
         Rule("rank above 4", True, "many providers compute on four axes", TRANSFORMERS, _rank),
         *WASTE,
     ),
 }
-"""Format -> what is held against an operation, most serious first."""
+"""Format -> rules for its operations, most serious first."""
 
 ACCELERATORS: Mapping[Format, str] = {
     Format.CORE_ML: "the Neural Engine",
@@ -165,8 +165,8 @@ ACCELERATORS: Mapping[Format, str] = {
 }
 
 
-SMALL_PRELUDE = 0.25
-"""Share of the first multiplying operation's input that a tensor before it may have and still count as small."""
+PREPROCESSING_LIMIT = 0.25
+"""A tensor is small up to this share of the input of the first multiplying operation."""
 
 EXCUSED = frozenset({"full precision", "sine or cosine"})
 """Rules that small operations before the network, and moves after it, may break."""
@@ -174,34 +174,33 @@ EXCUSED = frozenset({"full precision", "sine or cosine"})
 
 @dataclass(frozen=True)
 class CompatibilityReport:
-    """What the rules say of a file.
+    """The rules applied to a file.
 
-    macs: of one image. accelerated_macs: those of operations that no rule sends elsewhere.
-    stretches: uninterrupted runs of such operations between the first and the last that multiply; 1 is best.
-    violations: what should not be. by_design: operations that the rules send elsewhere and that may be there: small
-    ones that multiply nothing and come before everything that does (the phases of the ray encoding, in float32), and
-    moves that only hand the image out.
+    macs: for one image. accelerated_macs: those of operations that stay on the accelerator.
+    segments: uninterrupted runs of such operations, from the first to the last that multiplies; 1 is best.
+    violations: broken rules. by_design: operations that run elsewhere but are allowed to: small ones without
+    multiply-accumulates before the network (the float32 phases of the ray encoding), and moves after it.
     """
 
     accelerator: str
     operations: int
     macs: int
     accelerated_macs: int
-    stretches: int
+    segments: int
     violations: tuple[Finding, ...]
     by_design: tuple[Finding, ...]
 
     @property
     def share(self) -> float:
-        """Of the multiply-accumulates, how many are accelerated; 1 where there are none."""
+        """Accelerated share of the multiply-accumulates; 1 if the file has none."""
         return self.accelerated_macs / self.macs if self.macs else 1.0
 
     def lines(self) -> Iterator[str]:
-        """For people, a line each."""
+        """The report for people, line by line."""
         count = f"{len(self.violations)} violations" if self.violations else "no violations"
-        stretches = "one stretch" if self.stretches == 1 else f"{self.stretches} stretches"
+        segments = "one segment" if self.segments == 1 else f"{self.segments} segments"
         yield (
-            f"fit for {self.accelerator}: {self.share:.1%} of {self.macs / 1e9:.3f} GMAC in {stretches}, {count} "
+            f"fit for {self.accelerator}: {self.share:.1%} of {self.macs / 1e9:.3f} GMAC in {segments}, {count} "
             f"among {self.operations} operations (by published rules; only a device can tell)"
         )
         for finding in self.violations:
@@ -210,19 +209,19 @@ class CompatibilityReport:
             found = list(group)
             widest = max((t for f in found for t in f.operation.outputs), key=lambda t: t.elements)
             yield (
-                f"by design: {len(found)} small operations off it before the network or after it ({name}), "
+                f"by design: {len(found)} small operations run elsewhere before or after the network ({name}), "
                 f"the largest gives {shape_text(widest.shape)}"
             )
 
 
-def judge(graph: Graph) -> CompatibilityReport:
-    """Hold the rules of its format against every operation of a file."""
+def check_compatibility(graph: Graph) -> CompatibilityReport:
+    """Check every operation of a file against the rules of its format."""
     found = [list(_findings(graph, index)) for index in range(len(graph.operations))]
     macs = [operation_macs(graph.format, op) for op in graph.operations]
     leaves = [any(finding.rule.leaves for finding in each) for each in found]
     working = [index for index, count in enumerate(macs) if count] or [0]
     first, last = working[0], working[-1]
-    limit = SMALL_PRELUDE * _image_elements(graph.operations[first]) if graph.operations else 0
+    limit = PREPROCESSING_LIMIT * _image_elements(graph.operations[first]) if graph.operations else 0
     violations: list[Finding] = []
     by_design: list[Finding] = []
     for index, each in enumerate(found):
@@ -230,7 +229,7 @@ def judge(graph: Graph) -> CompatibilityReport:
         excused = (index < first and op.largest <= limit) or (index > last and op.kind in MOVES)
         for finding in each:
             if excused and not finding.rule.leaves:
-                continue  # a small one: nothing to gain
+                continue  # too small to matter
             may_be = excused and not macs[index] and finding.rule.name in EXCUSED
             (by_design if may_be else violations).append(finding)
     between = [leaves[index] for index in range(first, last + 1)]
@@ -239,7 +238,7 @@ def judge(graph: Graph) -> CompatibilityReport:
         operations=len(graph.operations),
         macs=sum(macs),
         accelerated_macs=sum(count for count, away in zip(macs, leaves, strict=True) if not away),
-        stretches=sum(1 for away, _ in itertools.groupby(between) if not away),
+        segments=sum(1 for away, _ in itertools.groupby(between) if not away),
         violations=tuple(violations),
         by_design=tuple(by_design),
     )

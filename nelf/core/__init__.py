@@ -1,1 +1,1 @@
-"""What every stage uses and what knows none of them."""
+"""What every stage uses. It imports no other package of nelf."""

@@ -18,7 +18,7 @@ def look_at(
 ) -> Float[Tensor, "*batch 3 4"]:
     """Pose of a camera at `eye` that looks at `target` (world space) with `up` upwards in the image.
 
-    Where the line of sight is parallel to `up`, any upright image is chosen.
+    When you look along `up`, some upright image is chosen.
     """
     backward = torch.nn.functional.normalize(eye - target, dim=-1)
     right = torch.linalg.cross(up.expand_as(backward), backward)
@@ -32,10 +32,10 @@ def look_at(
 
 
 def focus_point(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3"]:
-    """World point nearest, in least squares, to all optical axes.
+    """World point [3] nearest to all optical axes, in least squares.
 
-    With (nearly) parallel axes the point is not determined along them; the minimum-norm offset from the mean camera
-    centre is taken.
+    Nearly parallel axes leave the point undetermined along them. Then the offset from the mean camera centre has
+    minimum norm.
     """
     origin, axis = c2w[:, :, 3].double(), c2w[:, :, 2].double()
     axis = axis / axis.norm(dim=-1, keepdim=True)
@@ -55,7 +55,7 @@ def is_rigid(c2w: Float[Tensor, "3 4"]) -> bool:
 
 
 def bend(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
-    """By how much it is not orthonormal."""
+    """Largest deviation of R R^T from the identity."""
     return (rotation @ rotation.mT - torch.eye(3, dtype=rotation.dtype)).abs().amax((-1, -2))
 
 
@@ -66,7 +66,7 @@ def orthonormalize(c2w: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3 
 
 
 def mean_pose(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3 4"]:
-    """Camera in the middle of the given ones, looking along their mean axis, upright as they are on average."""
+    """Camera at the mean position that looks along the mean axis, upright as the cameras are on average."""
     backward = torch.nn.functional.normalize(c2w[:, :, 2].mean(0), dim=0)
     right = torch.nn.functional.normalize(torch.linalg.cross(c2w[:, :, 1].mean(0), backward), dim=0)
     return torch.stack([right, torch.linalg.cross(backward, right), backward, c2w[:, :, 3].mean(0)], dim=1)

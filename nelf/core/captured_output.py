@@ -1,4 +1,4 @@
-"""Converters and runtimes talk; this keeps what they say for the case that something fails."""
+"""Keep quiet what converters and runtimes print, and show it when something fails."""
 
 import contextlib
 import logging
@@ -15,12 +15,12 @@ KEPT_CHARACTERS = 300
 
 
 @contextlib.contextmanager
-def quiet(task: str) -> Iterator[None]:
-    """Run third-party code with its output, log and warnings held back; its errors become one ExportError.
+def captured_output(task: str) -> Iterator[None]:
+    """Run third-party code with its output, logs and warnings held back. Its errors become one ExportError.
 
-    Output is held at the level of file descriptors: much of it comes from C++, and libraries that are imported here
-    keep the present sys.stderr for ever. Warnings are ignored inside: they
-    are about the converters' own use of torch and protobuf, nothing that a caller could act on.
+    Output is redirected at file descriptors: much of it comes from C++, and libraries imported inside keep the current
+    sys.stderr for ever. Warnings are ignored: they concern how converters use torch and protobuf, which you cannot
+    change.
     """
     with tempfile.TemporaryFile() as said, _descriptors_to(said.fileno()), _logging_off(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -39,7 +39,7 @@ def quiet(task: str) -> Iterator[None]:
 def _descriptors_to(target: int) -> Iterator[None]:
     saved = []
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
-        with contextlib.suppress(AttributeError, ValueError):  # a replaced or closed stream has nothing to flush
+        with contextlib.suppress(AttributeError, ValueError):  # a replaced or closed stream
             stream.flush()
         with contextlib.suppress(OSError):  # a daemon may run without the descriptor
             saved.append((descriptor, os.dup(descriptor)))

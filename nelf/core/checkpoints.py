@@ -1,4 +1,4 @@
-"""Weights and checkpoints on disk: read without executing code, written whole or not at all."""
+"""Weights and checkpoints on disk: read without executing code, written atomically."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from nelf.core.errors import CheckpointError, one_line
 from nelf.core.files import TEMPORARY_SUFFIX, remove, write_bytes
 
 FORMAT = "nelf-checkpoint-1"
-# What torch.load raises on files that are no archive, or one with another content than it says.
+# What torch.load raises on files that are not an archive or hold something else than they claim.
 DAMAGE = (
     OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
     MemoryError, zipfile.BadZipFile, pickle.UnpicklingError,
@@ -34,8 +34,8 @@ class CheckpointFolder:
         self.keep = keep
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write `state` (tensors, numbers, strings, and lists, tuples and dicts of them) as of `step`."""
-        content = io.BytesIO()  # what torch raises when it cannot write to a file does not say why
+        """Write `state` (tensors, numbers, strings; lists, tuples and dicts of them) as of `step`."""
+        content = io.BytesIO()  # torch's own error about a full disk does not say that it is full
         torch.save({"format": FORMAT, "step": step, "state": state}, content)
         write_bytes(self.path / f"checkpoint-{step:09d}.pt", content.getbuffer())
         for old in self._files()[: -self.keep]:
@@ -43,9 +43,9 @@ class CheckpointFolder:
         self._remove_partial()
 
     def latest(self) -> tuple[int, dict[str, Any]] | None:
-        """Step and state of the newest checkpoint, on the CPU; None where there is none.
+        """Step and state of the newest checkpoint, on the CPU; None without checkpoints.
 
-        Raises CheckpointError when that file is damaged or not ours: which one to go on from is the user's choice.
+        Raises CheckpointError when that file is damaged or not ours: you choose which one to continue from.
         """
         files = self._files()
         return self._load(files[-1]) if files else None
@@ -60,7 +60,7 @@ class CheckpointFolder:
         if not _is_archive(path):
             raise CheckpointError(f"{path} is cut short or damaged; {self._remedy()}")
         try:
-            # weights_only: tensors and plain values; nothing in the file can run code.
+            # weights_only: nothing in the file can run code.
             content = torch.load(path, map_location="cpu", weights_only=True)
         except DAMAGE as error:
             raise CheckpointError(f"{path} is damaged or not a checkpoint of nelf; {self._remedy()}") from error
@@ -71,7 +71,7 @@ class CheckpointFolder:
         return content["step"], content["state"]
 
     def _remedy(self) -> str:
-        afresh = f"delete the folder {self.path} to start afresh"
+        afresh = f"delete the folder {self.path} to start over"
         return f"delete that file to go on from the one before it, or {afresh}" if len(self._files()) > 1 else afresh
 
     def _files(self) -> list[Path]:
@@ -80,31 +80,31 @@ class CheckpointFolder:
         return [p for _, p in sorted(found)]
 
     def _remove_partial(self) -> None:
-        """Remove what a killed process left half written. One process writes a folder."""
+        """Remove what a killed process left half written. Only one process writes to a folder."""
         for file in self.path.glob(f".checkpoint-*{TEMPORARY_SUFFIX}*"):
             remove(file)
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether the archive's directory, at the end of the file, is there."""
+    """Whether the archive's directory, at the end of the file, exists."""
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # one of several parts, as it says itself
+    except zipfile.BadZipFile:  # it claims to be one part of several
         return False
 
 
 def save_weights(path: Path, form: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors and `about` (JSON values by name) under the format name `form`, atomically."""
-    # One metadata key: safetensors writes several in random order, and equal weights shall be equal bytes.
+    # One metadata key: safetensors writes several in random order, but equal weights must give equal bytes.
     metadata = {"nelf": json.dumps({"format": form, **about}, sort_keys=True)}
-    # To bytes first: what safetensors raises when it cannot write to a file is not the operating system's error.
+    # To bytes first: safetensors hides the operating system's error when it cannot write.
     write_bytes(path, save({key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata))
 
 
 def load_weights(path: Path, form: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and `about` of a file that `save_weights` wrote.
 
-    Raises CheckpointError, with `remedy` as the advice, when the file is absent, cut short or of another format.
+    Raises CheckpointError, with `remedy` as the advice, when the file is missing, cut short or of another format.
     """
     try:
         with safe_open(path, framework="pt") as stream:

@@ -1,4 +1,4 @@
-"""On what a stage computes: device, number of processes, arithmetic."""
+"""Device, number of processes and precision of a stage."""
 
 import contextlib
 import datetime
@@ -19,31 +19,31 @@ from nelf.core.progress import Stop
 from nelf.core.settings import DeviceConfig as DeviceConfig
 
 FUSED = ("cpu", "cuda", "mps")
-"""Devices on which PyTorch's Adam updates all weights by one kernel."""
-# Processes wait for each other where one renders or writes for hours; one that died is noticed by who started it.
+"""Devices on which PyTorch's Adam updates all weights with one kernel."""
+# Processes wait for hours while one renders or writes. Who started a process notices when it dies.
 PATIENCE = datetime.timedelta(days=2)
-# The argument's name before and since PyTorch 2.14.
+# The argument's name before and after PyTorch 2.14.
 BUFFERS = "forward_sync_buffers"
 if BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
     BUFFERS = "broadcast_buffers"
 
 
 class Autocast(MixedPrecision):
-    """Operations choose their own precision. Fabric's plugin would also round what a network is given: of where rays
-    start and point, not enough would be left."""
+    """Mixed precision that leaves inputs in float32. Fabric's plugin would round ray origins and directions as well,
+    which need all their digits."""
 
     def convert_input(self, data: Any) -> Any:
         return data
 
 
 def exact(device: torch.device) -> torch.autocast:
-    """Context in which matrix products on `device` keep float32, whatever autocast says: for positions and lengths."""
+    """Context that keeps matrix products on `device` in float32, even under autocast: for positions and lengths."""
     return torch.autocast(device.type, enabled=False)
 
 
 @contextlib.contextmanager
 def unscaled(fabric: Fabric) -> Iterator[None]:
-    """`fabric` without the gradient scaler of 16-mixed: for what trains in float32 whatever device.precision says."""
+    """`fabric` without the gradient scaler of 16-mixed: for training in float32 whatever device.precision says."""
     precision = fabric.strategy.precision
     scaler = getattr(precision, "scaler", None)
     if scaler is not None:
@@ -67,18 +67,18 @@ def fits(device: torch.device, size: int) -> bool:
 
 
 def reduced_type(fabric: Fabric) -> torch.dtype | None:
-    """What `fabric` computes matrix products in where that is not float32."""
+    """Type of `fabric`'s matrix products; None for float32."""
     precision = fabric.strategy.precision
     return precision.forward_context().fast_dtype if isinstance(precision, Autocast) else None
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for it; otherwise bfloat16 is slower than float32, not faster."""
+    """Whether this CPU has bfloat16 instructions. Without them bfloat16 is slower than float32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def fast_precision(accelerator: str) -> str:
-    """What device.precision=auto stands for on this machine. On a Mac it is float32 until somebody measured."""
+    """What device.precision=auto means on this machine. On a Mac it is float32: nothing else was measured."""
     if accelerator == "cuda":
         capability = torch.cuda.get_device_capability()
         return "bf16-mixed" if capability >= (8, 0) else "16-mixed" if capability >= (7, 0) else "32-true"
@@ -86,7 +86,7 @@ def fast_precision(accelerator: str) -> str:
 
 
 def mps_has_bfloat16() -> bool:
-    """Whether this Mac's system computes with it."""
+    """Whether this Mac supports bfloat16."""
     try:
         torch.zeros(1, dtype=torch.bfloat16, device="mps")
     except (TypeError, RuntimeError):
@@ -95,7 +95,7 @@ def mps_has_bfloat16() -> bool:
 
 
 def cuda_problem() -> str | None:
-    """Why this PyTorch does not reach a GPU that may well be there, and what to do; None where it reaches one."""
+    """Why this PyTorch finds no GPU, and what to do; None when it finds one."""
     if torch.cuda.is_available():
         return None
     if torch.version.cuda is None:
@@ -116,12 +116,12 @@ def cuda_problem() -> str | None:
 
 
 def check_gpus(count: int) -> None:
-    """Raise ConfigError where this torch cannot compute on the first `count` GPUs, or they are not alike."""
+    """Raise ConfigError unless this torch computes on the first `count` GPUs and they are of one kind."""
     capabilities = [torch.cuda.get_device_capability(i) for i in range(count)]
     names = [torch.cuda.get_device_name(i) for i in range(count)]
     for name, (major, minor) in zip(names, capabilities, strict=True) if torch.version.hip is None else ():
         made_for = [architecture.rstrip("af").split("_") for architecture in torch.cuda.get_arch_list()]
-        # Machine code (sm) runs on later GPUs of the same major number, what is compiled when loaded on all later ones.
+        # Machine code (sm) runs on later GPUs of the same major version; PTX (compute) on all later ones.
         if not any(
             (int(made) <= 10 * major + minor and (kind == "compute" or made[:-1] == str(major)))
             for kind, made in made_for
@@ -138,7 +138,7 @@ def check_gpus(count: int) -> None:
 
 
 def make_fabric(config: DeviceConfig) -> Fabric:
-    """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what is asked for."""
+    """The Fabric for `config`, not yet launched. Raises ConfigError when this machine lacks what you ask for."""
     accelerator = accelerator_of(config)
     devices, num_nodes = processes(config)
     count = {"cpu": devices, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
@@ -178,15 +178,15 @@ def make_fabric(config: DeviceConfig) -> Fabric:
             raise
         said = " ".join(str(error).split())
         raise ConfigError(
-            f"device.devices={devices} device.num_nodes={num_nodes} is not what SLURM does: {said}"
+            f"device.devices={devices} device.num_nodes={num_nodes} does not match SLURM: {said}"
         ) from error
     return fabric
 
 
 def processes(config: DeviceConfig) -> tuple[int, int]:
-    """Processes on each machine, and machines: as torchrun says where it started this one, else as configured.
+    """Processes on each machine, and machines: torchrun's numbers if it started this process, else the configured ones.
 
-    Raises ConfigError where both say something, and not the same.
+    Raises ConfigError when both are set and differ.
     """
     if not torch.distributed.is_torchelastic_launched():
         return config.devices, config.num_nodes
@@ -204,31 +204,31 @@ def processes(config: DeviceConfig) -> tuple[int, int]:
 
 
 def check_rank(config: DeviceConfig) -> None:
-    """Raise ConfigError where this process is one of several to its environment, and the only one to `config`.
+    """Raise ConfigError when the environment says this is one of several processes, and `config` says there is one.
 
-    Each of them would train by itself, write the same files, and all but one without the lock.
+    Each would train by itself and write the same files, all but one without the lock.
     """
     if (rank := later_rank()) is not None and processes(config) == (1, 1):
         raise ConfigError(
-            f"{rank} in the environment says that other processes work on this run, and device.devices=1 says that "
-            "none do; unset that variable, or say how many there are with device.devices and device.num_nodes"
+            f"{rank} in the environment says that other processes work on this run, but device.devices=1 says that "
+            "this is the only one; unset that variable, or set device.devices and device.num_nodes"
         )
 
 
 def accelerator_of(config: DeviceConfig) -> str:
-    """cuda, mps or cpu."""
+    """The configured accelerator: cuda, mps or cpu."""
     return best_accelerator() if config.accelerator == "auto" else config.accelerator
 
 
 def best_accelerator() -> str:
-    """cuda, else mps, else cpu."""
+    """cuda if there is one, else mps, else cpu."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def agree(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
-    """Time and wish to stop as the first process sees them, so that all processes leave at the same step."""
+def sync(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
+    """Seconds and stop request as the first process sees them, so that all processes stop at the same step."""
     if fabric.world_size == 1:
         return seconds, stop.requested
     agreed = fabric.broadcast(torch.tensor([seconds, float(stop.requested)], dtype=torch.float64))
@@ -236,9 +236,9 @@ def agree(fabric: Fabric, seconds: float, stop: Stop) -> tuple[float, bool]:
 
 
 def agree_on_step(fabric: Fabric, step: int, folder: object) -> None:
-    """To be called after each process has read its checkpoint from `folder`, and before the first one writes others.
+    """Raise ConfigError when the processes found different checkpoints in `folder`.
 
-    Raises ConfigError where they found different ones.
+    Call it after all processes have read their checkpoint and before the first one writes another.
     """
     if fabric.world_size > 1 and fabric.all_reduce(torch.tensor(abs(step - fabric.broadcast(step))), reduce_op="sum"):
         raise ConfigError(f"the processes found different checkpoints in {folder}; it must be one folder for all")

@@ -1,14 +1,14 @@
-"""Errors that a user can cause. Each message says what was wrong, where, what is allowed, what to do.
+"""Errors that you can cause. Each message says what was wrong, where, what is allowed, what to do.
 
-The command line prints them as one line and exits with `exit_code`; anything else is our own mistake and
-keeps its traceback.
+The command line prints them as one line and exits with `exit_code`. Anything else is a bug in nelf and keeps its
+traceback.
 """
 
 import enum
 
 
 class NelfError(Exception):
-    """Bad input or a refused request. Exit code 2, one line, no traceback."""
+    """Bad input or a request that nelf refuses. Exit code 2, one line, no traceback."""
 
     exit_code = 2
 
@@ -18,7 +18,7 @@ class ConfigError(NelfError):
 
 
 class SceneError(NelfError):
-    """A scene folder that cannot be read, or whose content contradicts itself."""
+    """A scene folder that cannot be read or contradicts itself."""
 
 
 class CheckpointError(NelfError):
@@ -49,11 +49,11 @@ class BundleError(NelfError):
 
 
 class ExportError(NelfError):
-    """An export that could not be made, or whose file disagrees with the PyTorch model."""
+    """An export that failed, or whose file disagrees with the PyTorch model."""
 
 
 class BenchError(NelfError):
-    """A measurement that could not be made: a model that no runtime here executes, a phone that does not answer."""
+    """A measurement that failed: no runtime here executes the model, or the phone does not answer."""
 
 
 class StorageError(NelfError):
@@ -61,7 +61,7 @@ class StorageError(NelfError):
 
 
 class Interrupted(NelfError):
-    """The user asked to stop (SIGINT). What was done is saved; the same command goes on from there."""
+    """You asked to stop (SIGINT). What was done is saved; the same command continues from there."""
 
     exit_code = 130
 

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and one process at a time works in a folder."""
+"""Atomic files and folders, and locks: one process at a time works in a folder."""
 
 import contextlib
 import errno
@@ -21,7 +21,7 @@ TEMPORARY_SUFFIX = ".partial"
 OLD_SUFFIX = ".old"  # a folder that is being replaced
 _TEMPORARY = re.compile(rf"\..*{re.escape(TEMPORARY_SUFFIX)}-\d+(\..*)?", re.DOTALL)
 _OLD = re.compile(rf"\.(.+){re.escape(OLD_SUFFIX)}-\d+", re.DOTALL)
-LONGEST_NAME = 200  # bytes; file systems hold 255, of which suffixes take some
+LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes need some of them
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 OF_THE_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 OF_THE_PATH = (errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -29,8 +29,8 @@ OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENO
 
 
 @contextlib.contextmanager
-def writing_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write `path` into one clear line."""
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about writing `path` into one clear line."""
     try:
         yield
     except OSError as error:
@@ -47,12 +47,12 @@ def writing_errors(path: Path) -> Iterator[None]:
 
 
 def _on_the_way(other: Path, path: Path) -> bool:
-    """Whether `other` is `path`, a folder above it, or what is renamed to it in the end."""
+    """Whether `other` is `path`, a folder above it, or the temporary that becomes `path`."""
     return other in (path, *path.parents) or other.name.startswith(f".{path.stem}{TEMPORARY_SUFFIX}")
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
-    """Raise StorageError where `path` could not be made, or written if it is there. folder: it is to be a folder."""
+    """Raise StorageError when `path` cannot be created or, if it exists, written. folder: `path` must be a folder."""
     place = path
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -63,48 +63,48 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
 
 
 def why_absent(path: Path) -> str:
-    """What there is in place of the file `path`: "does not exist", "is a folder"."""
+    """Why the file `path` cannot be read: "does not exist", "is a folder"."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink():
-            return f"is a link to {path.readlink()}, where nothing is"
+            return f"is a link to {path.readlink()}, which does not exist"
         return "does not exist"
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return "is a link that leads back to itself"
+            return "is a link to itself"
         return f"cannot be read ({error.strerror})"
     if stat.S_ISDIR(mode):
         return "is a folder"
     return "is a file" if stat.S_ISREG(mode) else "is a pipe or device, not a file"
 
 
-def refused_by_the_system(error: BaseException) -> NelfError | None:
-    """The one line about an error that is nobody's mistake: memory, disk, rights. None for every other error.
+def system_error(error: BaseException) -> NelfError | None:
+    """One line about memory, disk or permissions; None for every other error.
 
-    For what comes from libraries that open files or ask for memory themselves; who knows the file says more.
+    For errors of libraries that open files or allocate memory themselves. Code that knows the file can say more.
     """
     text = " ".join(str(error).split())
-    # PyTorch has a class of its own for a GPU's memory, and none for the machine's.
+    # PyTorch has an error class for GPU memory, but none for main memory.
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     ):
         return NelfError(
             f"out of memory ({text[:120] or 'MemoryError'}); lower train.batch_size, teacher.samples_per_step, "
-            "distill.workers or train.cache_gb, or give smaller images (scene.downscale); what was saved stays, and "
-            "the same command goes on from there"
+            "distill.workers or train.cache_gb, or use smaller images (scene.downscale); what was saved stays, and the "
+            "same command goes on from there"
         )
     if isinstance(error, OSError) and error.errno in (*OF_THE_DISK, *OF_THE_RIGHTS, *OF_THE_MACHINE):
         where = f" {error.filename}" if error.filename else ""
-        advice = "free some space" if error.errno in OF_THE_DISK else "put that right"
-        return StorageError(f"the system refuses{where}: {error.strerror}; {advice}, and give the same command again")
+        advice = "free some space" if error.errno in OF_THE_DISK else "fix that"
+        return StorageError(f"the system refuses{where}: {error.strerror}; {advice}, then run the same command again")
     return None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written anywhere in `folder`, in which nobody else is at work.
+    """Remove what killed processes left half written anywhere in `folder`. Nobody else may work in it.
 
-    A folder that was about to be replaced, and has not been, is put back.
+    A folder whose replacement was interrupted is put back.
     """
     for root, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -112,7 +112,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def remove_leftovers_of(path: Path) -> None:
-    """`remove_leftovers` for one file or folder, on which nobody else is at work."""
+    """`remove_leftovers` for one file or folder."""
     temporary = rf"{re.escape(path.stem + TEMPORARY_SUFFIX)}-\d+{re.escape(path.suffix)}"
     names = rf"\.({temporary}|{re.escape(path.name + OLD_SUFFIX)}-\d+)"
     for beside in path.parent.iterdir() if path.parent.is_dir() else ():
@@ -129,23 +129,23 @@ def _clear(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `path` (file or folder) to fill; rename it to `path` when the block ends well.
+    """Give a temporary sibling of `path` (file or folder) to fill; rename it to `path` when the block ends.
 
-    The temporary keeps the suffix of `path`, since image and model writers choose a format by it. When the block
-    raises, the temporary is removed and what stood at `path` before is untouched.
+    The temporary keeps the suffix of `path`: image and model writers choose a format by it. If the block raises, the
+    temporary is removed and `path` stays as it was.
     """
     path = Path(path)
     if path.name in ("", ".."):
-        raise StorageError(f"cannot write {path}: it has no name of its own; give one that is to be made")
+        raise StorageError(f"cannot write {path}: it has no name of its own; give the name of a new file or folder")
     temporary = path.with_name(f".{path.stem}{TEMPORARY_SUFFIX}-{os.getpid()}{path.suffix}")
     try:
-        with writing_errors(path):
+        with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             remove(temporary)
             yield temporary
             if temporary.is_file():
                 _flush_to_disk(temporary)
-            elif path.is_dir():  # os.replace cannot put a folder over a folder that has content
+            elif path.is_dir():  # os.replace cannot replace a folder that is not empty
                 old = path.with_name(f".{path.name}{OLD_SUFFIX}-{os.getpid()}")
                 _flush_folder_to_disk(temporary)
                 path.rename(old)
@@ -186,15 +186,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises OSError where it cannot be read, ValueError where it is no JSON."""
+    """The content of a JSON file. Raises OSError when it cannot be read, ValueError when it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
-        raise ValueError("lists or objects in it are too deep") from error
+        raise ValueError("its lists or objects are nested too deep") from error
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether `name` names one thing directly in a folder, wherever the name comes from."""
+    """Whether `name` names one thing directly in a folder. It may come from a stranger."""
     try:
         fits = len(name.encode()) <= LONGEST_NAME
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -204,7 +204,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of a folder's: over (relative name, file digest) in name order."""
+    """SHA-256 of a file's bytes. For a folder, over (relative name, file digest) in name order."""
     digest = hashlib.sha256()
     if path.is_dir():
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
@@ -217,12 +217,12 @@ def sha256(path: Path) -> str:
 
 
 def _flush_to_disk(path: Path) -> None:
-    """A file's bytes, or a folder's names."""
+    """Flush a file's bytes, or a folder's names."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL or not path.is_dir():  # file systems that do so of themselves refuse it
+        if error.errno != errno.EINVAL or not path.is_dir():  # some file systems refuse it for folders
             raise
     finally:
         os.close(descriptor)
@@ -238,17 +238,16 @@ def _flush_folder_to_disk(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(file: Path, what: str) -> Iterator[None]:
-    """Hold the lock `file`, which has this process's id in it, during the block.
+    """Hold the lock `file`, which contains this process's id, during the block.
 
-    Raises StorageError with the id of the process that holds it. The operating system ends the lock with its process,
-    however that ends, so a file left by `kill -9` bars nobody. All but the first process of a distributed run go on
-    without a lock: the first has it.
+    Raises StorageError with the id of the process that holds it. The operating system releases the lock when its
+    process ends, so a file that `kill -9` left behind blocks nobody. In a distributed run only the first process locks.
     """
     if not is_first_process():
         yield
         return
     with contextlib.ExitStack() as held:
-        with writing_errors(file):
+        with disk_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             try:
                 held.enter_context(FileLock(file, blocking=False, fallback_to_soft=False))

@@ -1,13 +1,13 @@
-"""The public face of a package whose modules take long to import: a name is imported when it is first asked for.
+"""Public names of a package whose modules take long to import: each name is imported on first use.
 
-The names stand where type checkers look for them, once, at the top of the package's __init__.py:
+The names stand once, at the top of the package's __init__.py, where type checkers look for them:
 
     if TYPE_CHECKING:
         from nelf.train.loop import train
     else:
         __getattr__ = lazy_names(__name__)
 
-`from nelf.train.config import TrainConfig` does not import PyTorch then, although other names of `nelf.train` need it.
+Then `from nelf.train.config import TrainConfig` does not import PyTorch, although other names of `nelf.train` need it.
 """
 
 import ast
@@ -20,7 +20,7 @@ from typing import Any
 
 
 def lazy_names(package: str) -> Callable[[str], Any]:
-    """The `__getattr__` of `package`. No name may be that of one of its modules, which Python puts into its place."""
+    """The `__getattr__` of `package`. No name may equal a module's name: Python puts the module in its place."""
 
     @functools.cache
     def origins() -> dict[str, str]:

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-"""Variables that launchers (torchrun, Fabric's, srun) set for each of the processes that are one run together."""
+"""Variables that launchers (torchrun, Fabric, srun) set for each process of one run."""
 
-LOOK_EVERY = 0.5  # seconds between looks at the parent
+LOOK_EVERY = 0.5  # seconds between checks of the parent
 
 
 def usable_cores() -> int:
@@ -21,40 +21,40 @@ def usable_cores() -> int:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the only one of its run, or the first of several: the one that writes files."""
+    """Whether this process writes files: it is the first of its run, or the only one."""
     return later_rank() is None
 
 
 def later_rank() -> str | None:
-    """NAME=VALUE of the variable that says that this is not the first process of its run; None in the first one."""
+    """NAME=VALUE of the variable that makes this a later process of its run; None in the first one."""
     return next((f"{name}={rank}" for name in RANKS if (rank := os.environ.get(name, "0")) not in ("0", "")), None)
 
 
 def is_started_by_nelf() -> bool:
-    """Whether another process of the run started this one; the first of each machine is a user's or a launcher's."""
+    """Whether another process of the run started this one. A user or a launcher starts the first on each machine."""
     return os.environ.get("LOCAL_RANK", "0") not in ("0", "")
 
 
 def end_with_parent() -> None:
-    """From here on this process ends when the one that started it does, however that ends.
+    """From now on, end this process when its parent ends, however that happens.
 
-    After `kill -9` of a command its worker processes would go on, and write into a folder in which the same command,
-    given again, is at work.
+    Otherwise worker processes would go on after `kill -9` of a command, and write into a folder in which the same
+    command works again.
     """
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(LOOK_EVERY)
-        os._exit(1)  # at once: there is nobody left to say anything to
+        os._exit(1)  # at once: nobody is left to read a message
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def end_with_others(others: "list[subprocess.Popen[bytes]]") -> None:
-    """From here on this process ends, with one line and exit code 2, when one of those that it started ends badly.
+    """From now on, end this process with one line and exit code 2 when one of `others` fails.
 
-    It would wait for it for ever. others: emptied by whoever ends them in good order.
+    Otherwise it would wait for ever. Empty `others` before you end them in good order.
     """
 
     _watched.append(others)
@@ -73,17 +73,15 @@ _watched: "list[list[subprocess.Popen[bytes]]]" = []
 
 
 def blame_others() -> None:
-    """After an error: the end of a process that this one started may have caused it.
-
-    Then the watch of `end_with_others` says so and ends this process. Otherwise returns after a moment.
-    """
+    """Call it after an error that the end of a child process may have caused. If so, the watch reports that and ends
+    this process; otherwise this returns."""
     if any(_watched):
         time.sleep(4 * LOOK_EVERY)
 
 
 def _how(status: int) -> str:
     if status == -signal.SIGKILL:
-        return "was killed, most likely by the system for want of memory"
+        return "was killed, most likely by the system because memory ran out"
     return f"died of {signal.Signals(-status).name}" if status < 0 else "failed; its own message is above"
 
 
@@ -91,26 +89,26 @@ def _leave(why: str, others: "list[subprocess.Popen[bytes]]") -> None:
     for process in others:
         process.kill()
     print(f"nelf: {why}; what was saved stays, and the same command goes on from there", file=sys.stderr, flush=True)
-    os._exit(2)  # the main thread waits in a library that nothing but an end interrupts
+    os._exit(2)  # the main thread waits in a library that cannot be interrupted
 
 
 CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)  # folder, limit, use, and what of the use is given back when it is needed; version 2 and version 1
+)  # folder, limit, use, and the part of the use that the system can free; cgroup version 2 and version 1
 
 
 def available_memory() -> int | None:
-    """Bytes that a process can have before the system has to refuse, the limits of its container considered."""
+    """Bytes this process can still allocate, limits of its container included; None if unknown."""
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     if not found:
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all that there is
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all of it
     for folder, limit, use, given_back in CGROUPS:
-        with contextlib.suppress(OSError, ValueError, KeyError):  # "max" is no number: no limit
+        with contextlib.suppress(OSError, ValueError, KeyError):  # "max": no limit
             most = int((Path(folder) / limit).read_text())
             used = int((Path(folder) / use).read_text())
             fields = dict(line.split() for line in (Path(folder) / "memory.stat").read_text().splitlines())

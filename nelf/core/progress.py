@@ -1,4 +1,4 @@
-"""What a user sees and does while a stage runs: lines, a progress line, and Ctrl-C that stops at a safe point."""
+"""What you see and do while a stage runs: a progress line, and Ctrl-C that stops at a safe point."""
 
 import contextlib
 import functools
@@ -19,8 +19,8 @@ from rich.console import Console
 
 TERMINAL_INTERVAL = 0.25  # seconds between rewrites of the line on a terminal
 LOG_INTERVAL = 30.0  # seconds between lines in a log file
-PATIENCE = 1.5  # seconds after which a wait without a figure is said
-NARROWEST = 40  # columns; what calls itself a narrower terminal is given lines of this width
+PATIENCE = 1.5  # seconds before a wait without a figure is announced
+NARROWEST = 40  # columns, for terminals that claim to be narrower
 MOST_SECONDS = 1e12  # a damaged file may claim anything
 
 P = ParamSpec("P")
@@ -28,13 +28,13 @@ R = TypeVar("R")
 
 _parts: ContextVar[tuple[str, ...]] = ContextVar("parts", default=())
 _step: ContextVar[str] = ContextVar("step", default="")
-_lock = threading.RLock()  # of what is written to a terminal
-_live: "list[ProgressLine]" = []  # the lines that are being shown; the last one alone prints
+_lock = threading.RLock()  # for the terminal
+_live: "list[ProgressLine]" = []  # the lines being shown; only the last one prints
 
 
 @dataclass
 class Stop:
-    """Whether the user asked to stop. Long loops look at `requested` between steps, save, and leave."""
+    """Whether you asked to stop. Long loops check `requested` between steps, save, and leave."""
 
     requested: bool = False
 
@@ -43,7 +43,7 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Within the block SIGINT and SIGTERM only set `requested`; a second SIGINT raises KeyboardInterrupt.
 
-    Off the main thread, where Python cannot set handlers, signals are left as they are.
+    Outside the main thread, where Python cannot set handlers, signals stay as they are.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -60,13 +60,13 @@ def stoppable() -> Iterator[Stop]:
         yield stop
     finally:
         for number, handler in before.items():
-            # None stands for a handler that was not set from Python; it cannot be put back.
+            # None: the handler was not set from Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextlib.contextmanager
 def steps(names: Sequence[str]) -> Iterator[None]:
-    """During the block a command consists of these steps, in this order."""
+    """Within the block a command consists of these steps, in this order."""
     token = _parts.set(tuple(names))
     try:
         yield
@@ -76,7 +76,7 @@ def steps(names: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """The block is the step `name`: progress lines in it begin with "step 2 of 5, "."""
+    """The block is the step `name`: its progress lines begin with "step 2 of 5, "."""
     names = _parts.get()
     known = name in names and len(names) > 1
     token = _step.set(f"step {names.index(name) + 1} of {len(names)}, " if known else "")
@@ -87,7 +87,7 @@ def step(name: str) -> Iterator[None]:
 
 
 def as_step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A function that is the step `name`."""
+    """Decorator: the function is the step `name`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -101,15 +101,15 @@ def as_step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def in_step(text: str) -> str:
-    """`text` with the step that is being done before it."""
+    """`text` after the current step."""
     return _step.get() + text
 
 
 @contextlib.contextmanager
 def waiting(label: str, *, shown: bool = True) -> Iterator[None]:
-    """Say what the block does where it takes longer than `PATIENCE`, so that nobody looks at an empty terminal.
+    """Announce what the block does if it takes longer than `PATIENCE`, so that nobody stares at an empty terminal.
 
-    A progress line that begins in the block takes its place. shown: see `ProgressLine`.
+    A progress line that begins in the block replaces it. shown: see `ProgressLine`.
     """
     if not shown:
         yield
@@ -118,12 +118,12 @@ def waiting(label: str, *, shown: bool = True) -> Iterator[None]:
     with _kept_stderr() as stream:
         line = ProgressLine(label, 0, stream=stream)
 
-        def say() -> None:
+        def echo() -> None:
             if not ended.wait(PATIENCE) and not _live:
                 with line:
                     ended.wait()
 
-        thread = threading.Thread(target=say, name="waiting", daemon=True)
+        thread = threading.Thread(target=echo, name="waiting", daemon=True)
         thread.start()
         try:
             yield
@@ -134,10 +134,10 @@ def waiting(label: str, *, shown: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_stderr() -> Iterator[TextIO]:
-    """stderr as it is now, whatever its descriptor is made to be in the block (converters are kept silent so)."""
+    """stderr as it is now, even if its descriptor is redirected in the block (to silence converters)."""
     try:
         descriptor = os.dup(sys.stderr.fileno())
-    except (OSError, ValueError):  # no file: a test's
+    except (OSError, ValueError):  # not a file, as in tests
         yield sys.stderr
         return
     with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as stream:
@@ -146,7 +146,7 @@ def _kept_stderr() -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def above_the_line() -> Iterator[None]:
-    """Lines that are printed in the block do not run into a progress line on the same terminal."""
+    """Lines printed in the block do not collide with a progress line on the same terminal."""
     with _lock:
         for line in _live:
             line.erase()
@@ -156,7 +156,7 @@ def above_the_line() -> Iterator[None]:
 console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """A line for the user; results of commands go to stdout, everything else to stderr."""
     with above_the_line():
         console.print(text, markup=False)
@@ -165,9 +165,9 @@ def say(text: str) -> None:
 class ProgressLine:
     """One line on stderr: the step, its name, done and left, and the figure that matters.
 
-    On a terminal the line is rewritten in place a few times a second; elsewhere a line is printed every 30 seconds. The
-    first comes at once, and they go on coming while the work says nothing. What does not fit into the width of the
-    terminal is left out, the least important part first.
+    On a terminal the line is rewritten a few times a second; elsewhere a new line appears every 30 seconds. The first
+    appears at once, and they continue while the work is silent. What does not fit the terminal's width is left out,
+    least important parts first.
     """
 
     def __init__(
@@ -182,10 +182,9 @@ class ProgressLine:
         stream: TextIO | io.StringIO | None = None,
     ) -> None:
         """
-        total: value of `done` at the end; 0 where nothing is counted. unit: of both; without one only the share is
-        shown. start: value of `done` at the beginning, when work goes on from earlier. seconds: after which the work
-        ends whatever is done. shown: false prints nothing: for all but the first of several processes. stream:
-        default stderr.
+        total: value of `done` at the end; 0 if nothing is counted. unit: of both; without one only the share is shown.
+        start: value of `done` at the beginning, when work is resumed. seconds: the work ends after so many, finished
+        or not. shown: false prints nothing, for all but the first of several processes. stream: by default stderr.
         """
         self.label = in_step(label)
         self.total = total
@@ -215,9 +214,9 @@ class ProgressLine:
         return self
 
     def update(self, done: int | float, figure: str = "", detail: str = "") -> None:
-        """Show that `done` of `total` is done. Cheap to call in every step: most calls print nothing.
+        """Show that `done` of `total` is done. Cheap enough for every step: most calls print nothing.
 
-        figure: the figure that matters, with what it was measured on. detail: shown where there is room for it.
+        figure: the figure that matters, and what it was measured on. detail: shown if there is room.
         """
         self.state = (done, figure, detail)
         self._print_if_due()
@@ -240,7 +239,7 @@ class ProgressLine:
                 self.stream.flush()
 
     def erase(self) -> None:
-        """Take the line off the terminal; the next look at it writes it again."""
+        """Take the line off the terminal; the next update writes it again."""
         if self.length:
             self.stream.write("\r" + " " * self.length + "\r")
             self.stream.flush()
@@ -265,7 +264,7 @@ class ProgressLine:
         if _live and _live[-1] is not self:
             return
         self.shown_state = self.state
-        # A character less than the terminal has: in the last column some go to the next line.
+        # One character less than the terminal has: some terminals wrap after the last column.
         width = max(NARROWEST, shutil.get_terminal_size().columns - 1)
         text = self.line(*self.state, self.printed - self.began, width)
         if self.terminal:
@@ -300,15 +299,15 @@ class ProgressLine:
 
 
 def duration(seconds: float) -> str:
-    """0:07, 12:05 or 3:04:05."""
+    """Seconds as 0:07, 12:05 or 3:04:05."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def seconds_of(found: object) -> float:
-    """A time that a file holds; 0 where it is none."""
-    # NaN is no time either: it would spoil every sum that it is part of.
+    """A time read from a file, in seconds; 0 when it is not valid."""
+    # NaN would spoil every sum.
     return float(found) if isinstance(found, (int, float)) and 0 <= found < MOST_SECONDS else 0.0
 
 

@@ -8,9 +8,9 @@
         def __post_init__(self) -> None:
             check(self, "train")
 
-What depends on several fields is checked after that, by the class itself. A module that holds a configuration does not
-import torch, so that a wrong value is refused at once: names that a table of implementations has are written down
-there, and the table takes them from it, or a test holds the two together.
+After that the class itself checks what depends on several fields. Modules with configurations do not import torch, so
+that a wrong value is refused at once. That is why they spell out names that a table of implementations has; the table
+takes the names from there, or a test compares the two.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from nelf.core.errors import ConfigError
 from nelf.core.files import LONGEST_NAME, is_plain_name
 
 _KEY = "nelf.setting"
-_LONGEST = 60  # characters of a value that a message repeats
+_LONGEST = 60  # characters of a value that a message quotes
 MOST_MINUTES = 43_200.0  # thirty days
 MOST_SEED = 2**32 - 1
 
@@ -38,7 +38,7 @@ class Allowed(Protocol):
     """The values that a field may have."""
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with `value`, such as "is too small"; None where it is allowed."""
+        """What is wrong with `value`, such as "is too small"; None if it is allowed."""
 
     def describe(self, whole: bool, unit: str) -> str:
         """All allowed values, such as "a number from 0 to 1". whole: whether the field holds whole numbers."""
@@ -46,7 +46,7 @@ class Allowed(Protocol):
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from `least` to `most`. open_start, open_end: that end itself is not allowed."""
+    """Finite numbers from `least` to `most`. open_start, open_end: that end is not allowed itself."""
 
     least: int | float
     most: int | float
@@ -89,7 +89,7 @@ class Positive(Range):
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of a few values, most often names."""
+    """One of a few values, usually names."""
 
     values: tuple[Any, ...]
 
@@ -107,7 +107,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class PlainName:
-    """A name for one folder inside another: no way out of it."""
+    """A name for one folder inside another; it cannot lead out of it."""
 
     def fault(self, value: Any) -> str | None:
         """See `Allowed`."""
@@ -120,7 +120,7 @@ class PlainName:
 
 @dataclass(frozen=True)
 class FolderPath:
-    """The path of a folder, there or not."""
+    """The path of a folder that may or may not exist."""
 
     def fault(self, value: Any) -> str | None:
         """See `Allowed`."""
@@ -133,9 +133,9 @@ class FolderPath:
 
 @dataclass(frozen=True)
 class Setting:
-    """What one field declares: what it allows, in which unit, and what else a user who got it wrong may want to know.
+    """What one field declares: which values it allows, in which unit, and advice for a wrong value.
 
-    In a field that holds a list, it is said about each value.
+    In a field that holds a list, this applies to each value.
     """
 
     allowed: Allowed
@@ -152,7 +152,7 @@ def setting(default: T, allowed: Allowed, unit: str = "", advice: str = "") -> T
 
 
 def declared(field: "dataclasses.Field[Any]") -> Setting | None:
-    """What a field declares about its values."""
+    """What a field declares about its values; None if nothing."""
     found: Setting | None = field.metadata.get(_KEY)
     return found
 
@@ -181,7 +181,7 @@ def remedy(kind: type, field: "dataclasses.Field[Any]") -> str:
 
 
 def allowed_values(kind: type, field: "dataclasses.Field[Any]") -> str:
-    """Such as "a whole number from 1 to 8, or null"; what the type alone says where the field declares nothing."""
+    """Such as "a whole number from 1 to 8, or null". Follows from the type when the field declares nothing."""
     said, types_ = declared(field), value_types(kind, field.name)
     if said is not None:
         text = said.allowed.describe(int in types_, said.unit)
@@ -205,7 +205,7 @@ def is_list(kind: type, name: str) -> bool:
 
 
 def value_types(kind: type, name: str) -> list[type]:
-    """The types of a field's values, or of those in its list; None left out."""
+    """The types of a field's values, or of its list's values, without None."""
     found: list[type] = []
     for one in _alternatives(_hints(kind)[name]):
         found += typing.get_args(one) if typing.get_origin(one) is list else [one]
@@ -213,7 +213,7 @@ def value_types(kind: type, name: str) -> list[type]:
 
 
 def shown(value: Any) -> str:
-    """A value as the command line has it, in one line and not too long."""
+    """A value as you write it on the command line, in one line and not too long."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(shown, value))}]"
     if value is None or isinstance(value, bool):
@@ -223,7 +223,7 @@ def shown(value: Any) -> str:
 
 
 def _type_fault(kind: type, name: str, value: Any) -> str | None:
-    """What Hydra would have found out: a fraction, a word or null where the field has no place for it."""
+    """What Hydra would find: a fraction, a word or null in a field that cannot hold it."""
     types_ = value_types(kind, name)
     if value is None:
         return "is not allowed"
@@ -253,18 +253,18 @@ class DeviceConfig:
     """Where and in which precision to compute."""
 
     accelerator: str = setting("auto", OneOf(ACCELERATORS))
-    """cpu, cuda or mps; auto takes the best that is there."""
+    """cpu, cuda or mps; auto takes the best one available."""
     devices: int = setting(1, Range(1, 1024))
-    """Devices used on each machine, one process each; more than one trains in parallel (DDP). Under torchrun, what
-    torchrun says."""
+    """Devices used on each machine, one process each; more than one trains in parallel (DDP). torchrun sets it if it
+    started nelf."""
     num_nodes: int = setting(1, Range(1, 1024))
-    """Machines that train together; each starts the same command. Under torchrun, what torchrun says."""
+    """Machines that train together; each runs the same command. torchrun sets it if it started nelf."""
     precision: str = setting("auto", OneOf(PRECISIONS))
-    """Of the student's training and of pseudo views (teachers train in float32): 32-true, or mixed: bf16-mixed,
-    16-mixed (GPU only). auto: bf16-mixed on a CPU that multiplies bfloat16 itself (AVX512_BF16, AMX) and on NVIDIA GPUs
-    from compute capability 8.0, 16-mixed on 7.0 and 7.5, else 32-true."""
+    """Precision of the student's training and of pseudo views (teachers train in float32): 32-true, bf16-mixed, or
+    16-mixed (GPU only). auto: bf16-mixed on a CPU with bfloat16 instructions (AVX512_BF16, AMX) and on NVIDIA GPUs from
+    compute capability 8.0, 16-mixed on 7.0 and 7.5, else 32-true."""
     threads: int | None = setting(None, Range(1, 1024))
-    """CPU threads for PyTorch; null leaves it to PyTorch (OMP_NUM_THREADS)."""
+    """CPU threads for PyTorch; null leaves the choice to PyTorch (OMP_NUM_THREADS)."""
     compile: bool = False
     """Compile networks with torch.compile: slower start, faster steps."""
 

@@ -1,4 +1,4 @@
-"""Pseudo views: which poses to render, rendering them with a teacher, and the pseudo Scene that they make."""
+"""Pseudo views: choose their poses, render them with a teacher, and write them as a scene."""
 
 from typing import TYPE_CHECKING
 

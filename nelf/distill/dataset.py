@@ -1,4 +1,4 @@
-"""The pseudo dataset on disk: what is to be rendered, its fingerprint, and an external one in its place."""
+"""The pseudo dataset on disk: what to render, its fingerprint, and external renders."""
 
 import dataclasses
 import hashlib
@@ -22,10 +22,10 @@ from nelf.scene import Scene, SceneConfig, depth_name, depth_scale, image_name, 
 
 
 def external_scene(config: DistillConfig, scene: Scene) -> Scene:
-    """The posed renders in `config.folder`, to be trained on as they are, with the bounds of `scene`.
+    """The posed renders in `config.folder`, with the bounds of `scene`.
 
-    Where they come with splits, only their training views are used: their test views may be those of `scene`.
-    Raises SceneError when the student could not learn both from them and from `scene`.
+    If they have splits, only their training views are used: their test views may be those of `scene`.
+    Raises SceneError when their size or channels differ from the scene's.
     """
     assert config.folder is not None  # DistillConfig sees to it
     found = load_scene(
@@ -43,7 +43,7 @@ def external_scene(config: DistillConfig, scene: Scene) -> Scene:
         (height, width), (own_height, own_width) = found.size, scene.size
         raise SceneError(
             f"distill.folder={config.folder}: renders are {width}x{height}, scene '{scene.name}' is "
-            f"{own_width}x{own_height}; render at that size, or bring the scene to theirs with scene.downscale"
+            f"{own_width}x{own_height}; render at that size, or set scene.downscale to match"
         )
     if found.channels != scene.channels:
         have, want = ("RGBA" if s.channels == 4 else "RGB" for s in (found, scene))
@@ -56,16 +56,16 @@ def external_scene(config: DistillConfig, scene: Scene) -> Scene:
 
 
 FORMAT = "nelf-pseudo-3"
-NOTABLE = 0.01  # of the image's longer side: training intrinsics that differ by less count as one camera
-INTRINSICS_STREAM = 1 << 32  # random numbers for intrinsics, apart from those for poses
+NOTABLE = 0.01  # of the image's longer side: training intrinsics closer than this count as one camera
+INTRINSICS_STREAM = 1 << 32  # separates the random numbers of intrinsics from those of poses
 
 
 @dataclass(frozen=True)
 class RenderPlan:
     """The pseudo views of one scene, teacher and configuration.
 
-    pose: index -> c2w [3, 4]. cameras: [k, 4] intrinsics in pixels of the pseudo images; view i has one of them.
-    fingerprint: SHA-256 of what decides the pixels. How many views there are is not part of it.
+    pose: index -> c2w [3, 4]. cameras: [k, 4] intrinsics in pixels of the pseudo images; each view has one of them.
+    fingerprint: SHA-256 of everything that decides the pixels, without the number of views.
     """
 
     scene: Scene
@@ -88,23 +88,23 @@ class RenderPlan:
         return self.folder / image_name(index)
 
     def depth_path(self, index: int) -> Path | None:
-        """None where no depth is wanted."""
+        """None if depth maps are not wanted."""
         return self.folder / depth_name(index) if self.config.depth else None
 
     @property
     def depth_scale(self) -> float:
-        """World units of one step of the depth maps."""
+        """World units per step of the depth maps."""
         return depth_scale(self.scene.far)
 
     @property
     def raw_bytes(self) -> int:
-        """Bytes of one view before compression: more than the PNGs of a render take."""
+        """Upper bound of one view's bytes: its size without compression."""
         image = self.height * (self.width * self.scene.channels + 1) + 4096
         return image + (self.height * (2 * self.width + 1) + 4096 if self.config.depth else 0)
 
 
 def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], folder: Path) -> RenderPlan:
-    """provenance: what tells this teacher from another, as JSON values; no times, or nothing can be resumed."""
+    """Plan the pseudo views. provenance: JSON values that identify the teacher. Times prevent resuming."""
     train = scene.train
     height, width = scene.size
     cameras = train.intrinsics.double()
@@ -142,9 +142,9 @@ TRANSFORMS = "transforms.json"
 
 @dataclass(frozen=True)
 class PseudoDataset:
-    """What `distill` left in `folder`.
+    """The pseudo dataset in `folder`.
 
-    views: pseudo views that are there, of `wanted`. complete: whether transforms.json is written and is about them.
+    views: existing pseudo views, of `wanted`. complete: whether transforms.json lists exactly these.
     quality, warnings: see `nelf.distill.views`.
     """
 
@@ -157,9 +157,9 @@ class PseudoDataset:
 
 
 def find_written(plan: RenderPlan) -> PseudoDataset | None:
-    """The finished pseudo scene of this plan, if its transforms.json holds all views that are wanted.
+    """The finished pseudo dataset of this plan, if its transforms.json holds all wanted views.
 
-    A transforms.json of another plan is removed: from here on the folder is no scene until all its images are new.
+    Removes a transforms.json of another plan: the folder is no scene until all its images are new.
     """
     wanted, quality, warnings = plan.config.views, dict[str, Any](), tuple[str, ...]()
     try:
@@ -181,9 +181,9 @@ def find_written(plan: RenderPlan) -> PseudoDataset | None:
 
 
 def finish(plan: RenderPlan, partly: bool) -> PseudoDataset:
-    """Write transforms.json when all wanted views are there, or `partly` over those that are.
+    """Write transforms.json once all wanted views exist; with `partly`, write it for those that exist.
 
-    Any process may call this when its share is done: the last one finds all images, and two at once write the same.
+    Every process may call this after its share: the last one finds all images, and two at once write the same.
     """
     scene, wanted = plan.scene, plan.config.views
     notes = {i: note for i in range(wanted) if (note := read_note(plan.path(i), plan.fingerprint)) is not None}

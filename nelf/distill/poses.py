@@ -1,4 +1,4 @@
-"""Poses of pseudo views: one sampler for each kind of scene."""
+"""Poses of pseudo views: one sampler for each scene type."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -23,17 +23,17 @@ from nelf.distill.train_cameras import (
 )
 from nelf.scene import SceneBounds, SceneType
 
-CANDIDATES = 64  # directions tried at once
+CANDIDATES = 64  # directions per attempt
 ATTEMPTS = 64
-SLACK_DEGREES = 30.0  # cameras surround a direction when no gap between them, seen from it, is wider than 180 + this
+SLACK_DEGREES = 30.0  # cameras surround a direction if no gap between their bearings exceeds 180 + this
 
 
-def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
-    """Uniform in solid angle over the covered directions, seen from the point that the training cameras look at.
+def object_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
+    """Uniform in solid angle over the covered directions around the point that the training cameras look at.
 
-    Distance, aim and roll come from two of the training cameras nearest in direction, and vary a little more, or else a
-    student of cameras that all look at one point, upright, would know no other. Aim and roll of a training camera are
-    the rotation from an upright camera that looks straight at that point to the real one.
+    Distance, aim and roll come from two of the nearest training cameras, and vary a little more. Otherwise a student of
+    cameras that all look at one point, upright, would know no other view. Aim and roll are the rotation from an upright
+    camera that looks straight at that point to the real camera.
     """
     center = looked_at(region)
     offsets = region.eyes - center
@@ -65,7 +65,7 @@ def shell_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
 
 
 def looked_at(region: TrainCameras) -> Float[Tensor, "3"]:
-    """The point nearest to all optical axes; the scene's center where that is not before every camera."""
+    """The point nearest to all optical axes, or the scene's center if that point is not in front of every camera."""
     point = focus_point(region.c2w).double()
     depths = ((region.eyes - point) * region.c2w[:, :, 2]).sum(dim=1)
     return point if bool((depths > 0).all()) else region.center
@@ -75,17 +75,17 @@ def upright(
     eyes: Float[Tensor, "*batch 3"], center: Float[Tensor, "3"], up: Float[Tensor, "3"]
 ) -> Float[Tensor, "*batch 3 3"]:
     """Rotations of upright cameras at `eyes` that look straight at `center`."""
-    # `look_at` knows single precision only.
+    # `look_at` computes in single precision.
     single = look_at(eyes.float(), center.expand_as(eyes).float(), up.float())
     return orthonormalize(single.double())[..., :3]
 
 
 class CoveredDirections:
-    """The directions that training cameras cover, seen from what they look at.
+    """The directions that training cameras cover, seen from the point they look at.
 
-    A direction is covered when a camera is within `margin`, or when cameras within `reach` surround it (radians), and
-    when it is no higher and no lower than all cameras, give or take `margin`. A sparse capture, whose cameras are
-    farther apart than that, gets a longer reach.
+    A direction is covered if a camera is within `margin`, or if cameras within `reach` surround it (radians). It must
+    also lie between the lowest and the highest camera, plus `margin`. In a sparse capture, whose cameras are farther
+    apart, `reach` grows.
     """
 
     def __init__(self, directions: Float[Tensor, "n 3"], up: Float[Tensor, "3"], reach: float, margin: float) -> None:
@@ -102,7 +102,7 @@ class CoveredDirections:
         self.axis, self.cap = self._cap()
 
     def _cap(self) -> tuple[Float[Tensor, "3"], float]:
-        """A cap that holds the region: its axis, and the cosine of its half-angle."""
+        """A cap around the region: its axis, and the cosine of its half-angle."""
         mean = self.directions.mean(dim=0)
         if float(mean.norm()) < 1e-3:
             return torch.tensor([0.0, 0.0, 1.0], dtype=mean.dtype), -1.0
@@ -112,10 +112,10 @@ class CoveredDirections:
         return axis, math.cos(min(widest + slack, math.pi))
 
     def contains(self, candidates: Float[Tensor, "m 3"]) -> Bool[Tensor, "m"]:
-        """Which unit directions are covered."""
+        """Mask of the unit directions that are covered."""
         cosines = candidates @ self.directions.T
         close = cosines.max(dim=1).values > math.cos(self.margin)
-        # Bearings of the cameras as seen from the candidate, in its tangent plane.
+        # Bearings of the cameras in the candidate's tangent plane.
         first, second = _tangents(candidates)
         bearings = torch.atan2(second @ self.directions.T, first @ self.directions.T)
         bearings = torch.where(cosines > math.cos(self.reach), bearings, torch.inf).sort(dim=1).values
@@ -128,7 +128,7 @@ class CoveredDirections:
         return (close | surrounded) & (height >= self.lowest) & (height <= self.highest)
 
     def sample(self, random: np.random.Generator) -> Float[Tensor, "3"]:
-        """A covered direction, uniform in solid angle."""
+        """A covered direction [3], uniform in solid angle."""
         for _ in range(ATTEMPTS):
             heights = random.uniform(self.cap, 1.0, size=CANDIDATES)
             angles = random.uniform(0, 2 * math.pi, size=CANDIDATES)
@@ -139,7 +139,7 @@ class CoveredDirections:
             covered = self.contains(candidates).nonzero()
             if len(covered):
                 return candidates[int(covered[0, 0])]
-        # A region too thin to hit by chance: stay near one of the cameras.
+        # The region is too thin to hit by chance: stay near a camera.
         direction = self.directions[int(random.integers(len(self.directions)))]
         nearby = direction + math.tan(self.margin / 2) * torch.from_numpy(random.uniform(-0.5, 0.5, size=3))
         return nearby / nearby.norm()
@@ -152,10 +152,10 @@ def _tangents(directions: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "m 3"], F
     return first, torch.linalg.cross(directions, first)
 
 
-def facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
-    """Uniform over the convex hull of the positions, as the mean camera sees them (x, y in its image plane).
+def forward_facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
+    """Uniform over the convex hull of the camera positions, projected to the mean camera's image plane.
 
-    The place along the view axis and the orientation come from two of the nearest training cameras.
+    Depth along the view axis and orientation come from two of the nearest training cameras.
     """
     origin = region.eyes.mean(dim=0)
     mean = torch.cat([region.c2w[:, :, :3].mean(dim=0), origin[:, None]], dim=1)
@@ -210,8 +210,8 @@ def point_in_polygon(corners: Float[Tensor, "n 2"], random: np.random.Generator)
 NEIGHBOURS = 6
 
 
-def between_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
-    """Any training camera, any of its nearest ones, any place on the way between the two, moved and turned a little."""
+def interpolation_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
+    """Any position between a training camera and one of its nearest ones, slightly displaced and rotated."""
     neighbours = nearest_others(camera_distances(region), NEIGHBOURS)
 
     def sample(random: np.random.Generator) -> Tensor:
@@ -227,10 +227,10 @@ def between_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
 
 
 def camera_distances(region: TrainCameras) -> Float[Tensor, "n n"]:
-    """How different the cameras are, world units.
+    """Pairwise differences of the cameras, in world units.
 
-    The way between the positions, plus the way that what they look at moves in the picture: the angle between them
-    times the distance of the point of interest.
+    The distance between positions, plus the angle between orientations times the distance of the point of interest:
+    that is how far the picture's content moves.
     """
     rotations = region.c2w[:, :, :3].flatten(1)
     # Two rotations that are an angle apart differ by 2 sqrt(2) sin(angle / 2), in the Frobenius norm.
@@ -240,9 +240,9 @@ def camera_distances(region: TrainCameras) -> Float[Tensor, "n n"]:
 
 
 SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
-    SceneType.OBJECT: shell_sampler,
-    SceneType.FORWARD_FACING: facing_sampler,
-    SceneType.UNBOUNDED: between_sampler,
+    SceneType.OBJECT: object_sampler,
+    SceneType.FORWARD_FACING: forward_facing_sampler,
+    SceneType.UNBOUNDED: interpolation_sampler,
 }
 
 
@@ -258,8 +258,10 @@ def pseudo_poses(
 def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig) -> Callable[[int], Tensor]:
     """Gives pseudo pose i, c2w [3, 4].
 
-    It depends on the seed, i and the training cameras only, so that any number of processes may share the work and a
+    The pose depends only on the seed, i and the training cameras. So any number of processes may share the work, and a
     longer run begins with the same views.
+
+    center, radius: ball of interest (world space). up: world direction, unit length.
     """
     if len(train) < 2:
         raise SceneError(f"distill: {len(train)} training view; at least 2 are needed to place cameras between them")
@@ -270,5 +272,5 @@ def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: Dis
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """The random numbers of one pseudo view."""
+    """Random number generator of one pseudo view."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))

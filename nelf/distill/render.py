@@ -1,4 +1,4 @@
-"""Rendering a share of the pseudo views, within a budget."""
+"""Render a share of the pseudo views within a time budget."""
 
 import math
 import os
@@ -21,14 +21,14 @@ from nelf.distill.views import Arriving, View, check_finite, figures, read_note,
 from nelf.scene.write import write_png
 from nelf.teacher.field import Teacher, device_of, render_where_it_is
 
-WRITE_EVERY = 5.0  # seconds: so much, and the view at hand, is not counted when a process is killed
+WRITE_EVERY = 5.0  # seconds; a killed process loses at most this much of its count, plus the current view
 
 
 class Budget:
-    """Time spent by one process on its share, kept in a small file so that going on later does not start anew."""
+    """Time that one process spent on its share. It is kept in a small file, so that a later run goes on counting."""
 
     def __init__(self, plan: RenderPlan, rank: int, least: int) -> None:
-        """least: views of this share that are rendered whatever they take."""
+        """least: views of this share to render however long they take."""
         self.plan = plan
         self.least = least
         self.path = plan.folder / f"progress-{rank}.json"
@@ -50,7 +50,7 @@ class Budget:
         return self.before + time.monotonic() - self.began
 
     def spent(self, views: int) -> bool:
-        """Whether to stop, with `views` of the share there. To be asked before each view."""
+        """Whether to stop after `views` of the share. Ask before each view."""
         minutes = self.plan.config.max_minutes
         if minutes is not None and time.monotonic() - self.written >= WRITE_EVERY:
             self._write()
@@ -72,7 +72,7 @@ ESTIMATE_SLACK = 1.2  # images differ in how well they compress
 
 
 def print_warnings(done: PseudoDataset) -> None:
-    """Tell the user what is wrong with the views; of several processes, only one that knows them all should."""
+    """Print problems of the views. Of several processes, only one that knows all views should."""
     for warning in done.warnings:
         print(f"distill: warning: {warning}", file=sys.stderr)
 
@@ -86,12 +86,7 @@ def render_share(
     quiet: bool,
     rendered: Callable[[], None] = lambda: None,
 ) -> None:
-    """The images of one process: views rank, rank + world, ... of `plan`, as far as they are not there already.
-
-    quiet: print nothing. rendered: called after each view.
-
-    Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
-    """
+    """Render the images of one process; see `distill`. rendered: called after each view."""
     assert 0 <= rank < world
     config = plan.config
     share, todo = share_of(plan, rank, world)
@@ -123,16 +118,16 @@ def render_share(
 
 
 def share_of(plan: RenderPlan, rank: int, world: int) -> tuple[range, list[int]]:
-    """The views of one process, and those of them that are still to be rendered."""
+    """The views of one process, and those that still need rendering."""
     share = range(rank, plan.config.views, world)
     return share, [i for i in share if read_note(plan.path(i), plan.fingerprint) is None]
 
 
 class RenderProgress(ProgressLine):
-    """The progress line of what one process and its workers render."""
+    """Progress line for what one process and its workers render."""
 
     def __init__(self, plan: RenderPlan, share: int, there: int, rank: int, world: int, *, shown: bool) -> None:
-        """share: views that they are to have in the end. there: those that are there already."""
+        """share: their number of views. there: views that exist already."""
         minutes = plan.config.max_minutes
         super().__init__(
             "distill" if world == 1 else f"distill {rank + 1}/{world}",
@@ -144,7 +139,7 @@ class RenderProgress(ProgressLine):
         )
 
     def update(self, done: int | float, figure: str = "", detail: str = "") -> None:
-        """done: views rendered since the beginning."""
+        """done: views rendered since the start."""
         speed = done / max(time.monotonic() - self.began, 1e-9)
         super().update(self.start + done, figure or f"{speed:.3g} views/s", detail)
 
@@ -156,7 +151,7 @@ def render_view(teacher: Teacher, plan: RenderPlan, index: int) -> View:
 
 
 def write(plan: RenderPlan, index: int, arriving: Arriving) -> int:
-    """Write pseudo view `index`; the bytes that it takes."""
+    """Write pseudo view `index`; return its bytes on disk."""
     view = arriving.get()
     check_finite(view, f"{index:06d}")
     path, depth_path = plan.path(index), plan.depth_path(index)
@@ -167,15 +162,15 @@ def write(plan: RenderPlan, index: int, arriving: Arriving) -> int:
         write_png(depth_path, view.depth.numpy().view(np.uint16))
         note["depth"] = sha256(depth_path)
         size = depth_path.stat().st_size
-    # The image comes last: with its note it says that the view is whole.
+    # The image comes last: its note marks the view as complete.
     write_view(path, view.pixels.numpy(), note)
     return size + path.stat().st_size
 
 
 class Writers:
-    """Threads that write views while an accelerator renders the next ones; with none, views are written at once.
+    """Threads that write views while an accelerator renders the next ones. Without threads, views are written at once.
 
-    At most two views a thread are kept in memory. An error of a thread is raised by the next call, or at the end.
+    At most two views per thread are kept in memory. The next call, or the end, raises a thread's error.
     """
 
     def __init__(self, threads: int) -> None:
@@ -184,7 +179,7 @@ class Writers:
         self._waiting: deque[Future[int]] = deque()
 
     def submit(self, function: Callable[..., int], *arguments: Any) -> Future[int]:
-        """Call `function` in a thread. Waits where too many views are in memory."""
+        """Call `function` in a thread. Waits if too many views are in memory."""
         if self._threads is None:
             done = Future[int]()
             done.set_result(function(*arguments))
@@ -200,17 +195,17 @@ class Writers:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._threads is None:
             return
-        self._threads.shutdown(wait=True)  # what was rendered is kept, whatever ended the work
+        self._threads.shutdown(wait=True)  # keep what was rendered, even after an error
         if kind is None:
             for waiting in self._waiting:
                 waiting.result()
 
 
 class DiskSpace:
-    """Does the disk hold the views that are still to come?"""
+    """Checks whether the disk holds the remaining views."""
 
     def __init__(self, plan: RenderPlan, missing: int) -> None:
-        """missing: views that all processes together have still to write, about."""
+        """missing: approximate number of views that all processes together must still write."""
         self.plan = plan
         self.missing = min(missing, plan.config.views)
         existing = plan.folder
@@ -219,21 +214,21 @@ class DiskSpace:
         self.free = shutil.disk_usage(existing).free
 
     def announcement(self, there: int) -> str:
-        """What is going to happen and how much room it may take, `there` views being there already."""
+        """What will happen and how much disk it may take; `there` views exist already."""
         plan, channels = self.plan, "RGBA" if self.plan.scene.channels == 4 else "RGB"
-        kept = f", {there} are there already" if there else ""
+        kept = f", {there} exist already" if there else ""
         return (
             f"distill: {plan.config.views} views of {plan.width}x{plan.height} {channels} to {plan.folder}{kept}; "
             f"needs at most {megabytes(self.missing * plan.raw_bytes)}, {megabytes(self.free)} free"
         )
 
     def check(self, size: int) -> None:
-        """Refuse to go on when views like the first one, of `size` bytes, do not fit."""
+        """Raise StorageError if views like the first one, of `size` bytes, do not fit."""
         need = int((self.missing - 1) * min(size * ESTIMATE_SLACK, self.plan.raw_bytes))
         if need > self.free:
             raise StorageError(
                 f"distill: {self.plan.config.views} views need about {megabytes(need)} more in {self.plan.folder}, "
-                f"and {megabytes(self.free)} are free; free some space, or lower distill.views"
+                f"but {megabytes(self.free)} are free; free some space, or lower distill.views"
             )
 
 

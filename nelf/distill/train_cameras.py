@@ -1,4 +1,4 @@
-"""What samplers of poses know of the training cameras."""
+"""Training cameras for the pose samplers, and rotations between them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,15 +14,14 @@ from nelf.distill.config import DistillConfig
 Sampler = Callable[[np.random.Generator], Tensor]
 """Random numbers of one view -> its pose, c2w [3, 4], double precision."""
 
-NEAREST = 4  # training cameras that a place takes its distance, aim and roll from
+NEAREST = 4  # training cameras from which a pose takes its distance, aim and roll
 
 
 @dataclass(frozen=True)
 class TrainCameras:
     """Training cameras, double precision.
 
-    c2w: world space, true rotations. center, radius: a ball (world space) around what is of interest. up: world
-    direction, unit length.
+    c2w: world space, true rotations. center, radius: ball of interest (world space). up: world direction, unit length.
     """
 
     c2w: Float[Tensor, "n 3 4"]
@@ -37,23 +36,23 @@ class TrainCameras:
 
 
 def two_of_nearest(distances: Float[Tensor, "n"], random: np.random.Generator) -> tuple[int, int]:
-    """Two different cameras among the `NEAREST` ones by `distances`."""
+    """Two different cameras among the `NEAREST` ones."""
     nearest = torch.argsort(distances, stable=True)[:NEAREST].tolist()
     first, second = random.permutation(len(nearest))[:2]
     return nearest[first], nearest[second]
 
 
 def share_of_way(random: np.random.Generator, config: DistillConfig) -> float:
-    """Where between two cameras: 0 is the first, 1 the second."""
+    """Position between two cameras: 0 is the first, 1 the second."""
     return float(random.uniform(-config.extrapolate, 1 + config.extrapolate))
 
 
 def turn_between(
     a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"], t: float, jitter: float, random: np.random.Generator
 ) -> Float[Tensor, "3 3"]:
-    """Rotation at share t of the shortest way from a to b, off by about `jitter` times the angle between them.
+    """Rotation at share t between a and b, plus a random one of about `jitter` times the angle between them.
 
-    t may lie outside [0, 1], for which SciPy's Slerp has no answer.
+    Equal rotations return that rotation exactly.
     """
     start = Rotation.from_matrix(a.numpy())
     way = (start.inv() * Rotation.from_matrix(b.numpy())).as_rotvec()

@@ -1,4 +1,4 @@
-"""One pseudo view: as it is stored, and whether it is fit to learn from."""
+"""One pseudo view: how it is stored, and whether it is fit to learn from."""
 
 import json
 import math
@@ -21,18 +21,18 @@ from nelf.scene.write import NOTE, write_png
 from nelf.teacher.field import RenderOutput
 
 BINS = 8  # of the alpha histogram
-EMPTY = 0.001  # a view with less of its pixels covered, or with all colours this close, shows nothing
-FILLED = 0.995  # a view of an object with more of its pixels opaque has something right before the camera
-SATURATED = 0.9  # a view with more of its opaque pixels pure black or white
-ALLOWED = 0.05  # share of such views that is not worth a warning
-OUTSIDE = 2.0  # a pose farther from all training cameras than this many of their largest gaps
+EMPTY = 0.001  # a view with fewer covered pixels, or with a smaller spread of colours, shows nothing
+FILLED = 0.995  # an object's view with more opaque pixels has something right in front of the camera
+SATURATED = 0.9  # suspicious share of pure black or white among the opaque pixels
+ALLOWED = 0.05  # share of suspicious views that needs no warning
+OUTSIDE = 2.0  # a pose is outside if it is farther from all training cameras than this many of their largest gaps
 
 
 def count(pixels: UInt8[Tensor, "height width channels"]) -> Int[Tensor, "sums"]:
-    """Whole numbers from which `figures` follow, made where the pixels are.
+    """Integers from which `figures` follow, computed on the pixels' device.
 
-    A histogram of alpha in `BINS` bins; how many pixels have any alpha, are opaque, are pure black or white; sums of
-    colours and of their squares.
+    A histogram of alpha in `BINS` bins; the number of pixels with any alpha, opaque ones, pure black or white ones;
+    sums of colours and of their squares.
     """
     color = pixels[..., :3].reshape(-1, 3).int()
     alpha = pixels[..., 3].reshape(-1).int() if pixels.shape[-1] == 4 else torch.full_like(color[:, 0], 255)
@@ -45,11 +45,11 @@ def count(pixels: UInt8[Tensor, "height width channels"]) -> Int[Tensor, "sums"]
 
 
 def figures(sums: Sequence[int], pixels: int) -> dict[str, Any]:
-    """Figures of one view of so many pixels, from what `count` gave. They are kept in the image's note.
+    """Statistics of one view, from what `count` returned. They are kept in the image's note.
 
-    alpha: shares of pixels in `BINS` equal bins of alpha, from transparent to opaque.
+    pixels: their number. alpha: shares of pixels in `BINS` equal bins of alpha, from transparent to opaque.
     covered, opaque: shares of pixels with any and with full alpha.
-    saturated: share of the covered pixels that is pure black or white. spread: standard deviation of their colours.
+    saturated: share of pure black or white among the covered pixels. spread: standard deviation of their colours.
     """
     covered, opaque, extreme = sums[BINS : BINS + 3]
     color, squares = sums[BINS + 3 : BINS + 6], sums[BINS + 6 :]
@@ -64,7 +64,7 @@ def figures(sums: Sequence[int], pixels: int) -> dict[str, Any]:
 
 
 def measure(pixels: UInt8[Tensor, "height width channels"]) -> dict[str, Any]:
-    """Figures of one view from its stored pixels."""
+    """Statistics of one view from its stored pixels."""
     return figures(count(pixels).tolist(), pixels.shape[0] * pixels.shape[1])
 
 
@@ -76,9 +76,9 @@ def summarise(
     focal: float,
     alpha: bool,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Figures of all views together, and warnings with their remedies.
+    """Statistics of all views together, and warnings with their remedies.
 
-    figures: of `measure`, one a view. c2w: their poses. focal: in pixels. alpha: whether the scene has it.
+    figures: one result of `measure` per view. c2w: their poses. focal: in pixels. alpha: whether the scene has it.
     """
 
     def share(bad: Sequence[bool]) -> float:
@@ -93,11 +93,11 @@ def summarise(
         "duplicate_poses": share(_duplicates(c2w, center, focal).tolist()),
     }
     remedies = {
-        "empty_views": "show nothing; is the teacher trained, and scene.near and scene.far right?",
-        "filled_views": "are opaque all over; the teacher has something before the camera: train it longer",
+        "empty_views": "show nothing; check that the teacher is trained and that scene.near and scene.far are right",
+        "filled_views": "are opaque all over; the teacher has something in front of the camera: train it longer",
         "saturated_views": "are almost all pure black or white; look at them before you train on them",
         "outside_poses": "lie far from every training camera; lower distill.extrapolate or distill.pose_jitter",
-        "duplicate_poses": "show almost the same as another; fewer distill.views or more distill.pose_jitter will do",
+        "duplicate_poses": "show almost the same as another; use fewer distill.views or more distill.pose_jitter",
     }
     warnings = [
         f"{shares[key]:.0%} of the pseudo views {remedy}" for key, remedy in remedies.items() if shares[key] > ALLOWED
@@ -106,14 +106,14 @@ def summarise(
 
 
 def _outside(c2w: Float[Tensor, "n 3 4"], train: Float[Tensor, "m 3 4"]) -> Tensor:
-    """Which poses are farther from all training cameras than `OUTSIDE` times the largest gap between these."""
+    """Mask of the poses farther from all training cameras than `OUTSIDE` times their largest gap."""
     places = train[:, :, 3].double()
     gaps = torch.cdist(places, places) + torch.diag(torch.full((len(places),), torch.inf, dtype=places.dtype))
     return torch.cdist(c2w[:, :, 3].double(), places).amin(dim=1) > OUTSIDE * gaps.amin(dim=1).max()
 
 
 def _duplicates(c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], focal: float) -> Tensor:
-    """Which poses differ from an earlier one by less than a pixel, in place or in what they look at."""
+    """Mask of the poses that differ from an earlier one by less than a pixel, in position and in orientation."""
     distance = (c2w[:, :, 3] - center).norm(dim=1).median().double()
     features = torch.cat([c2w[:, :, 3], c2w[:, :, :3].flatten(1) * distance], dim=1).double()
     found = torch.zeros(len(c2w), dtype=torch.bool)
@@ -127,9 +127,9 @@ def _duplicates(c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], focal: 
 
 @dataclass(frozen=True)
 class View:
-    """One pseudo view as it is stored, on the device that rendered it or on the host.
+    """One stored pseudo view, on the device that rendered it or on the host.
 
-    depth: see nelf.scene.to_steps. sums: see nelf.distill.views.count; the first is 1 where all values are finite.
+    depth: see nelf.scene.to_steps. sums: see nelf.distill.views.count; the first is 1 if all values are finite.
     """
 
     pixels: UInt8[Tensor, "height width channels"]
@@ -137,12 +137,12 @@ class View:
     sums: Int[Tensor, "sums"]
 
     def begin_copy(self) -> "Arriving":
-        """On its way to the host; the device may go on."""
+        """Start copying to the host; the device does not wait."""
         return Arriving(self)
 
 
 class Arriving:
-    """A view on its way to the host."""
+    """A view that is being copied to the host."""
 
     def __init__(self, view: View) -> None:
         parts: tuple[Tensor, ...] = (view.pixels, view.depth, view.sums)
@@ -154,14 +154,14 @@ class Arriving:
         self._view = View(*(parts if self._event is not None else [part.cpu() for part in parts]))
 
     def get(self) -> View:
-        """The view, when it is there; for any thread."""
+        """The view, once copied; callable from any thread."""
         if self._event is not None:
             self._event.synchronize()
         return self._view
 
 
 def stored(rendered: RenderOutput, channels: int, far: float, scale: float) -> View:
-    """What is stored of `rendered`, made where it is. scale: world units of one step of depth."""
+    """Convert `rendered` for storage, on its own device. scale: world units per step of depth."""
     finite = torch.isfinite(rendered.rgb).all() & torch.isfinite(rendered.alpha).all()
     pixels = to_pixels(rendered, channels)
     sums = torch.cat([finite.to(torch.int64)[None], count(pixels)])
@@ -169,10 +169,10 @@ def stored(rendered: RenderOutput, channels: int, far: float, scale: float) -> V
 
 
 def check_finite(view: View, name: str) -> None:
-    """Raise NelfError where the teacher of pseudo view `name` has gone wrong."""
+    """Raise NelfError if the teacher rendered NaN or infinity for pseudo view `name`."""
     if not view.sums[0]:
         raise NelfError(
-            f"distill: the teacher gave NaN or infinity for pseudo view {name}; its training went wrong, "
+            f"distill: the teacher gave NaN or infinity for pseudo view {name}; its training failed, "
             "train it again with: nelf teach SCENE (another teacher.seed or a smaller teacher.lr may help)"
         )
 
@@ -190,28 +190,28 @@ def to_pixels(rendered: RenderOutput, channels: int) -> UInt8[Tensor, "height wi
 
 
 def to_depth(rendered: RenderOutput, far: float) -> Float[Tensor, "height width"]:
-    """Depth of what is seen, 0 where most of the pixel is empty."""
-    # Where a ray goes on to the end, the teacher counts `far` for what is left.
+    """Depth of the visible surface, [height, width] in world units; 0 if most of the pixel is empty."""
+    # The teacher counts `far` for the part of a ray that hits nothing.
     alpha = rendered.alpha.float()
     seen = (rendered.depth.float() - (1 - alpha) * far) / alpha.clamp(min=0.5)
     return torch.where(alpha > 0.5, seen.clamp(0, far), 0.0)
 
 
 def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], note: dict[str, Any]) -> None:
-    """Write a PNG with `note` in it, atomically. note["depth"]: SHA-256 of its depth map, where it has one."""
+    """Write a PNG with `note`, atomically. note["depth"]: SHA-256 of its depth map, if it has one."""
     write_png(path, pixels, json.dumps(note, sort_keys=True))
 
 
 def read_note(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The note of a whole view made from `fingerprint`; None where there is no such file, or it or its depth map is
+    """The note of a complete view made from `fingerprint`; None if the file is missing, or it or its depth map is
     damaged."""
     try:
         with Image.open(path) as image:
             note = json.loads(image.info.get(NOTE, "{}"))
-            image.verify()  # the checksum of every chunk, up to the last
+            image.verify()  # the checksum of every chunk
         if not isinstance(note, dict) or note.get("fingerprint") != fingerprint:
             return None
         depth = path.parent.parent / "depths" / path.name  # see nelf.scene.depth_name
         return note if "depth" not in note or note["depth"] == sha256(depth) else None
-    except (OSError, ValueError, SyntaxError, RecursionError):  # absent, cut short, or not a PNG
+    except (OSError, ValueError, SyntaxError, RecursionError):  # missing, cut short, or not a PNG
         return None

@@ -1,4 +1,4 @@
-"""Several processes on this machine that share the rendering."""
+"""Several processes on this machine share the rendering."""
 
 import ctypes
 import dataclasses
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from nelf.core.errors import Interrupted, NelfError, StorageError
-from nelf.core.files import refused_by_the_system
+from nelf.core.files import system_error
 from nelf.core.processes import available_memory, end_with_parent, usable_cores
 from nelf.core.progress import Stop, stoppable
 from nelf.distill.config import DistillConfig
@@ -26,19 +26,19 @@ from nelf.scene import Scene
 from nelf.teacher.field import Teacher
 
 POLL_SECONDS = 0.2
-WORKER_BYTES = 2_000_000_000  # measured: 1.75 GB of its own while it renders 800x800
+WORKER_BYTES = 2_000_000_000  # measured: 1.75 GB while rendering 800x800
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that distil into one folder, each with workers of its own.
+    """This process among those that distill into one folder, each with its own workers.
 
-    meet: waits for all of them; true where one of them says that it was asked to stop.
+    any_rank: waits for all of them; returns whether one was asked to stop.
     """
 
     rank: int = 0
     ranks: int = 1
-    meet: Callable[[bool], bool] = bool
+    any_rank: Callable[[bool], bool] = bool
 
 
 def distill_in_workers(
@@ -50,23 +50,19 @@ def distill_in_workers(
     stop: Stop,
     ranks: ProcessGroup = ProcessGroup(),
 ) -> PseudoDataset:
-    """Render `config.views` pseudo views to `folder`/images, then write transforms.json.
+    """Run `distill` in `config.workers` processes; with one worker, in this process.
 
-    `config.workers` processes render, with one worker this process alone. More workers than this machine has cores or
-    memory for, or than there are views, are not started.
+    Starts no more workers than this machine has cores or memory for, or than there are views.
 
-    provenance: what tells this teacher from another, as JSON values without times. Images of the same provenance, poses
-    and size that are there already are kept; others are rendered again.
-
-    load_teacher: picklable (a functools.partial of a module's function, say); called once in each process, and not at
-    all when everything is there already. ranks: where several processes call this, with the same arguments otherwise;
-    the first one of them writes transforms.json when all are done.
+    load_teacher: picklable (a functools.partial of a module's function, for example); called once in each process, but
+    not if all views exist. ranks: several processes may call this with otherwise equal arguments; the first of them
+    writes transforms.json when all are done. Raises what `distill` raises.
     """
     config = dataclasses.replace(config, workers=affordable_workers(config, ranks))
     plan = make_plan(scene, config, provenance, folder)
     first = ranks.rank == 0
     written = find_written(plan) if first else None
-    if ranks.meet(written is not None):
+    if ranks.any_rank(written is not None):
         return written or find_written(plan) or _unlike(plan)
     stopped = False
     try:
@@ -78,25 +74,25 @@ def distill_in_workers(
         if ranks.ranks == 1:
             raise
         stopped = True
-    if ranks.meet(stopped):
+    if ranks.any_rank(stopped):
         raise Interrupted("distill: stopped; the same command goes on from there")
     if first:
         written = finish(plan, partly=config.max_minutes is not None)
         print_warnings(written)
-    ranks.meet(False)
+    ranks.any_rank(False)
     return written or find_written(plan) or _unlike(plan)
 
 
 def affordable_workers(config: DistillConfig, ranks: ProcessGroup) -> int:
-    """How many of the workers that were asked for can be of use here. Says so where it is not all of them."""
+    """How many of the requested workers this machine can use. Prints a note if it is not all."""
     most, reason = most_workers(config, ranks.ranks)
     if config.workers > most and ranks.rank == 0:
-        print(f"distill: {most} of {config.workers} workers are started: {reason}", file=sys.stderr)
+        print(f"distill: starting {most} of {config.workers} workers: {reason}", file=sys.stderr)
     return min(config.workers, most)
 
 
 def most_workers(config: DistillConfig, ranks: int) -> tuple[int, str]:
-    """How many workers each of `ranks` processes can use on this machine, and what bounds them."""
+    """How many workers each of `ranks` processes can use on this machine, and what limits them."""
     memory = available_memory()
     most = {
         f"this machine has {usable_cores()} cores": usable_cores(),
@@ -111,11 +107,11 @@ def most_workers(config: DistillConfig, ranks: int) -> tuple[int, str]:
 
 
 def _unlike(plan: RenderPlan) -> PseudoDataset:
-    raise StorageError(f"{plan.folder} is not the same folder for all processes; give them one that they share")
+    raise StorageError(f"{plan.folder} is not the same folder for all processes; use one that they share")
 
 
 def _in_workers(load_teacher: Callable[[], Teacher], plan: RenderPlan, stop: Stop, ranks: ProcessGroup) -> None:
-    """The images of this process, by its workers. Raises what a worker raised."""
+    """Render the images of this process in its workers. Raises what a worker raised."""
     workers = plan.config.workers
     context = multiprocessing.get_context("spawn")
     share, todo = share_of(plan, ranks.rank, ranks.ranks)
@@ -126,7 +122,7 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: RenderPlan, stop: Sto
     running = []
     for worker in range(workers):
         receiver, sender = context.Pipe(duplex=False)
-        # Every n-th view is this process's, however many workers each of the others has.
+        # Every n-th view belongs to this process, however many workers the others have.
         rank, world = ranks.rank + ranks.ranks * worker, ranks.ranks * workers
         arguments = sender, load_teacher, plan_of(plan), rank, world, rendered, worker
         process = context.Process(target=_work, args=arguments, daemon=True)
@@ -144,8 +140,8 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: RenderPlan, stop: Sto
                 if (stop.requested or failed) and not told:
                     told = True
                     for other, _ in running:
-                        other.terminate()  # SIGTERM: ends after the view at hand
-    # A worker that was told before it could listen has ended for no reason of its own.
+                        other.terminate()  # SIGTERM: ends after the current view
+    # A worker that was stopped before it could listen ended without an error of its own.
     problems = [
         _problem(receiver, process.exitcode)
         for process, receiver in running
@@ -159,7 +155,7 @@ def _in_workers(load_teacher: Callable[[], Teacher], plan: RenderPlan, stop: Sto
 
 
 def _problem(receiver: Connection, status: int) -> Exception:
-    """What a worker ended with: its own error, or what its exit status says where it died without a word."""
+    """A worker's own error, or what its exit status says if it died without one."""
     try:
         error: NelfError = receiver.recv()
         return error
@@ -167,12 +163,12 @@ def _problem(receiver: Connection, status: int) -> Exception:
         pass
     if status == -signal.SIGKILL:
         return NelfError(
-            "distill: a worker process was killed, most likely by the system for want of memory; lower distill.workers "
-            "or free some memory: the views that are there are kept, and the same command goes on from there"
+            "distill: a worker process was killed, most likely by the system because memory ran out; lower "
+            "distill.workers or free some memory: finished views are kept, and the same command goes on from there"
         )
     if status < 0:
         return NelfError(
-            f"distill: a worker process died of {signal.Signals(-status).name}; the views that are there are kept, and "
+            f"distill: a worker process died of {signal.Signals(-status).name}; finished views are kept, and "
             "the same command goes on from there"
         )
     return RuntimeError("distill: a worker process died; its own message is above")
@@ -182,7 +178,7 @@ Inputs = tuple[Scene, DistillConfig, Path, dict[str, Any]]
 
 
 def plan_of(plan: RenderPlan) -> Inputs:
-    """What a plan is made from: it holds functions that cannot be handed to other processes."""
+    """The inputs of a plan. The plan itself holds functions, which cannot be sent to other processes."""
     return plan.scene, plan.config, plan.folder, plan.provenance
 
 
@@ -195,9 +191,9 @@ def _work(
     rendered: "ctypes.Array[ctypes.c_longlong]",
     worker: int,
 ) -> None:
-    """What a worker process does.
+    """Run a worker process.
 
-    rendered: views that each worker of the process has rendered, to be counted on. worker: which of them this one is.
+    rendered: the number of views that each worker has rendered. worker: index of this one.
     """
     end_with_parent()
     scene, config, folder, provenance = inputs
@@ -214,7 +210,7 @@ def _work(
             sender.send(error)
             sys.exit(error.exit_code)
         except Exception as error:
-            if (told := refused_by_the_system(error)) is not None:
+            if (told := system_error(error)) is not None:
                 sender.send(told)
                 sys.exit(told.exit_code)
             traceback.print_exc()

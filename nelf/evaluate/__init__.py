@@ -1,4 +1,4 @@
-"""Measures how good a model's images are, and shows it: metrics, pictures, report, orbit video."""
+"""Evaluate models: metrics, pictures, report, orbit video."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.evaluate.config import EvalConfig
-    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, measure, measure_later
+    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, fill_missing_metrics, measure
     from nelf.evaluate.html import figure
     from nelf.evaluate.metrics import METRICS, PSNR_CAP, MetricUnavailable, flip_map, lpips_is_here, psnr
     from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
@@ -46,13 +46,13 @@ __all__ = [
     "chosen_views",
     "evaluate",
     "figure",
+    "fill_missing_metrics",
     "flip_map",
     "ground_truth",
     "lpips_is_here",
     "mean",
     "means",
     "measure",
-    "measure_later",
     "measured_on",
     "orbit_poses",
     "psnr",

@@ -1,4 +1,4 @@
-"""How a run is evaluated."""
+"""Settings of a run's evaluation."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ class EvalConfig:
     """Metrics, report and orbit video."""
 
     metrics: list[str] = setting(list(METRICS), OneOf(METRICS))
-    """What to measure: any of psnr, ssim, flip, lpips_alex, lpips_vgg; psnr is always measured."""
+    """Metrics to measure: any of psnr, ssim, flip, lpips_alex, lpips_vgg; psnr is always measured."""
     lpips: bool = True
-    """Whether to measure LPIPS at all; it needs weights that are downloaded once, 244 MB (alex) and 528 MB (vgg)."""
+    """Whether to measure LPIPS. It downloads weights once, 244 MB (alex) and 528 MB (vgg)."""
     max_views: int | None = setting(None, Range(1, 1_000_000))
-    """Most test views to measure, evenly spread over them; null measures all."""
+    """Most test views to measure, evenly spread; null measures all."""
     report_views: int = setting(6, Range(1, 10_000))
     """Most views shown in the report: worst, median, best and some between."""
     video_seconds: float = setting(4.0, Range(0, 600), unit="seconds")
-    """Length of the orbit video; 0 makes none."""
+    """Length of the orbit video in seconds; 0 makes none."""
     video_fps: int = setting(15, Range(1, 120))
     """Frames per second of the orbit video."""
 
@@ -33,7 +33,7 @@ class EvalConfig:
         return round(self.video_seconds * self.video_fps)
 
     def skipped(self) -> dict[str, str]:
-        """Metrics that are not asked for, each with the setting that says so."""
+        """Metrics that are not measured, each with the setting that excludes it."""
         reasons = {name: "not in eval.metrics" for name in METRICS if name not in self.metrics and name != "psnr"}
         if not self.lpips:
             reasons |= {name: "eval.lpips=false" for name in METRICS if name.startswith("lpips")}

@@ -1,4 +1,4 @@
-"""Rendering and measuring models on the test views."""
+"""Render models on the test views and measure them."""
 
 import statistics
 import time
@@ -18,10 +18,10 @@ from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_pi
 from nelf.scene.scene import Views
 
 
-def measure_later(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
-    """The content of `folder`/metrics.json with what was unavailable then, measured on the pictures that are there.
+def fill_missing_metrics(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
+    """Measure metrics that were unavailable earlier, on the existing pictures. Returns the new `folder`/metrics.json.
 
-    None where nothing has changed. What `config` does not ask for stays unavailable.
+    Returns None if nothing changed. Metrics that `config` excludes stay unavailable.
     """
     metrics, changed = read_metrics(folder), False
     for model, result in metrics.items():
@@ -44,10 +44,10 @@ def measure_later(folder: Path, config: EvalConfig) -> dict[str, Any] | None:
 
 
 Renderer = Callable[[Tensor, Tensor], Tensor]
-"""c2w [3, 4] and intrinsics [4] to an image in [0, 1] of the views' size: RGB or premultiplied RGBA, channels last."""
+"""c2w [3, 4] and intrinsics [4] -> image in [0, 1] of the views' size: RGB or premultiplied RGBA, channels last."""
 
 Progress = Callable[[str, int, float], None]
-"""Told (model, views done, their mean PSNR) after each view."""
+"""Called with (model, views done, their mean PSNR) after each view."""
 
 
 def evaluate(
@@ -61,10 +61,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure `models` on `views`; write `folder/metrics.json` and `folder/MODEL/VIEW.png`; return the former.
 
-    The file maps each model to the mean of every metric (null where it cannot be measured), `views` (view to its
-    metrics), `test_views` (how many there are; `chosen_views` may measure fewer), `unavailable` (metric to reason) and
-    `seconds_per_view` (median time to render one). What an earlier evaluation said of other models is dropped with
-    their pictures, unless `keep_others`.
+    The file maps each model to the mean of every metric (null if unavailable), `views` (view to its metrics),
+    `test_views` (their number; `chosen_views` may measure fewer), `unavailable` (metric to reason) and
+    `seconds_per_view` (median render time). Results and pictures of other models are dropped, unless `keep_others`.
+    Raises SceneError without test views, NelfError if a picture is not finite.
     """
     config = config or EvalConfig()
     if len(views) == 0:
@@ -88,7 +88,7 @@ def evaluate(
 
 
 def chosen_views(views: Views, config: EvalConfig) -> Views:
-    """The views that are measured: all, or `config.max_views` evenly spread ones."""
+    """The views to measure: all, or `config.max_views` evenly spread ones."""
     most = config.max_views
     if most is None or most >= len(views):
         return views
@@ -98,10 +98,10 @@ def chosen_views(views: Views, config: EvalConfig) -> Views:
 def measure(
     pairs: Iterable[tuple[str, Tensor, Tensor]], config: EvalConfig | None = None
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """Metrics of (view name, picture, truth), pictures being uint8 [height, width, 3].
+    """Metrics of (view name, picture, truth); pictures are uint8 [height, width, 3].
 
-    Gives view to metrics, and the metrics that cannot be measured with the reason. A metric that fails on one view
-    is given for none: a mean over some of the views would mislead.
+    Returns view to metrics, and unavailable metrics with the reason. A metric that fails on one view is dropped for
+    all: a mean over some of the views would mislead.
     """
     unavailable = (config or EvalConfig()).skipped()
     views: dict[str, dict[str, float]] = {}
@@ -158,7 +158,7 @@ def _evaluate_model(
 
 
 def _read_if_any(folder: Path) -> dict[str, Any]:
-    """The earlier evaluation of this folder, or nothing where there is none that can be read."""
+    """The earlier evaluation of this folder, or an empty one if it cannot be read."""
     try:
         return read_metrics(folder)
     except NelfError:

@@ -1,4 +1,4 @@
-"""Pages of HTML and the charts in them."""
+"""HTML pages and their charts."""
 
 import importlib.resources
 import math
@@ -9,16 +9,16 @@ from typing import Any
 import jinja2
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24  # margins; the axis labels stand in them
-LINE = 1.5  # width of a line in the page's style; one that is nowhere farther from another lies on it
-FINEST_DB = 0.5  # distance of grid lines: what is closer together than that is not to look far apart
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24  # margins, with room for axis labels
+LINE = 1.5  # width of a line in the page's style; lines closer than this everywhere are drawn as one
+FINEST_DB = 0.5  # smallest distance of grid lines, so that close values do not look far apart
 
 
 @dataclass(frozen=True)
 class Line:
-    """One model, or several whose lines lie on each other.
+    """One model, or several whose lines coincide.
 
-    points: an SVG polyline; dots: (x, y, what to say when the pointer rests there).
+    points: an SVG polyline; dots: (x, y, tooltip).
     """
 
     label: str
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines in a box, with (y, text) of the horizontal grid lines and (x, text) of marks below."""
+    """Lines in a box, with (y, text) of horizontal grid lines and (x, text) of marks below."""
 
     width: int
     height: int
@@ -41,9 +41,9 @@ class Chart:
 
 
 def psnr_chart(values: dict[str, dict[str, float]], order: list[str]) -> Chart:
-    """Chart of {model label: {view: PSNR}}, views from left to right in the given order.
+    """Chart of {model label: {view: PSNR}}, with views from left to right in the given order.
 
-    Models whose lines would lie on each other share one, which names them all: a file shows what its student shows.
+    Models whose lines coincide share one line, labelled with all of them: a file shows what its student shows.
     """
     shown = {label: [(view, of[view]) for view in order if view in of] for label, of in values.items()}
     axis = _Axis([figure for pairs in shown.values() for _, figure in pairs], finest=FINEST_DB)
@@ -59,7 +59,7 @@ def psnr_chart(values: dict[str, dict[str, float]], order: list[str]) -> Chart:
 
 
 def _on_each_other(values: dict[str, dict[str, float]], axis: "_Axis") -> list[list[str]]:
-    """Labels in their order, those together whose lines lie on that of the first of them."""
+    """Labels in order, grouped if their lines coincide with that of the group's first."""
     groups: list[list[str]] = []
     for label, of in values.items():
         for group in groups:
@@ -78,7 +78,7 @@ def _says(view: str, figures: dict[str, float]) -> str:
 
 
 def dot_chart(points: Sequence[tuple[float, float, str]]) -> Chart:
-    """Chart of (x, y in dB, what to say when the pointer rests there), without lines between them."""
+    """Chart of (x, y in dB, tooltip), without lines."""
     across, up = _Axis([x for x, _, _ in points]), _Axis([y for _, y, _ in points], finest=FINEST_DB)
     dots = [(across.place(x), up.level(y), says) for x, y, says in points]
     columns = [(across.place(value), f"{value:g}") for value in across.values()]
@@ -86,7 +86,7 @@ def dot_chart(points: Sequence[tuple[float, float, str]]) -> Chart:
 
 
 class _Axis:
-    """Round numbers that hold all figures between them."""
+    """Axis with round numbers that enclose all figures."""
 
     def __init__(self, figures: Sequence[float], finest: float = 0.0) -> None:
         self.step = max(finest, _tidy_step(max(figures) - min(figures)))
@@ -101,11 +101,11 @@ class _Axis:
         return [(self.level(value), f"{value:g}") for value in self.values()]
 
     def level(self, figure: float) -> float:
-        """Upwards, in the units of the drawing."""
+        """Vertical position in the drawing."""
         return round(TOP + (HEIGHT - TOP - BOTTOM) * (self.high - figure) / (self.high - self.low), 1)
 
     def place(self, figure: float) -> float:
-        """To the right, likewise."""
+        """Horizontal position in the drawing."""
         return round(LEFT + (WIDTH - LEFT - RIGHT) * (figure - self.low) / (self.high - self.low), 1)
 
 
@@ -130,7 +130,7 @@ TITLES = {
 
 
 def render(template: str, **content: Any) -> str:
-    """The page of `template`. It loads nothing from elsewhere, and every text in it is escaped."""
+    """The page of `template`. It loads nothing from elsewhere, and all text in it is escaped."""
     folder = importlib.resources.files(__package__)
     environment = jinja2.Environment(
         autoescape=True,
@@ -140,11 +140,11 @@ def render(template: str, **content: Any) -> str:
     )
     environment.filters |= {"size": _size, "count": _count, "duration": _duration, "figure": figure}
     page = environment.get_template(template).render(**content)
-    return page.encode(errors="replace").decode()  # names of files may be no Unicode
+    return page.encode(errors="replace").decode()  # file names may not be valid Unicode
 
 
 def figure(value: float | None, metric: str) -> str:
-    """A metric's value; n/a where it was not measured."""
+    """A metric's value; n/a if it was not measured."""
     return "n/a" if value is None else format(value, ".2f" if metric == "psnr" else ".4f")
 
 

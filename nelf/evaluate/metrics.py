@@ -19,13 +19,13 @@ from nelf.core.images import psnr_of, to_float, to_uint8
 BACKBONES = {
     "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
-}  # torchvision's files, whose names end with the first digits of their SHA-256
-ANSWER_SECONDS = 4.0  # longest wait for a sign of life from the server
+}  # torchvision's files; their names end with the first digits of their SHA-256
+ANSWER_SECONDS = 4.0  # longest wait for the server's first answer
 DOWNLOAD_SECONDS = 600.0  # longest download
 
 _loaded: dict[
     str, "nn.Module | MetricUnavailable"
-] = {}  # by backbone; what failed once in a process is not tried again
+] = {}  # by backbone; a failure is not tried again in the same process
 _silent: dict[str, str] = {}  # by host: why it does not answer
 
 
@@ -34,7 +34,7 @@ class MetricUnavailable(Exception):
 
 
 def lpips_is_here() -> bool:
-    """Whether all weights are there already, so that LPIPS is measured whatever the network does."""
+    """Whether all weights are downloaded, so that LPIPS needs no network."""
     return all(_cached(url).is_file() for url in BACKBONES.values())
 
 
@@ -42,7 +42,7 @@ def lpips_is_here() -> bool:
 def lpips_distance(
     backbone: str, picture: Float[Tensor, "1 3 height width"], truth: Float[Tensor, "1 3 height width"]
 ) -> float:
-    """LPIPS of two images in [0, 1] (the network's own range is [-1, 1])."""
+    """LPIPS of two images in [0, 1]. Raises MetricUnavailable."""
     if backbone not in _loaded:
         try:
             _loaded[backbone] = _build(backbone, _weights_file(BACKBONES[backbone]))
@@ -58,7 +58,7 @@ def _build(backbone: str, weights: Path) -> nn.Module:
     import lpips
 
     with warnings.catch_warnings(), torch.device("meta"):
-        # lpips 0.1.4 still says `pretrained=`, which torchvision has deprecated since 0.13
+        # lpips 0.1.4 uses `pretrained=`, which torchvision has deprecated since 0.13
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")
         network: nn.Module = lpips.LPIPS(net=backbone, pretrained=False, pnet_rand=True, verbose=False)
     scaling = network.scaling_layer = lpips.ScalingLayer()
@@ -69,14 +69,14 @@ def _build(backbone: str, weights: Path) -> nn.Module:
     for name in network.state_dict():
         if convolution := re.fullmatch(r"net\.slice\d+\.(\d+\.\w+)", name):
             given[name] = features[f"features.{convolution[1]}"]
-        elif linear := re.fullmatch(r"lins\.(\d+)\.(.+)", name):  # lpips lists lin0, lin1, ... a second time
+        elif linear := re.fullmatch(r"lins\.(\d+)\.(.+)", name):  # lpips lists lin0, lin1, ... twice
             given[name] = given[f"lin{linear[1]}.{linear[2]}"]
     network.load_state_dict(given, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
 
 def _weights_file(url: str) -> Path:
-    """The backbone's weights in torch hub's cache, downloaded where absent, their checksum verified."""
+    """The backbone's weights in torch hub's cache, downloaded if missing, with verified checksum."""
     path = _cached(url)
     if not path.is_file():
         if silence := _silence(url):
@@ -117,9 +117,9 @@ def _download(url: str, to: Path) -> None:
 
 
 def _silence(url: str) -> str:
-    """Why the server of `url` does not answer, or "" when it does.
+    """Why the server of `url` does not answer, or "" if it does.
 
-    Asked once in a process. In a thread, since a name look-up has no timeout of its own.
+    Asks once per process, in a thread: a name look-up has no timeout of its own.
     """
     host = url.split("/")[2]
     if host not in _silent:
@@ -140,9 +140,9 @@ def _silence(url: str) -> str:
     return _silent[host]
 
 
-PSNR_CAP = 100.0  # dB, for (nearly) identical pictures: JSON has no infinity, and one such view must not rule the mean
-SSIM_WINDOW = 11  # pixels; torchmetrics makes it from sigma as 2 * int(3.5 * 1.5 + 0.5) + 1
-LPIPS_LEAST = 32  # pixels; below this AlexNet's pooling leaves nothing
+PSNR_CAP = 100.0  # dB, for (nearly) identical pictures: JSON has no infinity, and one view must not dominate the mean
+SSIM_WINDOW = 11  # pixels; torchmetrics computes it from sigma as 2 * int(3.5 * 1.5 + 0.5) + 1
+LPIPS_LEAST = 32  # pixels; AlexNet's pooling leaves nothing of smaller images
 
 
 def psnr(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height width 3"]) -> float:
@@ -158,7 +158,7 @@ def ssim(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height 
 
     if min(picture.shape[:2]) < SSIM_WINDOW:
         raise MetricUnavailable(f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels")
-    # torchmetrics' own mean (1.9) takes in the border, where windows see mirrored pixels; the paper's does not
+    # torchmetrics' mean (1.9) includes the border, where windows see mirrored pixels; the paper's does not
     _, values = structural_similarity_index_measure(
         _planes(picture), _planes(truth), sigma=1.5, data_range=1.0, return_full_image=True
     )
@@ -167,7 +167,7 @@ def ssim(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height 
 
 
 def flip(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height width 3"]) -> float:
-    """Mean LDR-FLIP error (Andersson et al. 2020) at its default 67 pixels a degree: 0 is identical, 1 the worst."""
+    """Mean LDR-FLIP error (Andersson et al. 2020) at the default 67 pixels per degree: 0 is identical, 1 the worst."""
     from flip_evaluator import evaluate
 
     _, mean, _ = evaluate(to_float(truth).numpy(), to_float(picture).numpy(), "LDR", applyMagma=False, parameters={})
@@ -177,7 +177,7 @@ def flip(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height 
 def flip_map(
     picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height width 3"]
 ) -> UInt8[Tensor, "height width 3"]:
-    """The FLIP error of every pixel in the magma colours: black is none, light yellow the worst."""
+    """The FLIP error of every pixel in magma colours: black is no error, light yellow the worst."""
     from flip_evaluator import evaluate
 
     error, _, _ = evaluate(

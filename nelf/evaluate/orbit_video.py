@@ -19,16 +19,16 @@ from nelf.core.errors import NelfError, StorageError
 from nelf.core.files import atomic_path
 from nelf.scene.scene import SceneType
 
-FULL_TURN_GAP = math.radians(100)  # a wider gap between neighbouring cameras' azimuths is not crossed
-STEEPEST = math.radians(80)  # elevation of an object's orbit; nearer to the pole `up` says little about the image
+FULL_TURN_GAP = math.radians(100)  # the path does not cross a wider gap between azimuths of neighbouring cameras
+STEEPEST = math.radians(80)  # elevation of an object's orbit; near the pole, `up` hardly determines the image
 FACING_EXTENT = 0.7  # of the largest ellipse inside the hull of forward-facing cameras
-SMOOTHING = math.radians(15)  # standard deviation in azimuth over which an unbounded scene's cameras are averaged
+SMOOTHING = math.radians(15)  # standard deviation in azimuth for averaging an unbounded scene's cameras
 
 
 def orbit_poses(
     kind: SceneType, c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], up: Float[Tensor, "3"], frames: int
 ) -> Float[Tensor, "frames 3 4"]:
-    """A closed path of `frames` poses (world space) for a scene whose training cameras are `c2w`.
+    """A closed path of `frames` poses (world space) for a scene with training cameras `c2w`.
 
     center: what the cameras look at. up: unit length.
     """
@@ -41,7 +41,7 @@ def orbit_poses(
 
 
 def _around_object(c2w: Tensor, center: Tensor, up: Tensor, frames: int) -> Tensor:
-    """A turn around the `up` axis through `center` at the cameras' mean distance and elevation."""
+    """A turn around the `up` axis through `center`, at the cameras' mean distance and elevation."""
     offset = c2w[:, :, 3] - center
     azimuth, height, _ = _cylindrical(offset, up)
     distance = offset.norm(dim=-1)
@@ -52,7 +52,7 @@ def _around_object(c2w: Tensor, center: Tensor, up: Tensor, frames: int) -> Tens
 
 
 def _before_scene(c2w: Tensor, center: Tensor, up: Tensor, frames: int) -> Tensor:
-    """An ellipse in the plane of the cameras, inside their convex hull, all frames looking at one point."""
+    """An ellipse in the plane of the cameras, inside their convex hull; all frames look at one point."""
     mean = c2w[:, :, 3].mean(0)
     forward = torch.nn.functional.normalize(-c2w[:, :, 2].mean(0), dim=0)
     right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=0)
@@ -60,7 +60,7 @@ def _before_scene(c2w: Tensor, center: Tensor, up: Tensor, frames: int) -> Tenso
     offset = c2w[:, :, 3] - mean
     plane = torch.stack([offset @ right, offset @ upwards], dim=-1)
     half = plane.abs().amax(0)
-    # The ellipse lies in the hull where it reaches no further than the hull does, in whatever direction one looks.
+    # The ellipse is inside the hull if its extent does not exceed the hull's in any direction.
     angle = torch.arange(360) * (2 * math.pi / 360)
     look = torch.stack([angle.cos(), angle.sin()], dim=-1)
     reach_of_hull = (look @ plane.T).amax(-1)
@@ -74,27 +74,27 @@ def _before_scene(c2w: Tensor, center: Tensor, up: Tensor, frames: int) -> Tenso
 
 
 def _between_cameras(c2w: Tensor, center: Tensor, up: Tensor, frames: int) -> Tensor:
-    """A path in order of the direction in which cameras look; each frame averages the cameras that look its way.
+    """A path ordered by the cameras' view direction; each frame averages the cameras that look the same way.
 
-    The direction, not the place, is the order: it serves cameras around a thing and cameras that look out of a room.
+    Ordering by direction instead of position works for cameras around a thing and for cameras that look out of a room.
     """
     view = -torch.nn.functional.normalize(c2w[:, :, 2], dim=-1)
     azimuth, _, _ = _cylindrical(view, up)
     turned = _turn(azimuth, frames)
     apart = torch.remainder(turned[:, None] - azimuth + math.pi, 2 * math.pi) - math.pi
-    weight = torch.softmax(-0.5 * (apart / SMOOTHING).square(), dim=-1)  # never all zero, however far the nearest is
-    # Places are averaged in cylindrical coordinates around the centre: the mean of points of a ring falls inside it.
+    weight = torch.softmax(-0.5 * (apart / SMOOTHING).square(), dim=-1)  # positive even if the nearest is far
+    # Average positions in cylindrical coordinates around the centre: the plain mean of a ring's points lies inside it.
     place, height, radius = _cylindrical(c2w[:, :, 3] - center, up)
     around = weight @ _horizontal(place, up)
     outwards = torch.nn.functional.normalize(around, dim=-1) * (weight @ radius)[:, None]
-    inside = around.norm(dim=-1, keepdim=True) < 0.7  # places on different sides: there the plain mean is meant
+    inside = around.norm(dim=-1, keepdim=True) < 0.7  # positions on different sides: use the plain mean
     eye = center + torch.where(inside, weight @ (_horizontal(place, up) * radius[:, None]), outwards)
     eye = eye + (weight @ height)[:, None] * up
     return look_at(eye, eye + weight @ view, up)
 
 
 def _turn(azimuth: Tensor, frames: int) -> Tensor:
-    """[frames] azimuths: once around, or to and fro over the covered arc where cameras leave a wide gap."""
+    """[frames] azimuths: once around, or to and fro over the covered arc if cameras leave a wide gap."""
     phase = torch.arange(frames) * (2 * math.pi / max(frames, 1))
     around = azimuth.remainder(2 * math.pi).sort().values
     gaps = torch.diff(around, append=around[:1] + 2 * math.pi)
@@ -127,20 +127,20 @@ def _basis(up: Tensor) -> tuple[Tensor, Tensor]:
 
 
 QUALITY = "18"  # x264's constant rate factor; 18 is visually lossless
-# RGB is converted by BT.709 and the file says so; untagged, players guess from the picture's size
+# RGB is converted by BT.709 and the file says so; without tags, players guess from the picture's size
 COLOURS = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-color_range", "tv"]
 COLOURS += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
 
 
 def write_video(path: Path, frames: Iterable[UInt8[Tensor, "height width 3"]], fps: int) -> None:
-    """Write 8-bit frames of one size to `path` (.mp4), atomically. Odd sizes are padded to even ones by their edge."""
+    """Write 8-bit frames of one size to `path` (.mp4), atomically. Odd sizes are padded by repeating the edge."""
     frames = iter(frames)
     first = _pad_to_even(next(frames))
     with atomic_path(path) as temporary:
         process = _start_ffmpeg(temporary, first.shape[0], first.shape[1], fps)
         assert process.stdin is not None
         try:
-            with contextlib.suppress(BrokenPipeError):  # ffmpeg has given up; its exit status and words come below
+            with contextlib.suppress(BrokenPipeError):  # ffmpeg has given up; its message is read below
                 process.stdin.write(first.numpy().tobytes())
                 for frame in frames:
                     even = _pad_to_even(frame)

@@ -1,4 +1,4 @@
-"""8-bit pictures on white: what is measured, written to `eval/MODEL/VIEW.png` and shown in the report."""
+"""8-bit pictures on white, which are measured, written to `eval/MODEL/VIEW.png` and shown in the report."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ from nelf.core.files import write_bytes
 from nelf.core.images import over_background, premultiplied_over, to_float, to_uint8
 from nelf.scene.scene import Views
 
-MOST_PIXELS = 1 << 26  # of a picture that may be read: 8192 x 8192
+MOST_PIXELS = 1 << 26  # in a picture to read: 8192 x 8192
 # What Pillow raises on damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, Image.DecompressionBombError)
 
@@ -37,7 +37,7 @@ def write_picture(path: Path, picture: UInt8[Tensor, "height width 3"]) -> None:
 
 
 def read_picture(path: Path, like: UInt8[Tensor, "height width 3"] | None = None) -> UInt8[Tensor, "height width 3"]:
-    """Read a picture that an evaluation wrote. like: another one, whose size it has to have."""
+    """Read a picture of an evaluation. like: a picture of the required size. Raises NelfError."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
             if like is not None and (image.height, image.width) != like.shape[:2]:

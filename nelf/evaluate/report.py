@@ -19,10 +19,9 @@ from nelf.evaluate.pictures import encode, read_picture
 
 
 def choose_views(by_psnr: list[str], count: int) -> dict[str, str]:
-    """Up to `count` of the views, given from worst to best, each with why it was chosen.
+    """Up to `count` views, each with the reason for choosing it. by_psnr: all views, from worst to best.
 
-    Worst, median and best come first, then always the one whose rank is farthest from those chosen: who stops early
-    has shown the most telling ones.
+    Worst, median and best come first; then always the rank farthest from those chosen. So the first ones tell most.
     """
     last = len(by_psnr) - 1
     why = {0: "worst", last // 2: "median", last: "best"} if last > 1 else {0: "worst", last: "best"}
@@ -34,38 +33,38 @@ def choose_views(by_psnr: list[str], count: int) -> dict[str, str]:
 
 
 EVAL_FOLDER = "eval"
-ORBIT_FILE = "orbit.mp4"  # in EVAL_FOLDER; shown when it is there
+ORBIT_FILE = "orbit.mp4"  # in EVAL_FOLDER; shown if it exists
 REPORT_FILE = "report.html"
-PICTURE_BUDGET = 4_000_000  # bytes of pictures in the page; base64 makes them a third larger
-VIDEO_BUDGET = 1_000_000  # bytes of video in the page; a larger one is linked
+PICTURE_BUDGET = 4_000_000  # bytes of pictures in the page; base64 adds a third
+VIDEO_BUDGET = 1_000_000  # bytes of video in the page; larger ones are linked
 LARGEST_PICTURE = 400  # pixels on the longer side
 LOSSLESS_UP_TO = 256  # pixels on the longer side; larger pictures become JPEG
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model besides its images; None or empty where it does not apply."""
+    """What is known of a model apart from its images; None or empty if it does not apply."""
 
     label: str = ""
     bytes: int | None = None
     precision: str = ""
     parity: str = ""
-    """How far the exported file is from the PyTorch model, e.g. "62.1 dB on 8 poses", or "not run: why"."""
+    """Difference between the exported file and the PyTorch model, e.g. "62.1 dB on 8 poses", or "not run: why"."""
     parameters: int | None = None
     macs: int | None = None
     """Multiply-adds for one image."""
     milliseconds: float | None = None
-    """For one image, where that was measured in the model's own runtime."""
+    """For one image, if measured in the model's own runtime."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What the report says of a run besides what `eval/` holds.
+    """What the report shows of a run apart from `eval/`.
 
-    scene: rows of (what, value). models: by the names of metrics.json. stage_seconds: stage to wall time.
-    commands: what to type to get this run again. verdict: what was said of the machine before the run, worst first.
-    expected_seconds: stage to the time that was expected of it. advice: what would help most, each with its command.
-    next_command: what to type to see the result.
+    scene: rows of (label, value). models: by their names in metrics.json. stage_seconds: stage to wall time.
+    commands: reproduce this run. verdict: the forecast made before the run, worst first.
+    expected_seconds: stage to expected time. advice: what would help most, each with its command.
+    next_command: shows the result.
     """
 
     name: str
@@ -83,7 +82,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One model's picture of a view; data URIs."""
+    """One model's picture of a view, as data URIs."""
 
     label: str
     picture: str
@@ -92,14 +91,14 @@ class _Cell:
 
 
 def write_report(run_folder: Path, info: RunInfo) -> Path:
-    """Write `run_folder/report.html` from `run_folder/eval/` and `info`; give its path."""
+    """Write `run_folder/report.html` from `run_folder/eval/` and `info`; return its path."""
     path = run_folder / REPORT_FILE
     write_bytes(path, render_report(run_folder, info).encode())
     return path
 
 
 def render_report(run_folder: Path, info: RunInfo) -> str:
-    """The report as HTML. It loads nothing from elsewhere, and every text in it is escaped."""
+    """The report as HTML. It loads nothing from elsewhere, and all text in it is escaped."""
     folder = run_folder / EVAL_FOLDER
     metrics = read_metrics(folder)
     first = [name for name in ("teacher", "student") if name in metrics]
@@ -129,7 +128,7 @@ def render_report(run_folder: Path, info: RunInfo) -> str:
 def _views(
     folder: Path, names: list[str], labels: dict[str, str], psnrs: dict[str, dict[str, float]], chosen: dict[str, str]
 ) -> Iterator[tuple[str, str, list[_Cell]]]:
-    """(view, why it was chosen, cells), as many as the budget holds and at least one."""
+    """(view, reason, cells), at least one and as many as the budget holds."""
     spent = 0
     for view, why in chosen.items():
         if spent > PICTURE_BUDGET * (1 - 1 / len(chosen)):
@@ -158,7 +157,7 @@ def _data_uri(picture: UInt8[Tensor, "height width 3"]) -> str:
 
 @dataclass(frozen=True)
 class _Video:
-    """address: where the video is. poster: its first frame, a data URI, since a player that waits shows nothing."""
+    """address: of the video. poster: its first frame as data URI, for a player that is not playing."""
 
     address: str
     poster: str
@@ -166,7 +165,7 @@ class _Video:
 
 
 def _video(path: Path) -> _Video | None:
-    """The orbit video; None where there is none."""
+    """The orbit video; None without one."""
     if not path.is_file():
         return None
     poster = _data_uri(first_frame(path))
@@ -176,7 +175,7 @@ def _video(path: Path) -> _Video | None:
 
 
 def _reasons(metrics: dict[str, Any], labels: dict[str, str]) -> list[tuple[str, str, str]]:
-    """(which metrics, reason, which models) for what could not be measured; each reason once."""
+    """(metrics, reason, models) for what could not be measured; each reason once."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, result in metrics.items():
         for metric, reason in result["unavailable"].items():

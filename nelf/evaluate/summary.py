@@ -1,4 +1,4 @@
-"""Many runs on one self-contained page: a table for each model, the means, and how they compare."""
+"""Many runs on one self-contained page: a table per model, means, and comparisons."""
 
 import math
 import statistics
@@ -13,16 +13,16 @@ from nelf.evaluate.report import ModelInfo
 
 SUMMARY_FILE = "summary.html"
 Figures = dict[str, int | float | None]
-"""Metric to value; None where it could not be measured."""
+"""Metric -> value; None if it could not be measured."""
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What one run came to.
+    """Results of one run.
 
-    metrics: model to its figures, means over `views` test views. measured_on: these for people, with how many there
-    are where not all were measured. models: what else is known of each. report: address
-    of the run's own page, seen from the summary. asked: overrides. missing: why nothing else is known.
+    metrics: model to its values, means over `views` test views. measured_on: their number for people, with the total
+    if not all were measured. models: what else is known of each. report: address of the run's own page, relative to the
+    summary. asked: overrides. missing: why nothing else is known.
     """
 
     name: str
@@ -42,7 +42,7 @@ class RunFigures:
 
 
 def means(runs: Sequence[RunFigures], model: str) -> Figures:
-    """Mean over runs of each metric, of `bytes` and of `macs`; None where a run lacks it: half a mean would mislead."""
+    """Mean over runs of each metric, of `bytes` and of `macs`; None if a run lacks it: a partial mean would mislead."""
     found: dict[str, list[int | float | None]] = {metric: [] for metric in (*METRICS, "bytes", "macs")}
     for run in runs:
         info, measured = run.models.get(model, ModelInfo()), run.metrics.get(model, {})
@@ -52,13 +52,13 @@ def means(runs: Sequence[RunFigures], model: str) -> Figures:
 
 
 def mean(values: Sequence[int | float | None]) -> float | None:
-    """None where there are none, or one of them is None."""
+    """Mean of the values; None if there are no values, or one is None."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def write_summary_page(path: Path, title: str, runs: Sequence[RunFigures]) -> None:
-    """Write the page of these runs, of which at least one was measured."""
+    """Write the page of these runs, at least one of which was measured."""
     measured = [run for run in runs if not run.missing]
     models = list(dict.fromkeys(model for run in measured for model in run.metrics))
     judge = "student" if "student" in models else models[0]

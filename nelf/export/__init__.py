@@ -1,12 +1,12 @@
-"""From a trained light field to bundles for phones and browsers, each executed and compared before it is kept."""
+"""Export students as bundles for phones and browsers. Each is executed and compared before it is kept."""
 
 from typing import TYPE_CHECKING
 
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.compatibility import CompatibilityReport, graph_macs, judge, read_graph
-    from nelf.export.apps import APPS, app_in, place
+    from nelf.compatibility import CompatibilityReport, check_compatibility, graph_macs, read_graph
+    from nelf.export.apps import APPS, app_in, install_in_app
     from nelf.export.config import ExportConfig, plan
     from nelf.export.export import export_bundle
     from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph
@@ -23,10 +23,10 @@ __all__ = [
     "ExportConfig",
     "ExportGraph",
     "app_in",
+    "check_compatibility",
     "export_bundle",
     "graph_macs",
-    "judge",
-    "place",
+    "install_in_app",
     "plan",
     "read_graph",
 ]

@@ -1,4 +1,4 @@
-"""The viewer apps of this repository, and where their next build takes bundles from."""
+"""The viewer apps in this repository, and the folders from which they bundle models."""
 
 import shutil
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ PICTURE = ("uint8", "CVPixelBuffer")
 
 @dataclass(frozen=True)
 class App:
-    """A kind of app. marker: what its folder must hold. bundles: where its bundles are, one folder each.
+    """A viewer app. marker: a file in its source folder. bundles: folder for its bundles.
 
-    outputs: dtype and layout of the images that it can show.
+    outputs: dtype and layout of the images it can show.
     """
 
     target: str
@@ -40,17 +40,18 @@ APPS: Mapping[str, App] = {
 
 
 def app_in(folder: Path) -> App:
-    """The app whose source is in `folder`. Raises ConfigError when there is none."""
+    """The app whose source is in `folder`. Raises ConfigError if there is no app."""
     for app in APPS.values():
         if (folder / app.marker).is_file():
             return app
-    raise ConfigError(f"{folder} is no viewer app; give {' or '.join(APPS)} of a checkout of nelf")
+    raise ConfigError(f"{folder} is not a viewer app; give {' or '.join(APPS)} of a checkout of nelf")
 
 
-def place(bundles: list[Path], folder: Path) -> list[Path]:
-    """Copy those of `bundles` that the app in `folder` can show into it, in place of older ones of the same name.
+def install_in_app(bundles: list[Path], folder: Path) -> list[Path]:
+    """Copy the bundles that the app in `folder` can show into it, replacing older ones of the same name.
 
-    A bundle is called after its scene there, and after its precision where its folder is. Returns the copies.
+    A copy is named after its scene, plus the precision if its folder's name has one. Returns the copies. Raises
+    ConfigError if the app can show none.
     """
     app = app_in(folder)
     placed = []
@@ -59,7 +60,7 @@ def place(bundles: list[Path], folder: Path) -> list[Path]:
         if manifest.target == app.target and not app.shows(manifest):
             output = manifest.model.output
             raise ConfigError(
-                f"{bundle}: the app in {folder} shows no image of {output.dtype} in the layout {output.layout}; "
+                f"{bundle}: the app in {folder} cannot show images of {output.dtype} in the layout {output.layout}; "
                 f"export it again with: nelf export RUN --target {app.target}"
             )
         if app.shows(manifest):
@@ -69,5 +70,5 @@ def place(bundles: list[Path], folder: Path) -> list[Path]:
                 shutil.copytree(bundle, temporary)
             placed.append(to)
     if not placed:
-        raise ConfigError(f"{folder} shows bundles for {app.target}, none was exported; add --target {app.target}")
+        raise ConfigError(f"{folder} shows bundles for {app.target}, but none was exported; add --target {app.target}")
     return placed

@@ -1,7 +1,7 @@
-"""To an asset of Core AI, Apple's framework from iOS 27 on.
+"""Export to an asset of Core AI, Apple's framework from iOS 27 on.
 
-Experimental: the packages are betas (coreai-core 1.0.0b3), an extra (`nelf[coreai]`), and the runtime that they bring
-for Linux computes on the CPU: it says that the asset holds the right network, not how it does on a phone.
+Experimental: the packages are betas (coreai-core 1.0.0b3) and an extra (`nelf[coreai]`). Their runtime for Linux runs
+on the CPU: it shows that the asset holds the right network, not how fast a phone runs it.
 """
 
 import json
@@ -10,22 +10,22 @@ from typing import Any
 
 import torch
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export.graph import ExportGraph, Request
 from nelf.runtime.coreai import ENTRY, refuse_missing
 from nelf.runtime.protocol import INPUT, OUTPUT
 
-EPOCH = 0.0  # creation date of every asset, in seconds since 1970: the same checkpoint, the same bytes
+EPOCH = 0.0  # creation date of every asset, seconds since 1970: the same checkpoint gives the same bytes
 
-RANDOM_NAMES = "coreai-core names each weight at random, anew in each process"
+RANDOM_NAMES = "coreai-core gives each weight a random name, different in each process"
 VARYING = {
     "model.aimodel/main.mlirb": RANDOM_NAMES,
     "model.aimodel/main.hash": "the hash of main.mlirb",
 }
-"""File -> why its bytes differ from one export to the next."""
+"""File -> why its bytes differ between exports."""
 
 
-def answer(request: Request) -> None:
+def export(request: Request) -> None:
     """Write the asset that `request` asks for."""
     convert(request.graph, request.path)
 
@@ -33,7 +33,7 @@ def answer(request: Request) -> None:
 def convert(graph: ExportGraph, path: Path) -> None:
     """Write `graph` as the asset `path` (a folder ending in .aimodel), in the graph's own precision."""
     refuse_missing()
-    with quiet("the Core AI conversion"):
+    with captured_output("the Core AI conversion"):
         from coreai_torch import TorchConverter, get_decomp_table
 
         pose = torch.eye(3, 4)[None]
@@ -42,7 +42,7 @@ def convert(graph: ExportGraph, path: Path) -> None:
         converter.add_exported_program(program, input_names=[INPUT], output_names=[OUTPUT], entrypoint_name=ENTRY)
         asset = converter.to_coreai().save_asset(path)
         asset.update_metadata(_at_the_epoch)
-        metadata = path / "metadata.json"  # which comes in the order of a hash table
+        metadata = path / "metadata.json"  # which has hash order
         metadata.write_text(json.dumps(json.loads(metadata.read_text()), indent=2, sort_keys=True) + "\n")
 
 

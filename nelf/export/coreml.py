@@ -1,4 +1,4 @@
-"""To a Core ML package (ML Program). The only file that imports coremltools for writing."""
+"""Export to a Core ML package (ML Program). The only file that imports coremltools for writing."""
 
 import copy
 import functools
@@ -13,37 +13,37 @@ import numpy as np
 import torch
 
 from nelf.bundle.manifest import Quantization
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.export.graph import ExportGraph, Request
 from nelf.runtime.protocol import INPUT, OUTPUT
 
 DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
-"""Lowest iOS version that the package runs on -> name of coremltools' target."""
+"""Oldest iOS version for the package -> name of coremltools' target."""
 
 FP32_OPS = frozenset({"sin", "cos", "floor", "abs"})
-"""Phases of rays, places in tables and distances from their nodes: they, and all that leads to them from the pose or
-the last convolution, are computed in float32."""
+"""Phases of rays, positions in tables and distances from their nodes. They are computed in float32, with everything
+that leads to them from the pose or the last convolution."""
 
 CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 PALETTES = {"w6": 6, "w4": 4}
-"""Precision -> bits a weight, each the index of one of 2^bits values, which are chosen for each layer (k-means)."""
+"""Precision -> bits per weight: the index of one of 2^bits values, chosen per layer (k-means)."""
 
 SMALL = 6144
-"""Layers of no more weights get eight bits instead of a palette, which would save little there."""
+"""Layers up to this many weights get eight bits instead of a palette, which would save little."""
 
 TINY = 1024
-"""Layers of no more weights stay in float16."""
+"""Layers up to this many weights stay in float16."""
 
 METHODS: Mapping[str, str] = {
-    "w8": "weights: linear, symmetric, 8 bits, one scale an output channel; arithmetic: float16",
-    "w6": "weights: one of 64 values a layer (k-means); arithmetic: float16",
-    "w4": "weights: one of 16 values a layer (k-means); arithmetic: float16",
+    "w8": "weights: linear, symmetric, 8 bits, one scale per output channel; arithmetic: float16",
+    "w6": "weights: one of 64 values per layer (k-means); arithmetic: float16",
+    "w4": "weights: one of 16 values per layer (k-means); arithmetic: float16",
 }
 
 
 def refuse_tensorflow() -> None:
-    """Raise ExportError where coremltools would import tensorflow: beside torch 2.14 the process then segfaults."""
+    """Raise ExportError if coremltools would import tensorflow: together with torch 2.14 that crashes the process."""
     if importlib.util.find_spec("tensorflow") is not None:
         raise ExportError(
             "Core ML export is not possible while tensorflow is installed: coremltools imports it and the process "
@@ -51,8 +51,8 @@ def refuse_tensorflow() -> None:
         )
 
 
-def answer(request: Request) -> Quantization | None:
-    """Write the package that `request` asks for."""
+def export(request: Request) -> Quantization | None:
+    """Write the package for `request`. Returns how it was quantised, if it was."""
     convert(request.graph, request.precision, request.path, request.ios_deployment, request.image_output)
     method = METHODS.get(request.precision)
     return Quantization(method=method, calibration_views=0, groups=[]) if method else None
@@ -61,10 +61,10 @@ def answer(request: Request) -> Quantization | None:
 def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, image_output: bool = False) -> None:
     """Write `graph` as the package `path` (a folder ending in .mlpackage).
 
-    image_output: the graph gives pixels (`PixelGraph`), and Core ML is to hand them out as a CVPixelBuffer.
+    image_output: the graph returns pixels (`PixelGraph`), and Core ML hands them out as a CVPixelBuffer.
     """
     refuse_tensorflow()
-    with quiet("the Core ML conversion"):
+    with captured_output("the Core ML conversion"):
         import coremltools as ct
 
         pose = torch.eye(3, 4)[None]
@@ -79,7 +79,7 @@ def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, ima
             ],
             minimum_deployment_target=getattr(ct.target, DEPLOYMENTS[deployment]),
             compute_precision=ct.precision.FLOAT32 if precision == "fp32" else _half(ct),
-            skip_model_load=True,  # there is no Core ML off macOS
+            skip_model_load=True,  # Core ML exists only on macOS
         )
         if precision in METHODS:
             model = _compressed(model, precision)
@@ -92,11 +92,11 @@ def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, ima
 
 
 def _compressed(model: Any, precision: str) -> Any:
-    """The model with its large weights in fewer bits; it widens them to float16 when it is loaded or run."""
+    """The model with its large weights in fewer bits; it expands them to float16 when loaded or run."""
     import coremltools.optimize.coreml as cto
 
     if precision in PALETTES:
-        choose = functools.partial(palette, bits=PALETTES[precision])  # its own k-means needs scikit-learn
+        choose = functools.partial(palette, bits=PALETTES[precision])  # coremltools' k-means needs scikit-learn
         config = cto.OpPalettizerConfig(mode="custom", lut_function=choose, weight_threshold=SMALL)
         model = cto.palettize_weights(model, cto.OptimizationConfig(global_config=config))
     linear = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=TINY)
@@ -104,8 +104,8 @@ def _compressed(model: Any, precision: str) -> Any:
 
 
 def _half(ct: Any) -> Any:
-    """Half precision for all but phases and places: half a phase is no phase, and half a place is another place."""
-    exact: dict[int, set[str]] = {}  # by program, filled before the pass changes its first operation
+    """Half precision for everything but phases and positions, which need more digits."""
+    exact: dict[int, set[str]] = {}  # by program; filled before the pass changes an operation
 
     def selected(op: Any) -> bool:
         block = op.enclosing_block
@@ -119,8 +119,8 @@ def _half(ct: Any) -> Any:
 def _exact(block: Any) -> set[str]:
     """Operations that must compute in float32.
 
-    `FP32_OPS`, and what leads to them, back to a convolution; what leads to the rows that a gather takes;
-    and how far behind its node a place lies, which is what `floor` leaves.
+    These are `FP32_OPS` and what leads to them, back to a convolution; what leads to the rows of a gather; and the
+    distance of a position from its node, which remains after `floor`.
     """
     names: set[str] = set()
     for op in reversed(list(block.operations)):
@@ -137,7 +137,7 @@ def _exact(block: Any) -> set[str]:
 
 
 def _make_reproducible(ct: Any, path: Path) -> None:
-    """Random identifiers and hash-ordered maps of the package, replaced by fixed ones: same model, same bytes."""
+    """Replace random identifiers and hash-ordered maps in the package: the same model gives the same bytes."""
     manifest = path / "Manifest.json"
     content = json.loads(manifest.read_text())
     renamed = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper()
@@ -146,7 +146,7 @@ def _make_reproducible(ct: Any, path: Path) -> None:
     content["itemInfoEntries"] = dict(sorted(content["itemInfoEntries"].items()))
     content["rootModelIdentifier"] = renamed[content["rootModelIdentifier"]]
     manifest.write_text(json.dumps(content, indent=4))
-    (path / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)  # for a debugger that nobody runs
+    (path / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)  # for a debugger
     (file,) = path.rglob("*.mlmodel")
     spec = ct.proto.Model_pb2.Model()
     spec.ParseFromString(file.read_bytes())
@@ -157,9 +157,9 @@ def _make_reproducible(ct: Any, path: Path) -> None:
 
 
 def _shorten(block: Any) -> None:
-    """Each constant of a program once, under a short name: hundreds of them are a tenth of a quantised package.
+    """Keep each constant of a program once, under a short name: hundreds of them fill a tenth of a quantised package.
 
-    Operations keep their names, by which Xcode's performance report tells them apart.
+    Operations keep their names, which Xcode's performance report shows.
     """
     names: dict[str, str] = {}
     short: dict[bytes, str] = {}
@@ -185,16 +185,16 @@ def _shorten(block: Any) -> None:
     block.operations.extend(kept)
 
 
-BINS = 4096  # of the histogram that the first palette is taken from
+BINS = 4096  # of the histogram for the initial palette
 ROUNDS = 100
 
 
 def palette(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """2^bits values in the dtype of `weights`, ascending, and for each weight the index of its value, flat, uint8.
 
-    Lloyd's algorithm on sorted values, where a cluster is an interval, so that a round is a binary search for the
-    bounds and differences of running sums. It starts where the density of values is the cube root of the weights'
-    (Panter and Dite 1951: what the best palette tends to as it grows) and has no randomness.
+    Lloyd's algorithm on sorted values: each cluster is an interval, so a round is a binary search for the bounds and
+    differences of running sums. It starts from values whose density is the cube root of the weights' density, the
+    limit of the best palette (Panter and Dite 1951), and has no randomness.
     """
     flat = weights.astype(np.float64).ravel()
     ordered = np.sort(flat)

@@ -1,4 +1,4 @@
-"""From a trained student to a bundle: convert, execute, compare, and only then keep."""
+"""Export a trained student as a bundle: convert, execute, compare, and only then keep it."""
 
 import copy
 import dataclasses
@@ -50,23 +50,23 @@ from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime
 from nelf.student import Student, count_macs, count_parameters
 
 Colour = tuple[float, float, float]
-WARM_UP = 2  # images rendered before the clock counts
+WARM_UP = 2  # images rendered before timing starts
 SLACK_DB = 1.0
-"""What `nelf verify` lets a quantised file be off from what was measured: kernels round differently elsewhere."""
+"""How far a quantised file may be from its measured PSNR in `nelf verify`: kernels round differently elsewhere."""
 
 
 @dataclasses.dataclass
 class Measured:
-    """Of one model file; one entry a golden view, in order."""
+    """Measurements of one model file, with one entry per golden view, in order."""
 
     runtime: Runtime
     views: list[GoldenView] = dataclasses.field(default_factory=list)
     differences: list[Difference] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
     shown: list[tuple[float, float]] = dataclasses.field(default_factory=list)
-    """PSNR of the file and of PyTorch against the photo, for views that have one."""
+    """PSNR of the file and of PyTorch against the photo, for views with a photo."""
     photos: Literal["test", "training"] = "test"
-    """Of which views these photos are: test, or training where no golden view has one."""
+    """Whether these photos are of test views, or of training views because no golden view has one."""
 
 
 @torch.no_grad()
@@ -82,9 +82,9 @@ def measure(
     reference: Callable[[Tensor], Tensor],
     before: Callable[[], None],
 ) -> Measured:
-    """Execute the model file `path` on every golden pose; where none has a photo, on the calibration views too.
+    """Execute the bundle's file on every golden pose. If none of them has a photo, also on the calibration views.
 
-    reference: makes of PyTorch's image what the file is meant to give. before: called before each image.
+    reference: turns PyTorch's image into what the file should return. before: called before each image.
     """
     found = Measured(RUNTIMES[path.suffix])
     loaded = found.runtime.open(path, torch.get_num_threads())
@@ -115,7 +115,7 @@ def _shown(image: Tensor, plain: Tensor, photo: Tensor, background: Colour) -> t
 
 
 def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Parity, str | None]:
-    """Agreement with PyTorch, and why it is not enough, None where it is."""
+    """Agreement with PyTorch, and why it is not enough, or None if it is."""
     least, largest = config.limits(gate.value)
     reason = failure(found.differences, least, largest)
     worst = min(d.psnr for d in found.differences)
@@ -147,7 +147,7 @@ def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Qua
     too_much = drop > config.max_drop_db
     reason = (
         f"{psnr_file:.2f} dB against the photos of {len(found.shown)} {found.photos} views where PyTorch has "
-        f"{psnr_pytorch:.2f}: {drop:.2f} dB are lost, export.max_drop_db={config.max_drop_db:g} are allowed"
+        f"{psnr_pytorch:.2f}: {drop:.2f} dB are lost, but export.max_drop_db={config.max_drop_db:g} is allowed"
     )
     return Quality(
         status="measured",
@@ -197,11 +197,11 @@ def export_bundle(
     folder: Path,
     before_view: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write `model` as the bundle `folder` for one target in one precision; what stood there before is replaced.
+    """Write `model` as the bundle `folder` for one target in one precision; replaces an older bundle.
 
-    The model file is executed from disk on every golden pose. Where it disagrees with PyTorch beyond the limits of
-    `config`, ExportError is raised and nothing is left behind. Nor is it when `before_view`, called before each of
-    these executions, raises.
+    The model file is executed from disk on every golden pose. If it differs from PyTorch by more than `config` allows,
+    raises ExportError and leaves nothing behind. The same holds if `before_view` raises, which is called before each of
+    these executions.
     """
     check_known("export.targets", target, TARGETS)
     check_known("export.precision", precision, TARGETS[target].forms, f" for the target {target}")
@@ -209,7 +209,7 @@ def export_bundle(
     model = copy.deepcopy(model).cpu().float().eval()
     chosen = TARGETS[target]
     picture = config.image_output and chosen.image_output
-    beside = chosen.beside() if chosen.beside else None  # what lacks it fails before the work
+    extra_files = chosen.extra_files() if chosen.extra_files else None  # what lacks it fails before the work
     described = _described(model, target, precision, context, config, picture)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
@@ -237,11 +237,11 @@ def export_bundle(
         if loss is not None and not config.force:
             raise ExportError(
                 f"{target} {precision}: {loss}; nothing was written to {folder}; choose another precision, or keep it "
-                "all the same with export.force=true"
+                "anyway with export.force=true"
             )
         write_golden(temporary, found.views)
-        if beside:
-            shutil.copytree(beside, temporary, dirs_exist_ok=True)
+        if extra_files:
+            shutil.copytree(extra_files, temporary, dirs_exist_ok=True)
         files = list_files(temporary, chosen.file)
         size = sum(file.bytes for file in files if file.role == "model")
         manifest = Manifest(
@@ -274,7 +274,7 @@ def _check_context(context: BundleContext) -> None:
         )
     for name, c2w in zip(context.golden_names, context.golden, strict=True):
         if not is_rigid(c2w):
-            raise ConfigError(f"golden pose {name} is no rigid camera pose")
+            raise ConfigError(f"golden pose {name} is not a rigid camera pose")
 
 
 def _described(
@@ -332,5 +332,5 @@ def _described(
 
 
 def _versions(target: Target) -> dict[str, str]:
-    """Of everything that has a hand in the file."""
+    """Versions of everything that affects the file."""
     return {name: version(name) for name in (*PACKAGES, *target.packages)}

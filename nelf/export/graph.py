@@ -1,4 +1,4 @@
-"""What a converter is asked for: the student as a graph from pose to image, and settings of the file."""
+"""Input of a converter: the student as a graph from pose to image, and settings of the file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from nelf.student.deploy import TO_LAST
 
 
 class ExportGraph(nn.Module):
-    """`pose` [1, 3, 4] to `image` [1, height, width, channels], both float32.
+    """Maps `pose` [1, 3, 4] to `image` [1, height, width, channels], both float32.
 
-    dtype: of everything after the trigonometry. BatchNorm is folded, so the student must have been trained or loaded.
+    dtype: of everything after the trigonometry. BatchNorm is folded, so the student must be trained or loaded.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class ExportGraph(nn.Module):
 
 
 class PixelGraph(ExportGraph):
-    """`pose` [1, 3, 4] to `image` [1, 3, height, width]: RGB in whole numbers from 0 to 255, float32.
+    """Maps `pose` [1, 3, 4] to `image` [1, 3, height, width]: RGB in whole numbers from 0 to 255, float32.
 
-    What a runtime can turn into a picture, which has no alpha: an image that has is put over `background`. The numbers
-    are whole already, so that it does not matter whether the runtime rounds or cuts.
+    For runtimes that return a picture, which has no alpha: images with alpha are composited over `background`. The
+    numbers are whole, so it does not matter whether the runtime rounds or truncates.
     """
 
     background: Tensor
@@ -62,9 +62,9 @@ class PixelGraph(ExportGraph):
 
 @dataclass(frozen=True)
 class CalibrationViews:
-    """Poses, and what a camera saw there.
+    """Poses with their photos.
 
-    c2w: OpenGL axes, in world space. images: one a pose, uint8 [height, width, 3], on white.
+    c2w: world space, OpenGL axes. images: one per pose, uint8 [height, width, 3], on white.
     """
 
     c2w: Float[Tensor, "n 3 4"]
@@ -73,16 +73,16 @@ class CalibrationViews:
 
 @dataclass
 class BundleContext:
-    """What the scene and the run know. World space is the scene's; poses are c2w with OpenGL axes.
+    """What scene and run know. World space is the scene's; poses are c2w with OpenGL axes.
 
     kind: object, forward-facing or unbounded.
-    up: world direction that is upwards for the viewer. focus: world point that a viewer circles around.
-    near, far: depths along the view axis. background: RGB, 0 to 1, that alpha is to be composited over.
-    train: poses that training saw; the bundle's region is what they cover.
-    golden, golden_names: held-out poses and a name for each, fit for a file name. golden_photos: name to what a camera
-    saw there, uint8 [height, width, 3] over `background`, for those where one was.
-    calibration: some of the training views with their photos; int8 needs them.
-    provenance: anything JSON that says where the weights come from: checkpoint (SHA-256), config.
+    up: world direction that points up for the viewer. focus: world point that a viewer orbits.
+    near, far: depths along the view axis. background: RGB, 0 to 1, behind images with alpha.
+    train: training poses; they define the bundle's region.
+    golden, golden_names: held-out poses, and a name for each that can name a file. golden_photos: name to photo, uint8
+    [height, width, 3] over `background`, for poses that have one.
+    calibration: some training views with photos, for int8.
+    provenance: JSON values that tell where the weights come from: checkpoint (SHA-256), config.
     """
 
     name: str
@@ -102,11 +102,11 @@ class BundleContext:
 
 @dataclass(frozen=True)
 class Request:
-    """One model file to be written.
+    """One model file to write.
 
-    calibration: training views by which the ranges of 8-bit activations are found and layers go down the ladder.
-    allowed_drop: dB of PSNR on those that quantised layers may cost.
-    image_output: whether the output is to be a picture of the system's (ios) instead of a tensor.
+    calibration: training views that set the ranges of 8-bit activations and decide which layers need more precision.
+    allowed_drop: dB of PSNR that quantised layers may lose on them.
+    image_output: whether the output is an image of the system (ios) instead of a tensor.
     """
 
     graph: ExportGraph

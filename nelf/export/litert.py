@@ -1,4 +1,4 @@
-"""To LiteRT files, float or quantised."""
+"""Export to LiteRT files, float or quantised."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nelf.bundle.bundle import compare, render
 from nelf.bundle.manifest import GroupSensitivity, Quantization, Rung
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.evaluate.metrics import psnr
 from nelf.evaluate.pictures import to_8bit
@@ -24,7 +24,7 @@ SIGNATURE = "serving_default"
 
 
 class _Named(nn.Module):
-    """Gives the output its name: LiteRT takes names from a dictionary."""
+    """Names the output: LiteRT takes names from a dictionary."""
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class _Named(nn.Module):
 
 
 def convert(graph: nn.Module, precision: str, path: Path) -> None:
-    """Write `graph`, or a part of one that takes the pose too, as `path`.
+    """Write `graph`, or a part of one that takes the pose, as `path`.
 
-    fp16 keeps the weights as float16; the arithmetic is the delegate's choice.
-    What is to be quantised afterwards is written in float32: `tflite_quantize.answer`.
+    fp16 stores weights as float16; the delegate chooses the arithmetic.
+    A file to be quantised is written in float32 first: see `export`.
     """
-    with quiet("the LiteRT conversion"):
+    with captured_output("the LiteRT conversion"):
         import litert_torch
 
         model = litert_torch.convert(_Named(graph).eval(), sample_kwargs={INPUT: torch.eye(3, 4)[None]})
@@ -64,21 +64,21 @@ def _halve_weights(path: Path) -> None:
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 ENCODING = ("SIN", "COS", "SOFTMAX")
-"""Where phases of rays begin, or places in tables."""
+"""Operations that start phases of rays, or positions in tables."""
 
 MOST_GROUPS = 24
-"""More layers than this are tried a few neighbours at a time: each try renders every calibration view."""
+"""More layers than this are joined with neighbours for trials: each trial renders every calibration view."""
 BITS = 8
 
 METHODS = {
-    "int8": "8-bit integers, ranges of activations from training views, as far as each group's rung says",
-    "int8-dynamic": "weights: 8-bit integers, one scale an output channel, as groups' rungs say; activations: float32",
+    "int8": "8-bit integers with activation ranges from training views, where a group's rung allows it",
+    "int8-dynamic": "weights: 8-bit integers, one scale per output channel, by groups' rungs; activations: float32",
 }
 """Precision -> what is done, for the manifest."""
 
 FLOAT: Rung = "float"
 RUNGS: Mapping[str, tuple[Rung, ...]] = {"int8": ("static", "dynamic", FLOAT), "int8-dynamic": ("dynamic", FLOAT)}
-"""Precision -> what its layers may be, best first."""
+"""Precision -> schemes for its layers, best first."""
 
 
 TABLE = "EMBEDDING_LOOKUP"
@@ -86,18 +86,18 @@ TABLE = "EMBEDDING_LOOKUP"
 
 @dataclass(frozen=True)
 class Group:
-    """Operations that are quantised together, by the names of their outputs. tables: whether they read tables."""
+    """Operations that are quantised together, by names of their outputs. tables: whether they read tables."""
 
     name: str
     outputs: tuple[str, ...]
     tables: bool = False
 
 
-def answer(request: Request) -> Quantization | None:
-    """Write the LiteRT file that `request` asks for. Raises ExportError for 8 bits without views to calibrate on."""
+def export(request: Request) -> Quantization | None:
+    """Write the LiteRT file for `request`. Raises ExportError for 8 bits without calibration views."""
     precision = request.precision
     if precision in METHODS and not request.calibration.images:
-        raise ExportError(f"{precision} needs training views with photos to see what 8 bits cost; none were given")
+        raise ExportError(f"{precision} needs training views with photos to measure the loss of 8 bits, but got none")
     convert(request.graph, precision, request.path)
     if precision not in METHODS:
         return None
@@ -105,9 +105,9 @@ def answer(request: Request) -> Quantization | None:
 
 
 def quantize(path: Path, precision: str, calibration: CalibrationViews, allowed_drop: float) -> Quantization:
-    """The file `path` in 8 bits, layers that cost too much further down the ladder.
+    """Quantise the file `path` to 8 bits. Layers that lose too much use a more precise scheme.
 
-    allowed_drop: dB of PSNR that the calibration views may lose against their photos.
+    allowed_drop: dB of PSNR against photos that the calibration views may lose.
     """
     layers, tables = _layers(path)
     groups, rungs = [*tables, *_groups(layers)], RUNGS[precision]
@@ -140,15 +140,15 @@ def _descend(
 ) -> tuple[dict[Group, Rung], bytes, float]:
     """All groups on `upper` but for those `below` already, and then one more on `lower` until the drop is allowed.
 
-    alone: what each costs by itself on `upper`; measured here where it is not known. Returns what is below `upper`
-    then, the file and its drop.
+    alone: cost of each group by itself on `upper`; measured here if missing. Returns the groups below `upper`, the file
+    and its drop.
     """
     below = dict(below)
     while True:
         content = model.quantized({group: below.get(group, upper) for group in groups})
         drop = model.cost(content).drop
         left = [group for group in groups if group not in below]
-        if drop <= allowed_drop or len(left) <= (lower == FLOAT):  # without any layer in 8 bits it is no such file
+        if drop <= allowed_drop or len(left) <= (lower == FLOAT):  # at least one layer must be in 8 bits
             return below, content, drop
         alone = alone or {group: model.cost(model.quantized({group: upper})) for group in left}
         below[min(left, key=lambda group: alone[group].psnr)] = lower
@@ -156,19 +156,19 @@ def _descend(
 
 @dataclass(frozen=True)
 class _Cost:
-    """psnr: against the float model. drop: of PSNR against the photos. Both dB, means over the calibration views."""
+    """psnr: against the float model. drop: of PSNR against photos. Both in dB, means over the calibration views."""
 
     psnr: float
     drop: float
 
 
 class _Calibrated:
-    """The float file, the ranges of its activations as far as `rung` needs them, and its pictures of the views."""
+    """The float file, the ranges of its activations if `rung` needs them, and its images of the views."""
 
     def __init__(self, content: bytes, rung: str, calibration: CalibrationViews) -> None:
         self.content = content
         self.calibration = calibration
-        with quiet("calibrating"):
+        with captured_output("calibrating"):
             recipe = _quantizer(content)
             _add_rule(recipe, ".*", rung)
             poses = [{INPUT: pose[None].numpy()} for pose in calibration.c2w]
@@ -177,8 +177,8 @@ class _Calibrated:
         self.psnr = self.against_photos(self.images)
 
     def quantized(self, chosen: Mapping[Group, str]) -> bytes:
-        """The file with each of these groups on its rung, and all else in float."""
-        with quiet("quantising"):
+        """The file with each of these groups on its rung, and everything else in float."""
+        with captured_output("quantising"):
             recipe = _quantizer(self.content)
             for group, rung in chosen.items():
                 for name in group.outputs:
@@ -205,8 +205,8 @@ class _Calibrated:
 
 
 def _layers(path: Path) -> tuple[list[Group], list[Group]]:
-    """The layers of a file, first to last, and its tables by size."""
-    with quiet("reading the operations"):
+    """The layers of a file in order, and its tables by size."""
+    with captured_output("reading the operations"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -215,7 +215,7 @@ def _layers(path: Path) -> tuple[list[Group], list[Group]]:
         operations = interpreter._get_ops_details()
     layers: list[tuple[str, list[str]]] = []
     tables: dict[str, list[str]] = {}
-    network, encodings = set[int](), set[int]()  # tensors that come of a convolution, or of an encoding since the last
+    network, encodings = set[int](), set[int]()  # tensors from a convolution, or from an encoding after the last one
     for operation in operations:
         kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
         if kind == TABLE:
@@ -238,7 +238,7 @@ def _layers(path: Path) -> tuple[list[Group], list[Group]]:
 
 
 def _groups(layers: list[Group]) -> list[Group]:
-    """First and last layer alone, which are the likeliest to be sensitive; those between in at most `MOST_GROUPS`."""
+    """First and last layer alone, as they are often sensitive; the others in at most `MOST_GROUPS` groups."""
     if len(layers) <= MOST_GROUPS:
         return layers
     first, *between, last = layers
@@ -256,7 +256,7 @@ def _quantizer(content: bytes) -> Any:
 
 
 def _add_rule(recipe: Any, names: str, rung: str) -> None:
-    """Operations whose output's name matches `names` are to be on this rung."""
+    """Put operations whose output name matches `names` on this rung."""
     from litert_quantizer import qtyping
 
     every = qtyping.TFLOperationName.ALL_SUPPORTED
@@ -267,7 +267,7 @@ def _add_rule(recipe: Any, names: str, rung: str) -> None:
 
 
 def _add_table_rule(recipe: Any, names: str, rung: str) -> None:
-    """Tables whose rows match `names` are to be on this rung. One scale a table: one a row would be as large as it."""
+    """Put tables whose rows match `names` on this rung, with one scale per table: one per row would double its size."""
     from litert_quantizer import qtyping
 
     if rung != FLOAT:
@@ -276,7 +276,7 @@ def _add_table_rule(recipe: Any, names: str, rung: str) -> None:
 
 
 def _leave_output(recipe: Any) -> None:
-    """The model's output is float whatever the operation before it gives; the last rule that matches counts."""
+    """Keep the model's output in float; the last matching rule wins."""
     from litert_quantizer import qtyping
     from litert_quantizer.algorithm_manager import AlgorithmName
 

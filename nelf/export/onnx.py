@@ -1,24 +1,24 @@
-"""To an ONNX file."""
+"""Export to an ONNX file."""
 
 from pathlib import Path
 
 import torch
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export.graph import ExportGraph, Request
 from nelf.runtime import INPUT, OUTPUT
 
 OPSET = 20  # the first with GELU as one operation
 
 
-def answer(request: Request) -> None:
-    """Write the file that `request` asks for."""
+def export(request: Request) -> None:
+    """Write the file for `request`."""
     convert(request.graph, request.precision, request.path)
 
 
 def convert(graph: ExportGraph, precision: str, path: Path) -> None:
-    """Write `graph` as `path`. The graph itself is float32 or float16; nothing is left to `precision`."""
-    with quiet("the ONNX conversion"):
+    """Write `graph` as `path`. The graph is already float32 or float16, so `precision` changes nothing."""
+    with captured_output("the ONNX conversion"):
         program = torch.onnx.export(
             graph,
             (torch.eye(3, 4)[None],),

@@ -1,4 +1,4 @@
-"""The platforms that a network can be exported to, and what each knows: the table `TARGETS`."""
+"""The table `TARGETS`: export platforms, and how each is made."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ __all__ = ["DEPLOYMENTS", "TARGETS", "Precision", "Target", "Tolerance"]
 
 
 class Tolerance(enum.Enum):
-    """By what a file is held: how near it must be to PyTorch, or how little it may lose against the photos."""
+    """How a file is judged: by its difference from PyTorch, or by its loss against photos."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -29,8 +29,8 @@ class Tolerance(enum.Enum):
 class Precision:
     """One precision of one target.
 
-    dtype: of the graph that the converter gets, after the trigonometry; where it is float32 for anything smaller, the
-    converter makes it so.
+    dtype: of the converter's input graph after the trigonometry. If it is float32 for a smaller precision, the
+    converter does the rest.
     """
 
     gate: Tolerance
@@ -47,16 +47,16 @@ class Target:
     """One platform.
 
     file: name of the model file (or package folder) in the bundle.
-    layout: of the graph that the converter gets.
-    forms: precision -> Form.
-    auto: precisions that `auto` means, the usual one first.
-    convert: writes the file that a request asks for; returns what it found out about quantising it, if it did.
-    beside: a folder whose content is put beside the bundle's own files, where there is one.
-    usual: whether it is made when no target is named.
-    varying: files whose bytes differ from one export to the next, and why, where that cannot be helped.
-    image_output: whether the output can be a picture of the system's.
-    packages: distributions, beside those that every export needs, that have a hand in the file.
-    system: lowest version by system, where that is no choice.
+    layout: of the converter's input graph.
+    forms: precision -> Precision.
+    auto: precisions that `auto` means, the default first.
+    convert: writes the file for a request; returns how it was quantised, if it was.
+    extra_files: a folder whose content is copied into the bundle, or None.
+    default: whether the target is made if you name none.
+    varying: files whose bytes differ between exports, and why.
+    image_output: whether the output can be an image of the system.
+    packages: distributions that affect the file, apart from those of every export.
+    system: oldest version by system, if it cannot be chosen.
     experimental: converter or platform is a beta.
     """
 
@@ -65,8 +65,8 @@ class Target:
     forms: Mapping[str, Precision]
     auto: tuple[str, ...]
     convert: Callable[[Request], Quantization | None]
-    beside: Callable[[], Path] | None = None
-    usual: bool = True
+    extra_files: Callable[[], Path] | None = None
+    default: bool = True
     varying: Mapping[str, str] = field(default_factory=dict)
     image_output: bool = False
     packages: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_FIRST,
         forms={"fp32": FLOAT, "fp16": HALF, "w8": SMALL, "w6": SMALL, "w4": SMALL},
         auto=("fp16",),
-        convert=coreml.answer,
+        convert=coreml.export,
         image_output=True,
     ),
     "android": Target(
@@ -88,35 +88,35 @@ TARGETS: Mapping[str, Target] = {
         layout=Layout.CHANNELS_LAST,
         forms={"fp32": FLOAT, "fp16": HALF, "int8": SMALL, "int8-dynamic": SMALL},
         auto=("fp32", "fp16"),
-        convert=litert.answer,
+        convert=litert.export,
     ),
     "onnx": Target(
         file="model.onnx",
         layout=Layout.CHANNELS_FIRST,
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp32",),
-        convert=onnx.answer,
+        convert=onnx.export,
     ),
     "web": Target(
         file="model.tflite",
         layout=Layout.CHANNELS_LAST,
         forms={"fp32": FLOAT, "fp16": HALF},
         auto=("fp32",),
-        convert=litert.answer,
-        beside=assets_folder,
-        usual=False,  # needs the built viewer
+        convert=litert.export,
+        extra_files=assets_folder,
+        default=False,  # needs the built viewer
     ),
     "coreai": Target(
         file="model.aimodel",
         layout=Layout.CHANNELS_FIRST,
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp16",),
-        convert=coreai.answer,
+        convert=coreai.export,
         varying=coreai.VARYING,
         packages=("coreai-core", "coreai-torch"),
         system={"ios": "27"},
         experimental=True,
-        usual=False,
+        default=False,
     ),
 }
 """name -> Target."""

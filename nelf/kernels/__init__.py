@@ -1,1 +1,1 @@
-"""Operations with a kernel for each type of device, and a plain PyTorch form beside each."""
+"""Operations with a kernel for each type of device, and a plain PyTorch form of each."""

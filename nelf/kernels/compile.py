@@ -1,6 +1,6 @@
 """`kernels.cu` on accelerators: compiled while the program runs, for the device that is there, and launched.
 
-CUDA: by NVRTC, which comes with PyTorch, for exactly the GPU at hand; loaded and launched by the driver. Metal: by
+CUDA: by NVRTC, which comes with PyTorch, for exactly this GPU; loaded and launched by the driver. Metal: by
 `torch.mps.compile_shader`. Neither needs a toolkit. What a model fixes is part of the source, so that loops unroll; a
 program takes tenths of a second and is kept for the process.
 """

@@ -1,7 +1,7 @@
 """Which implementation an operation has on a device, and how the compiled ones for the CPU run.
 
 Every operation has a plain PyTorch form, its reference, which runs everywhere. `kernel` says that a function is a fast
-form of an operation on one type of device; `find` gives that form, or the reference where there is none. Accelerators
+form of an operation on one type of device; `find` gives that form, or else the reference. Accelerators
 share the forms of `GPU`, which launch the kernels of `kernels.cu`.
 """
 

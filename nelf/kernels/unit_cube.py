@@ -60,7 +60,7 @@ class UnitCubeMapping:
     @classmethod
     def contraction(cls, center: Float[Tensor, "3"], radius: float, near: float, far: float) -> "UnitCubeMapping":
         """Cube of half side `radius` kept, the rest contracted."""
-        # Even spacing as far as the ball reaches from a camera on its surface; always between near and far.
+        # Even spacing up to the end of the ball, seen from a camera on its surface; always between near and far.
         knee = min(max(2 * radius, 2 * near), (near + far) / 2)
         return cls(CONTRACTION, near, far, _parameters(center, radius, knee, near, torch.eye(4)[:3]))
 

@@ -1,4 +1,4 @@
-"""The whole way, from photos to verified bundles: configuration, run folders and stages. Only `cli` stands above it."""
+"""From photos to verified bundles: configuration, run folders and stages. Only `cli` imports this package."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nelf.pipeline.evaluate_stage import run_figures, write_summary
     from nelf.pipeline.export_stage import bundle_for, export_to
     from nelf.pipeline.overrides import is_run, quoted
-    from nelf.pipeline.run import Run, tell
+    from nelf.pipeline.run import Run, report_import
     from nelf.pipeline.stages import NEEDS, STAGES, new_student
 else:
     __getattr__ = lazy_names(__name__)
@@ -27,8 +27,8 @@ __all__ = [
     "is_run",
     "new_student",
     "quoted",
+    "report_import",
     "run_figures",
-    "tell",
     "typed",
     "write_summary",
 ]

@@ -1,4 +1,4 @@
-"""What a run ends with: the table of its models, what would make them better, and what to do next."""
+"""The end of a run: a table of its models, what would improve them, and what to do next."""
 
 import shlex
 import statistics
@@ -13,18 +13,19 @@ from nelf.pipeline.config import Config
 from nelf.pipeline.run import STUDENT, TEACHER, Run
 from nelf.teacher import TRAINING_FILE
 
-NEAR = 1.0  # dB: a student that is less below its teacher is as good as it
-UNSEEN = 3.0  # dB: nearer to its teacher on the views that it learns from than elsewhere by more, it saw too few
-OVERFITTED = 4.0  # dB: the same of a teacher and its photos
-LOSS = 0.3  # dB: an exported file that loses more is worth a word
-COMPARED = 20  # views on which student and teacher are compared, at most
+NEAR = 1.0  # dB: a student less than this below its teacher is as good
+UNSEEN = 3.0  # dB: a larger gap to the teacher on test views than on pseudo views means too few pseudo views
+OVERFITTED = 4.0  # dB: the same for a teacher and its photos
+LOSS = 0.3  # dB: loss of an exported file that is worth a remark
+LARGER = {"s": "m", "m": "l"}
+COMPARED = 20  # most views on which student and teacher are compared
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the advice follows from; PSNR in dB, None where it is not known.
+    """Inputs of the advice; PSNR in dB, None if unknown.
 
-    teacher, student: on the test views. student_to_teacher: of the student's pictures of them against the teacher's.
+    teacher, student: on the test views. student_to_teacher: between their pictures of the test views.
     student_in_training: on the last pseudo views. teacher_in_training: on the last rays. bundles: on the test views.
     """
 
@@ -37,7 +38,7 @@ class Figures:
 
 
 def figures_of(run: Run, metrics: Mapping[str, Any]) -> Figures:
-    """Of a run that was measured."""
+    """Figures of a run that was measured."""
     own = ("teacher", "student")
     return Figures(
         teacher=metrics["teacher"]["psnr"] if "teacher" in metrics else None,
@@ -50,7 +51,7 @@ def figures_of(run: Run, metrics: Mapping[str, Any]) -> Figures:
 
 
 def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]]:
-    """What would help, the most first: (what the figures say, the command)."""
+    """What would help, most important first: (text, command)."""
     command = ["nelf", "run", str(folder)]
     said: list[tuple[float, str, list[str]]] = []
     if found.teacher is not None:
@@ -58,8 +59,8 @@ def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]
         if gap > NEAR and _too_few(found):
             more = 2 * config.distill.views
             text = (
-                f"the student comes within {found.student_in_training:.1f} dB of its teacher on pseudo views, and "
-                f"{found.student_to_teacher:.1f} dB on test views: more pseudo views"
+                f"the student is within {found.student_in_training:.1f} dB of its teacher on pseudo views, but only "
+                f"{found.student_to_teacher:.1f} dB on test views: render more pseudo views"
             )
             limit = (
                 []
@@ -71,7 +72,7 @@ def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]
             text = f"the student is {gap:.1f} dB below its teacher: train it longer"
             said.append((gap, text, [*command, *_longer("train", config.train.max_minutes, config.train.max_steps)]))
             if larger := config.student.larger:
-                said.append((gap - 0.01, "or a larger student, which is slower", [*command, f"student={larger}"]))
+                said.append((gap - 0.01, "or use a larger student, which is slower", [*command, f"student={larger}"]))
         else:
             text = f"the student is as good as its teacher ({found.teacher:.1f} dB): train the teacher longer"
             longer = _longer("teacher", config.teacher.max_minutes, config.teacher.max_steps)
@@ -86,7 +87,7 @@ def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]
     for name, psnr in found.bundles.items():
         if found.student - psnr > LOSS:
             target = name.partition("-")[0]
-            text = f"{name} loses {found.student - psnr:.1f} dB of the student: a finer precision"
+            text = f"{name} loses {found.student - psnr:.1f} dB compared with the student: use a higher precision"
             said.append(
                 (found.student - psnr, text, ["nelf", "export", str(folder), "--target", target, "--precision", "fp32"])
             )
@@ -95,7 +96,7 @@ def advice(found: Figures, config: Config, folder: Path) -> list[tuple[str, str]
 
 
 def next_command(folder: Path) -> str:
-    """What to type to see the result."""
+    """The command that shows the result."""
     return shlex.join(["nelf", "view", str(folder)])
 
 
@@ -105,10 +106,10 @@ def closing_lines(
     said: list[tuple[str, str]],
     folder: Path,
 ) -> list[str]:
-    """The table of models, the advice and the next command, for a terminal."""
+    """Lines for the terminal: table of models, advice and next command."""
     views = max(len(found["views"]) for found in metrics.values())
     width = max(len("model"), *map(len, metrics))
-    lines = [f"PSNR on {views} test views; ms for one view on this machine, where it was measured:"]
+    lines = [f"PSNR on {views} test views; ms per view on this machine, if measured:"]
     lines.append(f"  {'model':{width}}  PSNR dB      MB      ms")
     for name, found in metrics.items():
         info = models.get(name, evaluation.ModelInfo())
@@ -123,7 +124,7 @@ def closing_lines(
 
 
 def _too_few(found: Figures) -> bool:
-    """Whether the student knows the views that it learnt from, and not what lies between them."""
+    """Whether the student knows the views it learnt from, but not the space between them."""
     seen, elsewhere = found.student_in_training, found.student_to_teacher
     return seen is not None and elsewhere is not None and seen - elsewhere > UNSEEN
 
@@ -145,7 +146,7 @@ def _student_to_teacher(folder: Path, metrics: Mapping[str, Any]) -> float:
 
 
 def _student_in_training(path: Path) -> float | None:
-    """At the end of stage 1; None where it was not written down."""
+    """The student's PSNR at the end of stage 1; None if it was not recorded."""
     try:
         entries = [entry["train_psnr"] for entry in read_json(path) if entry["stage"] == 1]
     except (OSError, ValueError, KeyError, TypeError):

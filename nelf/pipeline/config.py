@@ -1,4 +1,4 @@
-"""The whole configuration: one dataclass a stage, filled by Hydra from configs/ and the command line."""
+"""The whole configuration: one dataclass per stage, filled by Hydra from configs/ and the command line."""
 
 import contextlib
 import dataclasses
@@ -33,38 +33,38 @@ class Config:
     """Everything that a run depends on."""
 
     name: str | None = setting(None, PlainName())
-    """Name of the run; null names it after the scene."""
+    """Name of the run; null takes the scene's name."""
     runs: str = setting("runs", FolderPath())
     """Folder that holds the runs."""
     scene: SceneConfig = field(default_factory=lambda: SceneConfig(path=MISSING))
     """Which photos."""
     photos: PhotosConfig = field(default_factory=PhotosConfig)
-    """How poses are found where the photos have none."""
+    """How to find poses of photos without them."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    """NeRF that is trained on the photos; teacher=NAME brings the configuration of that one."""
+    """NeRF trained on the photos; teacher=NAME selects its configuration."""
     distill: DistillConfig = field(default_factory=DistillConfig)
-    """Pseudo views that it renders."""
+    """Pseudo views that the teacher renders."""
     student: StudentConfig = field(default_factory=StudentConfig)
-    """Network that is distilled from them."""
+    """Network distilled from them."""
     train: TrainConfig = field(default_factory=TrainConfig)
-    """How it is trained."""
+    """How to train it."""
     export: ExportConfig = field(default_factory=ExportConfig)
-    """What leaves the run."""
+    """Bundles to export."""
     eval: EvalConfig = field(default_factory=EvalConfig)
-    """How models are measured."""
+    """How to measure models."""
     device: DeviceConfig = field(default_factory=DeviceConfig)
-    """Where things are computed."""
+    """Where to compute."""
 
     def __post_init__(self) -> None:
         check(self, "")
 
 
 FAMILIES: dict[str, dict[str, type]] = {"teacher": {**TEACHER_CONFIGS}, "student": {**STUDENT_CONFIGS}}
-"""Group -> name of a family of it -> its configuration. A choice of the group starts from one of these."""
+"""Group -> family -> its configuration. Every choice of the group starts from one of these."""
 
 
 def register() -> None:
-    """Make the dataclasses known to Hydra, so that it checks every key and type."""
+    """Register the dataclasses with Hydra, so that it checks every key and type."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, families in FAMILIES.items():
@@ -73,7 +73,7 @@ def register() -> None:
 
 
 def config_folder() -> Path:
-    """Where the shipped YAML files are: inside the installed package, or beside it in a checkout."""
+    """Folder of the shipped YAML files: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     shipped = package / "configs"
     return shipped if shipped.is_dir() else package.parent / "configs"
@@ -83,7 +83,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration. Raises ConfigError, one line, for anything that Hydra refuses."""
     register()
     with one_line_errors(overrides):
-        if GlobalHydra.instance().is_initialized():  # inside a sweep, Hydra is already at work
+        if GlobalHydra.instance().is_initialized():  # inside a sweep
             return compose(ROOT, overrides=list(overrides))
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose(ROOT, overrides=list(overrides))
@@ -91,13 +91,13 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 @contextlib.contextmanager
 def one_line_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
-    """Turn what Hydra and OmegaConf raise into ConfigError."""
+    """Turn errors of Hydra and OmegaConf into ConfigError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, overrides, known_settings(), config_folder())) from error
     except (AssertionError, AttributeError, TypeError, ValueError) as error:
-        # Hydra takes some values for impossible and fails on them in its own midst: student=3.5, teacher=''.
+        # Some values crash Hydra itself: student=3.5, teacher=''.
         if not overrides:
             raise
         raise ConfigError(explain(error, overrides, known_settings(), config_folder())) from error
@@ -118,21 +118,20 @@ def typed(composed: DictConfig) -> Config:
 
 
 def _check_keys(node: DictConfig, prefix: str = "") -> None:
-    """Raise ConfigError for a key that no dataclass has, which Hydra takes when it is written with +; for one that was
-    removed, too."""
+    """Raise ConfigError for a key that no dataclass has (Hydra accepts it after +), or for a key that was removed."""
     names = {field.name for field in dataclasses.fields(OmegaConf.get_type(node))}
     for name in node:
         if name not in names:
             raise ConfigError(unknown_key(f"{prefix}{name}", known_settings()))
-        inner = node._get_node(name)  # the value itself may be missing
+        inner = node._get_node(name)  # the value may be missing
         if isinstance(inner, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(inner)):
             _check_keys(inner, f"{prefix}{name}.")
     for name in sorted(names - set(node)):
-        raise ConfigError(f"{prefix}{name}: a setting cannot be removed; leave that out, or give another value")
+        raise ConfigError(f"{prefix}{name}: a setting cannot be removed; give another value instead")
 
 
 def known_settings() -> dict[str, Entry]:
-    """Key -> Entry of every setting that some choice of the config groups has."""
+    """Key -> Entry of every setting that any choice of the config groups has."""
     found = {entry.key: entry for entry in entries(Config())}
     for group, families in FAMILIES.items():
         for schema in families.values():
@@ -142,5 +141,5 @@ def known_settings() -> dict[str, Entry]:
 
 
 def as_yaml(composed: DictConfig) -> str:
-    """For people and for config.yaml."""
+    """YAML for people and for config.yaml."""
     return OmegaConf.to_yaml(composed)

@@ -1,9 +1,9 @@
 """What the stages of a run cost on a processor: seconds, disk and memory.
 
-The figures are those of the demo and of `fern` in docs/results.md, made by the commands that stand there, on a machine
-that reaches `REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are scaled by
-pixels, views, steps and multiply-adds, and by the GFLOP/s that this machine reaches now. `python benchmarks/forecast.py
-RUN...` holds them against what finished runs took.
+The figures are those of the demo and of `fern` in docs/results.md, which names the commands. That machine reaches
+`REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are scaled by pixels, views,
+steps and multiply-adds, and by the GFLOP/s that this machine reaches now. `python benchmarks/forecast.py
+RUN...` compares them with finished runs.
 """
 
 from collections.abc import Sequence

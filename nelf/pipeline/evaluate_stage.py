@@ -1,4 +1,4 @@
-"""All models of a run on the test views, their figures, and the page over many runs."""
+"""Measure all models of a run on the test views; write the report, and the page on many runs."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ FOLDERS = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent, 
 
 
 def model_infos(folder: Path, bundles: Mapping[str, Path]) -> dict[str, evaluation.ModelInfo]:
-    """Teacher, student and `bundles` (name to folder) of the run in `folder`."""
+    """Info on teacher, student and `bundles` (name to folder) of the run in `folder`."""
     student = load_student(folder / STUDENT)
     models = {
         "teacher": evaluation.ModelInfo(label="teacher", bytes=_size(folder / TEACHER)),
@@ -53,7 +53,7 @@ def model_infos(folder: Path, bundles: Mapping[str, Path]) -> dict[str, evaluati
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
-    """Wall time of each stage that was done in the run in `folder`."""
+    """Wall time of each finished stage of the run in `folder`."""
     seconds = {stage: StageRecord(folder / part).seconds for stage, part in FOLDERS.items()}
     seconds["export"] = sum(StageRecord(path.parent).seconds for path in (folder / EXPORT).glob(".*/stage.json"))
     return {stage: value for stage, value in seconds.items() if value}
@@ -66,14 +66,14 @@ def _size(path: Path) -> int | None:
 
 
 def outputs_of(run: Run, bundles: dict[str, Path]) -> list[str]:
-    """What `measure` leaves in the evaluation's folder."""
+    """Names of everything that `measure` writes to the evaluation's folder."""
     models = [*(["teacher"] if run.teacher else []), "student", *bundles]
     video = [evaluation.ORBIT_FILE] if run.config.eval.video_frames else []
     return [evaluation.METRICS_FILE, evaluation.GROUND_TRUTH, *models, *video]
 
 
 def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
-    """metrics.json, its pictures and the orbit video."""
+    """Write metrics.json, its pictures and the orbit video."""
     scene, folder = run.scene, run.folder / evaluation.EVAL_FOLDER
     student = load_student(run.folder / STUDENT).to(run.fabric.device)
     models: dict[str, evaluation.Renderer] = {}
@@ -129,7 +129,7 @@ def _bundle_renderer(bundle: Bundle) -> evaluation.Renderer:
 
 
 def write_run_report(run: Run, bundles: dict[str, Path]) -> list[str]:
-    """report.html of the run; gives the lines with which the run ends."""
+    """Write report.html of the run; return the closing lines."""
     height, width = run.scene.size
     scene = run.scene
     metrics = evaluation.read_metrics(run.folder / evaluation.EVAL_FOLDER)
@@ -165,12 +165,12 @@ def write_run_report(run: Run, bundles: dict[str, Path]) -> list[str]:
 
 
 def is_measured(folder: Path) -> bool:
-    """Whether the run in `folder` has come to its end once."""
+    """Whether the run in `folder` was ever finished."""
     return (folder / evaluation.EVAL_FOLDER / evaluation.METRICS_FILE).is_file()
 
 
 def run_figures(folder: Path, seen_from: Path) -> evaluation.RunFigures:
-    """What the run in `folder` came to. What cannot be read makes its row say why, not the whole table fail.
+    """Results of the run in `folder`. If they cannot be read, the row says why, and the table does not fail.
 
     seen_from: folder of the page that links to the run's report.
     """
@@ -178,7 +178,7 @@ def run_figures(folder: Path, seen_from: Path) -> evaluation.RunFigures:
     try:
         asked = read_overrides(folder)[1:] if is_run(folder) else []  # the first names the scene's folder
         if not is_measured(folder):
-            raise NelfError("not measured yet; the command that made the run goes on with it")
+            raise NelfError("not measured yet; the command that made the run continues it")
         metrics = evaluation.read_metrics(folder / evaluation.EVAL_FOLDER)
         bundles = {name: path for name in metrics if ((path := folder / EXPORT / name) / "manifest.json").is_file()}
         infos = model_infos(folder, bundles)
@@ -198,12 +198,12 @@ def run_figures(folder: Path, seen_from: Path) -> evaluation.RunFigures:
 
 
 def write_summary(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the page of these runs to `out`, or to summary.html in the folder above all of them. Returns its path.
+    """Write the page of these runs to `out`, by default summary.html in the folder above all of them. Returns its path.
 
-    Raises ConfigError for a folder that is no run, and where none of them was measured.
+    Raises ConfigError for a folder that is not a run, and if none of the runs was measured.
     """
     if strangers := [folder for folder in folders if not folder.is_dir()]:
-        raise ConfigError(f"{strangers[0]} is no run; give folders of runs, e.g. runs/NAME")
+        raise ConfigError(f"{strangers[0]} is not a run; give folders of runs, e.g. runs/NAME")
     out = out or Path(os.path.commonpath([folder.resolve().parent for folder in folders])) / evaluation.SUMMARY_FILE
     runs = [run_figures(folder, out.resolve().parent) for folder in folders]
     if all(run.missing for run in runs):

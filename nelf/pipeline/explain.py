@@ -1,4 +1,4 @@
-"""Hydra's errors in the words of users, and what can be chosen."""
+"""Explain Hydra's errors to users, and list the choices."""
 
 import ast
 import dataclasses
@@ -22,8 +22,8 @@ from nelf.core.settings import Setting, allowed_values, declared, remedy, shown
 class Entry:
     """One field of a configuration, or of a configuration inside it.
 
-    key: as on the command line, such as train.finetune.max_steps. owner: the class that has the field. default: its
-    value where nothing is said.
+    key: as on the command line, such as train.finetune.max_steps. owner: the class of the field. default: its default
+    value.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Entry:
 
     @property
     def is_group(self) -> bool:
-        """Whether it holds settings itself."""
+        """Whether it contains settings itself."""
         return dataclasses.is_dataclass(self.default)
 
     @property
@@ -43,22 +43,22 @@ class Entry:
 
     @property
     def allowed(self) -> str:
-        """Such as "a number from 0 to 1"."""
+        """Allowed values, such as "a number from 0 to 1"."""
         return allowed_values(self.owner, self.field)
 
     @property
     def default_text(self) -> str:
-        """As on the command line; "" where there is no default."""
+        """The default as on the command line; "" without a default."""
         return "" if self.default == "???" else shown(self.default)
 
     @property
     def sentence(self) -> str:
-        """What the class says under the field."""
+        """The docstring under the field."""
         return sentences(self.owner).get(self.field.name, "")
 
 
 def entries(config: Any, prefix: str = "") -> Iterator[Entry]:
-    """Those of a configuration and of all configurations inside it, in the order of their classes."""
+    """All entries of a configuration, including nested ones, in the order of their classes."""
     for field in dataclasses.fields(config):
         entry = Entry(prefix + field.name, type(config), field, getattr(config, field.name))
         yield entry
@@ -68,7 +68,7 @@ def entries(config: Any, prefix: str = "") -> Iterator[Entry]:
 
 @functools.cache
 def sentences(kind: type) -> dict[str, str]:
-    """What stands under each field of a dataclass, in one line; of inherited fields, too."""
+    """Docstring of each field of a dataclass, inherited ones included, in one line."""
     found: dict[str, str] = {}
     for one in reversed(kind.__mro__):
         if dataclasses.is_dataclass(one):
@@ -90,9 +90,9 @@ LIST = "`nelf config` lists all settings"
 
 
 def explain(error: Exception, overrides: Sequence[str], known: Mapping[str, Entry], folder: Path) -> str:
-    """One line about what is wrong with `overrides`.
+    """Explain in one line what is wrong with `overrides`.
 
-    known: every key that some choice of the config groups has. folder: with a folder for each of these groups.
+    known: every key that any choice of the config groups has. folder: has a folder for each of these groups.
     """
     for override in overrides:
         if not override.lstrip("+~").startswith(("hydra.", "hydra/")):
@@ -101,10 +101,10 @@ def explain(error: Exception, overrides: Sequence[str], known: Mapping[str, Entr
                 return said
     text = one_line(error)
     if isinstance(error, OverrideParseException):
-        return f"{_short(error.override)} is not understood; put quotes around a value that holds , = or brackets"
+        return f"{_short(error.override)} is not understood; put quotes around a value with , = or brackets"
     several = re.match(r"Ambiguous value for argument '([^']+)'", text)
     if several:
-        return f"{_short(several[1])} has several values; add --multirun for a run of each, or write a list as [1,2]"
+        return f"{_short(several[1])} has several values; add --multirun to run each, or write a list as [1,2]"
     merged = re.match(r"Error merging override (.*)", text)
     wrong = merged[1] if merged else _of_key(getattr(error, "full_key", None), overrides)
     if wrong and (said := _wrong_value(wrong, known)) is not None:
@@ -118,7 +118,7 @@ def explain(error: Exception, overrides: Sequence[str], known: Mapping[str, Entr
 
 
 def unknown_key(key: str, known: Mapping[str, Entry]) -> str:
-    """What to say about a key that the configuration does not have."""
+    """Message for a key that the configuration does not have."""
     if key in known:
         group = key.partition(".")[0]
         return f"{key} is not a setting of this {group}; `nelf config {group}` lists those of each choice"
@@ -127,14 +127,14 @@ def unknown_key(key: str, known: Mapping[str, Entry]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message in one line, without what only Hydra's own developers can use."""
+    """An exception's message in one line, without Hydra's internals."""
     text = " ".join(str(error).split())
     text = re.sub(r" (full_key|reference_type|object_type)[:=].*", "", text)
     return re.split(r" To append to your config use| Config search path:", text)[0]
 
 
 def choices_of(group: str, folder: Path) -> list[str]:
-    """Names that can be chosen for a config group; none where there is no such group."""
+    """Names to choose from in a config group; empty if there is no such group."""
     files = (folder / group).rglob("*.yaml") if group.isidentifier() else ()
     return sorted(path.relative_to(folder / group).with_suffix("").as_posix() for path in files)
 
@@ -146,7 +146,7 @@ def _of_key(key: str | None, overrides: Sequence[str]) -> str | None:
 def _wrong_form(override: str, known: Mapping[str, Entry], folder: Path) -> str | None:
     key = override.partition("=")[0].lstrip("+~").strip()
     if override.startswith("~"):
-        return f"{_short(override)}: a setting cannot be removed; leave that out, or give another value"
+        return f"{_short(override)}: a setting cannot be removed; give another value instead"
     if "=" not in override or not key:
         choices = choices_of(key, folder)
         if choices:
@@ -154,7 +154,7 @@ def _wrong_form(override: str, known: Mapping[str, Entry], folder: Path) -> str 
         wanted = f"write {key}=VALUE" if key in known else f"settings are written KEY=VALUE; {LIST}"
         return f"{_short(override) or repr(override)} lacks a value; {wanted}"
     if override.startswith("+") and (key in known or choices_of(key, folder)):
-        return f"{_short(override)}: leave the + out, the setting is there"
+        return f"{_short(override)}: leave out the +, the setting exists"
     return None
 
 
@@ -170,7 +170,7 @@ def _wrong_key(override: str, known: Mapping[str, Entry], folder: Path) -> str |
 
 
 def _wrong_value(override: str, known: Mapping[str, Entry]) -> str | None:
-    """Of an override whose value has the wrong type."""
+    """Message for an override whose value has the wrong type."""
     key, _, value = (part.strip() for part in override.lstrip("+").partition("="))
     entry = known.get(key)
     if entry is None:

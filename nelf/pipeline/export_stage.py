@@ -1,4 +1,4 @@
-"""A run's student as bundles, and the table of them."""
+"""Export a run's student as bundles, and print their table."""
 
 import contextlib
 import dataclasses
@@ -20,15 +20,15 @@ from nelf.core.progress import Stop, in_step, waiting
 from nelf.distill import pseudo_poses
 from nelf.evaluate import ground_truth
 from nelf.pipeline.record import StageRecord, digest, fingerprint
-from nelf.pipeline.run import EXPORT, STUDENT, Run, Say, leave_if_asked
+from nelf.pipeline.run import EXPORT, STUDENT, Echo, Run, leave_if_asked
 from nelf.student import load_student
 
 LOCK = ".nelf.lock"
 WHITE = (1.0, 1.0, 1.0)
 
 
-def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
-    """Export the run's student; a bundle that is current is left alone. Returns the bundles' folders."""
+def export_to(run: Run, folder: Path, stop: Stop, echo: Echo) -> list[Path]:
+    """Export the run's student; skips current bundles. Returns the bundles' folders."""
     student = load_student(run.folder / STUDENT)
     config, context = run.config.export, bundle_context(run)
     made = []
@@ -38,46 +38,50 @@ def export_to(run: Run, folder: Path, stop: Stop, say: Say) -> list[Path]:
         for target, precision, name in planned:
             ask()
             record = StageRecord(_record_folder(run, folder) / f".{name}")
-            print_ = fingerprint(
+            made_from = fingerprint(
                 stage="export",
                 bundle=VERSION,
                 context=_plain(context),
                 scene=run.scene_digest,
                 config=dataclasses.asdict(config) | {"targets": [], "precision": precision},
-                **({"beside": sha256(beside())} if (beside := exporting.TARGETS[target].beside) else {}),
+                **(
+                    {"extra_files": sha256(extra_files())}
+                    if (extra_files := exporting.TARGETS[target].extra_files)
+                    else {}
+                ),
             )
             bundle = folder / name
             remove_leftovers_of(bundle)
             made.append(bundle)
-            if record.is_current(print_, []) and record.content.get("bundle") == digest(bundle):
-                say(in_step(f"export: {name} is up to date"))
+            if record.is_current(made_from, []) and record.content.get("bundle") == digest(bundle):
+                echo(in_step(f"export: {name} is up to date"))
                 continue
             if bundle.exists() and not (bundle / "manifest.json").is_file():
-                raise ConfigError(f"{bundle} exists and is no bundle; remove it, or choose another folder with --out")
-            with record.making(print_, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
+                raise ConfigError(f"{bundle} exists and is not a bundle; remove it, or choose another folder by --out")
+            with record.running(made_from, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
                 manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
                 record.content["bundle"] = sha256(bundle)
             assert manifest.parity.status == "passed"
-            say(
+            echo(
                 in_step(f"export: {name}, bundle {len(made)} of {len(planned)}: ")
                 + f"{manifest.parity.psnr_min:.1f} dB or more to PyTorch on {manifest.parity.views} poses"
             )
     return made
 
 
-def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, say: Say) -> Path:
-    """A bundle of the run's present student for one of `targets`, the first preferred; exported where there is none."""
+def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, echo: Echo) -> Path:
+    """A bundle of the run's current student for one of `targets`, the first preferred; exports it if necessary."""
     if not (run_folder / STUDENT).is_file():
-        raise ConfigError(f"{run_folder} has no trained student yet; go on with: nelf run {run_folder}")
+        raise ConfigError(f"{run_folder} has no trained student yet; continue with: nelf run {run_folder}")
     found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
     if found:
         order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
         return run_folder / EXPORT / min(order, key=lambda name: order[name])
-    say(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
+    echo(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
     asked = [f"export.targets=[{targets[0]}]", "export.precision=auto", "export.image_output=false"]
-    run = Run.open(run_folder, asked, say=say)
+    run = Run.open(run_folder, asked, echo=echo)
     with run.locked():
-        (bundle,) = export_to(run, run.folder / EXPORT, stop, say)
+        (bundle,) = export_to(run, run.folder / EXPORT, stop, echo)
     return bundle
 
 
@@ -90,7 +94,7 @@ def bundles_of(run_folder: Path, folder: Path) -> dict[str, Manifest]:
 
 @contextlib.contextmanager
 def _alone_in(run: Run, folder: Path) -> Iterator[None]:
-    """Nobody else exports to `folder` during the block; inside the run, who holds its lock is alone."""
+    """Nobody else exports to `folder` during the block. Inside the run, the run's lock ensures that."""
     if folder.resolve() == (run.folder / EXPORT).resolve():
         yield
         return
@@ -99,13 +103,13 @@ def _alone_in(run: Run, folder: Path) -> Iterator[None]:
 
 
 def _record_folder(run: Run, folder: Path) -> Path:
-    """Where the records of bundles in `folder` are: in the run, since other folders belong to an app."""
+    """Folder for the records of bundles in `folder`. It is in the run, since other folders may belong to an app."""
     own, folder = run.folder / EXPORT, folder.resolve()
     return own if folder == own.resolve() else own / ".elsewhere" / fingerprint(folder=str(folder))[:16]
 
 
-def current_bundles(run: Run, say: Say) -> dict[str, Path]:
-    """The run's bundles of today's student, by name; says which others there are and how to renew them."""
+def current_bundles(run: Run, echo: Echo) -> dict[str, Path]:
+    """The run's bundles of the current student, by name. Reports others and how to renew them."""
     found, student = {}, sha256(run.folder / STUDENT)
     for path in sorted((run.folder / EXPORT).glob("*/manifest.json")):
         manifest = read_manifest(path.parent)
@@ -113,12 +117,12 @@ def current_bundles(run: Run, say: Say) -> dict[str, Path]:
             found[path.parent.name] = path.parent
         else:
             command = f"nelf export {run.folder} --target {manifest.target} --precision {manifest.precision}"
-            say(f"eval: {path.parent} is of another student and is not measured; renew it with: {command}")
+            echo(f"eval: {path.parent} is from another student and is not measured; renew it with: {command}")
     return found
 
 
 def bundle_context(run: Run) -> exporting.BundleContext:
-    """What bundles say about the run's scene."""
+    """What bundles store about the run's scene."""
     scene = run.scene
     golden, names = golden_poses(run)
     photos = {name: ground_truth(scene.test, i) for i, name in enumerate(scene.test.names) if name in names}
@@ -147,7 +151,7 @@ def calibration_views(run: Run) -> exporting.CalibrationViews:
 
 
 def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
-    """Poses that no training saw: test views, evenly spread; where there are too few, new poses of the same region."""
+    """Poses that no training used: evenly spread test views, or also new poses of the region if there are too few."""
     scene, count = run.scene, run.config.export.golden_views
     chosen = {round(i * (len(scene.test) - 1) / max(count - 1, 1)) for i in range(count)} if len(scene.test) else set()
     test = scene.test.select(sorted(chosen))
@@ -158,11 +162,11 @@ def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _made_with(run: Run) -> dict[str, Any]:
-    """The configuration that the student depends on: what else was asked for makes no other bundle."""
+    """The configuration that the student depends on. Other settings do not change the bundle."""
     stages = ("scene", "teacher", "distill", "student", "train")
     made_with = {stage: dataclasses.asdict(getattr(run.config, stage)) for stage in stages}
     for stage, key in (("scene", "path"), ("distill", "folder")):
-        # Bundles are given away: names, no folders of this machine.
+        # Bundles are given away: keep names, not folders of this machine.
         made_with[stage][key] = made_with[stage][key] and Path(made_with[stage][key]).name
     return made_with
 
@@ -177,8 +181,8 @@ COLUMNS = ("bundle", "target", "precision", "MB", "to PyTorch", "to photos", "lo
 
 
 def export_table(run: Run, folder: Path) -> Table:
-    """Of all bundles in `folder` that are of the run's student, made just now or before. PSNR in dB: the least of the
-    golden views against PyTorch, the mean against their photos, and what of that PyTorch has more."""
+    """Table of all bundles in `folder` made from the run's student, now or earlier. PSNR in dB: the least against
+    PyTorch on golden views, the mean against photos, and how much PyTorch's is higher."""
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("bundle", "target", "precision", "verdict") else "right")
@@ -188,7 +192,7 @@ def export_table(run: Run, folder: Path) -> Table:
 
 
 def row(manifest: Manifest) -> list[str]:
-    """The cells of one bundle, without its name."""
+    """Cells of one bundle, without its name."""
     quality, latency, parity = manifest.quality, manifest.latency, manifest.parity
     shown = quality if quality is not None and quality.status == "measured" else None
     timed = latency if latency is not None and latency.status == "measured" else None

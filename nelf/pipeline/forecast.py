@@ -1,4 +1,10 @@
-"""What a run will take of time, disk and memory on this machine, told before the first stage begins."""
+"""Forecast time, disk and memory of a run on this machine, before the first stage.
+
+The figures are those of the demo and of `fern` in docs/results.md, which also has the commands. They were measured on a
+machine that reaches `REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are
+scaled by pixels, views, steps and multiply-adds, and by this machine's current GFLOP/s. `python benchmarks/forecast.py
+RUN...` compares them with finished runs.
+"""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,7 +17,7 @@ from nelf.core.files import read_json, write_json
 from nelf.core.machine import Machine, measure_machine
 from nelf.core.progress import duration, seconds_of
 from nelf.pipeline.costs import REFERENCE, Expected, expect, on_cpu
-from nelf.pipeline.run import Run, Say
+from nelf.pipeline.run import Echo, Run
 from nelf.student import Student
 
 FILE = "machine.json"
@@ -22,7 +28,7 @@ BUSY = 0.25  # of the cores: others that use more are told of
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the stages that have work to do will take. free_disk: bytes where the run is."""
+    """Cost of the stages that have work to do. free_disk: bytes on the run's disk."""
 
     stages: Mapping[str, Expected]
     machine: Machine
@@ -41,7 +47,7 @@ class Forecast:
 
     @property
     def line(self) -> str:
-        """The one line for the user."""
+        """One line for the user."""
         known = sum(stage.seconds for stage in self.stages.values() if stage.seconds is not None)
         whole = all(stage.seconds is not None for stage in self.stages.values())
         time = _time(known) if whole else f"{_time(known)} and more"
@@ -52,12 +58,12 @@ class Forecast:
         )
 
 
-def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None:
-    """Measure the machine, say and note down what `stages`, which have work to do, will take.
+def foresee(run: Run, student: Student, stages: Sequence[str], echo: Echo) -> None:
+    """Measure the machine; report and record the cost of `stages`, those that have work to do.
 
     student: an untrained one.
 
-    Raises StorageError where the disk or the memory will not do.
+    Raises StorageError if disk or memory are too small.
     """
     machine = measure_machine()
     expected = expect(run, student, stages, machine)
@@ -65,54 +71,55 @@ def foresee(run: Run, student: Student, stages: Sequence[str], say: Say) -> None
     while not existing.exists():
         existing = existing.parent
     forecast = Forecast(expected, machine, shutil.disk_usage(existing).free, warning_of(run, expected, machine))
-    say(forecast.line)
+    echo(forecast.line)
     check(run, forecast)
     if forecast.warning:
-        say(f"WARNING: {forecast.warning}")
+        echo(f"WARNING: {forecast.warning}")
     note_down(run.folder, forecast)
 
 
 def check(run: Run, forecast: Forecast) -> None:
-    """Raise StorageError where the disk or the memory will not do."""
+    """Raise StorageError if disk or memory are too small."""
     if forecast.disk > forecast.free_disk:
         raise StorageError(
-            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, {forecast.free_disk / 1e9:.1f} GB are "
-            "free; free some space, put the run elsewhere with runs=FOLDER, or lower distill.views"
+            f"{run.folder} needs about {_gigabytes(forecast.disk)} GB of disk, but only "
+            f"{forecast.free_disk / 1e9:.1f} GB are free; free some space, put the run elsewhere with runs=FOLDER, or "
+            "lower distill.views"
         )
     memory = forecast.machine.memory
     if memory is not None and forecast.memory > memory:
         stage = max(forecast.stages, key=lambda name: forecast.stages[name].memory)
         raise StorageError(
-            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, {memory / 1e9:.1f} GB are free; "
-            f"end other programs, or {MEMORY_REMEDIES[stage]}"
+            f"{stage} needs about {_gigabytes(forecast.memory)} GB of memory, but only {memory / 1e9:.1f} GB are free; "
+            f"close other programs, or {MEMORY_REMEDIES[stage]}"
         )
 
 
 MEMORY_REMEDIES = {
-    "teach": "give smaller images: scene.downscale=2",
+    "teach": "use smaller images: scene.downscale=2",
     "distill": "lower distill.workers",
     "train": "lower train.batch_size or train.cache_gb",
-    "export": "give smaller images: scene.downscale=2",
-    "eval": "give smaller images: scene.downscale=2",
+    "export": "use smaller images: scene.downscale=2",
+    "eval": "use smaller images: scene.downscale=2",
 }
-"""Stage -> what lowers its memory."""
+"""Stage -> what lowers its memory use."""
 
 
 def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> str:
-    """What a slow or busy machine means for the result, and what helps; empty where there is nothing to say."""
+    """What a slow or busy machine means for the result, and what helps; empty if the machine is fine."""
     others = machine.others or 0.0
     busy = others > BUSY * machine.cores
     share = machine.gflops * run.ranks / REFERENCE
     if not on_cpu(run) or (not busy and share >= SLOW):
         return ""
     reached = (
-        f"{machine.gflops:.0f} GFLOP/s on {machine.threads} of {machine.cores} cores, the reference {REFERENCE:.0f}"
+        f"{machine.gflops:.0f} GFLOP/s on {machine.threads} of {machine.cores} cores; the reference: {REFERENCE:.0f}"
     )
     parts = [f"{'busy' if busy else 'slow'} machine: it reaches {reached}"]
     if busy:
-        parts.append(f"other programs use {others:.1f} cores: end them, or wait")
+        parts.append(f"other programs use {others:.1f} cores: close them, or wait")
     elif machine.threads < machine.cores:
-        parts.append(f"{machine.cores} cores are there: device.threads={machine.cores} uses them")
+        parts.append(f"there are {machine.cores} cores: device.threads={machine.cores} uses them")
     share = min(share, 1.0)
     budgets = {"teach": ("teacher", run.config.teacher.max_minutes), "train": ("student", run.config.train.max_minutes)}
     for stage, (who, minutes) in budgets.items():
@@ -120,7 +127,7 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
         if stage in stages and minutes is not None and share < SLOW:
             parts.append(
                 f"the {who} learns {share:.0%} of what it would in its {minutes:g} min: "
-                f"{key}={_two_digits(minutes / share)} makes up for it"
+                f"{key}={_two_digits(minutes / share)} compensates"
             )
     seconds = stages["train"].seconds if "train" in stages else None
     if run.config.train.max_minutes is None and seconds is not None and share < SLOW:
@@ -131,7 +138,7 @@ def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> st
 
 
 def note_down(folder: Path, forecast: Forecast) -> None:
-    """Keep what was expected of these stages in the run's folder; what is noted of others stays."""
+    """Record the forecast of these stages in the run's folder; keep that of other stages."""
     machine = {**asdict(forecast.machine), "reference_gflops": REFERENCE}
     noted = {
         name: {**asdict(expected), "warning": forecast.warning, "machine": machine}
@@ -141,8 +148,8 @@ def note_down(folder: Path, forecast: Forecast) -> None:
 
 
 def noted_warnings(folder: Path) -> list[str]:
-    """What was said of the machine before the stages that made the run, each with the stages it was said of; empty
-    where it was fast enough and free."""
+    """Warnings about the machine before the stages of the run, each with its stages. Empty if the machine was fast and
+    idle."""
     stages: dict[str, list[str]] = {}
     for name, noted in _read(folder).items():
         if isinstance(noted, dict) and isinstance(warning := noted.get("warning"), str) and warning:
@@ -151,7 +158,7 @@ def noted_warnings(folder: Path) -> list[str]:
 
 
 def noted_seconds(folder: Path) -> dict[str, float]:
-    """Stage -> seconds that were expected."""
+    """Stage -> expected seconds."""
     found = {name: seconds_of(noted.get("seconds")) for name, noted in _read(folder).items() if isinstance(noted, dict)}
     return {name: seconds for name, seconds in found.items() if seconds}
 
@@ -159,7 +166,7 @@ def noted_seconds(folder: Path) -> dict[str, float]:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         content = read_json(folder / FILE)
-    except (OSError, ValueError):  # absent or damaged: nothing was noted
+    except (OSError, ValueError):  # missing or damaged: nothing was recorded
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -1,4 +1,4 @@
-"""What a user asks for: overrides on the command line and those that a run remembers. Imports no torch."""
+"""Overrides: from the command line, and those that a run remembers. Does not import torch."""
 
 import itertools
 import re
@@ -20,10 +20,10 @@ SETTINGS = "run.json"
 
 
 def check_request(target: Path, overrides: Sequence[str], *, writes: bool = True) -> Config:
-    """The configuration that a scene's or a run's folder and `overrides` give, as far as it is known before the scene.
+    """The configuration from a scene's or a run's folder and `overrides`, before the scene is loaded.
 
-    Raises ConfigError for all that can be refused without PyTorch, which takes seconds to load; SceneError where the
-    scene is no folder; StorageError where the run's folder cannot be written, if anything `writes` there.
+    Raises ConfigError for everything that can be refused without PyTorch, which loads slowly; SceneError if the
+    scene is not a folder; StorageError if the run's folder cannot be written and `writes` is true.
     """
     config = typed(compose_config([*overrides_of(target), *overrides]))
     if not is_run(target):
@@ -35,12 +35,12 @@ def check_request(target: Path, overrides: Sequence[str], *, writes: bool = True
 
 
 def checked_combinations(overrides: Sequence[str]) -> list[tuple[list[str], Config]]:
-    """The overrides of each run of a sweep, with what they give. Raises ConfigError as `check_request` does."""
+    """The overrides of each run in a sweep, with their configuration. Raises ConfigError as `check_request` does."""
     return [(one, typed(compose_config(one))) for one in combinations(overrides)]
 
 
 def overrides_of(target: Path) -> list[str]:
-    """Those that a scene's folder stands for, or with which a run was made."""
+    """Overrides that select a scene's folder, or those that a run was made with."""
     return read_overrides(target) if is_run(target) else [f"scene.path={quoted(str(target))}"]
 
 
@@ -50,7 +50,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_overrides(folder: Path) -> list[str]:
-    """What the user asked for when the run was made."""
+    """The overrides that the run was made with. Raises ConfigError."""
     try:
         content: dict[str, Any] = read_json(folder / SETTINGS)
         return [str(override) for override in content["overrides"]]
@@ -60,7 +60,7 @@ def read_overrides(folder: Path) -> list[str]:
 
 
 def with_absolute_paths(overrides: Sequence[str], config: Config) -> list[str]:
-    """The overrides with the folders of `config`, which they gave, such that they hold in any working directory."""
+    """The overrides with absolute folders from `config`, so that they hold in any working directory."""
     folders = {"scene.path": config.scene.path, "distill.folder": config.distill.folder}
     found = [f"{key}={quoted(absolute(folder))}" for key, folder in folders.items() if folder]
     return found + [o for o in overrides if o.partition("=")[0].lstrip("+") not in folders]
@@ -72,15 +72,15 @@ def absolute(folder: str) -> str:
 
 
 def last_of_each_key(overrides: Sequence[str]) -> list[str]:
-    """The overrides without those that a later one makes void; a later {...} does not, Hydra merges it into what is."""
+    """The overrides without those that a later one replaces. A later {...} does not: Hydra merges it."""
     keys = [override.partition("=")[0] for override in overrides]
     final = {key: i for i, key in enumerate(keys) if not overrides[i].startswith(key + "={")}
     return [override for i, override in enumerate(overrides) if i >= final.get(keys[i], i)]
 
 
 def quoted(value: str) -> str:
-    """A value as Hydra's override grammar and OmegaConf's interpolation take it literally."""
-    # Hydra reads a backslash as itself, but before a quote: there, and at the end, each must be doubled.
+    """Quote a value so that Hydra's override grammar and OmegaConf's interpolation take it literally."""
+    # Hydra reads backslashes literally, except before a quote or at the end: there each must be doubled.
     escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (found[2] and "\\'"), value)
     return "'" + escaped.replace("${", "\\${") + "'"
 
@@ -91,13 +91,13 @@ def swept_keys(overrides: Sequence[str]) -> set[str]:
 
 
 def key_of(override: str) -> str:
-    """`student` of `student=s` and of `+student=s`."""
+    """`student` for both `student=s` and `+student=s`."""
     return override.partition("=")[0].lstrip("+")
 
 
 def combinations(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each run; none where a sweeper plugin is to choose values out of an interval."""
-    # How the runs are launched is no part of what they are.
+    """The overrides of each run; empty if a sweeper plugin chooses values from an interval."""
+    # How runs are launched is not part of their settings.
     parsed = [one for one in _parsed(overrides) if not key_of(str(one.input_line)).startswith(("hydra.", "hydra/"))]
     if any(one.is_sweep_override() and not one.is_discrete_sweep() for one in parsed):
         return []

@@ -1,7 +1,7 @@
-"""Which stage output is current. Each stage folder holds a small record of what it was made from.
+"""Which stage output is current. Each stage folder holds a small record of its inputs.
 
-A stage is skipped when its record has the fingerprint of today's inputs (configuration and files) and every output is
-still there, byte for byte. Otherwise it is done again; unfinished work of the same fingerprint goes on.
+A stage is skipped if its record has the fingerprint of the current inputs (configuration and files) and every output
+still exists, byte for byte. Otherwise it runs again; unfinished work with the same fingerprint continues.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ FORMAT = 2
 
 
 def fingerprint(**inputs: Any) -> str:
-    """Digest of JSON values: what a stage's output depends on."""
+    """Digest of JSON values: the inputs of a stage."""
     text = json.dumps({**inputs, "version": __version__}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest(path: Path) -> str | None:
-    """SHA-256 of a file or folder, None where there is none."""
+    """SHA-256 of a file or folder; None if it does not exist."""
     return sha256(path) if path.is_file() or path.is_dir() else None
 
 
@@ -39,43 +39,48 @@ class StageRecord:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.content: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # absent or damaged: the stage is done again
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # missing or damaged: the stage runs again
             self.content = dict(read_json(folder / RECORD).items())
 
     @property
     def seconds(self) -> float:
-        """Time that went into the stage, interruptions not counted."""
+        """Time spent on the stage, without interruptions."""
         return seconds_of(self.content.get("seconds"))
 
-    def is_current(self, print_: str, outputs: Sequence[str]) -> bool:
-        """Whether the stage is finished, made from inputs of this fingerprint, and whole.
+    def is_current(self, fingerprint: str, outputs: Sequence[str]) -> bool:
+        """Whether the stage is finished, complete, and made from inputs with this fingerprint.
 
-        outputs: what it makes. Names in the record are those of whoever made the run; none is looked for on the disk.
-        Raises StorageError where another version of nelf made what is there.
+        outputs: names of what it makes. Names in the record are not trusted: a stranger may have made the run.
         """
         self._check_format()
         found = self.content.get("outputs")
-        if self.content.get("fingerprint") != print_ or not isinstance(found, dict) or found.keys() != set(outputs):
+        if (
+            self.content.get("fingerprint") != fingerprint
+            or not isinstance(found, dict)
+            or found.keys() != set(outputs)
+        ):
             return False
         return all(digest(self.folder / name) == found[name] for name in outputs)
 
-    def seems_current(self, print_: str, outputs: Sequence[str]) -> bool:
-        """`is_current` at a glance: outputs have to be there, whatever they hold."""
+    def seems_current(self, fingerprint: str, outputs: Sequence[str]) -> bool:
+        """`is_current` at a glance: outputs must exist, whatever they contain."""
         found = self.content.get("outputs")
-        same = self.content.get("fingerprint") == print_ and isinstance(found, dict) and found.keys() == set(outputs)
+        same = (
+            self.content.get("fingerprint") == fingerprint and isinstance(found, dict) and found.keys() == set(outputs)
+        )
         return same and all((self.folder / name).exists() for name in outputs)
 
     @contextlib.contextmanager
-    def making(self, print_: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
+    def running(self, fingerprint: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
         """Around the work. Leftovers of other inputs are removed first, unless the stage sorts them out (`reuse`).
 
         Raises StorageError, and removes nothing, where another version of nelf made what is there.
         """
         self._check_format()
-        if self.content.get("fingerprint") != print_:
+        if self.content.get("fingerprint") != fingerprint:
             if not reuse:
                 remove(self.folder)
-            self.content = {"fingerprint": print_, "seconds": 0.0}
+            self.content = {"fingerprint": fingerprint, "seconds": 0.0}
         self.content.pop("outputs", None)
         self.content["format"] = FORMAT
         self._write()

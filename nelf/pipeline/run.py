@@ -1,4 +1,4 @@
-"""A run's folder: its scene, settings and lock; photos without poses become a scene first."""
+"""A run's folder: its scene, settings and lock. Photos without poses become a scene first."""
 
 import contextlib
 import dataclasses
@@ -37,9 +37,9 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Nobody else works in a run's folder during the block, and nothing half written is left in it from before.
+    """Lock a run's folder during the block, and remove half-written files from before.
 
-    Raises StorageError where someone does.
+    Raises StorageError if another process has the lock.
     """
     with locked(folder / LOCK, f"the run {folder}"):
         if is_first_process():
@@ -47,57 +47,57 @@ def lock_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def with_poses(config: Config, folder: Path | None, say: Callable[[str], None] | None) -> SceneConfig:
-    """The scene to load: where `config.scene` names raw photos, the one that is made of them, in the run's folder."""
+def with_poses(config: Config, folder: Path | None, echo: Callable[[str], None] | None) -> SceneConfig:
+    """The scene to load. If `config.scene` names raw photos, it is the scene made from them in the run's folder."""
     scene, root = config.scene, Path(config.scene.path)
     if not is_raw(root):
         return scene
     name = scene.name or root.name
     folder = folder or Path(config.runs) / (config.name or name)
-    if say is None:
+    if echo is None:
         raise ConfigError(
-            f"{root} holds photos without poses, and the configuration depends on how their cameras stand; "
+            f"{root} holds photos without poses, but the configuration depends on their cameras; "
             f"make a scene of them first: nelf data import photos {root}"
         )
     out = folder / PHOTOS
     if not is_first_process():
-        # A process that the first one started finds what that has made; others came at the same time.
+        # A process started by the first one uses its scene; processes of a launcher came at the same time.
         if read_imported(out) is None:
             raise ConfigError(
-                f"{root} holds photos without poses, which one process has to find before several work together; "
+                f"{root} holds photos without poses, which one process must find before several work together; "
                 f"make a scene of them first: nelf data import photos {root}"
             )
         return dataclasses.replace(scene, path=str(out), name=name)
     with lock_run(folder), stoppable() as stop:
         if out.exists() and read_imported(out) is None:
-            say(f"photos: {out} is not whole any more: the poses are found again")
+            echo(f"photos: {out} is incomplete: finding the poses again")
             remove(out)
-        tell(import_scene(PhotoFolder(root, name), out, config.photos, stop, say), say)
+        report_import(import_scene(PhotoFolder(root, name), out, config.photos, stop, echo), echo)
     return dataclasses.replace(scene, path=str(out), name=name)
 
 
-def tell(imported: Imported, say: Callable[[str], None]) -> None:
-    """What came of it, and what to shoot better."""
-    say(f"photos: {imported.summary}")
+def report_import(imported: Imported, echo: Callable[[str], None]) -> None:
+    """Report the result of an import, and what to shoot better."""
+    echo(f"photos: {imported.summary}")
     for problem in imported.problems:
-        say(f"photos: problem: {problem}")
+        echo(f"photos: problem: {problem}")
 
 
-CHECKED = "checked_scene"  # in SETTINGS: digest of the scene whose images were all decoded
+CHECKED = "checked_scene"  # in SETTINGS: digest of a scene whose images were all decoded
 TEACHER = Path("teacher/teacher.safetensors")
 PSEUDO = Path("pseudo")
 STUDENT = Path("student/student.safetensors")
 EXPORT = Path("export")
-GRACE = 60.0  # seconds in which processes that are done have to end
+GRACE = 60.0  # seconds for finished processes to end
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 """Shows one line to the user."""
 
 
 class Run:
     """Configuration, scene and folder of one run.
 
-    composed: the whole configuration as Hydra gave it. overrides: what the user asked for to get it.
+    composed: the whole configuration as Hydra composed it. overrides: what the user asked for.
     """
 
     def __init__(self, composed: DictConfig, config: Config, scene: Scene, overrides: Sequence[str]) -> None:
@@ -109,31 +109,31 @@ class Run:
 
     @classmethod
     def open(
-        cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",), say: Say | None = None
+        cls, target: Path, overrides: Sequence[str], need: Sequence[str] = ("train",), echo: Echo | None = None
     ) -> "Run":
-        """The run of a scene folder, or the run whose folder is given, with `overrides` on top of its own.
+        """The run of a scene folder, or the run in a run folder with `overrides` on top of its own.
 
-        need: the splits without which what is to be done with the run could not be done. say: see compose.
+        need: splits without which the work is impossible. echo: see compose.
         """
         moved = not is_run(target) or any(override.startswith(("name=", "runs=")) for override in overrides)
-        # Where it is now, wherever it was moved to, and from wherever the command is given.
+        # A moved run is used where it is now, from any working directory.
         new = not is_run(target)
-        return cls.compose([*overrides_of(target), *overrides], need, say, None if moved else target, new=new)
+        return cls.compose([*overrides_of(target), *overrides], need, echo, None if moved else target, new=new)
 
     @classmethod
     def compose(
         cls,
         overrides: Sequence[str],
         need: Sequence[str] = ("train",),
-        say: Say | None = None,
+        echo: Echo | None = None,
         folder: Path | None = None,
         new: bool = True,
     ) -> "Run":
-        """Compose once to find the scene, and again with the defaults of its kind.
+        """Compose once to find the scene, and again with the defaults of its type.
 
-        say: tells how poses are found for photos that have none. Without it such photos are refused, unless their poses
-        are known from before. folder: of the run, where it is not to follow from its name. new: sizes follow from this
-        machine; they are an override, so that the run keeps them on every other machine.
+        echo: reports how poses are found for photos without them. Without `echo` such photos are refused, unless their
+        poses are known from before. folder: of the run, if it does not follow from its name. new: choose sizes for this
+        machine; they become an override, so that the run keeps them on every other machine.
         """
         config = typed(compose_config(overrides))
         check_rank(config.device)
@@ -142,7 +142,7 @@ class Run:
             overrides = [*overrides, "size=gpu"]
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = absolute(config.scene.path)
-        scene = load_checked(with_poses(config, folder, say), need, want=("val",))
+        scene = load_checked(with_poses(config, folder, echo), need, want=("val",))
         composed = compose_config([f"kind={scene.kind.value}", *overrides])
         config = typed(composed)
         run = cls(composed, config, scene, overrides)
@@ -150,7 +150,7 @@ class Run:
         return run
 
     def prepare(self) -> None:
-        """Make the folder and note down what it is for. Where there are several processes, they come together here."""
+        """Create the folder and record the settings. Several processes meet here."""
         if not is_first_process():
             self.fabric.barrier()
             self._check_alike()
@@ -162,7 +162,7 @@ class Run:
             self._check_alike()
 
     def check_pictures(self) -> None:
-        """Decode every image of the scene, unless that was done before. To be called before `prepare`.
+        """Decode every image of the scene, unless that was done before. Call it before `prepare`.
 
         Raises SceneError with the first fatal problem.
         """
@@ -175,30 +175,30 @@ class Run:
 
     def _check_alike(self) -> None:
         mine = fingerprint(config=as_yaml(self.composed), scene=self.scene_digest)
-        if self.meet(self.fabric.broadcast(mine) != mine):
+        if self.any_rank(self.fabric.broadcast(mine) != mine):
             raise ConfigError(
                 f"the {self.ranks} processes do not see the same scene or configuration; "
-                "give all of them the same command, and folders that they share"
+                "give all of them the same command and shared folders"
             )
 
     @functools.cached_property
     def ranks(self) -> int:
-        """Processes that work on the run together."""
+        """Number of processes that work on the run together."""
         devices, nodes = processes(self.config.device)
         return devices * nodes
 
     @property
     def rank(self) -> int:
-        """Number of this process among them."""
+        """Index of this process among them."""
         return self.fabric.global_rank if self.ranks > 1 else 0
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """The processes that this one starts for the run during the block end with it."""
+    def ending_workers(self) -> Iterator[None]:
+        """Processes that this one starts during the block end with it."""
         try:
             yield
         except Interrupted:
-            self._end_others(GRACE)  # they have agreed to stop
+            self._end_others(GRACE)  # they stop too
             raise
         except BaseException as error:
             if not isinstance(error, NelfError):
@@ -209,7 +209,7 @@ class Run:
 
     def _end_others(self, grace: float) -> None:
         others = self._others(self.fabric) if "fabric" in self.__dict__ else []
-        mine = list(others)  # who watches the list is to see none of what follows
+        mine = list(others)  # the watch of this list must not see them end
         others.clear()
         for process in mine:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -219,34 +219,34 @@ class Run:
 
     @staticmethod
     def _others(fabric: Fabric) -> "list[subprocess.Popen[bytes]]":
-        """The processes that this one has started; Fabric watches this very list."""
+        """The processes that this one started; Fabric watches this list."""
         others: list[subprocess.Popen[bytes]] = getattr(fabric.strategy.launcher, "procs", [])
         return others
 
-    def meet(self, said: bool = False) -> bool:
-        """Wait for all processes; whether one of them `said` so."""
+    def any_rank(self, said: bool = False) -> bool:
+        """Wait for all processes; returns whether any of them `said` so."""
         if self.ranks == 1:
             return said
         return bool(self.fabric.all_reduce(torch.tensor(float(said)), reduce_op="sum"))
 
-    def is_current(self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str]) -> bool:
-        """Whether a stage is done, as the first process finds. print_: fingerprint of its inputs, asked for there."""
-        return self.meet(is_first_process() and record.is_current(print_(), outputs))
+    def is_current(self, record: StageRecord, fingerprint: Callable[[], str], outputs: Sequence[str]) -> bool:
+        """Whether a stage is done; the first process decides. fingerprint: computes the fingerprint of its inputs."""
+        return self.any_rank(is_first_process() and record.is_current(fingerprint(), outputs))
 
     @contextlib.contextmanager
-    def making(
-        self, record: StageRecord, print_: Callable[[], str], outputs: Sequence[str], *, reuse: bool = False
+    def running(
+        self, record: StageRecord, fingerprint: Callable[[], str], outputs: Sequence[str], *, reuse: bool = False
     ) -> Iterator[None]:
-        """`StageRecord.making` by the first process; none begins before it has cleared away, or goes on before it is
-        done."""
-        with record.making(print_(), outputs, reuse=reuse) if is_first_process() else contextlib.nullcontext():
-            self.meet()
+        """`StageRecord.making` in the first process. No process starts before it has cleared the folder, or leaves
+        before it is done."""
+        with record.running(fingerprint(), outputs, reuse=reuse) if is_first_process() else contextlib.nullcontext():
+            self.any_rank()
             yield
-            self.meet()
-        self.meet()
+            self.any_rank()
+        self.any_rank()
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Nobody else works in the folder during the block. Raises StorageError where someone does."""
+        """Lock the folder during the block. Raises StorageError if another process has the lock."""
         return lock_run(self.folder)
 
     @functools.cached_property
@@ -256,7 +256,7 @@ class Run:
         fabric.launch()
         if self.config.device.threads is not None:
             torch.set_num_threads(self.config.device.threads)  # launching divides the cores among the processes
-        if not torch.distributed.is_torchelastic_launched():  # torchrun looks after its processes itself
+        if not torch.distributed.is_torchelastic_launched():  # torchrun watches its processes itself
             if is_started_by_nelf():
                 end_with_parent()
             else:
@@ -265,7 +265,7 @@ class Run:
 
     @functools.cached_property
     def scene_digest(self) -> str:
-        """Of the scene's files and of how they are read."""
+        """Fingerprint of the scene's files and of how they are read."""
         settings = dataclasses.asdict(self.config.scene) | {"path": None}
         return fingerprint(files=files_digest(self.scene), settings=settings)
 
@@ -276,22 +276,22 @@ class Run:
 
     @property
     def teacher(self) -> Path | None:
-        """File of the run's own teacher; None where the student learns from another's renders."""
+        """File of the run's own teacher; None if the student learns from external renders."""
         return self.folder / TEACHER if self.config.distill.source == "teacher" else None
 
     @property
     def command(self) -> str:
-        """What to type, anywhere, to get this run again."""
+        """The command that makes this run again, from any folder."""
         rest = (override for override in self.overrides if not override.startswith("scene.path="))
         return shlex.join(["nelf", "run", self.config.scene.path, *rest])
 
 
 def files_digest(scene: Scene) -> str:
-    """Of the files that the scene's views are made from; what else lies in its folder does not count."""
+    """Fingerprint of the files that the scene's views are made from; other files in its folder do not count."""
     return fingerprint(files={file.as_posix(): sha256(scene.root / file) for file in scene.files})
 
 
 def leave_if_asked(stop: Stop, stage: str) -> None:
-    """Raise Interrupted when the user asked to stop: between pieces of work that are not divided."""
+    """Raise Interrupted if the user asked to stop. Call it between indivisible pieces of work."""
     if stop.requested:
         raise Interrupted(f"{stage}: stopped; the same command goes on from there")

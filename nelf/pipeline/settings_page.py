@@ -1,4 +1,4 @@
-"""Every setting on one page: for the terminal (`nelf config`) and for the site (`make docs`)."""
+"""All settings on one page: for the terminal (`nelf config`) and as docs/settings.md."""
 
 import shutil
 import textwrap
@@ -14,17 +14,17 @@ from nelf.pipeline.explain import Entry, choices_of, entries, unknown_key
 
 HEAD = """# Settings
 
-Every setting with its default, what it allows, and what it means. `nelf config` prints the same, `nelf config train`
-one group of it. Give a setting behind any command: `nelf run my_photos train.max_minutes=5`.
+Every setting with its default, allowed values, and meaning. `nelf config` prints them, `nelf config train` one group
+of it. Add a setting to any command: `nelf run my_photos train.max_minutes=5`.
 
-`nelf config --markdown` prints this page.
+`nelf config --markdown > docs/settings.md` generates this page. A test keeps it current.
 """
 WIDEST = 100
 
 
 @dataclass(frozen=True)
 class Section:
-    """Settings that stand together. title: such as "teacher=nerf". choices: names for GROUP=NAME."""
+    """One group of settings. title: such as "teacher=nerf". choices: names for GROUP=NAME."""
 
     group: str
     title: str
@@ -34,13 +34,13 @@ class Section:
     composed: DictConfig
 
     def default(self, entry: Entry) -> str:
-        """What holds where nothing is said."""
+        """The value without any override."""
         value = OmegaConf.select(self.composed, entry.key, throw_on_missing=False)
         return entry.default_text if value is None else shown(OmegaConf.to_object(value) if _is_list(value) else value)
 
 
 def as_text(group: str | None, width: int | None = None) -> str:
-    """For the terminal. group: only settings of this group, or this setting. Raises ConfigError for an unknown one."""
+    """Text for the terminal. group: only settings of this group, or this setting. Raises ConfigError if unknown."""
     width = width or min(WIDEST, shutil.get_terminal_size().columns)
     others, lines = other_defaults(), []
     for section in sections():
@@ -62,7 +62,7 @@ def as_text(group: str | None, width: int | None = None) -> str:
 
 
 def as_markdown() -> str:
-    """For the site."""
+    """The page in Markdown."""
     others, lines = other_defaults(), [HEAD]
     for section in sections():
         lines += [f"## {section.title}", "", section.about, ""]
@@ -78,12 +78,12 @@ def as_markdown() -> str:
 
 
 def sections() -> Iterator[Section]:
-    """In the order of the whole configuration; one for each family of teachers and of students."""
+    """In the order of the whole configuration; one section for each family of teachers and of students."""
     plain = Config()
     found = list(entries(plain))
     composed = compose_config([])
     top = tuple(e for e in found if "." not in e.key and not e.is_group)
-    yield Section("", "general", "Where a run is kept.", (), top, composed)
+    yield Section("", "general", "Name and folder of a run.", (), top, composed)
     for group in (e for e in found if "." not in e.key and e.is_group):
         choices = tuple(choices_of(group.key, config_folder()))
         if group.key in FAMILIES:
@@ -103,14 +103,14 @@ def _choice_of(group: str, kind: type, choices: Iterable[str]) -> str:
 
 
 def other_defaults() -> dict[str, list[tuple[str, str]]]:
-    """Key -> (where, value): defaults that a choice of a group, or the kind of a scene, brings instead."""
+    """Key -> (where, value): other defaults, from a choice of a group or from the scene's type."""
     found: dict[str, list[tuple[str, str]]] = {}
     for group in ("student", "train", "kind", "kind_teacher"):
         for name in choices_of(group, config_folder()):
             content = OmegaConf.load(config_folder() / group / f"{name}.yaml")
             kind = name.removesuffix("-instant_ngp")
             where = f"{kind} scenes" if group.startswith("kind") else f"{group}={name}"
-            prefix = "" if group.startswith("kind") or group == "student" else f"{group}."  # whose YAML is of the root
+            prefix = "" if group.startswith("kind") or group == "student" else f"{group}."  # rooted YAML
             for key, value in _flat(OmegaConf.to_container(content), prefix):
                 found.setdefault(key, []).append((where, shown(value)))
     return found

@@ -1,4 +1,4 @@
-"""The five stages of a run, each skipped while its output is current: teach, distill, train, export, eval."""
+"""The five stages of a run, each skipped if its output is current: teach, distill, train, export, eval."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from nelf.pipeline.evaluate_stage import measure, outputs_of, write_run_report
 from nelf.pipeline.export_stage import current_bundles, export_to
 from nelf.pipeline.forecast import foresee
 from nelf.pipeline.record import StageRecord, fingerprint
-from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Run, Say, files_digest
+from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Echo, Run, files_digest
 from nelf.scene import Scene, SceneConfig, load_scene
 from nelf.student import SceneGeometry, Student, make_student, save_student
 from nelf.teacher import Teacher, load_teacher
@@ -27,56 +27,56 @@ from nelf.train import train
 
 
 @as_step("teach")
-def run_teach(run: Run, stop: Stop, say: Say) -> None:
+def run_teach(run: Run, stop: Stop, echo: Echo) -> None:
     """Train the teacher."""
     if run.config.distill.source == "folder":
-        say(in_step("teach: not needed, distill.source=folder"))
+        echo(in_step("teach: not needed, distill.source=folder"))
         return
     record = StageRecord(run.folder / TEACHER.parent)
-    print_, outputs = functools.partial(teach_print, run), [TEACHER.name]
-    if run.is_current(record, print_, outputs):
-        say(in_step("teach: up to date"))
+    fingerprint, outputs = functools.partial(teach_fingerprint, run), [TEACHER.name]
+    if run.is_current(record, fingerprint, outputs):
+        echo(in_step("teach: up to date"))
         return
-    with run.making(record, print_, outputs):
+    with run.running(record, fingerprint, outputs):
         teach(run.scene, run.config.teacher, record.folder, run.fabric, stop)
 
 
-def teach_print(run: Run) -> str:
+def teach_fingerprint(run: Run) -> str:
     """Fingerprint of all that the teacher depends on."""
     return fingerprint(stage="teach", scene=run.scene_digest, config=dataclasses.asdict(run.config.teacher))
 
 
 @as_step("distill")
-def run_distill(run: Run, stop: Stop, say: Say) -> None:
+def run_distill(run: Run, stop: Stop, echo: Echo) -> None:
     """Render the pseudo views."""
-    run_teach(run, stop, say)
+    run_teach(run, stop, echo)
     config = run.config.distill
     if config.source == "folder":
         external_scene(config, run.scene)
-        say(in_step(f"distill: {config.folder} is taken as it is"))
+        echo(in_step(f"distill: using {config.folder} as it is"))
         return
     record = StageRecord(run.folder / PSEUDO)
     provenance = provenance_of(run)
-    print_, outputs = functools.partial(distill_print, run, provenance), pseudo_outputs(run)
-    if run.is_current(record, print_, outputs):
-        say(in_step("distill: up to date"))
+    fingerprint, outputs = functools.partial(distill_fingerprint, run, provenance), pseudo_outputs(run)
+    if run.is_current(record, fingerprint, outputs):
+        echo(in_step("distill: up to date"))
         return
     device = run.fabric.device
     if config.workers > 1 and device.type != "cpu":
-        say(f"distill: distill.workers={config.workers} is for the CPU; one process renders on {device}")
+        echo(f"distill: distill.workers={config.workers} is for the CPU; one process renders on {device}")
         config = dataclasses.replace(config, workers=1)
-    with run.making(record, print_, outputs, reuse=True):
+    with run.running(record, fingerprint, outputs, reuse=True):
         load = functools.partial(teacher_on, str(device), run.folder / TEACHER, reduced_type(run.fabric))
-        ranks = ProcessGroup(run.rank, run.ranks, run.meet)
+        ranks = ProcessGroup(run.rank, run.ranks, run.any_rank)
         distill_in_workers(load, run.scene, config, record.folder, provenance, stop, ranks)
 
 
 def provenance_of(run: Run) -> dict[str, str]:
-    """What tells the teacher of this run's pseudo views from another."""
+    """Identifies the teacher of this run's pseudo views."""
     return {"teacher": sha256(run.folder / TEACHER), "scene": run.scene_digest}
 
 
-def distill_print(run: Run, provenance: dict[str, str]) -> str:
+def distill_fingerprint(run: Run, provenance: dict[str, str]) -> str:
     """Fingerprint of all that the pseudo views depend on."""
     return fingerprint(stage="distill", config=dataclasses.asdict(run.config.distill), **provenance)
 
@@ -87,16 +87,16 @@ def pseudo_outputs(run: Run) -> list[str]:
 
 
 def teacher_on(device: str, path: Path, dtype: torch.dtype | None = None) -> Teacher:
-    """The teacher saved at `path`, where it is to render. Fabric itself cannot be handed to worker processes.
+    """The teacher saved at `path`, on `device`. Worker processes need this, since Fabric cannot be sent to them.
 
-    dtype: of its matrix products, where that is not float32 and would not show.
+    dtype: of its matrix products; None is float32. Ignored where the rounding would show.
     """
     teacher = load_teacher(path).to(device)
-    return teacher if dtype is None else teacher.reduced(dtype)
+    return teacher if dtype is None else teacher.with_precision(dtype)
 
 
 def rendered_scene(run: Run) -> Scene:
-    """The pseudo views that `run_distill` rendered."""
+    """The pseudo views rendered by `run_distill`."""
     return load_scene(SceneConfig(path=str(run.folder / PSEUDO), holdout=0, val_holdout=0))
 
 
@@ -120,16 +120,16 @@ def new_student(run: Run) -> Student:
 
 
 @as_step("train")
-def run_train(run: Run, stop: Stop, say: Say) -> None:
-    """Distil the student."""
-    run_distill(run, stop, say)
+def run_train(run: Run, stop: Stop, echo: Echo) -> None:
+    """Distill the student."""
+    run_distill(run, stop, echo)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.source == "folder" else None
-    print_, outputs = functools.partial(train_print, run, external), [STUDENT.name]
-    if run.is_current(record, print_, outputs):
-        say(in_step("train: up to date"))
+    fingerprint, outputs = functools.partial(train_fingerprint, run, external), [STUDENT.name]
+    if run.is_current(record, fingerprint, outputs):
+        echo(in_step("train: up to date"))
         return
-    with run.making(record, print_, outputs):
+    with run.running(record, fingerprint, outputs):
         student = new_student(run)
         scene, pseudo = run.scene, external or rendered_scene(run)
         student = train(
@@ -147,7 +147,7 @@ def run_train(run: Run, stop: Stop, say: Say) -> None:
             save_student(run.folder / STUDENT, student)
 
 
-def train_print(run: Run, external: Scene | None) -> str:
+def train_fingerprint(run: Run, external: Scene | None) -> str:
     """Fingerprint of all that the student depends on. external: the views that were rendered elsewhere."""
     return fingerprint(
         stage="train",
@@ -159,23 +159,23 @@ def train_print(run: Run, external: Scene | None) -> str:
 
 
 @as_step("export")
-def run_export(run: Run, stop: Stop, say: Say) -> None:
+def run_export(run: Run, stop: Stop, echo: Echo) -> None:
     """Make the bundles that export.targets names, inside the run."""
-    run_train(run, stop, say)
+    run_train(run, stop, echo)
     if not is_first_process():
-        return  # training was the last thing that several processes do together
-    export_to(run, run.folder / EXPORT, stop, say)
+        return  # only training and the stages before use several processes
+    export_to(run, run.folder / EXPORT, stop, echo)
 
 
 @as_step("eval")
-def run_eval(run: Run, stop: Stop, say: Say) -> None:
-    """Measure teacher, student and the student's bundles in the run on the test views; write the report."""
-    run_train(run, stop, say)
+def run_eval(run: Run, stop: Stop, echo: Echo) -> None:
+    """Measure teacher, student and the run's bundles on the test views; write the report."""
+    run_train(run, stop, echo)
     if is_first_process():
-        evaluate_run(run, stop, say)
+        evaluate_run(run, stop, echo)
 
 
-def eval_print(run: Run, bundles: dict[str, Path]) -> str:
+def eval_fingerprint(run: Run, bundles: dict[str, Path]) -> str:
     """Fingerprint of all that the measurement depends on."""
     return fingerprint(
         stage="eval",
@@ -188,33 +188,33 @@ def eval_print(run: Run, bundles: dict[str, Path]) -> str:
 
 
 @as_step("eval")
-def evaluate_run(run: Run, stop: Stop, say: Say) -> None:
-    """`run_eval` of a run whose other stages are done."""
+def evaluate_run(run: Run, stop: Stop, echo: Echo) -> None:
+    """`run_eval` for a run whose other stages are done."""
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
-    bundles = current_bundles(run, say)
-    print_ = eval_print(run, bundles)
+    bundles = current_bundles(run, echo)
+    fingerprint = eval_fingerprint(run, bundles)
     outputs = outputs_of(run, bundles)
-    if not record.is_current(print_, outputs):
-        with record.making(print_, outputs):
+    if not record.is_current(fingerprint, outputs):
+        with record.running(fingerprint, outputs):
             measure(run, bundles, stop)
-    elif (later := evaluation.measure_later(record.folder, run.config.eval)) is not None:
-        with record.making(print_, outputs):
+    elif (later := evaluation.fill_missing_metrics(record.folder, run.config.eval)) is not None:
+        with record.running(fingerprint, outputs):
             write_json(record.folder / evaluation.METRICS_FILE, later)
-        say(in_step("eval: tried again what could not be measured before, on the pictures that are there"))
+        echo(in_step("eval: measured the missing metrics on the existing pictures"))
     else:
-        say(in_step("eval: up to date"))
+        echo(in_step("eval: up to date"))
     for line in write_run_report(run, bundles):
-        say(line)
+        echo(line)
     found = evaluation.read_metrics(record.folder).values()
     if any(len(model["views"]) < model["test_views"] for model in found):
-        say("eval: not all test views were measured, since eval.max_views bounds them: these figures are rough")
+        echo("eval: eval.max_views left out some test views, so these figures are rough")
 
 
-def run_all(run: Run, stop: Stop, say: Say) -> None:
-    """Every stage."""
-    run_export(run, stop, say)
+def run_all(run: Run, stop: Stop, echo: Echo) -> None:
+    """Run every stage."""
+    run_export(run, stop, echo)
     if is_first_process():
-        evaluate_run(run, stop, say)
+        evaluate_run(run, stop, echo)
 
 
 STEPS: dict[str, tuple[str, ...]] = {
@@ -225,19 +225,21 @@ STEPS: dict[str, tuple[str, ...]] = {
     "eval": ("teach", "distill", "train", "eval"),
     "run": ("teach", "distill", "train", "export", "eval"),
 }
-"""Command -> its steps, as they are counted for the user."""
+"""Command -> its steps, as numbered for the user."""
 
 
 def pending(run: Run, command: str) -> tuple[str, ...]:
-    """The steps of `command` that have work to do, at a glance: what earlier ones made is not read again."""
+    """The steps of `command` that have work to do, found without reading earlier outputs."""
     if run.config.distill.source == "folder":
         external = external_scene(run.config.distill, run.scene)
         looks = {"train": lambda: _seems_trained(run, external)}
     else:
         looks = {
-            "teach": lambda: StageRecord(run.folder / TEACHER.parent).seems_current(teach_print(run), [TEACHER.name]),
+            "teach": lambda: StageRecord(run.folder / TEACHER.parent).seems_current(
+                teach_fingerprint(run), [TEACHER.name]
+            ),
             "distill": lambda: StageRecord(run.folder / PSEUDO).seems_current(
-                distill_print(run, provenance_of(run)), pseudo_outputs(run)
+                distill_fingerprint(run, provenance_of(run)), pseudo_outputs(run)
             ),
             "train": lambda: _seems_trained(run, None),
         }
@@ -250,7 +252,7 @@ def pending(run: Run, command: str) -> tuple[str, ...]:
 
 
 def _seems_trained(run: Run, external: Scene | None) -> bool:
-    return StageRecord(run.folder / STUDENT.parent).seems_current(train_print(run, external), [STUDENT.name])
+    return StageRecord(run.folder / STUDENT.parent).seems_current(train_fingerprint(run, external), [STUDENT.name])
 
 
 def _seems_exported(run: Run) -> bool:
@@ -262,18 +264,18 @@ def _seems_exported(run: Run) -> bool:
 def _seems_measured(run: Run) -> bool:
     bundles = current_bundles(run, lambda text: None)
     record = StageRecord(run.folder / evaluation.EVAL_FOLDER)
-    return record.seems_current(eval_print(run, bundles), outputs_of(run, bundles))
+    return record.seems_current(eval_fingerprint(run, bundles), outputs_of(run, bundles))
 
 
-def perform(command: str, run: Run, stop: Stop, say: Say) -> None:
-    """`command`, each stage first doing what it needs; before the first that has work to do, what all will take."""
+def perform(command: str, run: Run, stop: Stop, echo: Echo) -> None:
+    """Run `command`; each stage first runs those it needs. Before the first one with work to do, forecast the cost."""
     with steps(STEPS[command]):
         if is_first_process() and (stages := pending(run, command)):
-            foresee(run, new_student(run), stages, say)
-        WORK[command](run, stop, say)
+            foresee(run, new_student(run), stages, echo)
+        WORK[command](run, stop, echo)
 
 
-WORK: dict[str, Callable[[Run, Stop, Say], None]] = {
+WORK: dict[str, Callable[[Run, Stop, Echo], None]] = {
     "teach": run_teach,
     "distill": run_distill,
     "train": run_train,
@@ -282,10 +284,10 @@ WORK: dict[str, Callable[[Run, Stop, Say], None]] = {
     "run": run_all,
 }
 
-STAGES: dict[str, Callable[[Run, Stop, Say], None]] = {name: functools.partial(perform, name) for name in WORK}
-"""Command -> what it does."""
+STAGES: dict[str, Callable[[Run, Stop, Echo], None]] = {name: functools.partial(perform, name) for name in WORK}
+"""Command -> its function."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
     name: ("train", "test") if name in ("eval", "run") else ("train",) for name in STAGES
 }
-"""Command -> the splits without which it is refused before any work is done."""
+"""Command -> the splits it needs; without them it is refused before any work."""

@@ -1,6 +1,6 @@
-"""What executes a model file on this machine: LiteRT, ONNX Runtime, our interpreter of Core ML programs, Core AI.
+"""Execute model files on this machine: LiteRT, ONNX Runtime, our interpreter of Core ML programs, Core AI.
 
-Only the `coreml_...` and `coreai` modules use PyTorch. A process that measures a LiteRT or ONNX file holds nothing but
+Only the `coreml_...` and `coreai` modules use PyTorch. A process that measures a LiteRT or ONNX file loads nothing but
 the runtime.
 """
 

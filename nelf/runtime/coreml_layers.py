@@ -1,4 +1,4 @@
-"""Operations of a Core ML program that have weights or windows: convolution, pooling, normalisation, matrix product."""
+"""Core ML operations with weights or windows: convolution, pooling, normalisation, matrix product."""
 
 from collections.abc import Callable, Mapping
 
@@ -23,7 +23,7 @@ def _padding(inputs: Inputs, size: list[int], window: list[int], stride: list[in
         return [(total // 2, total - total // 2) for total in totals]
     if kind == "same_lower":
         return [(total - total // 2, total // 2) for total in totals]
-    raise ExportError(f"pad_type {kind} is not known to our interpreter")
+    raise ExportError(f"our interpreter does not know pad_type {kind}")
 
 
 def _padded(x: Tensor, pad: list[tuple[int, int]], value: float = 0.0) -> Tensor:
@@ -53,12 +53,12 @@ def _conv_transpose(inputs: Inputs) -> Tensor:
     zero = [0] * rank
     full = torch.convolution(x, weight, None, stride, zero, dilation, True, zero, integer(inputs, "groups", 1))
     if text(inputs, "pad_type", "valid") not in ("valid", "custom"):
-        raise ExportError("conv_transpose with pad_type same is not known to our interpreter")
+        raise ExportError("our interpreter does not know conv_transpose with pad_type same")
     pad = _padding(inputs, list(x.shape[2:]), zero, stride)
     sizes = [n - sum(p) for n, p in zip(full.shape[2:], pad, strict=True)]
     if "output_shape" in inputs:
         sizes = integers(inputs, "output_shape")[2:]
-    # Crop what the padding hides; a larger output shape goes on with zeros, which no input reaches.
+    # Crop what the padding hides. A larger output shape is filled with zeros, which no input reaches.
     crop = [(-before, size + before - n) for (before, _), size, n in zip(pad, sizes, full.shape[2:], strict=True)]
     full = _padded(full, crop)
     bias = optional(inputs, "bias")
@@ -70,10 +70,10 @@ def _pool(inputs: Inputs, maximum: bool) -> Tensor:
     kernel = integers(inputs, "kernel_sizes")
     stride = integers(inputs, "strides", [1] * len(kernel))
     if len(kernel) != 2:
-        raise ExportError(f"pooling over {len(kernel)} axes is not known to our interpreter")
+        raise ExportError(f"our interpreter does not know pooling over {len(kernel)} axes")
     pad = _padding(inputs, list(x.shape[2:]), kernel, stride)
     over = [0, 0]
-    if flag(inputs, "ceil_mode", False):  # as torch: windows may hang over the end, but none begins beyond the input
+    if flag(inputs, "ceil_mode", False):  # like torch: windows may extend beyond the end, but not start there
         for axis, (n, (before, after), k, s) in enumerate(zip(x.shape[2:], pad, kernel, stride, strict=True)):
             over[axis] = (k - n - before - after) % s
             if after + over[axis] >= k:
@@ -81,7 +81,7 @@ def _pool(inputs: Inputs, maximum: bool) -> Tensor:
     whole = [(before, after + more) for (before, after), more in zip(pad, over, strict=True)]
     if maximum:
         return functional.max_pool2d(_padded(x, whole, -torch.inf), kernel, stride)
-    counted = 0.0 if flag(inputs, "exclude_padding_from_average", False) else 1.0  # what hangs over never is
+    counted = 0.0 if flag(inputs, "exclude_padding_from_average", False) else 1.0  # what lies beyond never counts
     inside = _padded(_padded(torch.ones_like(x[:1, :1]), pad, counted), [(0, more) for more in over])
     return functional.avg_pool2d(_padded(x, whole), kernel, stride) / functional.avg_pool2d(inside, kernel, stride)
 

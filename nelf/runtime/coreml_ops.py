@@ -1,7 +1,7 @@
-"""What each operation of a Core ML program does, in torch.
+"""Operations of Core ML programs in torch.
 
-Names and semantics: coremltools' MIL reference, opsets iOS15 to iOS17. Inputs come by name, half precision already
-widened to float32; the caller rounds the result to the declared dtype.
+Names and semantics: coremltools' MIL reference, opsets iOS15 to iOS17. Inputs come by name, with half precision widened
+to float32; the caller rounds results to the declared dtype.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -142,7 +142,7 @@ def _space_to_depth(inputs: Inputs) -> Tensor:
 def _gather(inputs: Inputs) -> Tensor:
     x, indices, axis = tensor(inputs, "x"), tensor(inputs, "indices").long(), integer(inputs, "axis", 0)
     if integer(inputs, "batch_dims", 0):
-        raise ExportError("gather with batch_dims is not known to our interpreter")
+        raise ExportError("our interpreter does not know gather with batch_dims")
     picked = x.index_select(axis, (indices % x.shape[axis]).reshape(-1))
     return picked.unflatten(axis, tuple(indices.shape)) if indices.dim() else picked.squeeze(axis)
 
@@ -155,7 +155,7 @@ OPS: Mapping[str, Operation] = {
     "exp": _unary(torch.exp),
     "floor": _unary(torch.floor),
     "identity": _unary(lambda x: x),
-    "cast": _unary(lambda x: x),  # the declared dtype of the result is the cast
+    "cast": _unary(lambda x: x),  # rounding to the declared dtype does the cast
     "inverse": lambda i: torch.reciprocal(tensor(i, "x") + number(i, "epsilon", 1e-4)),
     "log": lambda i: torch.log(tensor(i, "x") + number(i, "epsilon", 1e-45)),
     "relu": _unary(torch.relu),

@@ -1,8 +1,8 @@
-"""Executes a saved Core ML package where Core ML does not exist.
+"""Execute a saved Core ML package without Core ML.
 
-Reads program and weights from the package's own files and runs it operation by operation in torch. Each operation
-computes in float32 from its inputs and its result is rounded to the dtype that the program declares, so a float16
-program shows float16's rounding between operations. Within one operation the Neural Engine may accumulate differently.
+Reads program and weights from the package and runs them in torch, operation by operation. Each operation computes in
+float32; its result is rounded to the dtype that the program declares. So a float16 program shows float16's rounding
+between operations. Within one operation the Neural Engine may accumulate differently.
 """
 
 import json
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import BenchError, ExportError
 from nelf.runtime.coreml_ops import OPS, Value
 from nelf.runtime.coreml_values import UNFOLD
@@ -34,9 +34,9 @@ DTYPES = {
 
 
 class Program:
-    """The `main` function of a package. `operations` can be looked at without running it.
+    """The `main` function of a package. You can read `operations` without running it.
 
-    pictures: outputs that Core ML hands out as a picture: [1, 3, height, width], values 0 to 255.
+    pictures: outputs that Core ML returns as a picture: [1, 3, height, width], values 0 to 255.
     """
 
     def __init__(self, package: Path) -> None:
@@ -64,7 +64,7 @@ class Program:
         self._last_use |= dict.fromkeys(self.outputs, len(self._computed))
 
     def _constant(self, op: Any) -> Value:
-        """A const's value; for compressed weights (constexpr_*) what they unfold to."""
+        """A const's value; compressed weights (constexpr_*) are unfolded."""
         (var,) = op.outputs
         if op.op_type != "const":
             arrays = {
@@ -72,7 +72,7 @@ class Program:
                 for name, argument in op.inputs.items()
                 if argument is not None
             }
-            with quiet(f"unfolding the weights {op.name}"):
+            with captured_output(f"unfolding the weights {op.name}"):
                 unfolded = torch.from_numpy(np.ascontiguousarray(UNFOLD[op.op_type](arrays)))
             return self._as_declared(op, var, unfolded)
         value = var.val
@@ -81,7 +81,7 @@ class Program:
         return value.item() if isinstance(value, np.generic) else value
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Outputs by name. A result is dropped after its last use. Raises ExportError for inputs of another shape."""
+        """Outputs by name. Results are dropped after their last use. Raises ExportError for inputs of another shape."""
         values: dict[str, Value] = {name: self._as_input(name, inputs) for name in self.inputs}
         for i, op in enumerate(self._computed):
             results = self._execute(op, values)
@@ -92,13 +92,13 @@ class Program:
         return {name: torch.as_tensor(values[name]) for name in self.outputs}
 
     def _as_input(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
-        """In the dtype that the file declares, as Core ML would have it."""
+        """The input in the declared dtype, as in Core ML."""
         declared = self.declared[name]
         if name not in inputs:
-            raise ExportError(f"the program wants an input {name}; given are {', '.join(inputs) or 'none'}")
+            raise ExportError(f"the program needs an input {name}; given: {', '.join(inputs) or 'none'}")
         if tuple(inputs[name].shape) != tuple(declared.shape):
             raise ExportError(
-                f"input {name} has the shape {tuple(inputs[name].shape)}, the file declares {tuple(declared.shape)}"
+                f"input {name} has the shape {tuple(inputs[name].shape)}, but the file declares {tuple(declared.shape)}"
             )
         return inputs[name].to(DTYPES[type_name(declared.dtype)])
 
@@ -116,23 +116,23 @@ class Program:
     def _as_declared(self, op: Any, var: Any, result: Tensor) -> Tensor:
         if tuple(result.shape) != tuple(var.shape):
             raise ExportError(
-                f"operation {op.name} ({op.op_type}) gives shape {tuple(result.shape)}, the file declares {var.shape}"
+                f"operation {op.name} ({op.op_type}) has shape {tuple(result.shape)}, but the file declares {var.shape}"
             )
         return result.to(DTYPES[type_name(var.dtype)])
 
 
 def read_program(package: Path) -> Any:
-    """The program of a package as coremltools holds it, with its weights. Nothing is checked against `OPS`."""
+    """The program of a package as coremltools holds it, with weights. Its operations may not be in `OPS`."""
     return _read(package)[1]
 
 
 def _read(package: Path) -> tuple[Any, Any]:
-    """The specification in a package's program file, and its program."""
-    with quiet(f"reading {package.name}"):
+    """The specification from a package's program file, and its program."""
+    with captured_output(f"reading {package.name}"):
         import coremltools as ct
         from coremltools.converters.mil.frontend.milproto.load import load as load_program
 
-        # Not by MLModel: it writes the package's manifest anew when it only looks at a package.
+        # MLModel would rewrite the package's manifest even when it only reads.
         file = _model_file(package)
         spec = ct.proto.Model_pb2.Model()
         spec.ParseFromString(file.read_bytes())
@@ -140,24 +140,24 @@ def _read(package: Path) -> tuple[Any, Any]:
 
 
 def type_name(dtype: Any) -> str:
-    """A variable's dtype as `DTYPES` names it."""
+    """A variable's dtype as named in `DTYPES`."""
     from coremltools.converters.mil.mil import types
 
     return str(types.builtin_to_string(dtype))
 
 
 def _model_file(package: Path) -> Path:
-    """The program's file, as the package's manifest names it. Raises ExportError where that is outside the package."""
+    """The program's file, from the package's manifest. Raises ExportError if it lies outside the package."""
     manifest = json.loads((package / "Manifest.json").read_text())
     data = package / "Data"
     file = data / str(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
     if not file.resolve().is_relative_to(data.resolve()):
-        raise ExportError(f"{package.name} names the program {str(file)!r}, which is outside of it; do not use it")
+        raise ExportError(f"{package.name} names the program {str(file)!r}, which lies outside it; do not use it")
     return file
 
 
 def is_constant(op: Any) -> bool:
-    """Whether an operation of a program only holds a constant, compressed or not."""
+    """Whether an operation only holds a constant, compressed or not."""
     return op.op_type == "const" or op.op_type.startswith("constexpr_")
 
 

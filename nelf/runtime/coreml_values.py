@@ -1,4 +1,4 @@
-"""Values of Core ML programs: how they are read from operations, and how weights are stored."""
+"""Values in Core ML programs: inputs of operations, and stored weights."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
@@ -75,7 +75,7 @@ def _affine_dequantize(inputs: Arrays) -> np.ndarray:
 
 
 def _spread(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Each value repeated along the leading axes for the block that it stands for."""
+    """Repeat each value along the leading axes over its block."""
     for axis, length in enumerate(shape):
         value = np.repeat(value, length // value.shape[axis], axis)
     return value
@@ -95,7 +95,7 @@ def _lut_to_dense(inputs: Arrays) -> np.ndarray:
     indices, lut = inputs["indices"].astype(np.int64), inputs["lut"]
     if lut.shape[-1] != 1:
         raise ExportError(
-            f"constexpr_lut_to_dense has a palette of vectors of {lut.shape[-1]} values, which this interpreter cannot "
+            f"constexpr_lut_to_dense has a palette of vectors of {lut.shape[-1]} values, which our interpreter cannot "
             "unfold; compress with cluster_dim=1"
         )
     palettes = _spread(lut[..., 0], indices.shape)  # [*shape, values]
@@ -126,4 +126,4 @@ UNFOLD: Mapping[str, Callable[[Arrays], np.ndarray]] = {
     "constexpr_lut_to_dense": _lut_to_dense,
     "constexpr_sparse_to_dense": _sparse_to_dense,
 }
-"""Operation -> the weights, before they are rounded to the dtype that the program declares."""
+"""Operation -> the weights, before rounding to the declared dtype."""

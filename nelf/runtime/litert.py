@@ -1,4 +1,4 @@
-"""LiteRT: its interpreter with the XNNPACK delegate. Imported when a model is opened."""
+"""LiteRT with the XNNPACK delegate. Imported only when a model is opened."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from nelf.runtime.protocol import Arrays, OperationTime, medians
 
 
 class LiteRtModel:
-    """A loaded .tflite file, called by its first signature (a file without any: by its tensors' names)."""
+    """A loaded .tflite file, called by its first signature (without signatures, by its tensors' names)."""
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -56,5 +56,5 @@ def _by_name(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def open_model(path: Path, threads: int) -> LiteRtModel:
-    """The file in LiteRT on `threads` threads. Raises ExportError where it contradicts itself."""
+    """Open the file in LiteRT on `threads` threads. Raises ExportError if it is damaged."""
     return LiteRtModel(path, threads)

@@ -1,8 +1,8 @@
-"""LiteRT's own profiler, by its C library: the Python package has no call for it.
+"""LiteRT's profiler through its C library, since the Python package has no call for it.
 
-`Interpreter` says nothing of where its time goes, but the library `libLiteRt.so` that comes with it exports LiteRT's C
-interface (litert/c/*.h in LiteRT's repository), whose compiled models can be profiled down to XNNPACK's operations.
-Meant to run in a process of its own: a library of another layout could end it.
+`Interpreter` does not tell where time goes, but `libLiteRt.so` next to it exports LiteRT's C interface (litert/c/*.h in
+LiteRT's repository). Its compiled models can be profiled down to XNNPACK's operations.
+Run it in a process of its own: a library with another layout could crash it.
 """
 
 import ctypes
@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-UNCOUNTED = 2  # frames that warm caches up
+UNCOUNTED = 2  # frames that warm up caches
 CPU = 1  # of LiteRT's accelerators
-DELEGATE_OPERATOR = 1 << 3  # of the profiler's event types: an operation inside XNNPACK
-OPERATOR = 1 << 1  # an operation that no delegate took
+DELEGATE_OPERATOR = 1 << 3  # profiler event type: an operation inside XNNPACK
+OPERATOR = 1 << 1  # an operation outside any delegate
 WHOLE = b"Invoke"
 WRITE_LOCK = 1
-TENSOR_TYPE_BYTES = 128  # more than LiteRtRankedTensorType has
+TENSOR_TYPE_BYTES = 128  # larger than LiteRtRankedTensorType
 NO_OPTIONS = (ctypes.c_char * 256)()
 
 Handle = ctypes.c_void_p
 
 
 class _Event(ctypes.Structure):
-    """ProfiledEventData of litert_profiler_event.h; memory use before and after is three numbers each."""
+    """ProfiledEventData of litert_profiler_event.h; memory use before and after has three numbers each."""
 
     _fields_ = (
         ("tag", ctypes.c_char_p),
@@ -42,11 +42,11 @@ class _Event(ctypes.Structure):
 
 @ctypes.CFUNCTYPE(None, Handle)
 def _keep(_: int) -> None:
-    """Deleter of option texts, which belong to Python."""
+    """Deleter of option texts; does nothing, since they belong to Python."""
 
 
 class _Library:
-    """The calls that are needed; each raises RuntimeError unless it answers that all is well."""
+    """The required calls. Each raises RuntimeError unless the library reports success."""
 
     def __init__(self) -> None:
         found = importlib.util.find_spec("ai_edge_litert")
@@ -64,7 +64,7 @@ class _Library:
             raise RuntimeError(f"{name} answers {status}")
 
     def make(self, name: str, *arguments: Any) -> Handle:
-        """A call whose last argument receives a handle."""
+        """Call a function whose last argument receives a handle."""
         handle = Handle()
         self.call(name, *arguments, ctypes.byref(handle))
         return handle
@@ -73,9 +73,9 @@ class _Library:
 def profile_file(
     path: Path, threads: int, inputs: Sequence[NDArray[Any]], frames: int
 ) -> list[list[tuple[str, float]]]:
-    """(operation, milliseconds) in order of execution, a list for each of `frames` frames.
+    """(operation, milliseconds) in order of execution, one list for each of `frames` frames.
 
-    inputs: one array for each input of the first signature, in its order. Raises RuntimeError when the library refuses.
+    inputs: one array per input of the first signature, in its order. Raises RuntimeError if the library refuses.
     """
     library = _Library()
     environment = library.make("LiteRtCreateEnvironment", 0, NO_OPTIONS)
@@ -108,7 +108,7 @@ def profile_file(
 
 
 def _buffers(library: _Library, environment: Handle, compiled: Handle, signature: Handle, side: str) -> Any:
-    """An array of tensor buffers for the signature's inputs or outputs."""
+    """Array of tensor buffers for the signature's inputs or outputs."""
     count = ctypes.c_size_t()
     library.call(f"LiteRtGetNumSignature{side}s", signature, ctypes.byref(count))
     buffers = (Handle * count.value)()
@@ -147,5 +147,5 @@ def _events(library: _Library, profiler: Handle, run: Callable[[], None], frames
         elif event.kind in (OPERATOR, DELEGATE_OPERATOR) and found:
             found[-1].append((event.tag.decode(), event.elapsed_us / 1000))
     if len(found) != frames or not any(found):
-        raise RuntimeError(f"LiteRT's profiler tells of {len(found)} frames where {frames} ran")
+        raise RuntimeError(f"LiteRT's profiler reports {len(found)} frames, but {frames} ran")
     return found

@@ -1,7 +1,6 @@
-"""Whether a .tflite file names only what it has: LiteRT's own check is of the flatbuffer, not of what it means.
+"""Check that a .tflite file is consistent. LiteRT checks only the flatbuffer, not its meaning.
 
-A file without a list that LiteRT takes for granted, or with a number that points beyond a list, ends its process with a
-segmentation fault; so it is looked at here first.
+A missing list or an index beyond a list's end crashes the process with a segmentation fault, so we check first.
 """
 
 import math
@@ -32,11 +31,11 @@ ITEM_BYTES = {
     "FLOAT64": 8,
 }
 INPUTS = {name: count for count, names in _BY_COUNT.items() for name in names.split()}
-"""Operation -> inputs that must be there. LiteRT's XNNPACK delegate reads them before anything counts them."""
+"""Operation -> number of required inputs. LiteRT's XNNPACK delegate reads them before it counts."""
 
 
 def check_lite(content: bytes, name: str) -> None:
-    """Raise ExportError where `content`, of a file called `name`, contradicts itself."""
+    """Raise ExportError if `content`, of a file called `name`, is inconsistent."""
     from ai_edge_litert import schema_py_generated as schema
 
     try:
@@ -79,7 +78,7 @@ def _contradictions(model: Any, size: int, kinds: dict[int, str], types: dict[in
 
 
 def _wrong_size(model: Any, tensor: Any, types: dict[int, str], what: str) -> Iterator[str]:
-    """A constant whose values are not as many as its shape says; XNNPACK reads as many as the shape says."""
+    """A constant with another number of values than its shape says; XNNPACK trusts the shape."""
     there, item = model.Buffers(tensor.Buffer()).DataLength(), ITEM_BYTES.get(types.get(tensor.Type(), ""))
     shape = [tensor.Shape(i) for i in range(tensor.ShapeLength())]
     if there and item and there != item * math.prod(shape):
@@ -126,5 +125,5 @@ def _outside(table: Any, lists: tuple[str, ...], count: int, what: str) -> Itera
         if getattr(table, f"{one}Length")() == 0:
             continue
         numbers = getattr(table, f"{one}AsNumpy")()
-        if numbers.max() >= count or numbers.min() < -1:  # -1: an input that is left out
+        if numbers.max() >= count or numbers.min() < -1:  # -1: an omitted input
             yield f"{what} uses tensor {numbers.max() if numbers.max() >= count else numbers.min()} of {count}"

@@ -1,4 +1,4 @@
-"""ONNX Runtime. Imported when a model is opened."""
+"""ONNX Runtime. Imported only when a model is opened."""
 
 import json
 import tempfile
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nelf.runtime.protocol import Arrays, OperationTime, medians
 
-SILENT = 3  # of onnxruntime's log levels: errors only
+SILENT = 3  # onnxruntime's log level: errors only
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32"}
 
 
@@ -32,7 +32,7 @@ class OnnxModel:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
-        """By a second session, since profiling is chosen when one is made; its first frame is not counted."""
+        """Profile in a second session, since profiling is chosen at creation; its first frame is not counted."""
         with tempfile.TemporaryDirectory() as folder:
             session = _session(self._path, self._threads, str(Path(folder) / "profile"))
             for _ in range(frames + 1):
@@ -42,7 +42,7 @@ class OnnxModel:
 
 
 def _frames(events: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
-    """(operation, milliseconds) of each kernel, a list for each run: kernels lie within their run's event."""
+    """(operation, milliseconds) of each kernel, one list per run: kernels lie within their run's event."""
     runs = sorted((e["ts"], e["ts"] + e["dur"]) for e in events if e.get("name") == "model_run")
     kernels = sorted((e for e in events if e.get("name", "").endswith("_kernel_time")), key=lambda e: e["ts"])
     return [
@@ -63,5 +63,5 @@ def _session(path: Path, threads: int, profile: str | None) -> Any:
 
 
 def open_model(path: Path, threads: int) -> OnnxModel:
-    """The file in ONNX Runtime on `threads` threads."""
+    """Open the file in ONNX Runtime on `threads` threads."""
     return OnnxModel(path, threads)

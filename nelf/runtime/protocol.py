@@ -1,4 +1,4 @@
-"""What every runtime gives."""
+"""Interface of every runtime."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INPUT, OUTPUT = "pose", "image"
-"""Names that every model file has."""
+"""Names of the input and the output in every model file."""
 
 Arrays = Mapping[str, NDArray[Any]]
 """Name of an input or output -> array."""
@@ -16,7 +16,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class OperationTime:
-    """One operation as the runtime executes it, which may be several of the file's, or a part of one.
+    """One operation as the runtime executes it. It may be several of the file's operations, or a part of one.
 
     kind: the runtime's name for it. milliseconds: median over the profiled frames.
     """
@@ -34,19 +34,16 @@ class RuntimeModel(Protocol):
         """Name -> (shape, NumPy's name of the dtype)."""
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """Outputs by name; they stay valid when the model runs again."""
+        """Outputs by name. They stay valid when the model runs again."""
 
     def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:
-        """Run `frames` more frames under the runtime's own profiler: its operations, in order of execution.
-
-        Raises BenchError where the runtime has no profiler.
-        """
+        """Run `frames` more frames under the runtime's profiler. Returns its operations in order of execution."""
 
 
 def medians(frames: Sequence[Sequence[tuple[str, float]]]) -> list[OperationTime]:
-    """(kind, milliseconds) of the same operations in each of several frames, as one list of medians."""
+    """Medians over frames of (kind, milliseconds). Raises RuntimeError if the operations differ between frames."""
     first = [kind for kind, _ in frames[0]]
     if any([kind for kind, _ in frame] != first for frame in frames):
-        raise RuntimeError("the runtime's profiler lists other operations for one frame than for the next")
+        raise RuntimeError("the runtime's profiler lists different operations for different frames")
     times = np.median([[ms for _, ms in frame] for frame in frames], axis=0)
     return [OperationTime(kind, float(ms)) for kind, ms in zip(first, times, strict=True)]

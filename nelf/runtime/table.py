@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.runtime.protocol import RuntimeModel
 
@@ -27,7 +27,7 @@ class Runtime:
 
     def open(self, path: Path, threads: int) -> RuntimeModel:
         """The model file `path`, loaded for `threads` threads. Raises ExportError where the file is damaged."""
-        with quiet(f"loading {path.name} in {self.name}"):
+        with captured_output(f"loading {path.name} in {self.name}"):
             return cast(RuntimeModel, importlib.import_module(self.module).open_model(path, threads))
 
 

@@ -1,16 +1,16 @@
 """A process that holds one model: python -m nelf.runtime.worker FILE THREADS [INPUTS.npz]
 
-Reads one JSON request a line from stdin and answers each with one JSON line, until stdin ends. A model in a process of
-its own has its own peak memory, and waits without using the processor while others are measured.
+Reads one JSON request per line from stdin and answers each with one JSON line, until stdin ends. A model in its own
+process has its own peak memory, and uses no processor time while others are measured.
 
     {"do": "load"}                          -> {"load_ms": 12.3}
     {"do": "run", "frames": 5, "warm": 1}   -> {"ms": [4.1, 4.0, 4.2, 4.0, 4.1]}
     {"do": "profile", "frames": 20}         -> {"operations": [["Convolution", 1.2], ...]}
-    {"do": "memory"}                        -> {"peak_mb": 31.2}, or null where /proc does not tell
+    {"do": "memory"}                        -> {"peak_mb": 31.2}, or null if /proc does not tell
     {"do": "matmul", "size": 1024}          -> {"gflops": 83.1}: needs PyTorch and no FILE ("-")
 
-What fails is answered with {"error": "why"}. One of several inputs (rows of the arrays in INPUTS.npz) is taken for each
-frame in turn; without INPUTS.npz random numbers of the model's own shapes are.
+Errors are answered with {"error": "why"}. INPUTS.npz holds arrays with one row per input, used in turn, one per frame;
+without it inputs are random.
 """
 
 import contextlib
@@ -49,8 +49,8 @@ class Worker:
         importlib.import_module(RUNTIMES[self.path.suffix].imports)  # not part of loading the model
         self.empty_mb = _memory_mb("VmRSS")
         try:
-            RESET_PEAK.write_text("5")  # proc(5): the peak begins anew at what is resident now
-        except OSError:  # another system than Linux, or a container that forbids it: then the peak says nothing
+            RESET_PEAK.write_text("5")  # proc(5): resets the peak to the current size
+        except OSError:  # not Linux, or a container that forbids it: the peak is meaningless
             self.empty_mb = None
         began = time.perf_counter()
         self.model = RUNTIMES[self.path.suffix].open(self.path, self.threads)
@@ -94,7 +94,7 @@ class Worker:
         return {"peak_mb": None if peak is None or self.empty_mb is None else peak - self.empty_mb}
 
     def matmul(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The best of some seconds: what the machine can do when nothing else runs."""
+        """Best speed within some seconds: what the machine can do when nothing else runs."""
         import torch
 
         torch.set_num_threads(self.threads)
@@ -108,7 +108,7 @@ class Worker:
 
 
 def _memory_mb(field: str) -> float | None:
-    """A line of /proc/self/status in megabytes (10^6 bytes); None where there is no such file."""
+    """A line of /proc/self/status in megabytes (10^6 bytes); None if there is no such file."""
     if not STATUS.is_file():
         return None
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
@@ -116,7 +116,7 @@ def _memory_mb(field: str) -> float | None:
 
 
 def main() -> None:
-    """Answer until stdin ends. What the runtimes print goes to stderr."""
+    """Answer until stdin ends. What runtimes print goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     path, threads, *inputs = sys.argv[1:]
@@ -124,12 +124,12 @@ def main() -> None:
     actions: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
         name: getattr(worker, name) for name in ("load", "run", "profile", "memory", "matmul")
     }
-    with contextlib.suppress(KeyboardInterrupt):  # the parent says what is to be said
+    with contextlib.suppress(KeyboardInterrupt):  # the parent reports it
         for line in sys.stdin:
             request = json.loads(line)
             try:
                 answer = actions[request["do"]](request)
-            except Exception as error:  # whatever a runtime raises: the parent reports it in one line
+            except Exception as error:  # runtimes raise anything; the parent reports it in one line
                 answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
             print(json.dumps(answer), file=answers, flush=True)
 

@@ -1,4 +1,4 @@
-"""Reading scenes: one `Scene` type, one loader a format. Writing those that nelf renders."""
+"""Reading scenes: one `Scene` type, one loader per format. Writing the scenes that nelf renders."""
 
 from typing import TYPE_CHECKING
 

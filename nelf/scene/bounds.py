@@ -1,4 +1,4 @@
-"""What kind of scene it is, how near and far it reaches, and which way is up."""
+"""Type, depth range and up direction of a scene."""
 
 import math
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from nelf.scene.parsed import ParsedScene, Problem
 from nelf.scene.scene import SceneBounds, SceneType, Views
 from nelf.scene.visual_hull import visual_hull
 
-PARALLEL = 25.0  # degrees between any optical axis (95 % of them) and their mean in a forward-facing capture
-CONVERGING = 20.0  # degrees by which the median camera may look past the focus point
-SURROUNDING = 0.6  # mean resultant length of the horizontal directions from focus to cameras; 0 all around, 1 one side
-PLAIN_BORDER = 4.0  # 8-bit steps within which the image borders have one colour
-LOOK_AT = 8  # images that are decoded to see whether there is any transparency
+PARALLEL = 25.0  # degrees between the mean optical axis and 95 % of the axes of a forward-facing capture
+CONVERGING = 20.0  # degrees that the median camera may look past the focus point
+SURROUNDING = 0.6  # mean resultant length of horizontal directions from focus to cameras; 0: all around, 1: one side
+PLAIN_BORDER = 4.0  # 8-bit steps that image borders of one colour may differ by
+LOOK_AT = 8  # images decoded to look for transparency
 
 
 def find_kind(
     c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"], train: Views, channels: int
 ) -> tuple[SceneType, str]:
-    """The kind, and the reason in words."""
+    """The scene's type, and the reason in words."""
     transparent = channels == 4 and _any_transparent(train)
     focus = focus_point(c2w)
     past, resultant = _convergence(c2w, focus), _one_sidedness(c2w, focus, up)
@@ -45,7 +45,7 @@ def find_kind(
 
 
 def axis_angle(c2w: Float[Tensor, "n 3 4"]) -> float:
-    """Degrees from the mean optical axis within which 95 % of the optical axes lie."""
+    """Angle in degrees between the mean optical axis and all but the farthest 5 % of the axes."""
     axes = -c2w[:, :, 2]
     mean = torch.nn.functional.normalize(axes.mean(0), dim=0)
     cosine = (axes @ mean).clamp(-1, 1)
@@ -88,7 +88,7 @@ def _plain_border(views: Views) -> bool:
 
 
 def border_color(views: Views) -> Float[Tensor, "3"]:
-    """Colour of the images' borders (median), [0, 1]: what is behind an object photographed without alpha."""
+    """Median colour of the images' borders, [0, 1]: the background of an object photographed without alpha."""
     return torch.from_numpy(np.median(_borders(views), axis=0) / 255).float()
 
 
@@ -100,9 +100,9 @@ def _borders(views: Views) -> Float[np.ndarray, "pixels 3"]:
     return np.concatenate(borders)
 
 
-OBJECT_SLACK = 1.4  # depths of an object reach this many frustum radii before and behind the focus point
-HULL_EXTENT = 1.5  # the cube that is carved, in frustum radii
-FOCUS_WEIGHT = 0.75  # LLFF's: the focus depth is this far from near to far, in disparity
+OBJECT_SLACK = 1.4  # an object's depths reach this many frustum radii before and behind the focus point
+HULL_EXTENT = 1.5  # half the side of the carved cube, in frustum radii
+FOCUS_WEIGHT = 0.75  # from LLFF: where the focus depth lies between near and far, in disparity
 FAR_UNBOUNDED = 100.0  # far of an unbounded scene, in its radii
 NEAR_UNBOUNDED = 0.05
 SAMPLED_POINTS = 20_000
@@ -147,7 +147,7 @@ def decide(
 
 
 def _swapped(config: SceneConfig, capture: ParsedScene, near: float, far: float, scene: str) -> NelfError:
-    """What to say when near is not smaller than far: where each of them comes from."""
+    """Error for near >= far, with the origin of both."""
     names = []
     for key, value in (("near", near), ("far", far)):
         if getattr(config, key) is not None:
@@ -158,14 +158,14 @@ def _swapped(config: SceneConfig, capture: ParsedScene, near: float, far: float,
     message = f"scene '{scene}': {names[0]} must be smaller than {names[1]}; "
     if config.near is not None or config.far is not None:
         return ConfigError(f"{message}set both")
-    return SceneError(f"{message}mend the file, or set scene.near and scene.far")
+    return SceneError(f"{message}correct the file, or set scene.near and scene.far")
 
 
 def upward(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3"]:
-    """The direction that is upwards in all views.
+    """World direction [3] that points up in all views.
 
-    Held upright, cameras differ in their right-hand axes but all of these are level: up is the direction most nearly
-    at right angles to all. Where the right-hand axes hardly differ, it is the mean of the cameras' up axes.
+    Cameras held upright differ in their right-hand axes, but all of these are level. So up is the direction most nearly
+    at right angles to them. If the right-hand axes hardly differ, up is the mean of the cameras' up axes.
     """
     right, mean = c2w[:, :, 0].double(), c2w[:, :, 1].double().mean(0)
     values, vectors = torch.linalg.eigh(right.T @ right / len(right))
@@ -185,7 +185,7 @@ def _from_file(capture: ParsedScene) -> Range | None:
 
 
 def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, problems: list[Problem]) -> Range:
-    """From the ball that fits into every frustum; with alpha, center and radius from the visual hull."""
+    """From the ball that fits into every frustum. With alpha, center and radius come from the visual hull."""
     center = focus_point(c2w)
     distance = (c2w[:, :, 3] - center).norm(dim=1)
     nearest, farthest = float(distance.min()), float(distance.max())
@@ -200,7 +200,7 @@ def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, prob
     if hull is None:
         problems.append(
             Problem(
-                "the alpha of the training views has nothing in common; center and radius are guessed from the cameras",
+                "the alpha of the training views does not overlap; center and radius are guessed from the cameras",
                 "check the alpha and the poses with `nelf data check`",
             )
         )
@@ -213,7 +213,7 @@ def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, prob
 def _forward_facing_range(
     c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedScene, config: SceneConfig
 ) -> Range:
-    """Depths from user, file or reconstructed points; the ball is what one camera sees at the focus depth."""
+    """Depths from settings, file or reconstructed points. The ball is what one camera sees at the focus depth."""
     own_near, own_far = config.near or capture.near, config.far or capture.far
     axis = torch.nn.functional.normalize(-c2w[:, :, 2].mean(0), dim=0)
     if capture.depth_bounds is not None:
@@ -226,7 +226,7 @@ def _forward_facing_range(
         if guessed:
             capture.problems.append(
                 Problem(
-                    f"nothing says how deep the scene is; {' and '.join(f'{k} {v:.3g}' for k, v in guessed.items())} "
+                    f"the depth of the scene is unknown; {' and '.join(f'{k} {v:.3g}' for k, v in guessed.items())} "
                     f"{'are' if len(guessed) > 1 else 'is'} guessed from the cameras",
                     f"set {' and '.join(f'scene.{k}' for k in guessed)}",
                 )
@@ -237,20 +237,20 @@ def _forward_facing_range(
 
 
 def _guessed_depths(c2w: Float[Tensor, "n 3 4"], axis: Float[Tensor, "3"]) -> tuple[float, float]:
-    """Near and far of forward-facing cameras that look along `axis`, about where their optical axes meet."""
+    """Near and far of forward-facing cameras that look along `axis`, around the point where their axes meet."""
     focus = float((focus_point(c2w) - c2w[:, :, 3].mean(0)) @ axis)
     across = camera_spread(c2w)[1]
-    if focus <= across:  # parallel axes meet nowhere
+    if focus <= across:  # parallel axes do not meet
         focus = max(10 * across, 1e-3)
     return 0.3 * focus, 10 * focus
 
 
 def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedScene) -> Range:
-    """The ball around the focus point that reaches to the median camera; everything else is outside of it."""
+    """The ball around the focus point that reaches the median camera; everything else is outside it."""
     origin = c2w[:, :, 3]
     center = focus_point(c2w)
     ahead = float((((center - origin) * -c2w[:, :, 2]).sum(1) > 0).float().mean())
-    if ahead < 0.75:  # the cameras look outwards or all ways: what they have in common is where they are
+    if ahead < 0.75:  # the cameras look outwards or everywhere: center the ball on the cameras
         center = origin.mean(0)
     radius = float((origin - center).norm(dim=1).median())
     if radius < 1e-6:
@@ -266,7 +266,7 @@ def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedS
 def _one_place(c2w: Float[Tensor, "n 3 4"], problems: list[Problem]) -> Range:
     problems.append(
         Problem(
-            "all cameras are at one place, so nothing says how large the scene is; its radius is taken as 1",
+            "all cameras are at one place, so the size of the scene is unknown; its radius is set to 1",
             "set scene.near and scene.far, and capture from different places",
         )
     )
@@ -280,7 +280,7 @@ def _half_width(views: Views) -> float:
 
 
 def _point_depths(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedScene) -> Float[Tensor, "m"] | None:
-    """Depths at which cameras see reconstructed points (those in front and within the field of view)."""
+    """Depths at which cameras see reconstructed points, or None without points."""
     if capture.points is None:
         return None
     step = math.ceil(len(capture.points) * len(c2w) / (SAMPLED_POINTS * 50))

@@ -1,4 +1,4 @@
-"""What is in a scene and what is wrong with it. One list of checks serves `nelf data check` and `nelf run`.
+"""Describe a scene and find its problems. `nelf data check` and `nelf run` use the same checks.
 
 `problems` needs the scene's files and the images' headers; `pictures.picture_problems` decodes every image.
 """
@@ -24,18 +24,18 @@ from nelf.scene.validate import Prepared
 
 FEW_VIEWS = {SceneType.OBJECT: 20, SceneType.FORWARD_FACING: 10, SceneType.UNBOUNDED: 20}
 FEWEST_VIEWS = 2  # for training: pseudo views lie between cameras
-OUTSIDE = 0.02  # share of pixels without a source from which undistortion is worth a word
-MOSTLY_OUTSIDE = 0.5  # and from which it makes the scene useless
+OUTSIDE = 0.02  # share of pixels without a source that makes undistortion worth a warning
+MOSTLY_OUTSIDE = 0.5  # share that makes the scene useless
 FOCAL_SPREAD = 1.05  # largest over smallest focal length
-MANY_GB = 4.0  # training pixels from which memory is worth a word
+MANY_GB = 4.0  # of training pixels; worth a warning
 SAME_PLACE = 1e-4  # of the camera spread
-NEEDED = ("train", "test")  # splits that `nelf run` needs
+NEEDED = ("train", "test")  # splits for `nelf run`
 
 
 @dataclass(frozen=True)
 class SceneReport:
-    """rows: what was found, label and value. problems: what to know or to mend, what is fatal first. loaded: the scene
-    as it would be used, and what it was made from."""
+    """rows: findings, label and value. problems: what to know or to correct, fatal ones first. loaded: the scene as it
+    would be used, with its sources."""
 
     loaded: Loaded
     rows: list[tuple[str, str]]
@@ -48,9 +48,9 @@ class SceneReport:
 
 
 def report(config: SceneConfig) -> SceneReport:
-    """Load the scene as `nelf run` does, and look at all of it.
+    """Load the scene as `nelf run` does, and check all of it.
 
-    Frames that cannot be used are among the problems. SceneError is raised where none can be, or none is listed.
+    Frames that cannot be used become problems. Raises SceneError when no frame can be used, or none is listed.
     """
     loaded = load(config, NEEDED, want=("val",), tolerant=True, pictures=True)
     found = picture_problems(loaded.scene, loaded.pictures) + problems(loaded, config.downscale)
@@ -58,9 +58,9 @@ def report(config: SceneConfig) -> SceneReport:
 
 
 def load_checked(config: SceneConfig, need: Sequence[str], want: Sequence[str] = ()) -> Scene:
-    """The scene, for work that is to begin. Raises SceneError with its first fatal problem.
+    """Load the scene to work with it. Raises SceneError with its first fatal problem.
 
-    Its images are not decoded for that: `check_pictures` does so.
+    Does not decode images: `check_pictures` does.
     """
     loaded = load(config, need, want, tolerant=True)
     refuse(loaded.scene, problems(loaded, config.downscale))
@@ -73,7 +73,7 @@ def check_pictures(scene: Scene) -> None:
 
 
 def refuse(scene: Scene, found: Sequence[Problem]) -> None:
-    """Raise SceneError where one of the problems is fatal."""
+    """Raise SceneError if one of the problems is fatal."""
     fatal = [problem for problem in found if problem.fatal]
     if not fatal:
         return
@@ -83,12 +83,12 @@ def refuse(scene: Scene, found: Sequence[Problem]) -> None:
 
 
 def fatal_first(found: Sequence[Problem]) -> list[Problem]:
-    """In the same order otherwise."""
+    """Fatal problems first, otherwise in the same order."""
     return sorted(found, key=lambda problem: not problem.fatal)
 
 
 def problems(loaded: Loaded, downscale: int) -> list[Problem]:
-    """All that can be found without decoding an image."""
+    """All problems that can be found without decoding an image."""
     scene = loaded.scene
     return [
         *loaded.faults.problems(),
@@ -134,7 +134,7 @@ def _few_views(scene: Scene) -> list[Problem]:
     found, count, enough = [], len(scene.train), FEW_VIEWS[scene.kind]
     views = f"{count} training view{'s' * (count != 1)}"
     if 0 < count < FEWEST_VIEWS:
-        what = f"{views} {'is' if count == 1 else 'are'} too few: new ones are placed between them"
+        what = f"{views} {'is' if count == 1 else 'are'} too few: pseudo views lie between training views"
         found.append(Problem(what, f"add photos, {enough} or more", fatal=True))
     elif count and not len(scene.val):
         found.append(Problem("there are no val views", "add some, or set scene.val_holdout"))
@@ -144,7 +144,7 @@ def _few_views(scene: Scene) -> list[Problem]:
 
 
 def _twice_listed(prepared: Prepared, scene: str) -> list[Problem]:
-    """One photo cannot have been taken from two places."""
+    """Photos listed with different poses."""
     frames = defaultdict(list)
     for i, photo in enumerate(prepared.photos):
         frames[photo.path].append(i)
@@ -157,13 +157,13 @@ def _twice_listed(prepared: Prepared, scene: str) -> list[Problem]:
         return []
     path, numbers = contrary[0]
     places = " and ".join(prepared.frames[i].where.removeprefix(f"scene '{scene}': ") for i in numbers[:2])
-    more = f"; so {'has' if len(contrary) == 2 else 'have'} {len(contrary) - 1} more" if len(contrary) > 1 else ""
+    more = f"; {len(contrary) - 1} more {'has' if len(contrary) == 2 else 'have'} too" if len(contrary) > 1 else ""
     what = f"{path.name} has {len(numbers)} different poses: {places}{more}"
     return [Problem(what, "keep the right frame of each photo", fatal=True)]
 
 
 def _poses(scene: Scene) -> list[Problem]:
-    """Views from one and the same pose."""
+    """Views with the same pose."""
     names = [f"{split}/{name}" for split in SPLITS for name in scene.splits[split].names]
     c2w = torch.cat([scene.splits[split].c2w for split in SPLITS])
     if len(c2w) < 2 or len(c2w) > 5000:
@@ -172,18 +172,18 @@ def _poses(scene: Scene) -> list[Problem]:
     apart = torch.cdist(c2w[:, :, 3] / spread, c2w[:, :, 3] / spread, compute_mode="donot_use_mm_for_euclid_dist")
     turned = torch.cdist(c2w[:, :, 2], c2w[:, :, 2], compute_mode="donot_use_mm_for_euclid_dist")
     same = torch.triu((apart < SAME_PLACE) & (turned < SAME_PLACE), diagonal=1)
-    # Views of training come first. Test paths may pass a place twice, as NeRF-synthetic's do.
+    # Training views come first. Test paths may pass a place twice, as NeRF-synthetic's do.
     pairs = same[: len(scene.train)].nonzero()
     if len(pairs) == 0:
         return []
     train = len(scene.train)
     if train > 1 and int(same[:train, :train].sum()) == train * (train - 1) // 2:
-        what = f"all {train} training views have one and the same pose, so nothing says how deep the scene is"
+        what = f"all {train} training views have the same pose, so the depth of the scene is unknown"
         return [Problem(what, "find the poses again, or take photos from different places", fatal=True)]
     first, second = pairs[0].tolist()
     which = "1 pair of views has" if len(pairs) == 1 else f"{len(pairs)} pairs of views have"
     what = f"{which} one pose{', the first is' * (len(pairs) > 1)}{':' * (len(pairs) == 1)} {names[first]} and "
-    return [Problem(what + names[second], "remove the copies, above all those that are in different splits")]
+    return [Problem(what + names[second], "remove the copies, most of all those in different splits")]
 
 
 def _lenses(prepared: Prepared) -> list[Problem]:
@@ -193,7 +193,7 @@ def _lenses(prepared: Prepared) -> list[Problem]:
         found.append(
             Problem(
                 f"focal lengths differ from {min(focal):.1f} to {max(focal):.1f} pixels",
-                "a student renders one field of view: check that no zoomed or cropped photo is among them",
+                "a student renders one field of view: check that no photo is zoomed or cropped",
             )
         )
     uneven = max(abs(math.log(photo.intrinsics[0] / photo.intrinsics[1])) for photo in prepared.photos)
@@ -217,7 +217,7 @@ def _lenses(prepared: Prepared) -> list[Problem]:
         what = f"undistortion has no source for {100 * worst:.0f} % of the pixels, which repeat the border"
         if worst > MOSTLY_OUTSIDE:
             lens = max(shares, key=lambda lens: shares[lens])
-            what = f"distortion k1, k2, k3, p1, p2 = {lens[0]} cannot be: {what}"
+            what = f"distortion k1, k2, k3, p1, p2 = {lens[0]} is impossible: {what}"
             found.append(Problem(what, "calibrate again, or undistort the photos beforehand", fatal=True))
         else:
             found.append(Problem(what, "undistort the photos beforehand and crop them"))
@@ -225,7 +225,7 @@ def _lenses(prepared: Prepared) -> list[Problem]:
 
 
 def _memory(scene: Scene, downscale: int) -> list[Problem]:
-    """Training pixels that are a lot to hold: the teacher's training keeps them all, as bytes."""
+    """Training pixels that need much memory: the teacher's training keeps them all, as bytes."""
     height, width = scene.size
     gigabytes = len(scene.train) * height * width * scene.channels / 1e9
     if gigabytes <= MANY_GB:
@@ -233,23 +233,23 @@ def _memory(scene: Scene, downscale: int) -> list[Problem]:
     factor = downscale * math.ceil(math.sqrt(gigabytes / MANY_GB))
     what = f"the pixels of the {len(scene.train)} training views take {gigabytes:.1f} GB of memory"
     command = f"nelf run {{scene}} scene.downscale={factor}"
-    return [Problem(what, f"set scene.downscale={factor}, or have the memory", command=command)]
+    return [Problem(what, f"set scene.downscale={factor}, or use a machine with more memory", command=command)]
 
 
 def _unused(loaded: Loaded) -> list[Problem]:
-    """Images beside the used ones that no frame names."""
+    """Images next to the used ones that no frame names."""
     scene = loaded.scene
     used: dict[Path, set[str]] = defaultdict(set)
     for frame in loaded.capture.frames:
         if frame.path is not None:
             used[(scene.root / frame.path).parent].add(frame.path.name)
-    # Their frames may have been given up before the image was looked for.
+    # A frame may have failed before its image was looked for.
     faulty = {Path(fault.frame).stem for fault in loaded.faults.found}
     found = []
     for folder, names in used.items():
         unused = [path.name for path in list_images(folder) if path.name not in names]
         unused = [name for name in unused if Path(name).stem not in faulty]
-        # NeRF-synthetic's test folders hold depth and normal maps beside the images: those are no photos left out.
+        # NeRF-synthetic's test folders hold depth and normal maps as well.
         unused = [name for name in unused if not any(name.startswith(f"{Path(n).stem}_") for n in names)]
         if unused:
             where = folder.relative_to(scene.root)

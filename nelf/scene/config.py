@@ -1,4 +1,4 @@
-"""What a user may say about a scene, and about photos that are to become one."""
+"""Settings of scenes, and of photos that become one."""
 
 import enum
 import math
@@ -10,43 +10,43 @@ from nelf.core.files import why_absent
 from nelf.core.settings import MOST_SEED, OneOf, PlainName, Range, check, setting, shown
 
 AUTO = "auto"
-SMALLEST, LARGEST = 1e-9, 1e12  # lengths in world units that a scene can have
+SMALLEST, LARGEST = 1e-9, 1e12  # allowed lengths in world units
 MOST_VIEWS = 10**6
-FARTHEST = 1e9  # world units from the origin: beyond any scene, even one in metres of a national grid
+FARTHEST = 1e9  # world units from the origin: enough for metres of a national grid
 
 
 class SceneType(enum.StrEnum):
-    """How the cameras stand around what they see. It picks ray sampling, teacher space and pseudo poses."""
+    """How the cameras are placed. It selects ray sampling, teacher space and pseudo poses."""
 
     OBJECT = "object"  # all around a bounded object
     FORWARD_FACING = "forward-facing"  # side by side, looking the same way
-    UNBOUNDED = "unbounded"  # inside or around a place without an outer bound
+    UNBOUNDED = "unbounded"  # inside or around a place without bounds
 
 
 @dataclass
 class SceneConfig:
-    """Which scene, and what to override of what is found in it."""
+    """Which scene to use, and what to override."""
 
     path: str
-    """Folder of the scene; its format is found by looking."""
+    """Folder of the scene; nelf finds its format."""
     name: str | None = setting(None, PlainName())
-    """Name of the scene in messages, runs and reports; the folder's name when not given."""
+    """Name of the scene in messages, runs and reports; by default the folder's name."""
     kind: str = setting(AUTO, OneOf([AUTO, *(kind.value for kind in SceneType)]))
-    """object, forward-facing or unbounded; auto decides from the cameras."""
+    """object, forward-facing or unbounded; auto decides by the cameras."""
     downscale: int = setting(1, Range(1, 1024))
-    """Divide both image sides by this, averaging areas; where images_N folders exist it counts from full size."""
+    """Divide both image sides by this, averaging areas. With images_N folders it counts from full size."""
     near: float | None = setting(None, Range(SMALLEST, LARGEST), unit="world units")
-    """Nearest depth along the view axis, world units; estimated when not given."""
+    """Nearest depth along the view axis, world units; estimated if not given."""
     far: float | None = setting(None, Range(SMALLEST, LARGEST), unit="world units")
-    """Farthest depth along the view axis, world units; estimated when not given."""
+    """Farthest depth along the view axis, world units; estimated if not given."""
     up: list[float] | None = setting(None, Range(-FARTHEST, FARTHEST), advice="such as [0,0,1]")
-    """World direction that is upwards for the viewer, [x, y, z]; taken from the cameras when not given."""
+    """World direction that points up, [x, y, z]; taken from the cameras if not given."""
     allow_missing: bool = False
-    """Use the images that are there when some that the scene lists are not."""
+    """Use the images that exist when the scene lists others as well."""
     holdout: int = setting(8, Range(0, MOST_VIEWS))
-    """Every n-th view becomes a test view where the format has no split (0: none)."""
+    """Every n-th view becomes a test view if the format has no split (0: none)."""
     val_holdout: int = setting(8, Range(0, MOST_VIEWS))
-    """Every n-th training view becomes a validation view where the scene has none (0: none)."""
+    """Every n-th training view becomes a validation view if the scene has none (0: none)."""
 
     def __post_init__(self) -> None:
         check(self, "scene")
@@ -60,7 +60,7 @@ class SceneConfig:
 
 
 def check_folder(root: Path) -> None:
-    """Raise SceneError where no folder `root` can be a scene."""
+    """Raise SceneError if the folder `root` cannot be a scene."""
     if not root.is_dir():
         raise SceneError(
             f"scene {'folder ' * (not root.exists())}{root} {why_absent(root)}; "
@@ -73,21 +73,21 @@ MATCHINGS = ("auto", "exhaustive", "sequential")
 
 @dataclass
 class PhotosConfig:
-    """How poses are found for photos that have none."""
+    """How to find poses of photos without them."""
 
     size: int = setting(1600, Range(64, 16384), unit="pixels")
     """Longest side of the scene's images, pixels; larger photos are reduced to it."""
     features: int = setting(4096, Range(256, 65536))
-    """Most features that are sought in a photo."""
+    """Most features per photo."""
     feature_size: int = setting(1280, Range(64, 16384), unit="pixels")
-    """Longest side at which features are sought, pixels."""
+    """Longest side of the pictures in which features are found, pixels."""
     matching: str = setting("auto", OneOf(MATCHINGS))
     """exhaustive: every pair. sequential: photos that follow each other by name, and some farther apart.
     auto: exhaustive up to 100 photos; sequential for more, and for a video."""
     frames: int = setting(120, Range(3, 10_000))
-    """Most frames that are taken from a video."""
+    """Most frames taken from a video."""
     seed: int = setting(0, Range(0, MOST_SEED))
-    """Of what structure from motion draws at random."""
+    """Seed of structure from motion."""
 
     def __post_init__(self) -> None:
         check(self, "photos")

@@ -1,4 +1,4 @@
-"""Photos of several sizes as images of one: that of most, with the focal length of most."""
+"""Bring photos of several sizes to one: the most frequent size, and that size's focal length."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from nelf.scene.images import Header, Photo
 from nelf.scene.lens import Camera
 from nelf.scene.parsed import FrameErrors, ParsedFrame, Problem
 
-SLACK = 0.01  # share of a side that may be beyond the photo's border before it is cropped
-LARGEST_ZOOM = 2.0  # how much narrower a photo's field of view may become
+SLACK = 0.01  # share of a side that may lie outside the photo before it is cropped
+LARGEST_ZOOM = 2.0  # how much narrower a photo's field of view may get
 
 
 @dataclass(frozen=True)
 class LookedAt:
-    """A frame with what its image's header says, and how it would be read at its own size."""
+    """A frame with its image's header, and how it would be read at its own size."""
 
     frame: ParsedFrame
     header: Header
@@ -28,19 +28,19 @@ class LookedAt:
 
     @property
     def stored_size(self) -> str:
-        """For people, before reduction."""
+        """As people read it, before reduction."""
         width, height = self.header.width, self.header.height
         return f"{height}x{width}" if self.photo.rotate else f"{width}x{height}"
 
     @property
     def knows_its_size(self) -> bool:
-        """Whether the scene says for which image its intrinsics are: else those of another size are in doubt."""
+        """Whether the scene tells the image size of its intrinsics; otherwise they are unknown for other sizes."""
         lens = self.frame.lens
         return (lens.width is not None and lens.height is not None) or lens.focal_x is lens.focal_y is None
 
 
 def conform(looked_at: Sequence[LookedAt], faults: FrameErrors) -> tuple[list[LookedAt], list[Problem]]:
-    """Those that are of one size then, in order. A photo without intrinsics of its own size is a fault."""
+    """The photos at one size, in order. A photo without intrinsics of its own size is an error."""
     sizes = Counter(one.size for one in looked_at)
     if len(sizes) < 2:
         return list(looked_at), []
@@ -60,7 +60,7 @@ def conform(looked_at: Sequence[LookedAt], faults: FrameErrors) -> tuple[list[Lo
         return kept, []
     what = (
         f"{brought} of {len(looked_at)} photos {'has' if brought == 1 else 'have'} another size than "
-        f"{size[0]}x{size[1]}, and {'is' if brought == 1 else 'are'} brought to it and to focal length {focal:.1f}"
+        f"{size[0]}x{size[1]}, and {'is' if brought == 1 else 'are'} resampled to it and to focal length {focal:.1f}"
     )
     if cropped:
         what += f"; {cropped} of them cropped, since they show less at the sides"
@@ -68,22 +68,22 @@ def conform(looked_at: Sequence[LookedAt], faults: FrameErrors) -> tuple[list[Lo
 
 
 def _brought_to(target: LookedAt, one: LookedAt, scene: str) -> LookedAt:
-    """The photo as the target's camera would have taken it; with a longer focal length where it shows less."""
+    """The photo as the target's camera would take it, with a longer focal length if it shows less."""
     if not one.knows_its_size:
         raise SceneError(
             f"scene '{scene}': images differ in size: {target.frame.path} is {target.stored_size}, "
-            f"{one.frame.path} is {one.stored_size}; give each frame the w and h of its intrinsics, or photos of one "
-            "size"
+            f"{one.frame.path} is {one.stored_size}; give each frame the w and h of its intrinsics, or use photos of "
+            "one size"
         )
     own, wanted = one.photo.camera, target.photo.camera
     zoom = max(1.0, (1 - SLACK) * _needed_zoom(own, wanted))
     if zoom > LARGEST_ZOOM:
         raise SceneError(
-            f"{one.frame.where} shows {zoom:.1f} times less than the photos of {target.stored_size}, the size of most; "
+            f"{one.frame.where} shows {zoom:.1f} times less than most photos, which are {target.stored_size}; "
             f"at most {LARGEST_ZOOM:g} times is allowed; leave it out"
         )
     fx, fy, cx, cy = wanted.intrinsics
-    share = min(1.0, zoom * fx / own.intrinsics[0])  # fine pixels are averaged, as many as one of the target's covers
+    share = min(1.0, zoom * fx / own.intrinsics[0])  # average as many pixels as one of the target's covers
     own = own.reduced(max(1, round(share * own.width)), max(1, round(share * own.height)))
     photo = replace(
         one.photo,
@@ -97,7 +97,7 @@ def _brought_to(target: LookedAt, one: LookedAt, scene: str) -> LookedAt:
 
 
 def _needed_zoom(own: Camera, wanted: Camera) -> float:
-    """By how much the wanted focal length must grow for all of its image to lie inside the photo."""
+    """Factor for the target's focal length that keeps its whole image inside the photo."""
     sides = []
     for axis, (size, wanted_size) in enumerate(((own.width, wanted.width), (own.height, wanted.height))):
         focal, wanted_focal = own.intrinsics[axis], wanted.intrinsics[axis]

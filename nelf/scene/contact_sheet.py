@@ -1,4 +1,4 @@
-"""One picture of a scene: its photos by split, and its cameras seen from above and from the side."""
+"""One picture of a scene: its photos by split, and its cameras from above and from the side."""
 
 import math
 from collections.abc import Sequence
@@ -59,14 +59,14 @@ def write_sheet(path: Path, loaded: Loaded) -> None:
 def draw_cameras(
     draw: ImageDraw.ImageDraw, scene: Scene, corner: tuple[int, int], axes: Float[Tensor, "2 3"], title: str
 ) -> None:
-    """Each camera as a dot with a line along its view axis, and the ball of interest, in a square.
+    """Draw each camera as a dot with a line along its view axis, and the ball of interest, in a square.
 
-    axes: world directions that are right and down in the drawing.
+    axes: world directions that point right and down in the drawing.
     """
     places = torch.cat([scene.splits[split].c2w[:, :, 3] for split in SPLITS])
     points = torch.cat([places, scene.center[None]]) @ axes.T
     low, high = points.amin(0), points.amax(0)
-    # The ball may be far larger than the space between the cameras: only its middle has to be in sight.
+    # The ball may be far larger than the space between the cameras: only its centre must be visible.
     half = max(float((high - low).max()) / 2, 1e-6) * 1.2
     middle, scale = (low + high) / 2, DRAWING / (2 * half)
     left, top = corner
@@ -95,7 +95,7 @@ def _legend(draw: ImageDraw.ImageDraw, scene: Scene) -> None:
     for text, color in (
         (f"{_printable(scene.name)}, {scene.kind.value}", (0, 0, 0)),
         *((f"{len(scene.splits[split])} {split}", COLORS[split]) for split in SPLITS),
-        (f"cross: what is of interest, radius {scene.radius:.3g}", GREY),
+        (f"cross: centre of interest, radius {scene.radius:.3g}", GREY),
     ):
         draw.text((x, 2), text, fill=color)
         x += round(draw.textlength(text)) + 3 * GAP
@@ -126,5 +126,5 @@ def _spread(count: int) -> Sequence[int]:
 
 
 def _printable(name: str) -> str:
-    """Pillow's own font has Latin letters only."""
+    """Pillow's own font has only Latin letters."""
     return name.encode("latin-1", errors="replace").decode("latin-1")

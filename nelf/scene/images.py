@@ -26,7 +26,7 @@ DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Over
 
 @dataclass(frozen=True)
 class Header:
-    """Size of the stored pixels, whether EXIF turns them by a quarter, and whether there is alpha."""
+    """Size of the stored pixels, whether EXIF turns them by 90 degrees, and whether there is alpha."""
 
     width: int
     height: int
@@ -44,11 +44,11 @@ class DepthFile:
 
 @dataclass(frozen=True)
 class Photo:
-    """How to get one view's pixels: file, EXIF rotation, size after reduction, lens.
+    """How to read one view: file, EXIF rotation, size after reduction, lens.
 
     intrinsics: fx, fy, cx, cy at width x height. distortion: all zero for an ideal camera.
-    depth: its depth map, where there is one that fits the image as it is.
-    own: the camera that took it, at the size to which the file is reduced, where that is not the one asked for here.
+    depth: its depth map, if there is one for the image as it is.
+    own: the camera that took it, at the size of reading, if another camera is asked for.
     """
 
     path: Path
@@ -62,13 +62,13 @@ class Photo:
 
     @property
     def camera(self) -> Camera:
-        """That of the image as it is read."""
+        """Camera of the image as it is read."""
         return Camera(self.width, self.height, self.intrinsics)
 
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """Gives view i of one split, uint8 [height, width, channels]. Picklable, no state."""
+    """Reads view i of one split, uint8 [height, width, channels]. Picklable, no state."""
 
     scene: str
     photos: tuple[Photo, ...]
@@ -79,32 +79,31 @@ class PhotoReader:
 
 
 def read_header(path: Path, scene: str) -> Header:
-    """Look at an image without decoding it."""
+    """Read an image's header without decoding it. Raises SceneError."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # EXIF that is damaged; the pixels may be fine
+        warnings.simplefilter("ignore")  # damaged EXIF; the pixels may be fine
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as image:
                 width, height = image.size
-                # Pillow would decode a whole PNG to look for EXIF after the pixels.
+                # For a PNG, Pillow would decode all pixels to look for EXIF after them.
                 exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
                 turned = exif.get(ExifTags.Base.Orientation) in QUARTER_TURNS
                 return Header(width, height, turned, _has_alpha(image))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise SceneError(
-                f"scene '{scene}': {path} claims more pixels than the {Image.MAX_IMAGE_PIXELS} that are accepted; "
-                "replace it by a smaller image"
+                f"scene '{scene}': {path} claims more pixels than the allowed {Image.MAX_IMAGE_PIXELS}; "
+                "use a smaller image"
             ) from error
         except DECODER_ERRORS as error:
             raise undecodable(path, scene, error) from error
 
 
 def read_photo(photo: Photo, channels: int, scene: str) -> np.ndarray:
-    """Decode, rotate, reduce (area average) and undistort one photo, and bring it to the camera that is asked for.
+    """Decode, rotate, reduce (area average) and undistort one photo, and resample it to the camera asked for.
 
-    Gives uint8 [height, width, channels].
-
-    Averages and samples are taken of premultiplied colours, so that what is transparent does not bleed in.
+    Returns uint8 [height, width, channels]. Colours are averaged premultiplied, so that transparent pixels do not
+    bleed in. Raises SceneError.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(photo.path) as image:
@@ -125,12 +124,12 @@ def read_photo(photo: Photo, channels: int, scene: str) -> np.ndarray:
     if resample:
         values = undistort(values, photo.distortion, own.intrinsics, photo.camera)
     if channels == 4:
-        values[..., :3] *= 255 / np.maximum(values[..., 3:], 0.5)  # below half a step the stored alpha is 0
+        values[..., :3] *= 255 / np.maximum(values[..., 3:], 0.5)  # below half a step, alpha is stored as 0
     return np.asarray(values.round().clip(0, 255), dtype=np.uint8)
 
 
 def undecodable(path: Path, scene: str, error: Exception) -> SceneError:
-    """The one line about a file that is not the image it should be."""
+    """Error for a file that is not a readable image."""
     if isinstance(error, FileNotFoundError):
         reason = "it does not exist"
     elif isinstance(error, PermissionError):
@@ -175,15 +174,15 @@ _SPELLINGS = tuple(spelling for s in IMAGE_SUFFIXES for spelling in (s, s.upper(
 
 
 def find_image(root: Path, listed: str, where: str) -> Path | None:
-    """The file that a scene lists as `listed`, relative to `root`; None when there is none.
+    """The file that a scene lists as `listed`, relative to `root`; None if it does not exist.
 
-    The suffix may be left out, and the file may have another one than the list says (images that were converted,
-    000.JPG for 000.jpg). A name that leaves the folder is refused; an absolute one may lead into it.
+    The list may omit the suffix or give another one (after images were converted, 000.JPG for 000.jpg). Names that
+    leave the folder are refused; absolute ones may lead into it.
     """
     name = _inside(root, listed)
     if name.startswith(("/", "../")) or name in ("..", ".") or re.match("[A-Za-z]:", name) or "\0" in name:
         raise SceneError(
-            f"{where} names {listed!r}, which is outside of the scene's folder; "
+            f"{where} names {listed!r}, which is outside the scene's folder; "
             "paths must be relative to the folder and stay inside it"
         )
     try:
@@ -198,7 +197,7 @@ def find_image(root: Path, listed: str, where: str) -> Path | None:
 
 
 def _inside(root: Path, listed: str) -> str:
-    """The name relative to `root` where it can be given so."""
+    """The name relative to `root`, if it lies inside."""
     name = posixpath.normpath(listed.replace("\\", "/"))
     for folder in (root.absolute(), root.resolve()):
         if name.startswith(f"{folder.as_posix()}/"):
@@ -207,7 +206,7 @@ def _inside(root: Path, listed: str) -> str:
 
 
 def _spellings(name: str) -> list[str]:
-    """The name with each known suffix, and where it has one, with each other: its own in other letters first."""
+    """The name with each known suffix, added or replacing its own; other spellings of its own come first."""
     stem, suffix = posixpath.splitext(name)
     names = [name + spelling for spelling in _SPELLINGS]
     if suffix.lower() in IMAGE_SUFFIXES:
@@ -217,13 +216,13 @@ def _spellings(name: str) -> list[str]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in `folder`, by name; links that lead nowhere too, since a photo is missing there."""
+    """Image files directly in `folder`, by name. Dead links count, since their photo is missing."""
     found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     return sorted(p for p in found if p.is_file() or not p.exists())
 
 
 def photo_files(root: Path) -> list[Path]:
-    """Photos that lie in `root` itself, in `root`/images or in `root`/photos: the first of these that has any."""
+    """Photos in `root`, `root`/images or `root`/photos: the first of these folders that has any."""
     for folder in (root, root / "images", root / "photos"):
         if folder.is_dir() and (found := list_images(folder)):
             return found
@@ -231,7 +230,7 @@ def photo_files(root: Path) -> list[Path]:
 
 
 def image_folders(root: Path) -> dict[int, Path]:
-    """`images` and `images_N` in `root` by the factor that they are reduced by (1 for `images`)."""
+    """`images` and `images_N` in `root`, by reduction factor (1 for `images`)."""
     found = {}
     for folder in root.iterdir():
         match = re.fullmatch(r"images(?:_([1-9]\d*))?", folder.name)
@@ -241,9 +240,9 @@ def image_folders(root: Path) -> dict[int, Path]:
 
 
 def pick_image_folder(root: Path, downscale: int, scene: str) -> tuple[Path, int]:
-    """The folder to read for a total reduction by `downscale`, and by how much its images are still to be reduced.
+    """The folder to read for a total reduction by `downscale`, and the remaining reduction.
 
-    The smallest images that are not too small win. Without full-size images, downscale = 1 means the largest there.
+    Takes the smallest images that are large enough. Without full-size images, downscale = 1 means the largest ones.
     """
     folders = image_folders(root)
     if not folders:
@@ -255,29 +254,29 @@ def pick_image_folder(root: Path, downscale: int, scene: str) -> tuple[Path, int
         names = ", ".join(folder.name for folder in folders.values())
         allowed = ", ".join(f"{factor}" for factor in folders)
         raise SceneError(
-            f"scene '{scene}': scene.downscale={downscale} counts from full size, and there is only {names}; "
-            f"use a multiple of {allowed}, or 1 for the largest images there are"
+            f"scene '{scene}': scene.downscale={downscale} counts from full size, but there is only {names}; "
+            f"use a multiple of {allowed}, or 1 for the largest images"
         )
     return folders[max(usable)], downscale // max(usable)
 
 
-FINEST = 65535  # steps that 16 bits can count
+FINEST = 65535  # the largest 16-bit number
 
 
 def depth_scale(far: float) -> float:
-    """World units of one step, such that the farthest depth fits."""
+    """World units per step that let 16 bits reach the farthest depth."""
     return far / FINEST
 
 
 def to_steps(depth: Float[Tensor, "height width"], scale: float) -> Int16[Tensor, "height width"]:
-    """Depths in steps of `scale`: 16 bits without a sign, in the type with one, which every device has."""
+    """Depths in steps of `scale`. They are unsigned 16-bit values stored as int16, which every device has."""
     steps = torch.where(depth > 0, (depth / scale).round().clamp(1, FINEST), 0.0).int()
     return torch.where(steps > FINEST // 2, steps - FINEST - 1, steps).short()
 
 
 @dataclass(frozen=True)
 class DepthReader:
-    """Gives the depths of view i of one split, float32 [height, width], world units, 0 where unknown. Picklable."""
+    """Reads the depths of view i of one split, float32 [height, width], world units, 0 if unknown. Picklable."""
 
     scene: str
     files: tuple[DepthFile, ...]

@@ -1,4 +1,4 @@
-"""Intrinsics of each photo, and OpenCV's distortion taken out of it."""
+"""Intrinsics of photos, and removal of OpenCV's lens distortion."""
 
 import functools
 import math
@@ -12,22 +12,22 @@ from torch import Tensor
 from nelf.core.cameras import pixel_grid
 
 LONGEST_SIDE = 1e6  # pixels
-FOCAL_SHARE = (0.01, 1e4)  # of the image's side: fields of view of 178 and of 0.006 degrees
-CENTER_SHARE = 10.0  # the principal point of a cropped photo can lie outside, by at most this many image sides
-STRONGEST = 1e6  # distortion coefficients of a tele lens get large: they multiply powers of a small angle
+FOCAL_SHARE = (0.01, 1e4)  # of the image's side: fields of view from 178 to 0.006 degrees
+CENTER_SHARE = 10.0  # of the image's side: the principal point of a cropped photo may lie outside the image
+STRONGEST = 1e6  # a tele lens has large distortion coefficients: they multiply powers of a small angle
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class LensError(ValueError):
-    """Intrinsics that cannot be used; the message says why and what is allowed. The caller adds the place."""
+    """Intrinsics that cannot be used. The message says why and what is allowed; the caller adds the place."""
 
 
 @dataclass(frozen=True)
 class Lens:
-    """Intrinsics of one photo; None is what the file does not say.
+    """Intrinsics of one photo; None for what the file does not give.
 
     focal_x, focal_y, center_x, center_y: pixels of an image of `width` x `height`.
-    angle_x, angle_y: full fields of view in radians, used where the focal length is not given.
+    angle_x, angle_y: full fields of view in radians, used if there is no focal length.
     distortion: k1, k2, k3, p1, p2 of OpenCV's model.
     """
 
@@ -43,11 +43,11 @@ class Lens:
 
 
 def fit_lens(lens: Lens, width: int, height: int, turned: bool) -> tuple[tuple[float, float, float, float], bool]:
-    """fx, fy, cx, cy for the pixels of the photo, and whether its EXIF rotation has to be applied.
+    """fx, fy, cx, cy for the photo's pixels, and whether to apply its EXIF rotation.
 
-    width, height: of the pixels as stored. turned: the photo carries an EXIF orientation by a quarter turn.
-    Where the intrinsics fit the stored pixels nothing is rotated, whatever EXIF says: COLMAP and those who build
-    on it work on stored pixels. The rotation is applied where only the turned photo fits.
+    width, height: of the stored pixels. turned: EXIF turns the photo by 90 degrees.
+    Intrinsics that fit the stored pixels win, whatever EXIF says: COLMAP and tools built on it use stored pixels. The
+    rotation is applied if only the turned photo fits. Raises LensError.
     """
     fits = _fits(lens, width, height)
     sized = lens.width is not None and lens.height is not None
@@ -110,9 +110,9 @@ def _focal(focal: float | None, angle: float | None, side: float) -> float | Non
 
 
 def check_lens(lens: Lens) -> Lens:
-    """The same lens, if each number that it gives can be right."""
+    """Return the lens. Raises LensError if one of its numbers cannot be right."""
     for key, label, low, high in (
-        ("focal_x", "focal length fl_x", 0.0, math.inf),  # their range is known with the image's size: fit_lens
+        ("focal_x", "focal length fl_x", 0.0, math.inf),  # fit_lens checks its range: it depends on the image's size
         ("focal_y", "focal length fl_y", 0.0, math.inf),
         ("width", "image width w", 1.0, LONGEST_SIDE),
         ("height", "image height h", 1.0, LONGEST_SIDE),
@@ -138,7 +138,7 @@ def check_lens(lens: Lens) -> Lens:
 
 Distortion = tuple[float, float, float, float, float]
 Intrinsics = tuple[float, float, float, float]
-SHARE_SIDE = 128  # pixels along the longer side at which shares of an image are measured
+SHARE_SIDE = 128  # pixels of the longer side when shares of an image are measured
 
 
 @dataclass(frozen=True)
@@ -150,16 +150,16 @@ class Camera:
     intrinsics: Intrinsics
 
     def reduced(self, width: int, height: int) -> "Camera":
-        """The same camera with fewer pixels."""
+        """The same camera at another image size."""
         x, y = width / self.width, height / self.height
         fx, fy, cx, cy = self.intrinsics
         return Camera(width, height, (fx * x, fy * y, cx * x, cy * y))
 
 
 def distort(plane: Float[Tensor, "*points 2"], distortion: Distortion) -> Float[Tensor, "*points 2"]:
-    """Where the lens puts a point of the ideal image plane; both normalised (x right, y down, focal length 1).
+    """Map points of the ideal image plane through the lens; both normalised (x right, y down, focal length 1).
 
-    OpenCV documentation, "Camera Calibration and 3D Reconstruction", eq. of x'' and y''.
+    OpenCV documentation, "Camera Calibration and 3D Reconstruction", equations of x'' and y''.
     """
     k1, k2, k3, p1, p2 = distortion
     x, y = plane.unbind(-1)
@@ -176,7 +176,7 @@ def distort(plane: Float[Tensor, "*points 2"], distortion: Distortion) -> Float[
 
 @functools.lru_cache(maxsize=16)
 def folds(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> bool:
-    """Whether the model maps two directions inside the image to one pixel, as wrong coefficients do."""
+    """Whether the model maps two directions inside the image to one pixel. Wrong coefficients do."""
     edge = torch.stack(
         torch.meshgrid(torch.linspace(0, width, 33), torch.linspace(0, height, 33), indexing="xy"), dim=-1
     )
@@ -186,14 +186,14 @@ def folds(distortion: Distortion, intrinsics: Intrinsics, width: int, height: in
 
 
 def outside_share(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> float:
-    """Share of the ideal image's pixels that the photo does not show (they repeat its border)."""
+    """Share of the ideal image's pixels that the photo does not show. They repeat its border."""
     camera, scale = Camera(width, height, intrinsics), min(1.0, SHARE_SIDE / max(width, height))
     coarse = camera.reduced(max(1, round(scale * width)), max(1, round(scale * height)))
     return float((_sampling_grid(distortion, coarse, coarse).abs() > 1).any(-1).float().mean())
 
 
 def inner_box(distortion: Distortion, intrinsics: Intrinsics, width: int, height: int) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of a rectangle of the ideal image that the photo shows whole; greed makes it large."""
+    """Rectangle (left, top, right, bottom) of the ideal image that lies fully inside the photo; found greedily."""
     camera = Camera(width, height, intrinsics)
     outside = (_sampling_grid(distortion, camera, camera).abs() > 1).any(-1).numpy()
     left, top, right, bottom = 0, 0, width, height
@@ -213,8 +213,8 @@ def undistort(
 ) -> np.ndarray:
     """The image of an ideal camera, float32 [height, width, channels]; bicubic sampling.
 
-    intrinsics: of `image`. ideal: the camera whose image is wanted, at the same place; by default one of the same size
-    and intrinsics. Pixels beyond the photo's border repeat the border. An image with alpha must come premultiplied.
+    intrinsics: of `image`. ideal: the wanted camera at the same place; by default of the same size and intrinsics.
+    Pixels outside the photo repeat its border. An image with alpha must come premultiplied.
     """
     height, width = image.shape[:2]
     own = Camera(width, height, intrinsics)
@@ -229,7 +229,7 @@ def undistort(
 
 @functools.lru_cache(maxsize=1)
 def _sampling_grid(distortion: Distortion, own: Camera, ideal: Camera) -> Float[Tensor, "height width 2"]:
-    """Where in the photo of camera `own` each ideal pixel is found, in grid_sample's units (-1 and 1: outer edges)."""
+    """Position of each ideal pixel in the photo of camera `own`, in grid_sample's units (-1 and 1: outer edges)."""
     plane = distort(_to_plane(pixel_grid(ideal.height, ideal.width), ideal.intrinsics), distortion)
     fx, fy, cx, cy = own.intrinsics
     photo = plane * torch.tensor([fx, fy]) + torch.tensor([cx, cy])

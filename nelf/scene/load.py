@@ -1,4 +1,4 @@
-"""Which view belongs to training, validation and test. No view is ever in two of them."""
+"""Find a scene's format, read it, and split its views. Training, validation and test views never overlap."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ SPLITS = ("train", "val", "test")
 def split_frames(
     frames: Sequence[ParsedFrame], config: SceneConfig, need: Sequence[str], want: Sequence[str]
 ) -> tuple[dict[str, list[int]], list[Problem]]:
-    """Indices of the frames of each split.
+    """Indices of the frames of each split, and problems.
 
-    Where the format has no split, views 0, n, 2n, ... are test views (n = holdout, LLFF's rule), and of the others
-    every val_holdout-th is a validation view. Where it has one, a validation split that is needed or wanted, and
-    absent, is taken out of the training views. That what is needed is empty is a fatal problem.
+    If the format has no split, views 0, n, 2n, ... are test views (n = holdout, LLFF's rule), and every val_holdout-th
+    of the others is a validation view. If it has one, but lacks a validation split that is needed or wanted, training
+    views become validation views. An empty split that is needed is a fatal problem.
     """
     problems: list[Problem] = []
     if any(frame.split for frame in frames):
@@ -51,14 +51,14 @@ def split_frames(
 
 
 def _take_out(indices: list[int], every: int) -> tuple[list[int], list[int]]:
-    """What stays, and every n-th from the middle of each run of n; one at least where two stay for training."""
+    """Take every n-th out, from the middle of each run of n. Takes at least one if two stay for training."""
     offset = min(every, len(indices)) // 2
     taken = indices[offset::every] if len(indices) > 2 else []
     return [i for i in indices if i not in set(taken)], taken
 
 
 def _empty(split: str, frames: Sequence[ParsedFrame]) -> Problem:
-    what = f"no {split} views among the {len(frames)} that were found"
+    what = f"no {split} views among the {len(frames)} views"
     if any(frame.split for frame in frames):
         remedy = f"add transforms_{split}.json, or {split}_filenames to transforms.json, with at least one view"
         command = "nelf train {scene}" if split == "test" else ""
@@ -72,7 +72,7 @@ def _empty(split: str, frames: Sequence[ParsedFrame]) -> Problem:
     return Problem(what, remedy, fatal=True, command=command)
 
 
-# Looked for in this order: what a user wrote on purpose before what a tool left behind.
+# Tried in this order: formats written on purpose come before leftovers of tools.
 FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, str, FrameErrors], ParsedScene]]] = {
     "transforms_train.json (Blender)": (detect_blender, load_blender),
     "transforms.json (nerfstudio, instant-ngp)": (detect_transforms, load_transforms),
@@ -87,8 +87,8 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, SceneConfig, st
 class Loaded:
     """A scene, and what was noticed while reading it.
 
-    capture: what its files say, with the frames that cannot be used. faults: these frames'. pictures: what the images
-    of each split show, where that was asked for.
+    capture: content of its files, including frames that cannot be used. faults: errors of these frames. pictures: what
+    the images of each split show, if asked for.
     """
 
     scene: Scene
@@ -99,10 +99,9 @@ class Loaded:
 
 
 def load_scene(config: SceneConfig, need: Sequence[str] = ("train",), want: Sequence[str] = ()) -> Scene:
-    """Read the scene in `config.path`.
+    """Read the scene in `config.path`. Raises SceneError.
 
-    need: splits (train, val, test) that must not be empty. want: splits that are held out where the scene has none, as
-    those needed are, but may be empty.
+    need: splits (train, val, test) that must not be empty. want: splits that are held out like those, but may be empty.
     """
     return load(config, need, want).scene
 
@@ -114,9 +113,9 @@ def load(
     tolerant: bool = False,
     pictures: bool = False,
 ) -> Loaded:
-    """tolerant: go on with the frames that can be used, and note what is fatal, instead of refusing the scene.
+    """Read the scene. tolerant: skip frames that cannot be used and note fatal problems, instead of refusing the scene.
 
-    pictures: decode all images, and decide kind and bounds from those that can be decoded.
+    pictures: decode all images, and decide type and bounds from those that can be decoded.
     """
     root = Path(config.path).expanduser()
     name = config.name or root.resolve().name
@@ -160,5 +159,5 @@ def _read(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> Pa
         if detect(root):
             return read(root, config, name, faults)
     photos = photo_files(root)
-    remedy = f"; there are {len(photos)} photos: `nelf data import photos {root}` finds their poses" if photos else ""
+    remedy = f"; it holds {len(photos)} photos: `nelf data import photos {root}` finds their poses" if photos else ""
     raise SceneError(f"scene '{name}': no known format in {root}; looked for {', '.join(FORMATS)}{remedy}")

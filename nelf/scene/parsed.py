@@ -1,4 +1,4 @@
-"""What the reader of a format hands over: frames with their cameras, and what is wrong with each."""
+"""What a format reader returns: frames with their cameras, and what is wrong with each."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from nelf.scene.scene import SceneType
 
 @dataclass(frozen=True)
 class Fields:
-    """One JSON object and where it stands, for messages: "scene 'fox': transforms.json, frame 3"."""
+    """One JSON object with its place, for messages: "scene 'fox': transforms.json, frame 3"."""
 
     content: dict[str, Any]
     where: str
@@ -34,7 +34,7 @@ class Fields:
         return self.content.get(key) is not None
 
     def number(self, key: str) -> float | None:
-        """The number under `key`; None where the key is absent or null."""
+        """The number under `key`; None if the key is missing or null."""
         value = self.content.get(key)
         if value is None:
             return None
@@ -101,7 +101,7 @@ class Fields:
 
 
 def read_json(path: Path, scene: str) -> Fields:
-    """The object in a JSON file."""
+    """The object in a JSON file. Raises SceneError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -130,10 +130,10 @@ def _is_number(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something about a scene that a user should know, and what to do about it.
+    """Something to know about a scene, and what to do about it.
 
-    fatal: `nelf run` refuses the scene for it. command: what to type to mend it, with {scene} for the scene's folder;
-    empty where only the user can: with other photos, or other poses.
+    fatal: `nelf run` refuses the scene. command: what to type to fix it, with {scene} for the scene's folder; empty if
+    no command can, only other photos or poses.
     """
 
     what: str
@@ -142,7 +142,7 @@ class Problem:
     command: str = ""
 
     def words(self, scene: str, overrides: Sequence[str]) -> list[str]:
-        """The command for the scene in this folder, which was looked at with these overrides."""
+        """The command for the scene in this folder, keeping the overrides that were used to check it."""
         words = self.command.split()
         keys = {word.partition("=")[0] for word in words}
         kept = [override for override in overrides if override.partition("=")[0] not in keys]
@@ -155,13 +155,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class ParsedFrame:
-    """One listed photo. It may turn out to be absent.
+    """One listed photo, which may not exist.
 
     where: the place in the scene's files, for messages.
-    path: the image relative to the scene's folder; None where the listed name matches no file.
+    path: the image relative to the scene's folder; None if no file matches the listed name.
     c2w: float64 [3, 4], OpenGL axes, not yet checked.
-    split: train, val, test, or None where the format has no split.
-    depth: its depth map relative to the scene's folder; None where there is none whose unit is known.
+    split: train, val, test, or None if the format has no split.
+    depth: its depth map relative to the scene's folder; None without one in known units.
     """
 
     where: str
@@ -175,13 +175,13 @@ class ParsedFrame:
 
 @dataclass
 class ParsedScene:
-    """Everything that a scene's files say.
+    """Content of a scene's files.
 
-    downscale: by how much the images have still to be reduced.
-    files: what was read beside images, relative to the scene's folder.
-    depth_bounds: [n, 2] nearest and farthest depth of each frame, where the format has them.
-    points: [n, 3] reconstructed world points, where the format has them.
-    The rest is given only by scenes that nelf wrote, and overrides what the cameras suggest.
+    downscale: remaining reduction of the images.
+    files: files read apart from images, relative to the scene's folder.
+    depth_bounds: [n, 2] nearest and farthest depth of each frame, if the format has them.
+    points: [n, 3] reconstructed world points, if the format has them.
+    Only scenes that nelf wrote give the rest. It overrides what the cameras suggest.
     """
 
     format: str
@@ -199,7 +199,7 @@ class ParsedScene:
     problems: list[Problem] = field(default_factory=list)
 
 
-NAMED = 4  # frames with the same fault that are named
+NAMED = 4  # frames with the same error that a message names
 
 T = TypeVar("T")
 
@@ -213,12 +213,12 @@ class Fault:
 
     @property
     def sort(self) -> str:
-        """The text without what differs from frame to frame: its name and all numbers."""
+        """The text without what differs between frames: the name and all numbers."""
         return re.sub(r"[-+]?\d[\d.e+-]*", "#", self.text.replace(self.frame, ""))
 
 
 class FrameErrors:
-    """tolerant: note what is wrong with a frame and go on without it, instead of refusing the scene."""
+    """Collects errors of single frames. tolerant: skip such frames instead of refusing the scene."""
 
     def __init__(self, scene: str, *, tolerant: bool = False) -> None:
         self.scene = scene
@@ -227,7 +227,7 @@ class FrameErrors:
 
     @contextmanager
     def of_a_frame(self, name: str) -> Iterator[None]:
-        """A SceneError in here is about one frame. name: the image as it is listed."""
+        """A SceneError raised in the block concerns one frame. name: the image as listed."""
         try:
             yield
         except SceneError as error:
@@ -236,7 +236,7 @@ class FrameErrors:
             self.found.append(Fault(name, str(error).removeprefix(f"scene '{self.scene}': ")))
 
     def keep(self, items: Sequence[T], check: Callable[[T], None], name: Callable[[T], str]) -> list[T]:
-        """Those that `check` does not raise SceneError for."""
+        """Items for which `check` raises no SceneError."""
         kept = []
         for item in items:
             with self.of_a_frame(name(item)):
@@ -245,19 +245,19 @@ class FrameErrors:
         return kept
 
     def require_any(self, items: Sequence[object]) -> None:
-        """Refuse the scene when none is left of what it lists, for the first reason that was noted."""
+        """Refuse the scene, for the first error noted, if no item is left."""
         if self.found and not items:
             raise SceneError(
                 f"scene '{self.scene}': none of its frames can be used; the first reason: {self.found[0].text}"
             )
 
     def problems(self) -> list[Problem]:
-        """What was noted; one problem where many frames have the same fault."""
+        """The noted errors; frames with the same error give one problem."""
         return told_once(self.found)
 
 
 def told_once(faults: Sequence[Fault]) -> list[Problem]:
-    """One fatal problem for each sort of fault: the first one's text, and which frames have it too."""
+    """One fatal problem for each sort of error: the first frame's text, and the other frames that have it."""
     sorts: dict[str, list[Fault]] = {}
     for fault in faults:
         sorts.setdefault(fault.sort, []).append(fault)

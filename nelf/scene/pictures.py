@@ -1,4 +1,4 @@
-"""What the images of a scene show: can each be decoded, is anything to be seen, are some of them copies?"""
+"""Problems of a scene's images: they cannot be decoded, show nothing, or are copies."""
 
 import hashlib
 import os
@@ -13,15 +13,15 @@ from nelf.core.errors import SceneError
 from nelf.scene.parsed import NAMED, Fault, Problem, told_once
 from nelf.scene.scene import Scene, Views
 
-PLAIN = 3  # 8-bit steps within which an image counts as one colour
+PLAIN = 3  # 8-bit steps that an image of one colour may vary by
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What one image holds, or the error that it cannot be decoded with.
+    """Properties of one image, or the error of decoding it.
 
-    visible: any alpha. transparent: any alpha that is not full. color: of an image of one colour, None for others.
-    digest: of its pixels; empty where it cannot be decoded.
+    visible: some alpha is not 0. transparent: some alpha is not full. color: of an image of one colour, else None.
+    digest: of its pixels; empty if they cannot be decoded.
     """
 
     error: SceneError | None = None
@@ -32,7 +32,7 @@ class Picture:
 
 
 def look_at(views: Views) -> list[Picture]:
-    """One a view, in order. Decodes all of them, on all cores."""
+    """One Picture per view, in order. Decodes all of them on all cores."""
 
     def look(index: int) -> Picture:
         try:
@@ -59,7 +59,7 @@ def look_at_all(splits: Mapping[str, Views]) -> dict[str, list[Picture]]:
 
 
 def readable(views: Views, pictures: Sequence[Picture]) -> Views:
-    """The views that can be decoded. Raises the first one's SceneError where none can."""
+    """The views that can be decoded. Raises the first SceneError if none can."""
     kept = [i for i, picture in enumerate(pictures) if picture.error is None]
     if not kept and (errors := [picture.error for picture in pictures if picture.error is not None]):
         raise errors[0]
@@ -67,7 +67,7 @@ def readable(views: Views, pictures: Sequence[Picture]) -> Views:
 
 
 def picture_problems(scene: Scene, pictures: Mapping[str, Sequence[Picture]]) -> list[Problem]:
-    """What is wrong with the images of a scene: first what makes it impossible to learn from them."""
+    """Problems of a scene's images; those that prevent learning come first."""
     named = {
         f"{split}/{name}": picture
         for split, views in scene.splits.items()
@@ -90,7 +90,7 @@ def picture_problems(scene: Scene, pictures: Mapping[str, Sequence[Picture]]) ->
 
 
 def _nothing_to_learn(train: Sequence[Picture]) -> list[Problem]:
-    """Where the training images together show nothing."""
+    """Problem if all training images together show nothing."""
     if not train:
         return []
     count = f"all {len(train)} training views"
@@ -107,14 +107,12 @@ def _nothing_to_learn(train: Sequence[Picture]) -> list[Problem]:
         return [
             Problem(
                 f"{count} are of one plain colour (RGB {color}), so there is nothing to learn",
-                "save the images again: what wrote them wrote no picture",
+                "save the images again: the program that wrote them wrote no picture",
                 fatal=True,
             )
         ]
     if len(train) > 1 and len({picture.digest for picture in train}) == 1:
-        return [
-            Problem(f"{count} are one and the same image", "put the photos in place that belong to the poses", True)
-        ]
+        return [Problem(f"{count} are the same image", "add the photos that belong to the poses", True)]
     return []
 
 
@@ -124,7 +122,7 @@ def _empty_ones(decoded: Mapping[str, Picture]) -> list[Problem]:
         found.append(
             Problem(
                 f"{_views_are(invisible)} transparent all over (alpha is 0)",
-                "they say that there is nothing; remove them, or mend their alpha",
+                "they show nothing; remove them, or correct their alpha",
             )
         )
     if plain := [name for name, picture in decoded.items() if picture.visible and picture.color is not None]:
@@ -137,7 +135,7 @@ def _empty_ones(decoded: Mapping[str, Picture]) -> list[Problem]:
 def _copies(decoded: Mapping[str, Picture]) -> list[Problem]:
     contents: dict[bytes, list[str]] = defaultdict(list)
     for name, picture in decoded.items():
-        if picture.visible and picture.color is None:  # images of one colour say nothing about being copies
+        if picture.visible and picture.color is None:  # images of one colour need not be copies
             contents[picture.digest].append(name)
     across, within = [], []
     for names in contents.values():
@@ -150,14 +148,14 @@ def _copies(decoded: Mapping[str, Picture]) -> list[Problem]:
         splits = " and ".join(sorted({name.split("/", 1)[0] for name in across[0]}))
         found.append(Problem(f"the same image is in {splits}: {_first_of(across)}", "keep it in one split only"))
     if within:
-        what = f"the same image is there {len(within[0])} times: {_first_of(within)}"
+        what = f"the same image is listed {len(within[0])} times: {_first_of(within)}"
         found.append(Problem(what, "remove the copies"))
     return found
 
 
 def _first_of(groups: Sequence[list[str]]) -> str:
     """The names of the first group, and how many more there are."""
-    more = f"; so {'is' if len(groups) == 2 else 'are'} {len(groups) - 1} more" if len(groups) > 1 else ""
+    more = f"; {len(groups) - 1} more {'is' if len(groups) == 2 else 'are'} copied too" if len(groups) > 1 else ""
     return ", ".join(groups[0][:NAMED]) + (", ..." if len(groups[0]) > NAMED else "") + more
 
 

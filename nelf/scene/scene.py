@@ -1,4 +1,4 @@
-"""Scene: images + cameras + bounds + splits. Real captures and pseudo data have the same type."""
+"""Scene: images, cameras, bounds and splits. Captures and pseudo datasets share this type."""
 
 import dataclasses
 import functools
@@ -18,12 +18,12 @@ from nelf.scene.config import SceneType as SceneType  # a part of what a scene i
 
 @dataclass(frozen=True)
 class Views:
-    """The posed images of one split. Images are decoded when asked for.
+    """The posed images of one split, decoded on demand.
 
-    names: one a view, the image's name without folder and suffix, unique in the split.
-    read: gives view i as stored pixels, uint8 [height, width, 3 or 4], straight alpha, already undistorted and resized.
-    read_depth: gives the depths of view i along the view axis, float32 [height, width], world units, 0 where unknown.
-    None where the scene has no depth.
+    names: one per view, the image's name without folder and suffix, unique in the split.
+    read: reads view i as stored pixels, uint8 [height, width, 3 or 4], straight alpha, undistorted and resized.
+    read_depth: reads the depths of view i along the view axis, float32 [height, width], world units, 0 if unknown. None
+    if the scene has no depth.
     """
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Views:
         return torch.from_numpy(self.read(index))
 
     def images(self) -> UInt8[Tensor, "n height width channels"]:
-        """All views, decoded by all cores into one table."""
+        """All views in one table, decoded on all cores."""
         first = self.image(0)
         table = torch.empty(len(self), *first.shape, dtype=torch.uint8)
         table[0] = first
@@ -75,10 +75,12 @@ def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], 
 class SceneBounds:
     """What kind of place it is and where its content lies.
 
-    kind_reason: why this kind, for people.
-    near, far: depths along the view axis that hold everything to be shown, world units, valid for every view.
-    center, radius: ball (world space) of interest: the object, or what an unbounded scene's cameras look at.
-    up: world direction that is upwards for the viewer, unit length.
+    near, far: depths along the view axis, in world units, that enclose the scene in every view.
+    center, radius: ball of interest (world space): the object, or what an unbounded scene's cameras look at.
+    up: world direction that points up for the viewer, unit length.
+    channels: 3 (RGB) or 4 (RGBA, straight alpha).
+    files: all sources of the views, images and poses, relative to root.
+    problems: what you should know, one line each with its remedy. kind_reason: why it has this type, for people.
     """
 
     kind: SceneType

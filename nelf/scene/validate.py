@@ -1,4 +1,4 @@
-"""From what the files say to checked views: images present and of one size, poses rigid, lenses that fit."""
+"""Turn parsed frames into checked views: images exist and have one size, poses are rigid, lenses fit."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from nelf.scene.lens import LensError, fit_lens, folds
 from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene, Problem
 from nelf.scene.scene import Views
 
-DRIFT = 1e-5  # rotations nearer to a true one than this are taken as they are
+DRIFT = 1e-5  # rotations this close to a true one stay as they are
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The frames whose images are there, ready to become views.
+    """The frames whose images exist, ready to become views.
 
-    c2w: [n, 3, 4], rigid. channels: 4 where any image has alpha.
+    c2w: [n, 3, 4], rigid. channels: 4 if any image has alpha.
     """
 
     frames: list[ParsedFrame]
@@ -37,9 +37,9 @@ class Prepared:
 
 
 def prepare(capture: ParsedScene, root: Path, allow_missing: bool, faults: FrameErrors) -> Prepared:
-    """Check everything that can be checked without decoding. Adds to the capture's problems.
+    """Check everything that needs no decoding. Adds to the capture's problems.
 
-    Where `faults` are tolerant, the frames that have none are prepared.
+    If `faults` is tolerant, frames with errors are skipped. Raises SceneError.
     """
     frames = _present(capture, root, allow_missing, faults)
     for check in (_check_finite, _check_position, _check_rigid):
@@ -81,7 +81,7 @@ def make_views(prepared: Prepared, indices: Sequence[int], scene: str) -> Views:
 
 
 def _depth_reader(photos: Sequence[Photo], scene: str) -> DepthReader | None:
-    """Only where every view has its depth map."""
+    """Reader of depth maps, if every view has one."""
     files = [photo.depth for photo in photos if photo.depth is not None]
     if not photos or len(files) < len(photos):
         return None
@@ -97,13 +97,13 @@ def _present(capture: ParsedScene, root: Path, allow_missing: bool, faults: Fram
     if not absent:
         return present
     number, first = absent[0]
-    # Where frames were given up before, counting those that are left gives no frame's number.
+    # After other frames were skipped, counting the rest does not give a frame's number.
     place = first.where.removeprefix(f"scene '{faults.scene}': ") if faults.found else f"frame {number}"
     names = f"{place} names {first.listed}, which {why_absent(root / first.listed)}"
     count = f"{len(absent)} of {len(capture.frames)} images {'is' if len(absent) == 1 else 'are'} missing"
     if not present:
         raise SceneError(
-            f"scene '{faults.scene}': {names}. None of the {len(absent)} images is there; put them where the scene "
+            f"scene '{faults.scene}': {names}. None of the {len(absent)} images exists; put them where the scene "
             "names them"
         )
     if allow_missing:
@@ -111,7 +111,7 @@ def _present(capture: ParsedScene, root: Path, allow_missing: bool, faults: Fram
         return present
     problem = Problem(
         f"{names}. {count}",
-        f"pass scene.allow_missing=true to use the {len(present)} that are there",
+        f"pass scene.allow_missing=true to use the {len(present)} that exist",
         fatal=True,
         command="nelf run {scene} scene.allow_missing=true",
     )
@@ -156,7 +156,7 @@ def _exact_poses(frames: list[ParsedFrame], problems: list[Problem]) -> Float[Te
     if float(error.max()) > 1e-3:
         problems.append(
             Problem(
-                f"rotations are off by up to {float(error.max()):.1g} and were made exact",
+                f"rotations deviate by up to {float(error.max()):.1g} and were corrected",
                 "write poses with more digits",
             )
         )
@@ -165,7 +165,7 @@ def _exact_poses(frames: list[ParsedFrame], problems: list[Problem]) -> Float[Te
 
 
 def _look_at(frames: list[ParsedFrame], root: Path, downscale: int, faults: FrameErrors) -> list[LookedAt]:
-    """Headers and lenses."""
+    """Read headers and fit lenses."""
     found = []
     for frame in frames:
         with faults.of_a_frame(frame.listed):
@@ -205,7 +205,7 @@ def _check_distortion(one: LookedAt) -> None:
 
 
 def _unique_names(frames: list[ParsedFrame]) -> tuple[str, ...]:
-    """Stems; where they collide, the path with underscores; where a file is listed twice, numbered."""
+    """Stems of the paths; if they collide, the path with underscores; numbered if a file is listed twice."""
     paths = [frame.path for frame in frames if frame.path is not None]
     stems = Counter(path.stem for path in paths)
     names, used = [], Counter[str]()

@@ -1,6 +1,6 @@
 """Coarse visual hull of an object from the alpha of its views (Laurentini 1994): where anything can be at all.
 
-Conservative: a cell goes only when a view sees it and shows nothing over the whole footprint of the cell.
+Conservative: a cell is removed only if a view sees it and shows nothing over the cell's whole footprint.
 """
 
 import math
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from nelf.scene.scene import Views
 
-CELLS = (32, 64)  # resolution of the first pass, and of the second over the box that the first leaves
-VIEWS = 60  # views that are looked at, evenly spread
-MASK_SIDE = 200  # larger masks are reduced to about this, keeping every pixel that shows something
-VISIBLE = 4  # alpha in 8-bit steps from which a pixel shows something
-SEEN_BY = 0.3  # share of the views that must see a cell; what fewer see has hardly been tested
+CELLS = (32, 64)  # resolution of the first pass, and of the second in the box that remains
+VIEWS = 60  # views used, evenly spread
+MASK_SIDE = 200  # larger masks are reduced to about this, keeping every visible pixel
+VISIBLE = 4  # alpha, in 8-bit steps, of a visible pixel
+SEEN_BY = 0.3  # share of the views that must see a cell; fewer hardly test it
 
 
 @dataclass(frozen=True)
 class Hull:
-    """The ball around the middle of the kept cells' box that holds them all, world space."""
+    """Ball that holds all kept cells, around the middle of their box; world space."""
 
     center: Float[Tensor, "3"]
     radius: float
@@ -46,15 +46,15 @@ def visual_hull(views: Views, center: Float[Tensor, "3"], extent: float) -> Hull
 
 
 def carve(views: Views, points: Float[Tensor, "n 3"], half: float) -> Bool[Tensor, "n"]:
-    """Which of the cells with centres `points` (world space) and half diagonal `half` no view rules out; computed where
-    `points` are."""
+    """Mask [n] of the cells that no view rules out. points: cell centres, world space; half: half diagonal of a cell.
+    Computed on the device of `points`."""
     kept = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     kept[_kept(views, _masks(views), points, half)] = True
     return kept
 
 
 def _masks(views: Views) -> dict[int, Bool[Tensor, "height width"]]:
-    """Where the views that are looked at show something, by their index."""
+    """Visible pixels of the views used, by view index."""
     count = min(len(views), VIEWS)
     chosen = sorted({round(i * (len(views) - 1) / max(count - 1, 1)) for i in range(count)})
     return {i: _mask(views.read(i)) for i in chosen}
@@ -79,8 +79,8 @@ def _kept(
 ) -> Int[Tensor, "kept"]:
     """Indices of the cells that no view rules out. half: half diagonal of a cell.
 
-    A view whose mask stays clear of the image's border has the whole object in sight: it also rules out what lies
-    beside the image. Other views say nothing about that.
+    If a view's mask does not touch the image's border, the whole object is in sight. Then the view also rules out cells
+    outside the image.
     """
     device = points.device
     kept = torch.arange(len(points), device=device)
@@ -101,7 +101,7 @@ def _kept(
         inside = tested & (x >= 0) & (x < width) & (y >= 0) & (y < height)
         if not bool(inside.any()):
             continue
-        # One dilation for all cells of the view: the footprint of the nearest cell that it sees.
+        # One dilation for all cells of the view: the footprint of the nearest visible cell.
         reach = math.ceil(max(fx, fy) * half / (float(depth[inside].min()) - half)) + 1
         dilated = _dilate(mask, min(reach, max(height, width)))
         shows = dilated[y.long().clamp(0, height - 1), x.long().clamp(0, width - 1)]
@@ -113,7 +113,7 @@ def _kept(
 
 
 def _dilate(mask: Bool[Tensor, "height width"], reach: int) -> Bool[Tensor, "height width"]:
-    """Grow by `reach` pixels along both axes (a square): whether the window around a pixel sums to more than 0."""
+    """Grow by `reach` pixels along both axes (a square): test whether the window around a pixel sums above 0."""
     padded = torch.nn.functional.pad(mask.to(torch.int32), [reach + 1, reach, reach + 1, reach])
     total = padded.cumsum(0).cumsum(1)
     side = 2 * reach + 1

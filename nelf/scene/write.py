@@ -1,4 +1,4 @@
-"""Scenes that nelf writes: nerfstudio's transforms.json and PNG images, so that other tools can read them too."""
+"""Write scenes as nerfstudio's transforms.json and PNG images, which other tools read too."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ from nelf.scene.scene import SceneBounds
 
 FILE = "transforms.json"
 FORMAT_VERSION = 1
-COMPRESSION = 1  # of zlib: nearly as small as the default on renders, several times as fast
-NOTE = "nelf"  # keyword of the text chunk that a PNG may have
+COMPRESSION = 1  # zlib level: renders get nearly as small as with the default, several times as fast
+NOTE = "nelf"  # keyword of a PNG's text chunk
 
 
 def image_name(index: int) -> str:
-    """Where the image of pose `index` lies in a scene that nelf writes."""
+    """Path of the image of pose `index` in a scene that nelf writes."""
     return f"images/{index:06d}.png"
 
 
 def depth_name(index: int) -> str:
-    """Where its depth map lies."""
+    """Path of its depth map."""
     return f"depths/{index:06d}.png"
 
 
@@ -38,7 +38,7 @@ def write_image(path: Path, image: UInt8[np.ndarray, "height width channels"]) -
 
 
 def write_png(path: Path, pixels: np.ndarray, note: str | None = None) -> None:
-    """Write what PNG can hold of [height, width] or [height, width, channels], with a `note` beside it, atomically."""
+    """Write pixels [height, width] or [height, width, channels] as PNG with an optional text `note`, atomically."""
     info = PngInfo()
     if note is not None:
         info.add_text(NOTE, note)
@@ -60,12 +60,12 @@ def write_scene(
     splits: Mapping[str, Sequence[str]] | None = None,
     depths: tuple[Sequence[str], float] | None = None,
 ) -> Path:
-    """Write transforms.json, whole and last: a scene whose images are not all there is not a scene.
+    """Write transforms.json, atomically and last: a scene is complete only with all its images.
 
     files: the images' names relative to `folder` (see image_name), already written. intrinsics: fx, fy, cx, cy of
-    all views, or of each. splits: files of train, val and test; all are training views when not given.
+    all views, or of each. splits: files of train, val and test; by default all are training views.
     provenance: how the images were made; kept under the key "nelf".
-    depths: a depth map (see nelf.scene.images) for each image, and world units of one step.
+    depths: a depth map (see nelf.scene.images) per image, and world units per step.
     """
     if len(files) != len(c2w):
         raise ValueError(f"{len(files)} files and {len(c2w)} poses")
@@ -101,7 +101,7 @@ def _lens(intrinsics: Float[Tensor, "4"]) -> dict[str, float]:
 
 
 def _lines(head: Mapping[str, Any], frames: Sequence[Mapping[str, Any]]) -> str:
-    """JSON with one key, and one frame, a line: readable, and of a size that many views can have."""
+    """JSON with one line per key and per frame: readable, and not too large with many views."""
     keys = [f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in head.items()]
     rows = ",\n".join(f"    {json.dumps(frame, allow_nan=False)}" for frame in frames)
     return "{\n" + ",\n".join(keys) + ',\n  "frames": [\n' + rows + "\n  ]\n}\n"

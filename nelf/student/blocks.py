@@ -1,4 +1,4 @@
-"""Convolutional blocks that students are built from. Each can `deploy` itself: see nelf/student/deploy.py."""
+"""Convolutional blocks of students. Each can `deploy` itself: see nelf/student/deploy.py."""
 
 from typing import TypeVar
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from nelf.student.deploy import CroppedSkip, Layout, Skip, rebuild
 
-WIDER = 2  # channels at half resolution, or hidden in a fused block, for one outside
+WIDER = 2  # factor on the channels at half resolution, or hidden in a fused block
 
 Convolution = TypeVar("Convolution", nn.Conv2d, nn.ConvTranspose2d)
 
 
 def residual_init(conv: Convolution, blocks: int) -> Convolution:
-    """Shrink a block's last convolution so that `blocks` blocks without normalisation keep the signal's scale."""
+    """Shrink a block's last convolution, so that `blocks` blocks without normalisation keep the signal's scale."""
     with torch.no_grad():
         conv.weight.mul_(blocks**-0.5)
         if conv.bias is not None:
@@ -58,9 +58,9 @@ def conv3x3_block(width: int, blocks: int) -> Residual:
 
 
 def fused_block(width: int, blocks: int) -> Residual:
-    """A 3x3 convolution that widens `WIDER`fold, GELU, a 1x1 one back (Fused-MBConv, Tan and Le 2021, unnormalised).
+    """3x3 convolution to `WIDER` times the width, GELU, 1x1 back (Fused-MBConv, Tan and Le 2021, no normalisation).
 
-    Costs a ninth more than `conv3x3_block`, and has twice the hidden features.
+    Costs a ninth more than `conv3x3_block`, with twice the hidden features.
     """
     return Residual(
         nn.Conv2d(width, WIDER * width, 3, padding=1),
@@ -70,14 +70,14 @@ def fused_block(width: int, blocks: int) -> Residual:
 
 
 class HalfResolution(nn.Module):
-    """x + up(blocks(down(x))), the blocks at half the resolution and `WIDER` times the width (U-Net, Ronneberger 2015).
+    """x + up(blocks(down(x))), with blocks at half resolution and `WIDER` times the width (U-Net, Ronneberger 2015).
 
-    A cell there costs what it costs at full resolution and is paid for a quarter of the rays: more weights, and a
-    wider view, for the same arithmetic. Where a side is odd, the surplus row or column is cut off.
+    A position there costs the same as at full resolution, and there are a quarter as many: more weights and a wider
+    receptive field for the same arithmetic. If a side is odd, the surplus row or column is cropped.
     """
 
     def __init__(self, width: int, blocks: int, of: int) -> None:
-        """of: how many residual blocks the whole body has."""
+        """of: number of residual blocks in the whole backbone."""
         super().__init__()
         wide = WIDER * width
         self.layers = nn.Sequential(
@@ -112,7 +112,7 @@ class Body(nn.Module):
 
 
 def unet(channels: int, width: int, blocks: int) -> Body:
-    """A body of `blocks` 3x3 blocks at half resolution between two at full resolution."""
+    """`blocks` 3x3 blocks at half resolution, between two at full resolution."""
     of = blocks + 3
     return Body(
         channels, width, [conv3x3_block(width, of), HalfResolution(width, blocks, of), conv3x3_block(width, of)]

@@ -1,6 +1,6 @@
-"""What a student is made of. Presets are configs/student/*.yaml; each names its family by the schema it starts from.
+"""Settings of students. Presets are configs/student/*.yaml; each selects its family by the schema it starts from.
 
-Without torch, so that a wrong value is refused at once.
+This module does not import torch, so that a wrong value is refused at once.
 """
 
 import enum
@@ -15,19 +15,19 @@ CHANNELS = Range(1, 256)
 
 
 class Mapping(enum.StrEnum):
-    """Where the points of a ray lie."""
+    """Spacing of the points on a ray."""
 
     LINEAR = "linear"  # evenly spaced in depth: bounded scenes
-    DISPARITY = "disparity"  # evenly spaced in 1 / depth, coordinates shrunk with depth: open scenes
-    NDC = "ndc"  # normalised device coordinates of a reference camera (NeRF, appendix C): as published for LLFF
+    DISPARITY = "disparity"  # evenly spaced in 1 / depth, coordinates contracted with depth: open scenes
+    NDC = "ndc"  # normalised device coordinates of a reference camera (NeRF, appendix C), as published for LLFF
 
 
 @dataclass
 class StudentConfig:
-    """What all families share."""
+    """Settings that all families share."""
 
     family: str = "hierarchical"
-    """Kind of network; set by the preset, not by itself."""
+    """Kind of network; the preset sets it."""
     name: str = "m"
     """Preset that these values come from; recorded, not read."""
     larger: str | None = setting(None, PlainName())
@@ -53,15 +53,15 @@ class RaysConfig(StudentConfig):
     """What families share that look at points along rays."""
 
     points_per_ray: int = setting(32, Range(2, 1024))
-    """K, points on a coarse ray that the network is told of."""
+    """K, points on a coarse ray that the network sees."""
     depth_spacing: str = setting("auto", OneOf(("auto", *(mapping.value for mapping in Mapping))))
-    """Where they lie: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
+    """Spacing of these points: linear, disparity or ndc; auto is linear for bounded scenes, else disparity."""
     clip_to_sphere: bool = True
-    """Bounded scenes: points only at depths where the scene's sphere is; false: from scene.near to scene.far."""
+    """Bounded scenes: place points only within the scene's sphere; false: from scene.near to scene.far."""
     width: int = setting(48, COUNT)
-    """Channels of the blocks that work on coarse rays."""
+    """Channels of the blocks for coarse rays."""
     blocks: int = setting(2, Range(1, 1024))
-    """Residual blocks that work on coarse rays."""
+    """Residual blocks for coarse rays."""
 
     def mapping_for(self, *, bounded: bool) -> Mapping:
         """The depth spacing to use for a scene, `auto` resolved."""
@@ -77,39 +77,39 @@ class HierarchicalConfig(RaysConfig):
     """Three levels of rays, coarse to fine, each reading learnt features of space (docs/student.md)."""
 
     coarse_reader: str = setting("volume", OneOf(READERS))
-    """What coarse rays read: volume (trilinear), planes (three of them, bilinear) or lines (a product of three)."""
+    """Tables for coarse rays: volume (trilinear), planes (three, bilinear) or lines (product of three)."""
     coarse_nodes: int = setting(32, Range(2, 1024))
-    """Nodes along each axis of the tables that coarse rays read."""
+    """Nodes along each axis of the tables for coarse rays."""
     coarse_channels: int = setting(4, CHANNELS)
     """Features of each of these tables."""
     middle_reader: str = setting("volume", OneOf(READERS))
-    """What middle rays read; lines for devices that cannot gather from large tables."""
+    """Tables for middle rays; choose lines for devices that cannot gather from large tables."""
     middle_nodes: int = setting(36, Range(2, 1024))
-    """Nodes along each axis of the tables that middle rays read."""
+    """Nodes along each axis of the tables for middle rays."""
     middle_channels: int = setting(8, CHANNELS)
     """Features of each of these tables."""
     middle_samples: int = setting(5, Range(1, 64))
-    """Points around its depth at which a middle ray (4x4 pixels) reads them."""
+    """Points around its depth at which a middle ray (4x4 pixels) reads its tables."""
     middle_spread: float = setting(0.04, Range(0, 1))
-    """How far from that depth the outermost of them lie, as a share of the way from near to far."""
+    """Distance of the outermost of these points from that depth, as a share of the range from near to far."""
     middle_width: int = setting(56, COUNT)
-    """Channels of the blocks that work on middle rays."""
+    """Channels of the blocks for middle rays."""
     middle_blocks: int = setting(2, Range(1, 1024))
-    """Residual blocks that work on middle rays."""
+    """Residual blocks for middle rays."""
     cell: int = setting(2, OneOf((1, 2, 4)), unit="pixels")
-    """Side of a cell, for which one fine ray is followed."""
+    """Side of a cell in pixels; each cell has one fine ray."""
     cell_features: int = setting(32, COUNT)
-    """Features that the middle level hands on to each cell."""
+    """Features that the middle level passes to each cell."""
     fine_reader: str = setting("planes", OneOf(READERS))
-    """What cells read."""
+    """Tables for cells; see coarse_reader."""
     fine_nodes: int = setting(128, Range(2, 4096))
-    """Nodes along each axis of the tables that cells read."""
+    """Nodes along each axis of the tables for cells."""
     fine_channels: int = setting(8, CHANNELS)
     """Features of each of these tables."""
     fine_samples: int = setting(3, Range(1, 64))
-    """Points around its depth at which a cell reads them."""
+    """Points around its depth at which a cell reads its tables."""
     fine_spread: float = setting(0.012, Range(0, 1))
-    """How far from that depth the outermost of them lie, as a share of the way from near to far."""
+    """Distance of the outermost of these points from that depth, as a share of the range from near to far."""
     decoder_width: int = setting(32, COUNT)
     """Channels of the decoder, which works on cells."""
     decoder_blocks: int = setting(2, Range(0, 1024))
@@ -118,7 +118,7 @@ class HierarchicalConfig(RaysConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.depth_spacing == Mapping.NDC:
-            raise ConfigError("student.depth_spacing=ndc has no depths, which this student needs; use auto")
+            raise ConfigError("student.depth_spacing=ndc gives no depths, but this student needs them; use auto")
 
 
 @dataclass
@@ -126,18 +126,22 @@ class MobileR2LConfig(RaysConfig):
     """MobileR2L as published (Cao et al., CVPR 2023)."""
 
     family: str = "mobiler2l"
-    """Kind of network; set by the preset, not by itself."""
+    """Kind of network; the preset sets it."""
     name: str = "mobiler2l"
-    """Preset that these values come from; recorded, not read."""
+    """Name of the preset; recorded, but not used."""
     points_per_ray: int = setting(8, Range(2, 1024))
-    """K, points on a ray that are encoded."""
+    """K, encoded points per ray."""
     clip_to_sphere: bool = False
-    """Bounded scenes: points only at depths where the scene's sphere is; false: from scene.near to scene.far."""
+    """Bounded scenes: place points only within the scene's sphere; false: from scene.near to scene.far."""
     width: int = setting(256, COUNT)
     """Channels of the blocks."""
     blocks: int = setting(29, Range(1, 1024))
     """Residual blocks."""
     num_frequencies: int = setting(6, Range(1, 32))
-    """L, octaves of sin and cos for each coordinate."""
+    """L, octaves of sin and cos per coordinate."""
     upscale_factor: int = setting(8, OneOf((8, 12)), unit="pixels")
-    """Side of the square of pixels that one ray stands for: 8, or 12 as published for 1008x756."""
+    """Side of the square of pixels per ray: 8, or 12 as published for 1008x756."""
+
+
+STUDENT_CONFIGS: dict[str, type[StudentConfig]] = {"hierarchical": HierarchicalConfig, "mobiler2l": MobileR2LConfig}
+"""student.family -> its configuration."""

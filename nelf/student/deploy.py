@@ -1,8 +1,8 @@
-"""Layers rebuilt for inference: BatchNorm folded, layout chosen, nothing left that a converter must guess.
+"""Rebuild layers for inference: BatchNorm folded, layout chosen, nothing left for a converter to guess.
 
-Two layouts. Channels first is what Core ML and ONNX compute in. LiteRT computes channels last; there each convolution
-stands between two permutations that undo the converter's own, and everything else runs channels last, so that the
-file holds no layout copy.
+There are two layouts. Core ML and ONNX compute channels first. LiteRT computes channels last: there each convolution
+stands between two permutations that undo the converter's own. Everything else runs channels last, so the file holds no
+layout copy.
 """
 
 import enum
@@ -22,7 +22,7 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 class Layout(enum.Enum):
-    """Order of an image-like tensor's axes; the value is the index of the channel axis."""
+    """Axis order of an image-like tensor; the value is the index of the channel axis."""
 
     CHANNELS_FIRST = 1
     CHANNELS_LAST = 3
@@ -30,10 +30,10 @@ class Layout(enum.Enum):
 
 @runtime_checkable
 class Deployable(Protocol):
-    """A module of ours that says itself what it is at inference."""
+    """One of our modules, which knows its own form for inference."""
 
     def deploy(self, layout: Layout) -> nn.Module:
-        """An inference copy that takes and gives `layout`. Its weights are new tensors."""
+        """A copy for inference with input and output in `layout`. Its weights are new tensors."""
 
 
 class Skip(nn.Module):
@@ -48,7 +48,7 @@ class Skip(nn.Module):
 
 
 class CroppedSkip(nn.Module):
-    """x + f(x), where f(x) may be a row or a column larger."""
+    """x + f(x); crops f(x) by a row or a column if it is larger."""
 
     def __init__(self, inner: nn.Module, layout: Layout) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class CroppedSkip(nn.Module):
 
 
 class ChannelsLastConvolution(nn.Module):
-    """A convolution that takes and gives channels last."""
+    """A convolution with channels-last input and output."""
 
     def __init__(self, convolution: Convolution) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class ChannelsLastConvolution(nn.Module):
 
 
 class ChannelsLastShuffle(nn.Module):
-    """Depth to space: channels are (row in cell, column in cell, channel), so one transposition of rank 4 does it.
+    """Depth to space. Channels are ordered (row in cell, column in cell, channel), so one rank-4 transpose suffices.
 
     nn.PixelShuffle has the channel first; `rebuild` reorders the convolution before it.
     """
@@ -91,9 +91,9 @@ class ChannelsLastShuffle(nn.Module):
 
 
 def rebuild(module: nn.Module, layout: Layout) -> nn.Module:
-    """An inference copy of a student's `module` that takes and gives `layout`. Its weights are new tensors.
+    """A copy of a student's `module` for inference, with input and output in `layout`. Its weights are new tensors.
 
-    A module of ours says itself how, by its method `deploy(layout)`. Raises ExportError for one that does not.
+    Our own modules define it by their method `deploy(layout)`. Raises ExportError for a module without one.
     """
     if isinstance(module, Deployable):
         return module.deploy(layout)
@@ -103,7 +103,7 @@ def rebuild(module: nn.Module, layout: Layout) -> nn.Module:
         return module  # without weights, safe to share
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return _convolution(_copy(module), layout)
-    raise ExportError(f"the student holds a {type(module).__name__}, which has no method deploy")
+    raise ExportError(f"the student holds a {type(module).__name__}, which lacks the method deploy")
 
 
 def _rebuild_sequence(modules: list[nn.Module], layout: Layout) -> nn.Sequential:
@@ -146,7 +146,7 @@ def _convolution(convolution: Convolution, layout: Layout) -> nn.Module:
 
 
 def _copy(convolution: Convolution) -> Convolution:
-    """The same convolution on the CPU in float32, sharing nothing."""
+    """The same convolution on the CPU in float32; shares nothing."""
     options = {name: getattr(convolution, name) for name in ("kernel_size", "stride", "padding", "dilation", "groups")}
     if isinstance(convolution, nn.ConvTranspose2d):
         options["output_padding"] = convolution.output_padding
@@ -158,7 +158,7 @@ def _copy(convolution: Convolution) -> Convolution:
 
 
 def _folded(convolution: Convolution, norm: nn.BatchNorm2d) -> Convolution:
-    """Convolution with the running statistics of the BatchNorm after it in its weights; computed in float64."""
+    """Convolution with the running statistics of the BatchNorm after it folded in; computed in float64."""
     twin = nn.BatchNorm2d(norm.num_features, norm.eps)
     twin.load_state_dict({k: v.detach().cpu() for k, v in norm.state_dict().items()})
     transposed = isinstance(convolution, nn.ConvTranspose2d)
@@ -167,7 +167,7 @@ def _folded(convolution: Convolution, norm: nn.BatchNorm2d) -> Convolution:
 
 
 def _cells_first(convolution: Convolution, factor: int) -> Convolution:
-    """Output channels from PixelShuffle's (channel, row, column) to (row, column, channel)."""
+    """Reorder output channels from PixelShuffle's (channel, row, column) to (row, column, channel)."""
     if not isinstance(convolution, nn.Conv2d) or convolution.groups != 1:
         raise ExportError("a PixelShuffle must follow an ordinary convolution")
     order = torch.arange(convolution.out_channels).reshape(-1, factor, factor).permute(1, 2, 0).flatten()

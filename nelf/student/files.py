@@ -1,4 +1,4 @@
-"""Students: made from a configuration, and on disk."""
+"""Students on disk, and the table of families."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -33,13 +33,13 @@ def save_student(path: Path, model: Student) -> None:
 def load_student(path: Path) -> Student:
     """The student saved at `path`, on the CPU, in eval mode.
 
-    Raises CheckpointError when the file is absent, cut short, of another kind, or does not fit its own configuration.
+    Raises CheckpointError if the file is missing, cut short, of another kind, or does not match its own configuration.
     """
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
         config = STUDENT_CONFIGS[about["config"]["family"]](**about["config"])
         frame = SceneGeometry.from_dict(about["frame"])
-        with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
+        with torch.device("meta"):  # shapes only: a damaged file may ask for more than fits into memory
             shape = make_student(config, frame)
     except (NelfError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         reason = one_line(error)
@@ -53,13 +53,13 @@ def load_student(path: Path) -> Student:
 
 
 def check_same_architecture(path: Path, state: Mapping[str, Tensor], model: Student) -> None:
-    """Raise CheckpointError, naming the first difference, when `state` is not of the architecture of `model`."""
+    """Raise CheckpointError, naming the first difference, unless `state` fits the architecture of `model`."""
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     if expected == found:
         return
     key = min(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     raise CheckpointError(
-        f"{path} is of another architecture: {key} is {found.get(key, 'absent')}, "
+        f"{path} has another architecture: {key} is {found.get(key, 'absent')}, "
         f"student={model.config.name} needs {expected.get(key, 'none')}; remove it or set the student that made it"
     )

@@ -1,4 +1,4 @@
-"""What a student must know about its scene: image size, depth range, and how world space is brought to O(1)."""
+"""What a student knows about its scene: image size, depth range, and normalisation of world space to O(1)."""
 
 import dataclasses
 import math
@@ -12,18 +12,18 @@ from nelf.core.cameras import mean_pose
 from nelf.student.config import Mapping
 
 LONGEST_SIDE = 2**16  # pixels
-EXTENT = 1.5  # coordinates are brought to about [-1.5, 1.5], where NeRF-synthetic objects lie in their own units
+EXTENT = 1.5  # coordinates are scaled to about [-1.5, 1.5], the extent of NeRF-synthetic objects
 
 
 @dataclass(frozen=True)
 class SceneGeometry:
-    """Image and scene normalisation of one student. Plain numbers: it is stored beside the weights.
+    """Image size and scene normalisation of one student, as plain numbers, which are stored with its weights.
 
     height, width, channels: of the images (channels 4 = RGBA).
-    intrinsics: fx, fy, cx, cy in pixels, for callers that give none (export).
+    intrinsics: fx, fy, cx, cy in pixels, the default for callers that give none (export).
     near, far: depth range along the view axis, world units.
     center: world point that becomes the origin.
-    unit: length (world units) that becomes `EXTENT` at depth 0, and with linear mapping everywhere.
+    unit: length (world units) that becomes `EXTENT`, at depth 0, or everywhere with linear spacing.
     mapping: value of `Mapping`.
     reference: c2w of the mean camera, 3x4 row by row; only NDC uses it.
     """
@@ -54,13 +54,13 @@ class SceneGeometry:
         *,
         within_ball: bool = False,
     ) -> "SceneGeometry":
-        """Frame for a scene seen by the cameras `c2w`.
+        """Geometry of a scene seen by the cameras `c2w`.
 
-        within_ball: with a linear mapping, points lie only at the depths at which some camera sees the scene's ball;
-        no point is spent on the empty space before and behind it.
+        within_ball: with linear spacing, points lie only at depths where some camera sees the scene's ball; none is
+        spent on empty space before and behind it.
 
-        A linear mapping is normalised by the scene's ball (`center`, `radius`). The others by the cameras: their mean
-        is the origin, their largest distance from it (plus `near`) the unit at depth 0.
+        Linear spacing is normalised by the scene's ball (`center`, `radius`). The others use the cameras: the origin is
+        their mean, the unit at depth 0 their largest distance from it (plus `near`).
         """
         if mapping is not Mapping.LINEAR:
             positions = c2w[:, :, 3]
@@ -85,18 +85,18 @@ class SceneGeometry:
         )
 
     def depths(self, count: int) -> Float[Tensor, "count"]:
-        """`count` ray parameters (float64) from near to far: depths, or for NDC the line's parameter 0..1."""
+        """`count` ray parameters (float64) from near to far: depths, or for NDC the line's parameter, 0 to 1."""
         fraction = torch.linspace(0, 1, count, dtype=torch.float64)
         return fraction if self.mapping == Mapping.NDC else self.depth_at(fraction)
 
     def depth_at(self, fraction: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Depth at a fraction (0 to 1) of the way from near to far, evenly in what the mapping is even in; not NDC."""
+        """Depth at a fraction (0 to 1) of the range from near to far, in the spacing of the points; not for NDC."""
         if self.mapping == Mapping.DISPARITY:
             return 1 / (1 / self.near + fraction * (1 / self.far - 1 / self.near))
         return self.near + fraction * (self.far - self.near)
 
     def fraction_at(self, depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Inverse of `depth_at`; depths outside of near..far count as near or far."""
+        """Inverse of `depth_at`; depths are clamped to near..far."""
         depth = depth.clamp(self.near, self.far)
         if self.mapping == Mapping.DISPARITY:
             return (1 / depth - 1 / self.near) / (1 / self.far - 1 / self.near)
@@ -108,10 +108,10 @@ class SceneGeometry:
         directions: Float[Tensor, "*#batch"],
         fraction: Float[Tensor, "*#batch"],
     ) -> Float[Tensor, "*#batch"]:
-        """Normalised points at `depth_at(fraction)` on rays from `origins`, which are positions - center; not NDC.
+        """Normalised points at `depth_at(fraction)` on rays from `origins`, which are positions - center; not for NDC.
 
-        With disparity s, depth t = 1 / s, and (o + t d) E / (unit + t) = (o s + d) E / (unit s + 1): a single division
-        (of a reciprocal Core ML knows an approximation only), and no number that half precision could not hold.
+        With disparity s, depth is t = 1 / s, and (o + t d) E / (unit + t) = (o s + d) E / (unit s + 1). This takes one
+        division (Core ML only approximates reciprocals) and no number too large for half precision.
         """
         if self.mapping == Mapping.DISPARITY:
             disparity = 1 / self.near + fraction * (1 / self.far - 1 / self.near)
@@ -119,7 +119,7 @@ class SceneGeometry:
         return (origins + self.depth_at(fraction) * directions) * (EXTENT / self.unit)
 
     def factors(self, depths: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Scale for points at the given depths: position - center, times this, is O(1)."""
+        """Scale for points at the given depths: (position - center) times this is O(1)."""
         if self.mapping == Mapping.DISPARITY:
             return EXTENT / (self.unit + depths)
         return torch.full_like(depths, EXTENT / self.unit)
@@ -130,7 +130,7 @@ class SceneGeometry:
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "SceneGeometry":
-        """Inverse of `as_dict`, after a way through JSON. Raises TypeError or ValueError for other content."""
+        """Inverse of `as_dict`, also after JSON. Raises TypeError or ValueError for other content."""
         names = {field.name for field in dataclasses.fields(cls)}
         if set(values) != names:
             raise ValueError(f"frame has keys {sorted(values)}, expected {sorted(names)}")

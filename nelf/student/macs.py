@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a network: the one way in which nelf counts them, of a student and of an exported file."""
+"""Multiply-accumulates of a network. Students and exported files are counted in the same way."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from nelf.student.protocol import Student
 
 
 def layer_macs(weight: Sequence[int], positions: int) -> int:
-    """Of a layer that uses each of its weights once at every position.
+    """Multiply-accumulates of a layer that uses each weight once per position.
 
-    weight: shape of the weights, biases apart. positions: of the output for a convolution or a matrix product with
+    weight: shape of the weights without bias. positions: of the output for a convolution or a matrix product with
     constants (rows), of the input for a transposed convolution; times the batch.
     """
     return math.prod(weight) * positions
@@ -22,9 +22,9 @@ def layer_macs(weight: Sequence[int], positions: int) -> int:
 
 @torch.no_grad()
 def count_macs(model: Student) -> int:
-    """Of all convolutions and linear layers of the deployed network, for one image.
+    """Multiply-accumulates of all convolutions and linear layers of the deployed network, for one image.
 
-    Found on the meta device: nothing is computed.
+    Runs on the meta device, so nothing is computed.
     """
     total = 0
 

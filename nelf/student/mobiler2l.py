@@ -1,4 +1,4 @@
-"""MobileR2L's network as published: encoded rays, a body of 1x1 convolutions, transposed convolutions to the image."""
+"""MobileR2L as published: encoded rays, a backbone of 1x1 convolutions, transposed convolutions to the image."""
 
 import math
 
@@ -30,11 +30,11 @@ STRIDES = {8: (2, 2, 2), 12: (2, 2, 3)}
 
 
 class MobileR2L(Student):
-    """Encoder, body and upsampler over a coarse grid of rays (Cao et al., CVPR 2023, sec. 3).
+    """Encoder, backbone and decoder over a coarse grid of rays (Cao et al., CVPR 2023, sec. 3).
 
-    The grid has one ray in the middle of every `upscale_factor` x `upscale_factor` pixels. Where the image size is no
-    multiple of that, the grid reaches beyond the image equally on both sides and the output is cropped. Its rays are
-    their encoded points, [batch, channels, rows, columns].
+    The grid has one ray in the middle of every `upscale_factor` x `upscale_factor` pixels. If the image size is not a
+    multiple of that, the grid extends beyond the image equally on both sides, and the output is cropped. `prepare`
+    returns encoded points, [batch, channels, rows, columns].
     """
 
     config: MobileR2LConfig
@@ -49,7 +49,7 @@ class MobileR2L(Student):
         self.upsampler = _upsampler(config.width, frame.channels, config.upscale_factor)
         self.grid = math.ceil(frame.height / config.upscale_factor), math.ceil(frame.width / config.upscale_factor)
         top, left = self.margins
-        # Recomputed from config and frame, so not part of the state.
+        # Recomputed from config and geometry, so not part of the state.
         columns = (torch.arange(self.grid[1]) + 0.5) * config.upscale_factor - left
         rows = (torch.arange(self.grid[0]) + 0.5) * config.upscale_factor - top
         self.register_buffer("columns", columns, persistent=False)
@@ -104,7 +104,7 @@ class MobileR2L(Student):
 
 
 def _jittered(depths: Tensor, jitter: Tensor) -> Tensor:
-    # Bins reach to the midpoints between neighbouring depths; the first and the last end at near and far.
+    # Bins end at the midpoints between depths; the first and the last end at near and far.
     middle = (depths[..., 1:] + depths[..., :-1]) / 2
     lower = torch.cat([depths[..., :1], middle], dim=-1)
     upper = torch.cat([middle, depths[..., -1:]], dim=-1)

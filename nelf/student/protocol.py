@@ -1,7 +1,7 @@
-"""What every student is to the rest of nelf: a network from a camera to an image that trainers and exporters can use.
+"""Interface of students to the rest of nelf: a network from a camera to an image, to be trained and exported.
 
-A student family is one subclass of `Student` with a configuration of its own, entered in `nelf/student/families.py`.
-Nothing outside of this package asks which family it is. `nelf/student/constant_color` is the smallest example.
+A student family is a subclass of `Student` with its own configuration, registered in `nelf/student/files.py`.
+Nothing outside this package asks which family a student belongs to.
 """
 
 import abc
@@ -20,11 +20,11 @@ from nelf.student.geometry import SceneGeometry
 
 
 class Prediction(NamedTuple):
-    """What a student says of some views.
+    """A student's output for some views.
 
     image: RGB, or RGBA with colour premultiplied by alpha, in [0, 1].
-    depth: where each ray ends, as the fraction of the way from near to far (`SceneGeometry.depth_at`), for the pixels
-    of `Student.depth_pixels`; one estimate for each level of the network, the finest last. None for students without.
+    depth: end of each ray as a fraction of the range from near to far (`SceneGeometry.depth_at`), at the pixels of
+    `Student.depth_pixels`; one estimate per level of the network, the finest last. None for students without depth.
     """
 
     image: Float[Tensor, "batch channels height width"]
@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class DepthPixels:
-    """The pixels at which a student says how deep the scene is: one index an axis."""
+    """The pixels at which a student estimates depth: their indices along each axis."""
 
     rows: Int[np.ndarray, "rows"]
     columns: Int[np.ndarray, "columns"]
@@ -42,7 +42,7 @@ class DepthPixels:
 class Student(nn.Module, abc.ABC):
     """A neural light field: pose in, image out, one forward pass.
 
-    config: what it is made of. frame: its image size and scene.
+    config: its settings. frame: its image size and scene geometry.
     """
 
     def __init__(self, config: StudentConfig, frame: SceneGeometry) -> None:
@@ -56,7 +56,7 @@ class Student(nn.Module, abc.ABC):
         intrinsics: Float[Tensor, "batch 4"] | None = None,
         jitter: Float[Tensor, "batch rows columns points"] | None = None,
     ) -> Float[Tensor, "batch channels height width"]:
-        """Images of the given cameras. intrinsics: fx, fy, cx, cy in pixels; those of the frame by default."""
+        """Images of the given cameras. intrinsics: fx, fy, cx, cy in pixels; the geometry's by default."""
         if intrinsics is None:
             intrinsics = c2w.new_tensor(self.frame.intrinsics).expand(c2w.shape[0], 4)
         return self.predict(self.prepare(c2w, intrinsics, jitter)).image
@@ -68,36 +68,36 @@ class Student(nn.Module, abc.ABC):
         intrinsics: Float[Tensor, "batch 4"],
         jitter: Float[Tensor, "batch rows columns points"] | None = None,
     ) -> Float[Tensor, "batch ..."]:
-        """What is known of the cameras' rays before any weight: float32 whatever autocast says, without gradient."""
+        """Inputs of the network for these cameras. They are float32 even under autocast, and without gradient."""
 
     @abc.abstractmethod
     def predict(self, rays: Float[Tensor, "batch ..."]) -> Prediction:
-        """Image and depth from what `prepare` gave."""
+        """Image and depth from the result of `prepare`."""
 
     @abc.abstractmethod
     def deploy(self, layout: Layout, dtype: torch.dtype) -> nn.Module:
-        """The network for one pose at inference: `pose` [1, 3, 4] to the image of the whole grid of rays, in `layout`.
+        """The network for inference: from one `pose` [1, 3, 4] to the image of the whole grid of rays, in `layout`.
 
-        The grid is larger than the image where the image's size is no multiple of a cell: see `crop`.
-        dtype: of everything for which half precision is enough.
+        The grid is larger than the image if the image's size is not a multiple of a cell: see `crop`.
+        dtype: of every part for which half precision is enough.
         """
 
     @property
     @abc.abstractmethod
     def margins(self) -> tuple[int, int]:
-        """Rows above and columns to the left of the image that the grid of rays has beyond it, in pixels."""
+        """Rows above and columns left of the image that the grid of rays covers, in pixels."""
 
     @property
     def depth_pixels(self) -> DepthPixels | None:
-        """Where training has to know depths; None: nowhere."""
+        """The pixels at which training needs true depths; None if it needs none."""
         return None
 
     def draw_jitter(self, draws: StepRandom, batch: int) -> Float[Tensor, "batch rows columns points"] | None:
-        """How far in [0, 1) each point of `batch` views lies in its bin, drawn; None where nothing can be moved."""
+        """Random position in [0, 1) of each point of `batch` views in its bin; None if points cannot move."""
         return None
 
     def crop(self, image: Float[Tensor, "batch channels grid_height grid_width"]) -> Tensor:
-        """The image without what the grid of rays has beyond it."""
+        """The image without the part of the grid that lies outside it."""
         top, left = self.margins
         return image[:, :, top : top + self.frame.height, left : left + self.frame.width]
 

@@ -1,4 +1,4 @@
-"""Encodings of rays, each with the form that files have."""
+"""Encodings of rays, each with its deployed form."""
 
 import abc
 import contextlib
@@ -15,12 +15,12 @@ from nelf.student.geometry import SceneGeometry
 
 
 def exact(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Where phases are computed: float32 whatever autocast says, since half a phase is no phase."""
+    """Context that computes in float32 even under autocast: phases need the precision."""
     return contextlib.nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def encoded_channels(points: int, octaves: int) -> int:
-    """Channels that K `points` and L `octaves` give: K * 3 * (1 + 2 L)."""
+    """Channels of K `points` and L `octaves`: K * 3 * (1 + 2 L)."""
     return points * 3 * (1 + 2 * octaves)
 
 
@@ -35,7 +35,7 @@ def encode_points(
 def ray_points(
     rays: Rays, depths: Float[Tensor, "*#rays points"], frame: SceneGeometry
 ) -> Float[Tensor, "batch coords height width"]:
-    """Normalised coordinates of the points at `depths` on rays [batch, height, width, 3]; coords = point, axis."""
+    """Normalised coordinates of the points at `depths` on rays [batch, height, width, 3]; coords = (point, axis)."""
     if frame.mapping == Mapping.NDC:
         rays = ndc_rays(rays, frame)
         points = rays.origins[..., None, :] + depths[..., None] * rays.directions[..., None, :]
@@ -47,9 +47,9 @@ def ray_points(
 
 
 def ndc_rays(rays: Rays, frame: SceneGeometry) -> Rays:
-    """Rays in the normalised device coordinates of the frame's reference camera (NeRF, appendix C, eq. 25 and 26).
+    """Rays in normalised device coordinates of the geometry's reference camera (NeRF, appendix C, eq. 25 and 26).
 
-    Parameter 0 lies on the near plane, 1 at infinity. Not affine in the pixel: the step to the near plane divides by
+    Parameter 0 lies on the near plane, 1 at infinity. Not affine in the pixel: the shift to the near plane divides by
     the direction's depth.
     """
     reference = rays.origins.new_tensor(frame.reference).reshape(3, 4)
@@ -71,7 +71,7 @@ def separate(
     depths: Float[Tensor, "points"],
     frame: SceneGeometry,
 ) -> tuple[Float[Tensor, "batch coords width"], Float[Tensor, "batch coords height"]]:
-    """A(u) and B(v): coordinates are A[..., None, :] + B[..., :, None].
+    """A(u) and B(v), whose sum A[..., None, :] + B[..., :, None] gives the coordinates.
 
     u, v: image-plane coordinates (x - cx) / fx and -(y - cy) / fy of the grid's columns and rows.
     """
@@ -93,7 +93,7 @@ def encode_separated(
     octaves: int,
     dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "batch channels height width"]:
-    """Separated form of `encode_points`(A + B). The products are formed in `dtype` (default: that of `a`)."""
+    """Separated form of `encode_points`(A + B). Products are computed in `dtype` (default: that of `a`)."""
     dtype = dtype or a.dtype
     scaled_a = torch.cat([a * 2**octave for octave in range(octaves)], dim=1)
     scaled_b = torch.cat([b * 2**octave for octave in range(octaves)], dim=1)
@@ -108,7 +108,7 @@ def encode_separated(
 def image_plane(
     columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], intrinsics: Float[Tensor, "batch 4"]
 ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch height"]]:
-    """Image-plane coordinates of pixel positions: u of the columns to the right, v of the rows upwards."""
+    """Image-plane coordinates of pixel positions: u of columns (to the right), v of rows (upwards)."""
     fx, fy, cx, cy = intrinsics[:, :, None].unbind(1)
     return (columns - cx) / fx, -(rows - cy) / fy
 
@@ -165,11 +165,11 @@ class Encoding(nn.Module, abc.ABC):
         return values.reshape((1, 1, -1, 1) if self.layout is Layout.CHANNELS_FIRST else (1, -1, 1, 1))
 
     def all_octaves(self, values: Float[Tensor, "1 1 points 3"]) -> Float[Tensor, "1 a b c"]:
-        """Values times 2^l for every octave l, along the channel axis; exact, being powers of two."""
+        """Values times 2^l for every octave l, along the channel axis; exact, since these are powers of two."""
         return self.channels(values.reshape(1, 1, 1, -1) * self.scales)
 
     def concatenate(self, *tensors: Tensor) -> Tensor:
-        """Along the channel axis, in the dtype of the network after it."""
+        """Concatenate along the channel axis, in the dtype of the network that follows."""
         return torch.cat([tensor.to(self.dtype) for tensor in tensors], dim=self.layout.value)
 
     def first_octave(self, values: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 d e f"]:
@@ -178,11 +178,11 @@ class Encoding(nn.Module, abc.ABC):
 
 
 class SeparatedEncoding(Encoding):
-    """`encode_separated` as P C + Q S, where P and Q depend on the column only, C and S on the row only:
+    """`encode_separated` as P C + Q S, where P and Q depend only on the column, C and S only on the row:
 
         P = [A, sin A, cos A]   C = [1, cos B, cos B]   Q = [1, cos A, -sin A]   S = [B, sin B, sin B]
 
-    so that two products and a sum are all that runs at the size of the grid, with nothing concatenated there.
+    Only two products and a sum run at the size of the grid, and nothing is concatenated there.
     """
 
     def keep_constants(self, frame: SceneGeometry, depths: Float[Tensor, "points"]) -> None:
@@ -215,12 +215,12 @@ class SeparatedEncoding(Encoding):
 class NdcEncoding(Encoding):
     """Direct form for normalised device coordinates, which are not affine in the pixel.
 
-    With the reference camera's axes, d the ray's direction and o its origin, NeRF's appendix C (eq. 25, 26) gives at
-    parameter t, after the shift of o to the near plane,
+    With the reference camera's axes, ray direction d and origin o, NeRF's appendix C (eq. 25, 26) gives at parameter t,
+    after o was shifted to the near plane,
 
         x = scale (t g - (1 - t) (o_x - (n + o_z) g) / n)   with g = d_x / d_z,    z = 2 t - 1
 
-    so x is affine in g, y in the same of d_y / d_z, and z constant. Only the two quotients need the whole grid.
+    so x is affine in g, y likewise in d_y / d_z, and z is constant. Only the two quotients need the whole grid.
     """
 
     def keep_constants(self, frame: SceneGeometry, depths: Float[Tensor, "points"]) -> None:
@@ -251,7 +251,7 @@ class NdcEncoding(Encoding):
         return self.concatenate(self.first_octave(points), points.sin(), points.cos())
 
     def _in_reference(self, pose: Float[Tensor, "1 3 4"]) -> list[Float[Tensor, "1 1 1 3"]]:
-        """The four columns of the pose along the axes of the reference camera."""
+        """The pose's four columns along the axes of the reference camera."""
         rows = pose.reshape(1, 1, 3, 4)
         turned = sum(self.to_reference.narrow(3, i, 1) * rows.narrow(2, i, 1) for i in range(3))
         return [turned.narrow(3, i, 1).reshape(1, 1, 1, 3) for i in range(4)]
@@ -261,13 +261,13 @@ class NdcEncoding(Encoding):
 
 
 def _at(values: Float[Tensor, "n"], axis: int) -> Float[Tensor, "1 a b c"]:
-    """Values along one of four axes."""
+    """Reshape values to lie along one of four axes."""
     return values.reshape([-1 if i == axis else 1 for i in range(4)])
 
 
 def plane_of(
     columns: Float[Tensor, "width"], rows: Float[Tensor, "height"], frame: SceneGeometry
 ) -> tuple[Float[Tensor, "width"], Float[Tensor, "height"]]:
-    """Image-plane coordinates of pixel positions: of columns to the right, of rows upwards; float64."""
+    """Image-plane coordinates of pixel positions: columns (to the right) and rows (upwards); float64."""
     fx, fy, cx, cy = frame.intrinsics
     return (columns.double().cpu() - cx) / fx, -(rows.double().cpu() - cy) / fy

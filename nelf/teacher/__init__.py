@@ -1,4 +1,4 @@
-"""Teachers: NeRFs that are trained on the photos and render the pseudo views."""
+"""Teachers: NeRFs trained on the photos, which render the pseudo views."""
 
 from typing import TYPE_CHECKING
 

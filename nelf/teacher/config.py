@@ -1,4 +1,4 @@
-"""What a teacher is made of and how it is trained. Choices are configs/teacher/*.yaml."""
+"""Settings of teachers and their training. The choices are configs/teacher/*.yaml."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from nelf.core.settings import MOST_MINUTES, MOST_SEED, Positive, Range, check, 
 
 @dataclass
 class TeacherConfig:
-    """What all teachers share: how they are trained."""
+    """Settings that all teachers share."""
 
     name: str = "instant_ngp"
-    """instant_ngp (hash grid), or nerf (the published MLP: slow, the readable reference)."""
+    """hashgrid, or vanilla (NeRF's MLP: slow, the readable reference)."""
     max_minutes: float | None = setting(10.0, Positive(MOST_MINUTES), unit="minutes")
-    """Training time; null to train for `max_steps`."""
+    """Training time; null trains for `iterations`."""
     max_steps: int | None = setting(None, Range(1, 10**9))
-    """Training steps; with max_minutes too, whichever ends first."""
+    """Training steps. With minutes set too, whichever ends first."""
     samples_per_step: int = setting(16384, Range(1, 2**26))
-    """Samples a training step; the number of rays follows from how many samples a ray needs."""
+    """Samples per training step; the number of rays follows from the samples that a ray needs."""
     max_rays_per_step: int = setting(16384, Range(1, 2**24))
-    """Rays a training step at most."""
+    """Most rays per training step."""
     lr: float = setting(1e-2, Positive(10))
     """Learning rate at the start; it falls to a hundredth along a cosine."""
     seed: int = setting(0, Range(0, MOST_SEED))
-    """Of the initial weights and of the rays drawn."""
+    """Seed of the initial weights and of the rays drawn."""
     checkpoint_seconds: float = setting(60.0, Positive(86_400), unit="seconds")
     """Seconds between checkpoints."""
 
@@ -38,9 +38,9 @@ class InstantNGPConfig(TeacherConfig):
     """Hash-grid NeRF (Müller et al. 2022)."""
 
     num_levels: int = setting(8, Range(1, 32))
-    """Levels of the hash grid; each gives 4 features."""
+    """Levels of the hash grid, with 4 features each."""
     log2_hashmap_size: int = setting(17, Range(1, 26))
-    """Binary logarithm of the entries of a level's table."""
+    """Binary logarithm of the entries per level's table."""
     base_resolution: int = setting(16, Range(1, 2**12))
     """Cells across the unit cube at the coarsest level."""
     max_resolution: int = setting(256, Range(1, 2**16))
@@ -52,9 +52,9 @@ class InstantNGPConfig(TeacherConfig):
     march_steps: int = setting(256, Range(1, 2**16))
     """Samples over the depth range, before empty space is skipped."""
     importance_samples: int | None = setting(None, Range(2, 2**16))
-    """Samples a ray, drawn where the occupancy grid's densities say that it ends; null asks all occupied cells."""
+    """Samples per ray, drawn where the occupancy grid expects the ray to end; null samples all occupied cells."""
     opacity_threshold: float = setting(0.01, Range(0, 1, open_start=True, open_end=True))
-    """A cell is empty when one step through it is thinner than this."""
+    """A cell is empty if one step through it has less opacity than this."""
 
 
 @dataclass
@@ -66,15 +66,15 @@ class NeRFConfig(TeacherConfig):
     lr: float = setting(5e-4, Positive(10))
     """Learning rate at the start."""
     max_rays_per_step: int = setting(1024, Range(1, 2**24))
-    """Rays a training step."""
+    """Rays per training step."""
     depth: int = setting(8, Range(1, 64))
     """Layers of the density network."""
     width: int = setting(256, Range(1, 4096))
     """Channels of the density network."""
     coarse_samples: int = setting(64, Range(1, 4096))
-    """Stratified samples a ray."""
+    """Stratified samples per ray."""
     fine_samples: int = setting(128, Range(1, 4096))
-    """Samples a ray drawn where the coarse ones found something."""
+    """Importance samples per ray, drawn where the coarse ones found something."""
 
 
 TEACHER_CONFIGS: dict[str, type[TeacherConfig]] = {"instant_ngp": InstantNGPConfig, "nerf": NeRFConfig}

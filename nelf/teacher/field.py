@@ -1,4 +1,4 @@
-"""What every teacher can do: render rays. And what a field that we train ourselves can do besides."""
+"""Interface of teachers, which render rays, and base class of the fields that we train."""
 
 import abc
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from nelf.kernels.random_numbers import StepRandom
 from nelf.kernels.unit_cube import UnitCubeMapping
 from nelf.scene import Views
 
-RENDER_CHUNK = 4096  # rays rendered at once: what they need stays in a CPU's cache
-UNSEEN = 0.5  # grey behind an opaque scene whose background is not known
+RENDER_CHUNK = 4096  # rays rendered at once: their data stays in a CPU's cache
+UNSEEN = 0.5  # grey behind an opaque scene with unknown background
 
 
 @dataclass(frozen=True)
 class RenderOutput:
-    """What rays see.
+    """Rendered rays.
 
-    rgb: colour premultiplied by alpha, [0, 1]. A teacher of scenes without alpha gives alpha 1 everywhere.
-    depth: expected depth along the view axis (world units); far where nothing is hit.
+    rgb: colour premultiplied by alpha, [0, 1]. alpha: 1 everywhere for a teacher of scenes without alpha.
+    depth: expected depth along the view axis (world units); far if nothing is hit.
     """
 
     rgb: Float[Tensor, "*rays 3"]
@@ -41,20 +41,20 @@ class Teacher(Protocol):
     """Anything that renders rays."""
 
     def render(self, rays: Rays) -> RenderOutput:
-        """Render rays [n, 3] in evaluation mode, without gradients, in chunks of the teacher's own choosing."""
+        """Render rays [n, 3] in evaluation mode, without gradients. The teacher chooses its own chunks."""
         ...
 
 
 @dataclass(frozen=True)
 class ReducedPrecision:
-    """`teacher` with its matrix products in `dtype`, for renders alone."""
+    """`teacher` with its matrix products in `dtype`, for rendering only."""
 
     teacher: "RadianceField"
     dtype: torch.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where it renders."""
+        """The teacher's device."""
         return self.teacher.device
 
     def render(self, rays: Rays) -> RenderOutput:
@@ -64,11 +64,10 @@ class ReducedPrecision:
 
 
 class RadianceField(nn.Module, abc.ABC):
-    """A teacher that is trained on pixels, whatever its insides.
+    """A teacher that trains on pixels.
 
-    space: where the field lives. opaque: the scene has no alpha, and renders have alpha 1 everywhere.
-    background: colour behind everything in an opaque scene, [0, 1]; None where it is not known: rays that hit nothing
-    are grey then.
+    space: maps the scene to the unit cube. opaque: the scene has no alpha, and renders have alpha 1 everywhere.
+    background: colour [0, 1] behind everything in an opaque scene. If it is None, rays that hit nothing are grey.
     """
 
     background: Tensor | None
@@ -80,59 +79,60 @@ class RadianceField(nn.Module, abc.ABC):
         self.register_buffer("background", background, persistent=False)  # measured, not learnt
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "RadianceField":
-        super()._apply(function, recurse)  # what `to` and `cuda` call
+        super()._apply(function, recurse)  # `to` and `cuda` call this
         self.space = self.space.to(self.device)
         return self
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are, and where it renders."""
+        """Device of the weights and of rendering."""
         return next(self.parameters()).device
 
     @property
     def rays_at_once(self) -> int:
-        """Rays that a render takes at once."""
+        """Rays per chunk of a render."""
         return RENDER_CHUNK
 
     @abc.abstractmethod
-    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
-        """Premultiplied rgb, depth times alpha, and alpha of rays [n, 3]; and the number of samples that they have.
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        """Render rays [n, 3] with gradients.
 
-        draws: jitters the samples (training); None renders at their middles. Gradients flow.
+        Returns [n, 5]: premultiplied rgb, depth times alpha, and alpha; and the number of samples.
+        draws: jitters the samples (training); None takes the middle of their intervals.
         """
 
-    def accumulate_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
-        """`accumulate` whatever autocast says: for training, densities are exponentials and eight bits too few."""
+    def render_train_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+        """`render_train` in float32, even under autocast: bfloat16 is too coarse for densities."""
         with exact(rays.origins.device):
-            return self.accumulate(rays, draws)
+            return self.render_train(rays, draws)
 
     @abc.abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """For the optimizer."""
+        """Parameter groups of the optimizer."""
 
-    def look_at_views(self, views: Views) -> None:
+    def on_training_views(self, views: Views) -> None:
         """Called once before training starts."""
 
-    def refresh(self, step: int, draws: StepRandom) -> None:
+    def before_step(self, step: int, draws: StepRandom) -> None:
         """Called before every training step."""
 
-    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
-        """Which rays can teach anything."""
+    def hits_occupied(self, rays: Rays) -> Bool[Tensor, "n"]:
+        """Mask of the rays that can teach anything."""
         return torch.ones(len(rays), dtype=torch.bool, device=rays.origins.device)
 
-    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """What `accumulate` gives without draws, for renders; a field may leave out what cannot be seen."""
-        return self.accumulate(rays, None)[0]
+    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """`render_train` for renders, without draws. A field may skip what cannot be seen."""
+        return self.render_train(rays, None)[0]
 
-    def reduced(self, dtype: torch.dtype) -> Teacher:
-        """For renders that may compute matrix products in `dtype`; itself where that would show."""
+    def with_precision(self, dtype: torch.dtype) -> Teacher:
+        """This teacher for renders with matrix products in `dtype`; itself if that would show."""
         return self
 
     @torch.no_grad()
     def render(self, rays: Rays) -> RenderOutput:
         """See `Teacher.render`."""
         count = self.rays_at_once
-        parts = [self.look(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
+        parts = [self.render_eval(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
         if self.opaque:
@@ -152,7 +152,7 @@ def render_image(
 def render_where_it_is(
     teacher: Teacher, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"], height: int, width: int
 ) -> RenderOutput:
-    """`render_image`, left on the teacher's device. The rays are made there, too."""
+    """`render_image`, but on the teacher's device."""
     device = device_of(teacher)
     flat = teacher.render(image_rays(c2w.to(device), intrinsics.to(device), height, width).flatten())
     return RenderOutput(
@@ -161,5 +161,5 @@ def render_where_it_is(
 
 
 def device_of(teacher: Teacher) -> torch.device:
-    """Where it renders; the CPU for what does not say."""
+    """The teacher's device; the CPU if it does not tell."""
     return teacher.device if isinstance(teacher, RadianceField | ReducedPrecision) else torch.device("cpu")

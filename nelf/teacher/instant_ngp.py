@@ -1,4 +1,4 @@
-"""The hash-grid NeRF (Müller et al. 2022): the field, and the grid of its densities that tells where samples pay."""
+"""Hash-grid NeRF (Müller et al. 2022): the field, and an occupancy grid of its densities that guides sampling."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,17 +21,17 @@ from nelf.scene import Views, carve
 from nelf.teacher.config import InstantNGPConfig
 from nelf.teacher.field import RENDER_CHUNK, RadianceField, ReducedPrecision, Teacher
 
-UNASKED = 1.0  # density of a cell that was not asked yet: what an untrained field says
-DECAY = 0.95  # a cell's density fades by this much an update, so that one that was emptied is found out
-COARSEST_CARVED = 32  # cells across the grid that carving starts with
-CELLS_AT_ONCE = 1 << 16  # asked in one update
+UNASKED = 1.0  # density of a cell not yet sampled: that of an untrained field
+DECAY = 0.95  # of a cell's density per update, so that the grid notices a cell that became empty
+COARSEST_CARVED = 32  # cells across the first grid of carving
+CELLS_AT_ONCE = 1 << 16  # cells per update
 
 
 class OccupancyGrid(nn.Module):
-    """density: last known upper estimate a cell, per cube unit (see Samples.lengths). Carved cells hold 0 for good.
+    """Occupancy grid. density: last upper estimate per cell, per cube unit (see Samples.lengths); 0 in carved cells.
 
-    allowed: indices of the cells that were not carved, in the order in which they are asked. cursor: whose turn it is.
-    mean: density over all allowed cells.
+    allowed: indices of the cells that were not carved, in order of updates. cursor: the next one to update.
+    mean: density averaged over all allowed cells.
     """
 
     density: Tensor
@@ -46,12 +46,12 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("allowed", torch.arange(resolution**3))
         self.register_buffer("mean", torch.tensor(UNASKED))
         self.register_buffer("cursor", torch.tensor(resolution**3))
-        self._turn: int | None = None  # what `cursor` says, where the host knows it
+        self._turn: int | None = None  # value of `cursor`, if the host knows it
 
     def carve(self, views: Views, space: UnitCubeMapping) -> None:
-        """Rule out for good every cell over which some view shows nothing (alpha 0). For bounded scenes with alpha.
+        """Remove every cell over which some view shows only alpha 0. For bounded scenes with alpha.
 
-        Coarse to fine: only what is left of a grid is looked at with half its cell size.
+        Coarse to fine: only the remaining cells are split in half.
         """
         half_diagonal = float(space.parameters[3]) * 3**0.5
         levels = [self.resolution]
@@ -70,7 +70,7 @@ class OccupancyGrid(nn.Module):
 
     @torch.no_grad()
     def update(self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, "n"]], draws: StepRandom) -> None:
-        """Ask the field at one random point in each of the next cells; all have a turn before any has its second."""
+        """Evaluate the field at a random point in each of the next cells. Cells take turns."""
         begin = int(self.cursor) if self._turn is None else self._turn
         if begin >= len(self.allowed):
             self.allowed = self.allowed[draws.permutation(len(self.allowed)).to(self.allowed.device)]
@@ -82,11 +82,11 @@ class OccupancyGrid(nn.Module):
         self.mean = flat[self.allowed].mean()
 
     def threshold(self, step: float, opacity: float) -> Float[Tensor, ""]:
-        """Density below which a sample of length `step` is thinner than `opacity`, or than half the average cell."""
+        """Density below which a sample of length `step` has less than `opacity`, or less than half the mean density."""
         return (self.mean / 2).clamp_max(opacity / step)
 
     def _go_to(self, cursor: int) -> None:
-        """The host keeps count itself: to read `cursor` it would have to wait for the device."""
+        """The host counts itself: reading `cursor` would wait for the device."""
         self._turn = cursor
         self.cursor.fill_(cursor)
 
@@ -101,25 +101,25 @@ class OccupancyGrid(nn.Module):
 
 
 def _corner(index: Int[Tensor, "n"], resolution: int) -> Int[Tensor, "n 3"]:
-    """Whole-number coordinates of cells, from their place in a flat grid."""
+    """Integer coordinates of cells, from their index in the flat grid."""
     r = resolution
     return torch.stack([index // (r * r), index // r % r, index % r], dim=-1)
 
 
-GEOMETRY = 16  # channels that the density network hands to the colour network; the first is the density's logarithm
-LOG_DENSITY_LIMIT = 11.0  # e^11 a half cube is opaque within a thousandth of it
-BLOCK = 12  # samples of a ray that a render asks at once
-OPAQUE_DEPTH = 80.0  # optical depth through which nothing is seen in float32
-OPAQUE = 1e-3  # transmittance below which a render does not follow a ray: a quarter of an 8-bit step
-LEAST_WEIGHT = 3e-5  # of a sample whose colour a render asks for
+GEOMETRY = 16  # channels from the density network to the colour network; the first is the log density
+LOG_DENSITY_LIMIT = 11.0  # at e^11, a thousandth of half the cube is opaque
+BLOCK = 12  # samples per ray and pass of a render
+OPAQUE_DEPTH = 80.0  # optical depth at which float32 transmittance is 0
+OPAQUE = 1e-3  # transmittance at which a render stops a ray: a quarter of an 8-bit step
+LEAST_WEIGHT = 3e-5  # smallest weight of a sample for which a render computes colour
 UPDATE_EVERY = 16  # steps between occupancy updates
-AT_ONCE = {True: 1 << 18, False: 1 << 16}  # rays that an accelerator renders at once, with its kernels or without
+AT_ONCE = {True: 1 << 18, False: 1 << 16}  # rays per chunk on an accelerator, with its kernels or without
 
 
 class HashGridNeRF(RadianceField):
-    """Density and colour at points of the unit cube, rendered along rays.
+    """Density and colour in the unit cube, rendered along rays.
 
-    Density is per half side of the cube, so that it does not depend on the scene's units.
+    Density is per half side of the cube, so it does not depend on the scene's units.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class HashGridNeRF(RadianceField):
         super().__init__(space, opaque=opaque, background=background)
         self.config = config
         self.grid = HashGrid(config.num_levels, config.log2_hashmap_size, config.base_resolution, config.max_resolution)
-        # ReLU in place: a new tensor of so many samples costs more than the operation.
+        # ReLU in place: with so many samples, a new tensor costs more than the operation.
         self.density_network = nn.Sequential(
             nn.Linear(self.grid.channels, config.width), nn.ReLU(True), nn.Linear(config.width, GEOMETRY)
         )
@@ -148,26 +148,26 @@ class HashGridNeRF(RadianceField):
         networks = [*self.density_network.parameters(), *self.color_network.parameters()]
         return [{"params": [self.grid.table]}, {"params": networks, "weight_decay": 1e-6}]
 
-    def look_at_views(self, views: Views) -> None:
-        """Rule out what the alpha of a bounded object's views shows to be empty."""
+    def on_training_views(self, views: Views) -> None:
+        """Carve the occupancy grid with the alpha of a bounded object's views."""
         if self.space.shape == BOX and not self.opaque:
             self.occupancy.carve(views, self.space)
 
-    def refresh(self, step: int, draws: StepRandom) -> None:
+    def before_step(self, step: int, draws: StepRandom) -> None:
         if step % UPDATE_EVERY == 0:
             self.occupancy.update(self.density, draws)
 
-    def meets_something(self, rays: Rays) -> Bool[Tensor, "n"]:
-        # A coarse grid, grown by a cell, with steps shorter than a cell: cheap, and never says no wrongly.
+    def hits_occupied(self, rays: Rays) -> Bool[Tensor, "n"]:
+        # A coarse grid, dilated by a cell, with steps shorter than a cell: cheap, and without false negatives.
         grown = max_pool(self.occupancy.density, 12, stride=4, padding=4)
         middle = torch.full((len(rays),), 0.5, device=rays.origins.device)
         return count_samples(rays, self.space, grown, self.config.march_steps // 4, middle, 0.0) > 0
 
     def density(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-        """Density per half cube at points of the unit cube."""
+        """Density per half cube side at points of the unit cube."""
         return _density(self.density_network(self.grid(points)))
 
-    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         with torch.no_grad():
             samples = self._samples(rays, draws)
             directions = encode_directions(rays.directions)
@@ -179,9 +179,9 @@ class HashGridNeRF(RadianceField):
         return out, len(samples.ray) if samples.found is None else samples.found
 
     @torch.no_grad()
-    def look(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """See `RadianceField.look`. Front to back, `BLOCK` samples of each ray at a time: rays that have become opaque
-        are not followed any further, and what adds next to nothing is not asked for its colour."""
+    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """See `RadianceField.look`. Front to back, `BLOCK` samples per ray at a time. Opaque rays stop, and samples
+        with almost no weight get no colour."""
         samples = self._samples(rays, None)
         directions = encode_directions(rays.directions)
         out, through = rays.origins.new_zeros(len(rays), 5), rays.origins.new_ones(len(rays))
@@ -211,8 +211,8 @@ class HashGridNeRF(RadianceField):
         out[:, 4] = 1 - through
         return out
 
-    def reduced(self, dtype: torch.dtype) -> Teacher:
-        """Where a sample is enters by way of the table, in float32: what the two small networks round does not show."""
+    def with_precision(self, dtype: torch.dtype) -> Teacher:
+        """Positions enter through the table, in float32. Rounding in the two small networks does not show."""
         return ReducedPrecision(self, dtype)
 
     @property

@@ -1,4 +1,4 @@
-"""NeRF as published (Mildenhall et al., ECCV 2020): the readable reference. One MLP, dense samples, no tricks."""
+"""NeRF as published (Mildenhall et al., ECCV 2020): the readable reference, with one MLP and dense samples."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ POINT_OCTAVES, DIRECTION_OCTAVES = 10, 4
 
 
 class NeRF(RadianceField):
-    """Coarse stratified samples show where to look; colour comes from these and the fine samples together.
+    """Stratified coarse samples guide the fine ones; colour comes from both together.
 
-    One network serves both (the paper trains two). Coordinates are those of the space's cube, brought to [-1, 1].
+    One network serves both (the paper trains two). Coordinates are those of the unit cube, scaled to [-1, 1].
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class NeRF(RadianceField):
     def forward(
         self, points: Float[Tensor, "n s 3"], directions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n s"], Float[Tensor, "n s 3"]]:
-        """Density per half cube and colour at points of the unit cube."""
+        """Density per half cube side, and colour, at points of the unit cube."""
         encoded = positional_encoding(points * 2 - 1, POINT_OCTAVES)
         hidden = encoded
         for i, layer in enumerate(self.layers):
@@ -59,7 +59,7 @@ class NeRF(RadianceField):
         color = self.color(torch.cat([self.feature(hidden), seen_from], dim=-1))
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
-    def accumulate(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
         coarse, fine = self.config.coarse_samples, self.config.fine_samples
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
         inside = _random((len(rays), coarse), draws).to(edges)
@@ -75,7 +75,7 @@ class NeRF(RadianceField):
     def _weights(
         self, rays: Rays, s: Float[Tensor, "n s"]
     ) -> tuple[Float[Tensor, "n s"], Float[Tensor, "n s 3"], Float[Tensor, "n s"]]:
-        """Rendering weights (NeRF, eq. 3), colours and depths at the ray parameters `s`, ascending."""
+        """Rendering weights (NeRF, eq. 3), colours and depths at the ascending ray parameters `s`."""
         depth = self.space.depth(s)
         cube = self.space.to_cube(rays.origins[:, None] + depth[..., None] * rays.directions[:, None])
         density, color = self(cube.clamp(0, 1), rays.directions)
@@ -87,7 +87,7 @@ class NeRF(RadianceField):
 
 
 def positional_encoding(x: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch channels"]:
-    """NeRF, eq. 4, and the value itself."""
+    """NeRF, eq. 4, with x itself prepended."""
     scaled = torch.cat([x * (torch.pi * 2**octave) for octave in range(octaves)], dim=-1)
     return torch.cat([x, scaled.sin(), scaled.cos()], dim=-1)
 
@@ -95,7 +95,7 @@ def positional_encoding(x: Float[Tensor, "*batch 3"], octaves: int) -> Float[Ten
 def sample_piecewise(
     edges: Float[Tensor, "bins_plus_1"], weights: Float[Tensor, "n bins"], uniform: Float[Tensor, "n m"]
 ) -> Float[Tensor, "n m"]:
-    """Draw from the piecewise constant density `weights` between `edges` by its inverse distribution function."""
+    """Draw from the piecewise constant density `weights` between `edges`, by the inverse distribution function."""
     share = (weights + 1e-5) / (weights + 1e-5).sum(dim=1, keepdim=True)
     upto = torch.cat([torch.zeros_like(share[:, :1]), share.cumsum(dim=1)], dim=1)
     bin_ = (torch.searchsorted(upto, uniform.contiguous(), right=True) - 1).clamp(0, share.shape[1] - 1)
@@ -104,7 +104,7 @@ def sample_piecewise(
 
 
 def _random(shape: tuple[int, int], draws: StepRandom | None, *, spread: bool = False) -> Tensor:
-    """Uniform in [0, 1), or without draws the middle: of each sample's bin, or spread over all samples."""
+    """Uniform in [0, 1). Without draws: the middle of each sample's bin, or evenly spread over all samples."""
     if draws is not None:
         return draws.uniform(*shape)
     if spread:

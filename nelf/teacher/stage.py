@@ -1,4 +1,4 @@
-"""A teacher's stage: train, save, load by name."""
+"""The teacher's stage: train, save, load by name."""
 
 import dataclasses
 import math
@@ -58,23 +58,23 @@ def save_teacher(path: Path, field: RadianceField, config: TeacherConfig) -> Non
 
 
 def load_teacher(path: Path) -> RadianceField:
-    """The teacher saved at `path`, on the CPU. Raises CheckpointError when it is absent, damaged or not one."""
+    """The teacher saved at `path`, on the CPU. Raises CheckpointError if it is missing, damaged or something else."""
     state, about = load_weights(path, FORMAT, REMEDY)
     try:
         space = UnitCubeMapping(parameters=state.pop("space"), **about["space"])
         config = TEACHERS[about["name"]][0](**about["config"])
         color = about.get("background")  # older files have none
         background = None if color is None else torch.tensor(color, dtype=torch.float32).reshape(3)
-        with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
+        with torch.device("meta"):  # shapes only: a damaged file may ask for more than fits into memory
             shapes = {k: v.shape for k, v in build_field(config, space, opaque=about["opaque"]).state_dict().items()}
         other = [k for k, v in state.items() if k != OCCUPIED and shapes.get(k) != v.shape]
         if other or set(shapes) != set(state):
             raise ValueError(
-                f"{min([*other, *set(shapes) ^ set(state)])} has another shape than the configuration says"
+                f"{min([*other, *set(shapes) ^ set(state)])} does not have the shape that the configuration gives"
             )
         field = build_field(config, space, opaque=about["opaque"], background=background)
         if isinstance(field, HashGridNeRF):
-            field.occupancy.allowed = state[OCCUPIED]  # its length is what carving left
+            field.occupancy.allowed = state[OCCUPIED]  # its length depends on carving
         field.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError, ConfigError) as error:
         reason = one_line(error)
@@ -89,9 +89,9 @@ TRAINING_FILE = "training.json"
 def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, stop: Stop) -> RadianceField:
     """Train a teacher on the scene's training views; write `folder`/teacher.safetensors.
 
-    training.json beside it says how it went: steps, seconds, PSNR on the last training rays.
-    Goes on from the checkpoint in `folder` when there is one. fabric: launched, where it has more than one process; the
-    first one writes.
+    training.json next to it holds steps, seconds, and PSNR on the last training rays.
+    Goes on from the checkpoint in `folder`, if there is one. fabric: launched if it has several processes; the first
+    one writes. Raises Interrupted, SceneError, CheckpointError.
     """
     with waiting(f"teach: reading {len(scene.train)} photos", shown=fabric.is_global_zero):
         trainer = new_trainer(scene, config, fabric)
@@ -108,16 +108,16 @@ def teach(scene: Scene, config: TeacherConfig, folder: Path, fabric: Fabric, sto
 def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
     """The training of a teacher of the scene, before its first step."""
     opaque = scene.channels == 3
-    # Around an object there is nothing else: over any other colour than its own the field would fill the box with fog.
+    # Nothing surrounds an object. Over a colour other than its own background, the field would fill the box with fog.
     background = border_color(scene.train) if opaque and scene.kind is SceneType.OBJECT else None
     space = space_of(scene)
-    with fabric.device:  # a table of millions of numbers is made where it is needed
+    with fabric.device:  # creates the table of millions of numbers on the device
         field = build_field(config, space, opaque=opaque, background=background)
     return Trainer(field, scene.train, config, fabric)
 
 
 def space_of(scene: Scene) -> UnitCubeMapping:
-    """Where the field of a scene's teacher lives; one choice a kind."""
+    """Mapping from the scene to the unit cube, one for each scene type."""
     if scene.kind is SceneType.OBJECT:
         return UnitCubeMapping.box(scene.center, scene.radius, scene.near, scene.far)
     if scene.kind is SceneType.UNBOUNDED:

@@ -1,4 +1,4 @@
-"""The training pixels as one table: colour, alpha and the ray through each."""
+"""Train a teacher: the table of training pixels, and the loop."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nelf.core.cameras import Rays, pixel_grid, rays_through
 from nelf.core.checkpoints import CheckpointFolder
-from nelf.core.devices import FUSED, agree, agree_on_step, fits, unscaled
+from nelf.core.devices import FUSED, agree_on_step, fits, sync, unscaled
 from nelf.core.errors import CheckpointError, Interrupted, SceneError
 from nelf.core.images import psnr_of
 from nelf.core.optimization import DivergenceRecovery, Readings
@@ -24,9 +24,9 @@ from nelf.teacher.field import RadianceField
 
 
 class PixelTable:
-    """All pixels of some views, held as uint8 on `device`, or on the CPU where they do not fit there.
+    """All pixels of some views, as uint8 on `device`, or on the CPU if they do not fit there.
 
-    Rays are made on `device` when drawn.
+    Rays are computed on `device` on demand.
     """
 
     def __init__(self, views: Views, device: torch.device | str = "cpu") -> None:
@@ -47,15 +47,15 @@ class PixelTable:
         return rays_through(self.grid[pixel], self.c2w[view], self.intrinsics[view])
 
     def rgba(self, index: Int[Tensor, "n"]) -> Float[Tensor, "n 4"]:
-        """Straight colour and alpha (1 where the images have none) of the pixels `index`."""
+        """Straight colour and alpha (1 if the images have none) of the pixels `index`."""
         color = self.colors[index.to(self.colors.device)].to(self.device).float() / 255
         return color if color.shape[1] == 4 else torch.cat([color, color.new_ones(len(color), 1)], dim=1)
 
 
-RATE_FLOOR = 0.01  # the learning rate at the end, as a share of that at the start
+RATE_FLOOR = 0.01  # final learning rate, as a share of the initial one
 RATE_WARM_UP = 50  # steps
-ROOM = 0.9  # of the batch that an accelerator fills: what a step has too many samples is left out
-AT_ONCE = 1 << 18  # pixels that are asked at once whether they are useful
+ROOM = 0.9  # share of the batch that an accelerator fills: samples beyond the batch are dropped
+AT_ONCE = 1 << 18  # pixels per chunk of the search for informative ones
 
 
 class Trainer:
@@ -66,13 +66,13 @@ class Trainer:
         self.fabric = fabric
         field.to(fabric.device)
         self.table = PixelTable(views, fabric.device)
-        field.look_at_views(views)
-        self.useful = useful_pixels(field, self.table, fabric)
+        field.on_training_views(views)
+        self.useful = informative_pixels(field, self.table, fabric)
         self.drawn_from = len(self.table) if self.useful is None else len(self.useful)
         if self.drawn_from == 0:
             raise SceneError(
-                "no training pixel sees anything of the scene's bounds, so there is nothing to learn; "
-                "look at alpha, poses, near and far with `nelf data check`"
+                "no training pixel sees anything within the scene's bounds, so there is nothing to learn; "
+                "check alpha, poses, near and far with `nelf data check`"
             )
         optimizer = torch.optim.Adam(
             field.parameter_groups(),
@@ -83,7 +83,7 @@ class Trainer:
         )
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
-        self.model.mark_forward_method("accumulate_in_float32")
+        self.model.mark_forward_method("render_train_in_float32")
         self.step = 0
         self.seconds = 0.0
         self.rays = min(config.max_rays_per_step, max(256, config.samples_per_step // 16))
@@ -108,7 +108,7 @@ class Trainer:
         }
 
     def restore(self, step: int, state: dict[str, Any]) -> None:
-        """Go on from `state`. Raises KeyError, ValueError or RuntimeError for that of another teacher."""
+        """Go on from `state`. Raises KeyError, ValueError or RuntimeError if it belongs to another teacher."""
         self._load([state["field"], state["optimizer"]])
         self.step, self.seconds = step, state["seconds"]
         self.rays, self.error = state["rays"], state["error"]
@@ -116,10 +116,10 @@ class Trainer:
 
     def _load(self, state: list[dict[str, Any]]) -> None:
         self.field.load_state_dict(state[0])
-        self.optimizer.load_state_dict(copy.deepcopy(state[1]))  # it keeps the tensors that it is given
+        self.optimizer.load_state_dict(copy.deepcopy(state[1]))  # it keeps the given tensors
 
     def progress(self) -> float:
-        """Share of the training that is done: the larger of time and steps."""
+        """Share of the training that is done, by time or by steps, whichever is larger."""
         shares = []
         if self.config.max_minutes is not None:
             shares.append(self.seconds / (60 * self.config.max_minutes))
@@ -129,7 +129,7 @@ class Trainer:
 
     @property
     def total(self) -> tuple[float, str]:
-        """Size and unit of the training, to show to the user."""
+        """Size and unit of the training, for the progress line."""
         if self.config.max_minutes is not None:
             return self.config.max_minutes, "min"
         return float(self.config.max_steps or 0), "steps"
@@ -154,38 +154,38 @@ class Trainer:
         self.seconds += time.perf_counter() - began
 
     def _learn(self) -> tuple[Tensor, int | Tensor]:
-        """Leave the gradients of one batch; its loss, and the number of samples that it took."""
+        """Compute the gradients of one batch. Returns its loss and number of samples."""
         device = self.fabric.device
-        # Seeded anew for every step: nothing to remember for an exact resume.
+        # A new seed for every step: an exact resume needs no generator state.
         ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
         draws = draws_on(device, self.config.seed, self.step, **ranks)
-        self.field.refresh(self.step, draws)
+        self.field.before_step(self.step, draws)
         index = draws.integers(self.rays, self.drawn_from)
         if self.useful is not None:
             index = self.useful[index].long()
         background = self.field.background
         if background is None:
             background = draws.uniform(self.rays, 3)
-        out, samples = self.model.accumulate_in_float32(self.table.rays(index), draws)
+        out, samples = self.model.render_train_in_float32(self.table.rays(index), draws)
         loss = _loss(out, self.table.rgba(index), background)
         self.fabric.backward(loss)
         return loss.detach(), samples
 
     def _step(self, loss: Tensor, samples: int | Tensor) -> None:
-        """Change the weights if that does no harm."""
+        """Update the weights if loss and gradients are finite."""
         value, mean_samples = self._mean(float(loss), float(samples))
         if math.isfinite(value) and math.isfinite(float(self._gradient_size())):
-            self.guard.good()
+            self.guard.good_step()
             self.optimizer.step()
             self._note(value)
         else:
-            self.guard.bad()
+            self.guard.failed_step()
         self._fit_rays(mean_samples, 0.9, 1.1)
 
     def _step_without_waiting(self, loss: Tensor, samples: int | Tensor) -> None:
-        """Change the weights now; what the host wants to know of it, it reads some steps later.
+        """Update the weights now, and read loss and gradients some steps later.
 
-        Gradients that are not finite count as 0: nothing that a later step could not make good.
+        Gradients that are not finite count as 0, so the damage is small.
         """
         size = self._gradient_size()
         gradients = [p.grad for p in self.field.parameters() if p.grad is not None]
@@ -199,15 +199,15 @@ class Trainer:
             good = math.isfinite(value) and math.isfinite(found)
             if good:
                 self._note(value)
-            if not self.guard.hear([good]):
+            if not self.guard.late_steps([good]):
                 self.readings = Readings(self.fabric.device)
                 break
-        if read:  # all with as many rays; more at once than a step changes on the CPU, as there are fewer chances
+        if read:  # all with the same number of rays; larger changes than on the CPU, as they are rarer
             (mean_samples,) = self._mean(sum(row[1] for row in read) / len(read))
             self._fit_rays(mean_samples / ROOM, 0.5, 1.25)
 
     def _gradient_size(self) -> Tensor:
-        """Norm of all gradients, the same in all processes, so that all decide the same."""
+        """Norm of all gradients. It is the same in all processes, so that all decide the same."""
         return torch.nn.utils.get_total_norm([p.grad for p in self.field.parameters() if p.grad is not None])
 
     def _note(self, loss: float) -> None:
@@ -220,7 +220,7 @@ class Trainer:
             group["lr"] = self.config.lr * rate * self.guard.rate_factor
 
     def _mean(self, *values: float) -> list[float]:
-        """Of each value over all processes."""
+        """Each value averaged over all processes."""
         if self.fabric.world_size == 1:
             return list(values)
         dtype = torch.float32 if self.fabric.device.type == "mps" else torch.float64
@@ -228,15 +228,15 @@ class Trainer:
         return mean
 
     def _fit_rays(self, samples: float, least: float, most: float) -> None:
-        """Take as many rays as fill the batch with samples, within shares of what they are now."""
+        """Take as many rays as fill the batch with samples, within shares of the current number."""
         wanted = self.rays * self.config.samples_per_step / max(samples, 1)
         self.rays = max(
             1, int(min(max(wanted, least * self.rays), most * self.rays + 1, self.config.max_rays_per_step))
         )
 
 
-def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
-    """Indices of the pixels whose rays can teach the field anything, int32 where that holds them; None when all can.
+def informative_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> Int[Tensor, "m"] | None:
+    """Indices of the pixels whose rays can teach the field anything, int32 if they fit; None if all can.
 
     Processes share the work.
     """
@@ -244,7 +244,7 @@ def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> In
     found = torch.zeros(len(table), dtype=torch.uint8, device=device)
     parts = [slice(start, min(start + AT_ONCE, len(table))) for start in range(0, len(table), AT_ONCE)]
     for part in parts[fabric.global_rank :: fabric.world_size]:
-        found[part] = field.meets_something(table.rays(torch.arange(part.start, part.stop, device=device)))
+        found[part] = field.hits_occupied(table.rays(torch.arange(part.start, part.stop, device=device)))
     useful = (fabric.all_reduce(found, reduce_op="sum") if fabric.world_size > 1 else found).bool()
     count = int(useful.sum())
     if count == len(table):
@@ -259,9 +259,9 @@ def useful_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) -> In
 
 
 def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:
-    """Squared error over the scene's background, or a random one a ray.
+    """Squared error over the scene's background, or over a random colour per ray.
 
-    The latter makes alpha right and keeps empty space empty.
+    Random colours make alpha right and keep empty space empty.
     """
     alpha = truth[:, 3:]
     target = truth[:, :3] * alpha + background * (1 - alpha)
@@ -269,9 +269,9 @@ def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:
 
 
 def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
-    """Train to the end, saving checkpoints and going on from the last one that is there.
+    """Train to the end, with checkpoints. Goes on from the last checkpoint.
 
-    Raises Interrupted when asked to stop, after saving; CheckpointError when the checkpoint is of another teacher.
+    Raises Interrupted when asked to stop, after saving; CheckpointError if the checkpoint belongs to another teacher.
     """
     found = checkpoints.latest()
     if found is not None:
@@ -289,8 +289,8 @@ def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:
         while trainer.progress() < 1:
             trainer.advance()
             if trainer.step % trainer.readings.every:
-                continue  # the host does not look up; on the CPU it does at every step
-            trainer.seconds, stopping = agree(fabric, trainer.seconds, stop)
+                continue  # the host checks rarely; on the CPU at every step
+            trainer.seconds, stopping = sync(fabric, trainer.seconds, stop)
             done = min(trainer.progress(), 1.0) * total
             line.update(done, f"PSNR {trainer.psnr:.1f} dB on training rays", f"step {trainer.step}")
             due = trainer.seconds - saved > trainer.config.checkpoint_seconds

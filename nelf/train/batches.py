@@ -1,4 +1,4 @@
-"""Batches of whole views: decoded in the background, kept in memory within a budget, in an order fixed by the seed."""
+"""Batches of whole views: decoded in the background, cached within a memory budget, in an order fixed by the seed."""
 
 import dataclasses
 import functools
@@ -18,16 +18,15 @@ from nelf.core.processes import usable_cores
 from nelf.scene import Views
 from nelf.student import DepthPixels
 
-AHEAD = 3  # batches prepared in advance, or one a thread where there are more of them
-MOST_THREADS = 16  # that decode
+AHEAD = 3  # batches prepared in advance; with more threads, one per thread
+MOST_THREADS = 16  # for decoding
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some views, as stored: 8 bit, straight alpha, on the CPU.
+    """Some views as stored: 8 bits, straight alpha, on the CPU.
 
-    depths: at the student's `depth_pixels`, along the view axis, world units, 0 where unknown; None for students that
-    need none.
+    depths: at the student's `depth_pixels`, along the view axis, world units, 0 if unknown; None for students without.
     """
 
     c2w: Float[Tensor, "batch 3 4"]
@@ -47,7 +46,7 @@ class MemoryBudget:
         self._lock = threading.Lock()
 
     def take(self, count: int) -> bool:
-        """Reserve `count` bytes, if they are left."""
+        """Reserve `count` bytes; returns False if too few are left."""
         with self._lock:
             if count > self.left:
                 return False
@@ -56,15 +55,15 @@ class MemoryBudget:
 
 
 class CachedViews:
-    """Views whose decoded images stay in memory as far as the budget goes.
+    """Views whose decoded images stay in memory as long as the budget lasts.
 
-    What came first stays: in an order that is shuffled anew for every pass, no other choice is read more often.
+    The first ones stay: every pass is shuffled, so no other choice would be read more often.
     """
 
     def __init__(
         self, views: Views, channels: int, budget: MemoryBudget, depth_pixels: DepthPixels | None = None
     ) -> None:
-        """depth_pixels: where depths are wanted; None: nowhere."""
+        """depth_pixels: where depths are needed; None if nowhere."""
         self.views = views
         self.channels = channels
         self.budget = budget
@@ -77,20 +76,20 @@ class CachedViews:
         return len(self.views)
 
     def image(self, index: int) -> np.ndarray:
-        """uint8 [channels, height, width]."""
+        """One image, uint8 [channels, height, width]. Raises SceneError if it has another size."""
         if (image := self._images.get(index)) is not None:
             return image
         image = self.views.read(index)
         expected = (self.views.height, self.views.width, self.channels)
         if image.shape != expected:
             raise SceneError(
-                f"view '{self.views.names[index]}' is {_shape(image.shape)}, but the student is made for "
+                f"view '{self.views.names[index]}' is {_shape(image.shape)}, but the student needs "
                 f"{_shape(expected)} (height x width x channels); give all views the same size and channels"
             )
         return self._kept(self._images, index, np.ascontiguousarray(image.transpose(2, 0, 1)))
 
     def depth(self, index: int, pixels: DepthPixels) -> np.ndarray:
-        """float32 [depth_rows, depth_columns]; 0, for unknown, where the views have no depth."""
+        """One depth map, float32 [depth_rows, depth_columns]; 0 (unknown) if the views have no depth."""
         if (depth := self._depths.get(index)) is not None:
             return depth
         if self.views.read_depth is None:
@@ -99,8 +98,7 @@ class CachedViews:
         return self._kept(self._depths, index, depth)
 
     def _kept(self, cache: dict[int, np.ndarray], index: int, value: np.ndarray) -> np.ndarray:
-        """What is in the cache, after `value` was put there as far as the budget goes: batches are made at once, and
-        several may have read the same view."""
+        """The cached value, after caching `value` if the budget allows. Threads may have read the same view at once."""
         with self._lock:
             if index not in cache and self.budget.take(value.nbytes):
                 cache[index] = value
@@ -117,14 +115,14 @@ class CachedViews:
 
 
 class ShuffledOrder:
-    """All of 0..count-1 in random order, again and again, each pass by its own permutation.
+    """Endless random order of 0..count-1; each pass has its own permutation.
 
-    A pure function of seed and position: an interrupted run needs no memory of it.
+    A pure function of seed and position, so resuming needs no state.
     """
 
     def __init__(self, count: int, seed: Sequence[int]) -> None:
         self.count = count
-        # Neighbouring batches lie in at most two passes; a few more are kept for the batches ahead.
+        # Neighbouring batches span at most two passes; batches prepared ahead need a few more.
         self._pass = functools.lru_cache(maxsize=8)(
             lambda number: np.random.default_rng([*seed, number]).permutation(count)
         )
@@ -143,13 +141,13 @@ class Source:
 
 
 class BatchLoader:
-    """The batch of each step. Use as a context manager: it owns threads."""
+    """The batch of each step. Use it as a context manager: it owns threads."""
 
     def __init__(
         self, sources: Sequence[Source], seed: Sequence[int], *, rank: int = 0, ranks: int = 1, pin: bool = False
     ) -> None:
         """
-        rank, ranks: of this process; the processes together walk the one order. pin: page-locked memory, for CUDA.
+        rank, ranks: of this process; all processes share one order. pin: page-locked memory, for CUDA.
         """
         self.sources = sources
         self.rank, self.ranks = rank, ranks
@@ -167,16 +165,16 @@ class BatchLoader:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def get(self, step: int) -> Batch:
-        """The batch of `step`. Steps are asked for in order; the next ones are being prepared."""
+        """The batch of `step`. Ask for steps in order: the next ones are prepared ahead."""
         for ahead in range(step, step + self._count_ahead):
             if ahead not in self._ahead:
                 self._ahead[ahead] = self._threads.submit(self._make, ahead)
         return self._ahead.pop(step).result()
 
     def indices(self, step: int) -> list[list[int]]:
-        """Which views of each source are in the batch of `step`."""
+        """Indices of each source's views in the batch of `step`."""
         return [
-            # Every `ranks`th of the views of all processes, as in `StepRandom`: what is drawn for a view stays with it.
+            # Every `ranks`th view belongs to this process, as in `StepRandom`: so random numbers stay with their view.
             [order.at((step * source.count + i) * self.ranks + self.rank) for i in range(source.count)]
             for source, order in zip(self.sources, self._orders, strict=True)
         ]
@@ -188,8 +186,8 @@ class BatchLoader:
     def _joined(self, parts: list[Any]) -> Any:
         if parts[0] is None:
             return None
-        # By numpy: torch.cat in this thread would start OpenMP threads of its own, and with more of those than cores
-        # each small operation of the optimizer waits for the system to wake its helpers.
+        # In numpy: torch.cat would start OpenMP threads for this thread. With more of those than cores, each small
+        # operation of the optimizer waits until the system wakes them.
         joined = parts[0] if len(parts) == 1 else torch.from_numpy(np.concatenate([part.numpy() for part in parts]))
         return joined.pin_memory() if self.pin else joined
 

@@ -1,4 +1,4 @@
-"""How a student is trained. Recipes are configs/train/*.yaml."""
+"""Settings of a student's training. Recipes are configs/train/*.yaml."""
 
 from dataclasses import dataclass, field
 
@@ -13,26 +13,26 @@ MOST_STEPS = 10**9
 
 @dataclass
 class FinetuneConfig:
-    """Stage 2: go on with the real training views, as long as the validation views get better."""
+    """Stage 2: continue on the real training views as long as the validation views improve."""
 
     enabled: bool = True
-    """Whether there is a stage 2."""
+    """Whether to run stage 2."""
     max_steps: int | None = setting(300, Range(1, MOST_STEPS))
     """Most steps of stage 2; null: no limit by steps."""
     max_minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
     """Most minutes of stage 2; null: no limit by time."""
     lr: float = setting(2e-4, Positive(100))
-    """Learning rate at its start; falls to zero along a cosine."""
+    """Learning rate at the start of stage 2; falls to zero along a cosine."""
     warmup_steps: int = setting(20, Range(0, MOST_STEPS))
     """Steps in which the rate rises from zero to lr."""
     val_every: int = setting(50, Range(1, MOST_STEPS))
-    """Steps between looks at the validation views."""
+    """Steps between validations."""
     patience: int = setting(6, Range(1, 1_000_000))
-    """Looks without improvement after which stage 2 ends."""
+    """Validations without improvement that end stage 2."""
     pseudo_fraction: float = setting(
         0.5, Range(0, 1, open_end=True), advice="for pseudo views only, set train.finetune.enabled=false"
     )
-    """Share of pseudo views in a batch: against overfitting to few real views."""
+    """Share of pseudo views in a batch, against overfitting to few real views."""
 
     def __post_init__(self) -> None:
         check(self, "train.finetune")
@@ -51,16 +51,16 @@ class FinetuneConfig:
 
 @dataclass
 class TrainConfig:
-    """Stage 1: learn from the pseudo views. What is said for batch, loss and optimizer holds for stage 2, too."""
+    """Stage 1: learn from the pseudo views. Batch, loss and optimizer hold for stage 2 too."""
 
     max_steps: int | None = setting(6000, Range(1, MOST_STEPS))
     """Most steps of stage 1, by default the preset's; null: no limit by steps."""
     max_minutes: float | None = setting(None, Positive(MOST_MINUTES), unit="minutes")
-    """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first to run out ends it."""
+    """Most minutes of stage 1, wall time; null: no limit by time. With steps too, the first limit ends it."""
     batch_size: int = setting(4, Range(1, 65536))
-    """Whole views a step, on each device."""
+    """Whole views per step, on each device."""
     optimizer: str = setting("muon", OneOf(OPTIMIZERS))
-    """muon (for the convolutions; adamw for the rest), adamw, adam or sgd."""
+    """muon (for convolutions; adamw for the rest), adamw, adam or sgd."""
     lr: float = setting(3e-3, Positive(100))
     """Highest learning rate."""
     weight_decay: float = setting(1e-2, Range(0, 100))
@@ -75,13 +75,13 @@ class TrainConfig:
     decay_steps: int = setting(500_000, Range(1, MOST_STEPS))
     """Steps in which the exponential schedule falls by ten."""
     loss: str = setting("mse", OneOf(LOSSES))
-    """mse, l1 or charbonnier; of RGBA the mean over a white and a black background."""
+    """mse, l1 or charbonnier; for RGBA the mean over a white and a black background."""
     depth_loss_weight: float = setting(2.0, Range(0, 1_000_000))
-    """Weight of the error of the depth (fraction of near to far) next to that of the colours, for views with depth."""
+    """Weight of the depth error (fraction of near to far) next to the colour error, for views with depth."""
     jitter_points: bool = False
-    """Move the points of each ray at random inside their bins (MobileR2L)."""
+    """Move the points of each ray randomly inside their bins (MobileR2L)."""
     ema_decay: float = setting(0.999, Range(0, 1, open_end=True), advice="0 turns it off")
-    """Decay of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
+    """Decay of the moving average of the weights, which is what nelf keeps; 0 keeps the weights themselves."""
     grad_clip: float = setting(0.0, Range(0, 1_000_000))
     """Largest norm of the gradient; 0 does not clip."""
     checkpoint_seconds: float = setting(120.0, Positive(86_400), unit="seconds")
@@ -89,17 +89,17 @@ class TrainConfig:
     log_every: int = setting(50, Range(1, MOST_STEPS))
     """Steps between TensorBoard scalars."""
     val_every: int = setting(500, Range(1, MOST_STEPS))
-    """Steps between looks at the validation views."""
+    """Steps between validations."""
     val_views: int = setting(16, Range(0, 1_000_000))
-    """Validation views looked at, evenly spread over all that there are; 0: all of them."""
+    """Validation views to use, evenly spread; 0: all of them."""
     image_every: int = setting(2000, Range(1, MOST_STEPS))
-    """Steps between TensorBoard images; they come with the next look at the validation views."""
+    """Steps between TensorBoard images; they come with the next validation."""
     seed: int = setting(0, Range(0, MOST_SEED))
     """Seed of the order of the views and of the jitter."""
     cache_gb: float = setting(4.0, Range(0, 10_000), unit="GB")
-    """Memory for decoded views, GB (8 bit a channel); views beyond it are decoded again each time."""
+    """Memory for decoded views, GB (8 bits per channel); other views are decoded again each time."""
     channels_last: bool = True
-    """Memory layout of the network's tensors; changes the speed only."""
+    """Memory layout of the network's tensors; changes only the speed."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     """Stage 2."""
 

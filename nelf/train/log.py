@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.core.files import write_json, writing_errors
+from nelf.core.files import disk_errors, write_json
 
 
 class TrainingLog:
@@ -28,13 +28,13 @@ class TrainingLog:
         self.events = folder / "tensorboard" / name
         self._writer: Any = None
         if active:
-            # TensorBoard imports tensorflow where it is installed, unless this marker module exists. Its file functions
-            # are all that is used, and tensorflow beside torch and coremltools crashes the process.
+            # TensorBoard imports tensorflow where it is installed, unless this marker module exists. Only its file
+            # functions are used, and tensorflow together with torch and coremltools crashes the process.
             sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
             from tensorboard.compat.proto.event_pb2 import SessionLog
             from tensorboard.summary.writer.record_writer import RecordWriter
 
-            with writing_errors(self.events):
+            with disk_errors(self.events):
                 self.events.parent.mkdir(parents=True, exist_ok=True)
                 self._writer = RecordWriter(self.events.open("wb"))
             self._write(file_version="brain.Event:2")
@@ -46,7 +46,7 @@ class TrainingLog:
 
     def __exit__(self, *error: object) -> None:
         if self._writer is not None:
-            with writing_errors(self.events):
+            with disk_errors(self.events):
                 self._writer.close()
 
     def scalars(self, step: int, **values: float) -> None:
@@ -72,6 +72,6 @@ class TrainingLog:
     def _write(self, **content: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
-        with writing_errors(self.events):
+        with disk_errors(self.events):
             self._writer.write(Event(wall_time=time.time(), **content).SerializeToString())
             self._writer.flush()

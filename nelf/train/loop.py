@@ -1,4 +1,4 @@
-"""Training a student: stage 1 on pseudo views, stage 2 on the real training views; validation on the way."""
+"""Train a student: stage 1 on pseudo views, stage 2 on real training views, with validation."""
 
 import dataclasses
 import time
@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from nelf.core.checkpoints import CheckpointFolder
-from nelf.core.devices import agree, agree_on_step
+from nelf.core.devices import agree_on_step, sync
 from nelf.core.errors import CheckpointError, Interrupted, SceneError, one_line
 from nelf.core.progress import ProgressLine, Stop
 from nelf.scene import Views
@@ -45,7 +45,7 @@ def validate(model: Student, views: CachedViews, batch: int) -> tuple[float, Flo
 
 @dataclass
 class TrainingState:
-    """How far training has come. Plain values: they go into the checkpoint as they are."""
+    """Progress of training, as plain values, which go into the checkpoint."""
 
     stage: int = 1
     """1: pseudo views, 2: fine-tuning on real views."""
@@ -60,11 +60,11 @@ class TrainingState:
     finished: bool = False
     """Whether this stage has ended."""
     best_psnr: float | None = None
-    """Stage 2: best on the validation views so far."""
+    """Stage 2: best validation PSNR so far."""
     waited: int = 0
-    """Stage 2: looks at the validation views since then."""
+    """Stage 2: validations since then."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a look at the validation views; train_psnr: of the last batch that was logged, None before one."""
+    """One entry per validation; train_psnr: of the last logged batch, None before the first."""
 
     @property
     def total_steps(self) -> int:
@@ -74,7 +74,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Stage:
-    """What makes one stage differ from the other. patience: looks without improvement that end it; None: never."""
+    """How one stage differs from the other. patience: validations without improvement that end it; None: never."""
 
     label: str
     feed: BatchLoader
@@ -85,7 +85,7 @@ class Stage:
 
 
 class PhaseRunner:
-    """Runs a stage from wherever `course` stands."""
+    """Runs a phase from the state in `course`."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class PhaseRunner:
         self._pictured: int | None = None
 
     def run(self, stage: Stage) -> bool:
-        """Train until the stage is over (True) or a stop is asked for (False). Either way a checkpoint is written."""
+        """Train to the end of the stage (True) or until a stop request (False). Writes a checkpoint either way."""
         course = self.course
         if course.finished:
             return True
@@ -118,7 +118,7 @@ class PhaseRunner:
         saved = self.clock()
         self._logged = (course.step, course.seconds)
         if stage.patience is not None and self.best is None:
-            self.look(stage)  # what has to be improved on
+            self.validate(stage)  # the value to improve
         total, unit = stage.budget.total
         fraction = stage.budget.fraction(course.step, course.seconds)
         shown = self.fabric.is_global_zero
@@ -126,7 +126,7 @@ class PhaseRunner:
             stopping = False
             while True:
                 if course.step % self.learner.readings.every == 0:
-                    course.seconds, stopping = agree(self.fabric, self.clock() - began, self.stop)
+                    course.seconds, stopping = sync(self.fabric, self.clock() - began, self.stop)
                 fraction = stage.budget.fraction(course.step, course.seconds)
                 line.update(min(fraction, 1.0) * total, self._figure(), f"{self._speed:.3g} views/s")
                 if stopping or fraction >= 1 or self._patience_is_over(stage):
@@ -137,7 +137,7 @@ class PhaseRunner:
                 self._step(stage, stage.feed.get(course.step), stage.rate.at(course.step, fraction))
             if not stopping:
                 if not course.history or course.history[-1]["step"] != course.total_steps:
-                    self.look(stage)
+                    self.validate(stage)
                 course.seconds = self.clock() - began
                 course.finished = True
         self.save()
@@ -149,8 +149,8 @@ class PhaseRunner:
             state = {"learner": self.learner.state(), "course": dataclasses.asdict(self.course), "best": self.best}
             self.checkpoints.save(self.course.total_steps, state)
 
-    def look(self, stage: Stage) -> None:
-        """Validate the averaged weights; in a stage with patience, keep the best."""
+    def validate(self, stage: Stage) -> None:
+        """Validate the averaged weights. In a stage with patience, keep the best."""
         if len(self.val) == 0:
             return
         course = self.course
@@ -180,7 +180,7 @@ class PhaseRunner:
         if result is not None and course.step % self.config.log_every == 0:
             self._log(*result, rate)
         if course.step % stage.val_every == 0:
-            self.look(stage)
+            self.validate(stage)
 
     def _log(self, loss: Tensor, predicted: Tensor, truth: Tensor, rate: float) -> None:
         course = self.course
@@ -196,7 +196,7 @@ class PhaseRunner:
         )
 
     def _figure(self) -> str:
-        """How good the student is, for the progress line."""
+        """Quality of the student, for the progress line."""
         if self._val_psnr is not None:
             return f"validation PSNR {self._val_psnr:.1f} dB"
         if self._train_psnr is None:
@@ -220,18 +220,18 @@ def train(
     compiled: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Student:
-    """Train `model` and give the best weights as a model in eval mode on the CPU.
+    """Train `model`; return the best weights as a model in eval mode on the CPU.
 
-    pseudo: the teacher's renders. real: training photos. val: photos that choose the weights; never the test views.
-    folder: gets checkpoints, TensorBoard files and history.json. Where it holds a checkpoint, training goes on from
-    there, exactly; call CheckpointFolder(folder / "checkpoints").clear() to start afresh.
-    fabric: launched, where it has more than one process. compiled: use torch.compile.
+    pseudo: the teacher's renders. real: training photos. val: photos that select the weights; never the test views.
+    folder: gets checkpoints, TensorBoard files and history.json. If it holds a checkpoint, training resumes exactly
+    there; call CheckpointFolder(folder / "checkpoints").clear() to start over.
+    fabric: launched if it has several processes. compiled: use torch.compile.
 
-    Raises Interrupted when `stop` was asked for (everything is saved) and CheckpointError when the checkpoint is
-    damaged or of another architecture.
+    Raises Interrupted after a stop request (everything is saved), and CheckpointError if the checkpoint is damaged or
+    has another architecture.
     """
     if len(pseudo) == 0:
-        raise SceneError("there are no pseudo views to train on; make some with: nelf distill RUN")
+        raise SceneError("there are no pseudo views to train on; render some with: nelf distill RUN")
     checkpoints = CheckpointFolder(folder / "checkpoints")
     learner = StudentTrainer(model, config, fabric, compiled=compiled)
     course, best = TrainingState(), None
@@ -264,7 +264,7 @@ def train(
             lacking = "validation" if len(real) else "training"
             fabric.print(
                 f"train: no fine-tuning on the photos, the scene has no {lacking} views; "
-                "let scene.val_holdout=8 hold some out, or add a val split"
+                "set scene.val_holdout=8 to hold some out, or add a val split"
             )
     result = learner.average.model()
     if runner.best is not None:
@@ -275,7 +275,7 @@ def train(
 def _run(runner: PhaseRunner, stage: Stage, folder: Path) -> None:
     if not runner.run(stage):
         step = runner.course.total_steps
-        raise Interrupted(f"stopped after step {step}; all is saved in {folder}: the same command goes on from there")
+        raise Interrupted(f"stopped after step {step}; saved in {folder}; the same command goes on from there")
 
 
 def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric) -> BatchLoader:
@@ -284,14 +284,14 @@ def _feed(sources: list[Source], config: TrainConfig, stage: int, fabric: Fabric
 
 
 def _mixed(cached: dict[str, CachedViews], config: TrainConfig) -> list[Source]:
-    """Sources of stage 2: at least one real view in each batch."""
+    """Sources of stage 2, with at least one real view in each batch."""
     pseudo = min(round(config.finetune.pseudo_fraction * config.batch_size), config.batch_size - 1)
     real = Source(cached["real"], config.batch_size - pseudo)
     return [real, Source(cached["pseudo"], pseudo)] if pseudo else [real]
 
 
 def _spread(views: Views, count: int) -> Views:
-    """`count` of the views at even distances; all where there are no more, or count is 0."""
+    """`count` views at even distances; all views if there are not more, or count is 0."""
     if not 0 < count < len(views):
         return views
     return views.select([(2 * i + 1) * len(views) // (2 * count) for i in range(count)])
@@ -300,7 +300,7 @@ def _spread(views: Views, count: int) -> Views:
 def _resume(
     state: dict[str, Any], learner: StudentTrainer, folder: Path
 ) -> tuple[TrainingState, dict[str, Tensor] | None]:
-    """Bring `learner` to the checkpoint's state; gives how far it had come and the best weights until then."""
+    """Restore `learner` from the checkpoint. Returns the training state and the best weights so far."""
     try:
         weights = state["learner"]["model"]
         check_same_architecture(folder, weights, learner.model)
@@ -308,12 +308,12 @@ def _resume(
         if made_with != learner.config.optimizer:
             raise CheckpointError(
                 f"{folder} was made with train.optimizer={made_with}, not {learner.config.optimizer}; "
-                "set that one, or delete the folder to start afresh"
+                "set that one, or delete the folder to start over"
             )
         learner.load_state(state["learner"])
         return TrainingState(**state["course"]), state["best"]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = one_line(error)
         raise CheckpointError(
-            f"{folder} is not from this training ({type(error).__name__}: {reason}); delete it to start afresh"
+            f"{folder} is not from this training ({type(error).__name__}: {reason}); delete it to start over"
         ) from error

@@ -1,7 +1,6 @@
-"""How far predicted images are from true ones.
+"""Losses and PSNR of predicted images.
 
-Images here are [batch, channels, height, width] in [0, 1]; RGBA has colour premultiplied by alpha, as the student
-gives it.
+Images are [batch, channels, height, width] in [0, 1]; RGBA has colour premultiplied by alpha, as students return it.
 """
 
 from collections.abc import Callable
@@ -10,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-CHARBONNIER_WIDTH = 1e-3  # differences below it are treated as quadratic; a quarter of an 8-bit step
+CHARBONNIER_WIDTH = 1e-3  # smaller differences count quadratically; a quarter of an 8-bit step
 
 
 def _mse(difference: Float[Tensor, "*any"]) -> Float[Tensor, ""]:
@@ -32,7 +31,7 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"mse": _mse, "l1": _l1, "charbo
 def image_loss(
     name: str, predicted: Float[Tensor, "batch channels h w"], truth: Float[Tensor, "batch channels h w"]
 ) -> Float[Tensor, ""]:
-    """Penalty of RGB; of RGBA the mean over a white and a black background, which determines colour and alpha."""
+    """Loss of RGB; for RGBA the mean over a white and a black background, which determines colour and alpha."""
     difference = predicted - truth
     if difference.shape[1] == 3:
         return LOSSES[name](difference)
@@ -44,14 +43,14 @@ def image_loss(
 def depth_loss(
     predicted: Float[Tensor, "batch levels rows columns"], truth: Float[Tensor, "batch rows columns"]
 ) -> Float[Tensor, ""]:
-    """Mean absolute error of the depth (fraction of the way from near to far) of every level, where that is known;
-    below 0 it is not. Pixels of which nothing is known count as right."""
+    """Mean absolute error of the depth (fraction of the range from near to far) over all levels. Pixels with unknown
+    depth (truth below 0) count as right."""
     known = truth[:, None]
     return torch.where(known >= 0, (predicted - known).abs(), 0.0).mean()
 
 
 def premultiplied(images: UInt8[Tensor, "batch channels h w"]) -> Float[Tensor, "batch channels h w"]:
-    """Stored images (straight alpha) as float, RGBA premultiplied."""
+    """Stored images (straight alpha) as float32 in [0, 1], RGBA premultiplied."""
     values = images.float().div_(255)
     if values.shape[1] == 4:
         values[:, :3] *= values[:, 3:]

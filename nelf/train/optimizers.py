@@ -14,15 +14,14 @@ from nelf.student import Student
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 CHANNELS_LAST = (0, 2, 3, 1)  # axes of a kernel in the order in which training lays them out
-MATCHED_RMS = 0.2  # size of an update of AdamW's, so that both take one learning rate (Liu et al. 2025, eq. 4)
+MATCHED_RMS = 0.2  # RMS of AdamW's updates: lets both use one learning rate (Liu et al. 2025, eq. 4)
 
 
 class Muon(Optimizer):
-    """Muon for the kernels of convolutions, each as the matrix [first axis, all others]; AdamW for everything else.
+    """Muon for convolution kernels, each as the matrix [first axis, all others]; AdamW for everything else.
 
-    Everything else is biases, normalisation, a grid's values, and the last kernel: what it gives are colours, not
-    features.
-    torch.optim.Muon takes matrices only.
+    Everything else is biases, normalisation, feature tables, and the last kernel, which outputs colours.
+    torch.optim.Muon takes only matrices.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Change the parameters by their gradients. `closure` evaluates the loss anew, as in every torch optimizer."""
+        """Update the parameters. `closure` recomputes the loss, as in every torch optimizer."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -72,7 +71,7 @@ class Muon(Optimizer):
             matrix = _as_matrix(update)
             wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
             by_rows.setdefault(len(wide), []).append((p, wide))
-        for items in by_rows.values():  # the small products of equal size in one call
+        for items in by_rows.values():  # one call for all small products of equal size
             factors = orthogonalizer(torch.stack([wide @ wide.mT for _, wide in items]))
             for (p, wide), factor in zip(items, factors, strict=True):
                 tall = len(p) > len(wide)
@@ -103,18 +102,18 @@ class Muon(Optimizer):
 
 
 def _as_matrix(kernel: Float[Tensor, "first second h w"]) -> Float[Tensor, "first others"]:
-    """All axes but the first as columns, in the order in which they lie in memory, so that nothing is copied.
+    """View with all axes but the first as columns, in memory order, so that nothing is copied.
 
-    The order of the columns does not matter to the rows of U V^T.
+    The order of columns does not change U V^T otherwise.
     """
     return kernel.permute(CHANNELS_LAST).flatten(1)
 
 
 def orthogonalizer(grams: Float[Tensor, "n rows rows"]) -> Float[Tensor, "n rows rows"]:
-    """The factor before each matrix X = U S V^T (not taller than wide) that makes it U V^T, nearly; `grams` are X X^T.
+    """For each matrix X = U S V^T (not taller than wide), the factor on its left that gives nearly U V^T.
 
-    A quintic iteration brings all singular values to about 0.7 to 1.2 (Jordan et al. 2024). Each iterate is a
-    polynomial in X X^T times X, so the iteration runs on the small square matrices alone.
+    grams: X X^T. A quintic iteration moves all singular values to about 0.7 to 1.2 (Jordan et al. 2024). An iterate is
+    a polynomial in X X^T times X, so the iteration needs only the small square matrices.
     """
     norms = grams.diagonal(dim1=1, dim2=2).sum(1).sqrt()[:, None, None] + 1e-7  # Frobenius norms of X
     gram = grams / norms.square()
@@ -129,7 +128,7 @@ def orthogonalizer(grams: Float[Tensor, "n rows rows"]) -> Float[Tensor, "n rows
 
 
 def orthogonalized_reference(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
-    """The readable form: what `orthogonalizer` times the matrices is."""
+    """The readable form: `orthogonalizer` times the matrices."""
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
@@ -160,15 +159,15 @@ OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], float, float, bool], Opt
     "sgd": _sgd,
     "muon": _muon,
 }
-"""name -> (parameters, rate, weight decay, whether in one fused kernel) -> optimizer."""
+"""name -> (parameters, rate, weight decay, whether to use one fused kernel) -> optimizer."""
 
 
 class ExponentialMovingAverage:
-    """A second model whose weights are the exponential moving average of the trained one's.
+    """A second model whose weights are the exponential moving average of the trained ones.
 
-    Buffers (BatchNorm's statistics) are averaged like weights, so that they belong together. The first updates use the
-    smaller decay (1 + n) / (10 + n), so that the random initial weights are soon forgotten.
-    decay 0: no average; the second model takes over the weights when it is asked for.
+    Buffers (BatchNorm's statistics) are averaged like weights, so that they match. The first updates use the smaller
+    decay (1 + n) / (10 + n), which soon forgets the random initial weights.
+    decay 0: no average; `model` copies the current weights.
     """
 
     def __init__(self, model: Student, decay: float) -> None:
@@ -180,7 +179,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights after one training step."""
+        """Add the weights after one training step."""
         if self.decay == 0:
             return
         self.updates += 1
@@ -189,20 +188,20 @@ class ExponentialMovingAverage:
         torch._foreach_lerp_(averages, values, 1 - decay)
 
     def model(self) -> Student:
-        """The averaged model, in eval mode. It changes with the next update."""
+        """The averaged model in eval mode. The next update changes it."""
         if self.decay == 0:
             self._model.load_state_dict(self._source.state_dict())
         return self._model
 
     def restart(self) -> None:
-        """Forget the past: the average of the weights as they are now."""
+        """Restart the average from the current weights."""
         self._model.load_state_dict(self._source.state_dict())
         self.updates = 0
 
 
 def _pairs(average: Student, model: Student) -> tuple[list[Tensor], list[Tensor]]:
-    """The tensors of both that are averaged; they stay the same objects while training."""
-    # keep_vars: the parameters themselves, not views that a change of their storage would leave behind.
+    """The tensors of both models to average; they stay the same objects during training."""
+    # keep_vars: the parameters themselves; views would go stale when their storage changes.
     pairs = zip(average.state_dict(keep_vars=True).values(), model.state_dict(keep_vars=True).values(), strict=True)
     kept = [(a, b) for a, b in pairs if a.is_floating_point()]
     return [a for a, _ in kept], [b.detach() for _, b in kept]

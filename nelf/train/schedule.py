@@ -1,10 +1,10 @@
-"""How long a stage trains and with which learning rate, by steps or by wall time."""
+"""Duration and learning rate of a stage, by steps or by wall time."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-COOLDOWN = 0.25  # share of the budget in which a trapezoid falls
+COOLDOWN = 0.25  # final share of the budget in which a trapezoid falls
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class Budget:
     minutes: float | None
 
     def fraction(self, step: int, seconds: float) -> float:
-        """Share used up after `step` steps and `seconds` seconds; 1 and above: nothing is left."""
+        """Share used after `step` steps and `seconds` seconds; at 1 and above nothing is left."""
         by_steps = step / self.steps if self.steps is not None else 0.0
         by_time = seconds / (60 * self.minutes) if self.minutes is not None else 0.0
         return max(by_steps, by_time)
 
     @property
     def total(self) -> tuple[float, str]:
-        """Size and unit to show to the user; of `fraction` 1."""
+        """Size and unit of the whole budget, for the progress line."""
         if self.steps is not None:
             return float(self.steps), "steps"
         assert self.minutes is not None
@@ -40,7 +40,7 @@ class LearningRate:
     decay_steps: int
 
     def at(self, step: int, fraction: float) -> float:
-        """Rate of step `step` (from 0), `fraction` of the budget being used up."""
+        """Rate at `step` (from 0), after `fraction` of the budget."""
         if step < self.warmup_steps:
             return self.warmup_from + (self.peak - self.warmup_from) * step / self.warmup_steps
         return self.peak * SCHEDULES[self.name](step, min(fraction, 1.0), self.decay_steps)
@@ -70,6 +70,6 @@ SCHEDULES: dict[str, Callable[[int, float, int], float]] = {
 }
 """name -> (step, fraction of the budget, steps per tenfold decay) -> factor on the peak rate.
 
-cosine goes to zero at the end of the budget (by steps or wall time); trapezoid stays at the peak and goes to zero along
-a line in the last `COOLDOWN` of it (Hägele et al. 2024); exponential by ten every `decay_steps`.
+cosine reaches zero at the end of the budget (steps or wall time). trapezoid stays at the peak and falls linearly to 0
+in the last `COOLDOWN` of it (Hägele et al. 2024). exponential falls by ten every `decay_steps`.
 """

@@ -20,13 +20,13 @@ from nelf.train.losses import depth_loss, image_loss, premultiplied
 from nelf.train.optimizers import OPTIMIZERS, ExponentialMovingAverage
 
 Share = Callable[..., tuple[Tensor, Tensor]]
-"""What is known of some views, one tensor a quantity (or None) -> their mean loss, and the predicted images."""
+"""Inputs of some views, one tensor each (or None) -> their mean loss, and the predicted images."""
 
 
 class PerCoreBackward:
-    """As many threads as PyTorch uses on this CPU, each with operations of its own that use one.
+    """Runs backward in as many threads as PyTorch uses on this CPU; each runs its operations on one core.
 
-    Not for networks whose views depend on one another (BatchNorm).
+    Not for networks whose views depend on each other (BatchNorm).
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], share: Share) -> None:
@@ -34,16 +34,16 @@ class PerCoreBackward:
         self.share = share
         self.threads = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="shard", initializer=_use_one_thread)
-        together = threading.Barrier(self.threads)  # so that no thread takes a second task before all have started
+        together = threading.Barrier(self.threads)  # each thread takes one task
         for future in [self._pool.submit(together.wait) for _ in range(self.threads)]:
             future.result()
-        # Threads that others start later take the number that was set last, in whatever thread.
+        # Threads that others start later take the last number set in any thread.
         torch.set_num_threads(self.threads)
 
     def backward(self, first: Tensor, *others: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Set the parameters' gradients to those of the batch's mean loss; gives that loss and the predicted images.
+        """Set the parameters' gradients to those of the batch's mean loss. Returns that loss and the predicted images.
 
-        Deterministic: shares are added in their order.
+        Deterministic: shares are added in order.
         """
         count, quantities = len(first), (first, *others)
         parts = zip(*(self._divided(quantity) for quantity in quantities), strict=True)
@@ -68,13 +68,13 @@ class PerCoreBackward:
 
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
-    # A thread takes the number that holds for the process when it first asks, and keeps it: ask before that changes.
+    # A thread reads the process-wide number on first use and keeps it: read it before that changes.
     if torch.get_num_threads() != 1:
-        raise RuntimeError("PyTorch does not let this thread use one thread only")
+        raise RuntimeError("PyTorch does not limit this thread to one core")
 
 
 class _Predictor(nn.Module):
-    """What is trained of the student. Rays are prepared outside: mixed precision must not round the poses."""
+    """The trained part of the student. Rays are prepared outside: mixed precision must not round poses."""
 
     def __init__(self, model: Student) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class _Predictor(nn.Module):
 
 
 class StudentTrainer:
-    """Trains `model` in place. `average` holds the weights to evaluate and keep."""
+    """Trains `model` in place. `average` holds the weights to evaluate and to keep."""
 
     def __init__(self, model: Student, config: TrainConfig, fabric: Fabric, *, compiled: bool = False) -> None:
         self.config = config
@@ -100,7 +100,7 @@ class StudentTrainer:
         if fabric.world_size > 1:
             if self.device.type == "cuda":  # students without BatchNorm stay as they are
                 predict = nn.SyncBatchNorm.convert_sync_batchnorm(predict)
-            else:  # it exists for CUDA only: each process normalises by its own views, and statistics are averaged
+            else:  # SyncBatchNorm needs CUDA: here processes normalise by their own views and average statistics
                 self.apart = _statistics(self.model)
         self.prepare = self.model.prepare
         if compiled:
@@ -110,9 +110,9 @@ class StudentTrainer:
         fused = self.device.type in FUSED
         optimizer = OPTIMIZERS[config.optimizer](self.parameters, config.lr, config.weight_decay, fused)
         self.predict, self.optimizer = fabric.setup(predict, optimizer)
-        self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # of 16-mixed only
+        self.scaler = getattr(fabric.strategy.precision, "scaler", None)  # only with 16-mixed
         self.shards = PerCoreBackward(self.parameters, self._share) if self._divisible(compiled) else None
-        if self.shards is not None:  # threads call backward by themselves, which Fabric's wrapper would not let them
+        if self.shards is not None:  # threads call backward themselves, which Fabric's wrapper does not allow
             self.predict = self._autocast
         self.readings = Readings(self.device)
         self.guard = DivergenceRecovery(
@@ -124,9 +124,9 @@ class StudentTrainer:
         )
 
     def step(self, batch: Batch, rate: float, key: Sequence[int]) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Learn from `batch`; gives loss, predicted and true images, or None when the step had to be skipped.
+        """Learn from `batch`. Returns loss, predicted and true images, or None if the step was skipped.
 
-        key: what the jitter of this step depends on.
+        key: seed of this step's jitter.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.guard.rate_factor
@@ -149,7 +149,7 @@ class StudentTrainer:
         if self.readings.every > 1:
             self._step_without_waiting(loss.detach())
         elif self._gradients_are_finite(loss):
-            self.guard.good()
+            self.guard.good_step()
             self.optimizer.step()
         else:
             self._skip()
@@ -170,30 +170,30 @@ class StudentTrainer:
         return loss, image
 
     def _true_depth(self, batch: Batch) -> Tensor | None:
-        """As the student gives it, -1 where unknown."""
+        """True depth as the student predicts it (fraction of near to far), -1 if unknown."""
         if batch.depths is None:
             return None
         depths = self._brought(batch.depths)
         return torch.where(depths > 0, self.model.frame.fraction_at(depths), -1.0)
 
     def _brought(self, values: Tensor) -> Tensor:
-        """What the feed gives, on the device. Only CUDA's comes from pinned memory, which may be copied meanwhile."""
+        """A tensor of the batch, on the device. Only CUDA copies asynchronously, from pinned memory."""
         return values.to(self.device, non_blocking=self.device.type == "cuda")
 
     def _divisible(self, compiled: bool) -> bool:
-        """Whether the views of a batch may be shared out over the threads of a CPU."""
+        """Whether threads of a CPU may share the views of a batch."""
         alone = self.device.type == "cpu" and self.fabric.world_size == 1 and not compiled
         independent = not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
         return alone and independent and self.config.batch_size > 1 and torch.get_num_threads() > 1
 
     def _autocast(self, rays: Tensor) -> Prediction:
-        """`Student.predict` in the precision of `fabric`, in any thread."""
+        """`Student.predict` in the precision of `fabric`, for any thread."""
         with self.fabric.autocast():
             image, depth = self.model.predict(rays)
         return Prediction(image.float(), depth)
 
     def start_from(self, state: dict[str, Tensor]) -> None:
-        """Begin anew from the weights `state`: optimizer, average and guard forget the past."""
+        """Start again from the weights `state`; optimizer, average and guard are reset."""
         self.model.load_state_dict(state)
         self.optimizer.optimizer.state.clear()
         self.average.restart()
@@ -215,10 +215,10 @@ class StudentTrainer:
         self.guard.begin_from_here(state["rate_factor"])
 
     def _gradients_are_finite(self, loss: Tensor) -> bool:
-        """Also clips them. Gradients are the same in all processes, so that all decide the same."""
+        """Also clips gradients. They are the same in all processes, so that all decide the same."""
         clip = self.config.grad_clip
         if self.scaler is not None:
-            # The scaler looks for infinite gradients itself, and meets some while it looks for its scale.
+            # The scaler checks for infinite gradients itself, and meets some while it looks for its scale.
             if clip > 0:
                 self.fabric.clip_gradients(self.predict, self.optimizer, max_norm=clip, error_if_nonfinite=False)
             total = self.fabric.all_reduce(loss.detach())
@@ -231,14 +231,14 @@ class StudentTrainer:
         return True
 
     def _step_without_waiting(self, loss: Tensor) -> None:
-        """Change the weights now; what the host wants to know of it, it reads some steps later.
+        """Update the weights now, and read loss and gradients some steps later.
 
-        Gradients that are not finite count as 0: nothing that a later step could not make good.
+        Gradients that are not finite count as 0, so the damage is small.
         """
         optimizer = self.optimizer.optimizer
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
-            loss = self.fabric.all_reduce(loss)  # gradients are the same in all processes, losses are not
+            loss = self.fabric.all_reduce(loss)  # unlike gradients, losses differ between processes
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         size = nn.utils.get_total_norm(gradients)
         clip = self.config.grad_clip
@@ -248,18 +248,18 @@ class StudentTrainer:
         optimizer.step()
         if self.scaler is not None:
             self.scaler.update()
-        # The scaler meets infinite gradients while it looks for its scale: there the loss has to do.
+        # The scaler meets infinite gradients while it looks for its scale, so judge the loss then.
         read = self.readings.add([loss if self.scaler is not None else size])
-        if not self.guard.hear((math.isfinite(value) for (value,) in read), self._is_spoilt):
+        if not self.guard.late_steps((math.isfinite(value) for (value,) in read), self._is_spoilt):
             self.readings = Readings(self.device)
 
     def _skip(self) -> None:
         if self.scaler is not None:
             self.optimizer.step()  # skips by itself, and lowers its scale
-        self.guard.bad(self._is_spoilt())
+        self.guard.failed_step(self._is_spoilt())
 
     def _is_spoilt(self) -> bool:
-        """Whether BatchNorm's statistics are not finite: going back is then the only way."""
+        """Whether BatchNorm's statistics are not finite. Then only going back helps."""
         return not all(bool(buffer.isfinite().all()) for buffer in self.model.buffers())
 
     def _weights(self) -> dict[str, Any]:
@@ -281,6 +281,6 @@ class StudentTrainer:
 
 
 def _statistics(model: nn.Module) -> list[Tensor]:
-    """Running means and variances of a network's BatchNorm."""
+    """Running means and variances of a network's BatchNorm layers."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     return [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]

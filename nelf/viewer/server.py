@@ -1,4 +1,4 @@
-"""A server that shows one bundle in the browser, to this machine alone unless told otherwise."""
+"""A server that shows one bundle in the browser; by default only on this machine."""
 
 import contextlib
 import errno
@@ -36,7 +36,7 @@ POLICY = (
     "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
-    # These two isolate the page: only then does a browser give WebAssembly several threads.
+    # These two isolate the page: otherwise browsers give WebAssembly only one thread.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -49,49 +49,49 @@ PATIENCE = 30.0  # seconds that a connection may be silent
 
 
 class ViewerServer(http.server.ThreadingHTTPServer):
-    """Serves a Site; a thread for each connection."""
+    """Serves a Site, with one thread per connection."""
 
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self, site: Site, port: int, host: str = ADDRESS) -> None:
-        """port: 0 takes a free one. host: an address of this machine. Raises ConfigError where it cannot be had."""
+        """port: 0 takes a free one. host: an address of this machine. Raises ConfigError if either is unavailable."""
         self.site, self.host = site, host
         try:
             self.address_family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         except ValueError as error:
-            raise ConfigError(f"--host {host} is no address; use one of this machine, or 0.0.0.0 for all") from error
+            raise ConfigError(f"--host {host} is not an address; use one of this machine, or 0.0.0.0") from error
         try:
             super().__init__((host, port), Handler)
         except (OSError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
-                raise ConfigError(f"--host {host} is no address of this machine; 0.0.0.0 stands for all") from error
+                raise ConfigError(f"--host {host} is not an address of this machine; use 0.0.0.0 for all") from error
             in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             why = "is in use" if in_use else f"cannot be opened ({error})"
-            raise ConfigError(f"port {port} {why}; choose another with --port, or none for a free one") from error
+            raise ConfigError(f"port {port} {why}; choose another with --portor leave it out") from error
 
     @property
     def url(self) -> str:
-        """As this machine itself may call it."""
+        """URL for this machine itself."""
         return f"http://{_in_url(EVERYWHERE.get(self.host, self.host))}:{self.server_port}/"
 
     def may_be_called(self, host: str) -> bool:
-        """Whether a browser may call this server so. Another name is a page elsewhere that had it point here."""
+        """Whether a browser may use this name for the server. Other names belong to pages that redirect here."""
         return is_our_name(host, self.server_port, self.host)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Browsers end connections as they like; that is no mistake of ours."""
+        """Browsers close connections at any time; that is not an error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 def is_our_name(asked: str, port: int, host: str = ADDRESS) -> bool:
-    """Whether `asked`, the Host of a request, is a name of the server that listens on `host` and `port`.
+    """Whether `asked`, the Host of a request, is a name of the server at `host` and `port`.
 
-    Names can be made to point anywhere by whoever owns them; addresses cannot.
+    Owners of names can make them point anywhere (DNS rebinding), so only addresses and localhost count.
     """
     name, separator, number = asked.rpartition(":")
-    if not separator or asked.endswith("]"):  # browsers leave HTTP's own port out
+    if not separator or asked.endswith("]"):  # browsers omit HTTP's default port
         name, number = asked, str(HTTP_PORT)
     if number != str(port):
         return False
@@ -109,7 +109,7 @@ def _in_url(address: str) -> str:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """GET and HEAD of what the site has."""
+    """Answers GET and HEAD with files of the site."""
 
     server: ViewerServer
     protocol_version = "HTTP/1.1"
@@ -126,8 +126,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1 or not self.server.may_be_called(hosts[0]):
-            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "Another host is asked for")
-        # BaseHTTPRequestHandler folds leading slashes in self.path; the line as it came has them.
+            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "Wrong host")
+        # BaseHTTPRequestHandler folds leading slashes in self.path, but not in the request line.
         path = self.server.site.file(self.requestline.split()[1])
         try:
             stream = path.open("rb") if path else None
@@ -150,7 +150,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the terminal is for what matters."""
+        """Log nothing: the terminal is for what matters."""
 
 
 def view(
@@ -160,8 +160,8 @@ def view(
     ready: Callable[[str], None] = lambda url: None,
     open_browser: bool = True,
 ) -> None:
-    """Show the bundle until Ctrl-C. `ready` gets the URL once it can be opened."""
-    with ViewerServer(Site(bundle), port, host) as server, contextlib.suppress(KeyboardInterrupt):  # the way to end it
+    """Show the bundle until Ctrl-C. `ready` gets the URL once the server listens."""
+    with ViewerServer(Site(bundle), port, host) as server, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
         ready(server.url)
         if open_browser:
             webbrowser.open(server.url)

@@ -1,4 +1,4 @@
-"""What lies beside this file: the web viewer, as `make web` builds it, and a finished bundle to look at."""
+"""The built web viewer (`make web`), an example bundle, and the site that serves a bundle with them."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,11 @@ from nelf.core.errors import BundleError, BundleErrorCode, ConfigError
 ASSETS = Path(__file__).parent / "assets"
 PAGE = "index.html"
 EXAMPLE = Path(__file__).parent / "example"
-"""A student of the embedded scene in 8 bits, as `python -m tools.example RUN` makes it."""
+"""A student of the embedded scene in 8 bits, made by `python -m tools.example RUN`."""
 
 
 def assets_folder() -> Path:
-    """Where the built viewer is. Raises ConfigError where it was not built."""
+    """Folder of the built viewer. Raises ConfigError if it was not built."""
     if not (ASSETS / PAGE).is_file():
         raise ConfigError("the web viewer is not built: run `make web` in the checkout, then the same command again")
     return ASSETS
@@ -27,16 +27,16 @@ def asset_names() -> list[str]:
 
 MANIFEST = "manifest.json"
 VIEWABLE = ("web", "android")
-"""Targets whose model a browser runs, the one made for it first."""
+"""Targets whose model a browser can run; the one made for it comes first."""
 
 
 class Site:
-    """A bundle with the viewer over it. Nothing else of the disk has a name here."""
+    """A bundle with the viewer. No other file of the disk can be reached."""
 
     def __init__(self, bundle: Path) -> None:
-        """Raises BundleError where `bundle` is none that a browser can show, ConfigError where the viewer is not built.
+        """Raises BundleError unless a browser can show `bundle`, ConfigError if the viewer is not built.
 
-        A bundle that is damaged is opened: the page says what is wrong with it.
+        A damaged bundle is accepted: the page reports what is wrong.
         """
         self.bundle = bundle
         self.assets = {name: assets_folder() / name for name in asset_names()}
@@ -53,7 +53,7 @@ class Site:
             )
 
     def file(self, target: str) -> Path | None:
-        """The file for the target of a request as it was sent (`/golden/a%20b.png?x`); None where there is none."""
+        """The file for a request's target as sent (`/golden/a%20b.png?x`); None if it does not exist."""
         path, _, _ = target.partition("?")
         if not path.startswith("/"):
             return None
@@ -78,7 +78,7 @@ class Site:
         return {entry["path"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("path"), str)}
 
     def _manifest(self) -> dict[str, object]:
-        """Read anew each time, since a bundle may be exported again while it is shown."""
+        """Read each time, since the bundle may be exported again while it is shown."""
         try:
             content = json.loads((self.bundle / MANIFEST).read_bytes())
         except (OSError, ValueError, RecursionError):

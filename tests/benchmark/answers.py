@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (lines are as the tools print them)
-"""What a phone would say, written by hand in the documented forms (see nelf/benchmark/benchmark_model.py)."""
+"""A phone's answers, written by hand in the documented formats (see nelf/benchmark/benchmark_model.py)."""
 
 HEADER = "\t             [node type]\t          [start]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
 SUMMARY_HEADER = (

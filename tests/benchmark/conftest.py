@@ -1,4 +1,4 @@
-"""Small model files that no export made, for measuring."""
+"""Small handmade model files for measuring."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def lite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A convolution and a GELU as LiteRT's converter writes them."""
     path = tmp_path_factory.mktemp("models") / "small.tflite"
     network = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.GELU()).eval()
-    with quiet("converting"):
+    with captured_output("converting"):
         import litert_torch
 
         litert_torch.convert(network, (torch.zeros(1, 8, 32, 32),)).export(str(path))

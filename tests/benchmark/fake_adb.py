@@ -1,6 +1,6 @@
-"""A stand-in for adb, put on the PATH by tests. It answers as FAKE_ADB (a JSON file) tells it to.
+"""A fake adb, which tests put on the PATH. It answers as FAKE_ADB (a JSON file) says.
 
-The answers follow documented forms; no phone was asked. Each call is appended to FAKE_ADB_LOG.
+The answers follow the documented formats; no phone was involved. Each call is appended to FAKE_ADB_LOG.
 """
 
 import json
@@ -49,7 +49,7 @@ def shell(script: str) -> int:
 
 
 def token() -> str:
-    """The last one that an intent gave."""
+    """The token of the last intent."""
     calls = [json.loads(line) for line in Path(os.environ["FAKE_ADB_LOG"]).read_text().splitlines()]
     started = [call[-1] for call in calls if "--es token " in call[-1]]
     return started[-1].partition("--es token ")[2].split()[0] if started else ""

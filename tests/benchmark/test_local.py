@@ -66,7 +66,7 @@ def test_both_runtimes_in_turns(lite_file: Path, onnx_file: Path, tmp_path: Path
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 def test_peak_memory_is_that_of_the_model(onnx_file: Path, tmp_path: Path) -> None:
-    """64 MB more of weights must show, whatever the runtime itself takes."""
+    """64 MB more of weights must show, whatever the runtime itself needs."""
     import onnx
 
     large = onnx.load(str(onnx_file))
@@ -124,7 +124,7 @@ def test_the_worker_knows_a_matrix_product() -> None:
 
 
 def test_profiling_gives_the_same_picture(lite_file: Path) -> None:
-    """The profiled file is the file: inputs arrive, all frames are told, and what is not known raises."""
+    """Profiling runs the file itself: it gets the inputs, reports every frame, and raises for unknown values."""
     model = open_model(lite_file, 1)
     ((name, (shape, dtype)),) = model.inputs.items()
     inputs = {name: np.zeros(shape, dtype)}
@@ -154,13 +154,13 @@ def test_a_process_that_ends(onnx_file: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--threads", "many"], "--threads many is no list of numbers"),
+        (["--threads", "many"], "--threads many is not a list of numbers"),
         (["--threads", "1,1"], "--threads 1,1 names a number twice"),
         (["--threads", "0"], "give numbers from 1 to"),
         (["--threads", "999"], "this process may use"),
         (["--runs", "0"], "--runs 0 is too few"),
         (["--minutes", "-1"], "--minutes -1 is negative"),
-        (["--app", "org.nelf.viewer"], "--app is for a phone; name it too: --device adb"),
+        (["--app", "org.nelf.viewer"], "--app is for a phone; add --device adb"),
         (["--device", "usb"], "--device usb is not known; use adb"),
         (["--device", "adb"], "needs one of --benchmark-model PATH and --app PACKAGE"),
     ],

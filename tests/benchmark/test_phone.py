@@ -1,4 +1,4 @@
-"""Measuring on a phone, against a stand-in for adb: what is sent, what is read, what each failure says."""
+"""Measuring on a phone with a fake adb: commands sent, answers read, and the message of each failure."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Phone = Callable[..., list[list[str]]]
 
 @pytest.fixture
 def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], list[list[str]]]]:
-    """Puts the stand-in on the PATH in the given state; the result lists the calls so far."""
+    """Puts the fake adb on the PATH in the given state; returns the list of calls."""
     folder, state, log = tmp_path / "bin", tmp_path / "state.json", tmp_path / "log"
     folder.mkdir()
     program = folder / "adb"
@@ -120,7 +120,7 @@ def test_sustained_runs_with_temperatures(phone: Any, tool: Path, lite_file: Pat
 
 
 def test_the_script_that_reads_temperatures(tmp_path: Path) -> None:
-    """In a real shell, over files that lie as the kernel's do."""
+    """Run it in a real shell, over files laid out like the kernel's."""
     files = {
         "class/thermal/thermal_zone0/temp": "41300",
         "class/thermal/thermal_zone0/type": "cpu-0-0-usr",
@@ -196,9 +196,7 @@ def test_a_phone_that_vanishes_leaves_what_was_measured(
     works(*bench_once)
     a_run = len(calls()) - 1  # all but the removal
     phone(gone_after=a_run + 4)  # two more runs, each with its temperatures
-    assert "'0A1B2C' not found; what was measured before that is kept" in refused(
-        "bench", lite_file, *on_phone, "--json", where
-    )
+    assert "'0A1B2C' not found; earlier results are kept" in refused("bench", lite_file, *on_phone, "--json", where)
     content = json.loads(where.read_text())
     assert len(content["results"][0]["sustained"]) == 2
     assert "not found" in content["ended"]
@@ -218,7 +216,7 @@ def test_what_cannot_be_measured_on_a_phone(phone: Any, tool: Path, lite_file: P
     phone()
     on_phone = ("--device", "adb", "--benchmark-model")
     assert "runs .tflite files" in refused("bench", onnx_file, *on_phone, tool)
-    assert "is no file; LiteRT's page" in refused("bench", lite_file, *on_phone, "nowhere")
+    assert "is not a file; LiteRT's page" in refused("bench", lite_file, *on_phone, "nowhere")
     assert "use one of cpu, gpu" in refused("bench", lite_file, *on_phone, tool, "--accelerator", "npu")
     assert "one number at a time" in refused("bench", lite_file, *on_phone, tool, "--threads", "1,2")
     assert "--threads 0 is too few" in refused("bench", lite_file, *on_phone, tool, "--threads", "0")
@@ -235,7 +233,7 @@ def test_what_cannot_be_measured_on_a_phone(phone: Any, tool: Path, lite_file: P
 
 @pytest.fixture
 def subject(lite_file: Path, tmp_path: Path) -> ModelUnderTest:
-    """A bundle as far as adb and the app's answer look at it."""
+    """A bundle with the parts that adb and the app's answer use."""
     folder = tmp_path / "android"
     folder.mkdir()
     shutil.copy(lite_file, folder / "model.tflite")
@@ -272,9 +270,9 @@ def test_the_app_measures(phone: Any, subject: ModelUnderTest) -> None:
     [
         (answer(error="no accelerator runs this model"), "the app could not measure: no accelerator runs this model"),
         (answer(model_sha256="cd" * 32), "the app measured another model"),
-        (answer(version="2.0"), "has version 2.0, this nelf reads 1.x"),
-        (answer(format="else"), "is no nelf-app-benchmark"),
-        ("{cut", "is no JSON"),
+        (answer(version="2.0"), "has version 2.0, but this nelf reads 1.x"),
+        (answer(format="else"), "is not a nelf-app-benchmark"),
+        ("{cut", "is not JSON"),
     ],
 )
 def test_answers_of_the_app_that_are_refused(phone: Any, subject: ModelUnderTest, text: str, message: str) -> None:

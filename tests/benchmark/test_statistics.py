@@ -1,4 +1,4 @@
-"""Percentiles and intervals, on numbers whose answer is known."""
+"""Percentiles and intervals, on numbers with known results."""
 
 import numpy as np
 import pytest
@@ -35,20 +35,20 @@ def test_a_ratio_is_within_its_interval_and_the_truth_too() -> None:
 
 
 def test_few_rounds_have_no_interval() -> None:
-    """Of one round every drawing is the same, and the interval would be a point."""
+    """With one round every draw is the same, and the interval would have no width."""
     rounds = noisy(1, 20.0, LEAST_ROUNDS)
     assert ratio_of(rounds[:-1], rounds[:-1]) == Ratio(1.0, None, None)
     assert ratio_of(rounds, rounds).low == 1
 
 
 def test_the_interval_means_what_it_says() -> None:
-    """Of 100 repetitions about 95 hold the truth; 88 or fewer would be 3 standard errors away."""
+    """About 95 of 100 intervals contain the truth; 88 or fewer would be 3 standard errors away."""
     held = [(r := ratio(noisy(2 * i, 1.0), noisy(2 * i + 1, 1.0)))[1] <= 1 <= r[2] for i in range(100)]
     assert sum(held) > 88
 
 
 def test_a_slow_spell_that_falls_on_both_does_not_widen_it() -> None:
-    """Rounds are drawn together: twice as slow for half of the time is no doubt about the ratio."""
+    """Rounds are drawn in pairs: running at half speed half of the time adds no doubt about the ratio."""
     spell = [2.0 if i < 10 else 1.0 for i in range(20)]
     first = [[s * t for t in frames] for s, frames in zip(spell, noisy(1, 10.0), strict=True)]
     second = [[s * t for t in frames] for s, frames in zip(spell, noisy(2, 10.0), strict=True)]

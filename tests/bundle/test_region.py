@@ -1,4 +1,4 @@
-"""What the training cameras cover."""
+"""The region that training cameras cover."""
 
 import pytest
 import torch

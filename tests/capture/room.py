@@ -1,4 +1,4 @@
-"""A room with speckled walls, rendered by plain numpy, for structure from motion: photos with poses that are known.
+"""A room with speckled walls, rendered in plain numpy: photos with known poses, for structure from motion.
 
 The room is the box [-2, 2] x [-2, 2] x [0, 2.5] (z up) with a block in one corner; the cameras stand on an arc in it.
 """
@@ -64,7 +64,7 @@ def speckle(side: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def make_photos(folder: Path, count: int = 10) -> np.ndarray:
-    """Fill `folder` with photos photo_00.png, ...; gives their poses."""
+    """Fill `folder` with photos photo_00.png, ...; returns their poses."""
     folder.mkdir(parents=True)
     known = poses(count)
     for i, pose in enumerate(known):

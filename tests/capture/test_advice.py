@@ -1,4 +1,4 @@
-"""What to shoot better: each fault of a capture is told by its own line."""
+"""Advice on captures: each fault has its own line."""
 
 import math
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_blurred_and_few_photos() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"angle": 0.8}, "differ by 0.8 degrees only: too little parallax; move sideways"),
+        ({"angle": 0.8}, "differ by only 0.8 degrees: too little parallax; move sideways"),
         ({"error": 2.3}, "points are seen 2.3 pixels from where they should be; keep the scene still"),
         (
             {"others": [6, 3], "placed": list(range(15))},
@@ -84,7 +84,7 @@ def test_each_photo_without_a_pose_has_its_reason() -> None:
     [
         (20, 2000, 200, "20 of 24 photos are blurred"),
         (0, 30, 200, "24 of 24 photos show hardly any detail"),
-        (0, 2000, 5, "24 of 24 photos have nothing in common with another"),
+        (0, 2000, 5, "24 of 24 photos match no other photo"),
         (0, 2000, 200, "walk around the scene instead of turning on the spot"),
     ],
 )

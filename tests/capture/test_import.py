@@ -1,4 +1,4 @@
-"""Raw photos in, a scene out: poses that are right, files that are whole, faults that are told in one line."""
+"""Importing raw photos: correct poses, complete files, one line per fault."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ FAST = PhotosConfig(features=1024)
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
-    """Photos, the scene that the command line makes of them, and the poses that they were rendered from."""
+    """Photos, the imported scene, and the true poses."""
     folder = tmp_path_factory.mktemp("room")
     known = make_photos(folder / "photos", 8)
     outcome = works("data", "import", "photos", folder / "photos", "--out", folder / "scene", "photos.features=1024")
@@ -136,7 +136,7 @@ def page_lost(database: Path) -> None:
 
 @pytest.mark.parametrize("damage", [garbage, page_lost])
 def test_damaged_working_files(damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While COLMAP is at work: one line. Before it goes on: they are made again."""
+    """One line if damaged while COLMAP works; made again if damaged before."""
     photos, out = tmp_path / "photos", tmp_path / "scene"
     make_photos(photos, 4)
     read, config = structure_from_motion.read_evidence, PhotosConfig(features=512)
@@ -181,7 +181,7 @@ def test_a_scene_has_a_name(out: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_a_killed_import_left_is_cleared_away(room: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
-    """Killed between two renames: the scene that was there is there again, and nothing has to be done."""
+    """After a kill between two renames, the former scene is back and nothing needs doing."""
     photos, folder, _ = room
     shutil.copytree(folder, tmp_path / ".scene.old-7")
     (tmp_path / ".scene.partial-7" / "images").mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_faults_that_refuse_photos(tmp_path: Path) -> None:
     empty.mkdir()
     out = tmp_path / "scene"
     assert "does not exist; give the folder" in refusal(tmp_path / "nowhere", out)
-    assert "there are no PNG, JPEG, WebP or TIFF images in" in refusal(empty, out)
+    assert "no PNG, JPEG, WebP or TIFF images in" in refusal(empty, out)
     (empty / "IMG_1.HEIC").write_bytes(b"x")
     assert "it holds IMG_1.HEIC: export the photos as JPEG" in refusal(empty, out)
     photos = tmp_path / "photos"
@@ -204,13 +204,13 @@ def test_faults_that_refuse_photos(tmp_path: Path) -> None:
     (photos / "photo_02.png").unlink()
     for path in photos.glob("*.png"):
         Image.open(path).filter(ImageFilter.GaussianBlur(9)).save(path)
-    assert "all 3 photos are blurred, or show plain surfaces only; take sharp ones" in refusal(photos, out)
+    assert "all 3 photos are blurred or show only plain surfaces; take sharp ones" in refusal(photos, out)
     (photos / "photo_01.png").unlink()
     assert "2 photos in" in refusal(photos, out)
     out.mkdir()
     (out / "diary.txt").write_text("mine")
     make_photos(tmp_path / "again", 3)
-    with pytest.raises(SceneError, match="exists and is no imported scene; remove it, or choose another folder"):
+    with pytest.raises(SceneError, match="exists and is not an imported scene; remove it, or choose another folder"):
         run(tmp_path / "again", out)
     assert (out / "diary.txt").read_text() == "mine"
 
@@ -222,7 +222,7 @@ def test_photos_that_have_nothing_in_common(tmp_path: Path) -> None:
     for i in range(4):
         Image.fromarray(random.integers(0, 255, (120, 160, 3), dtype=np.uint8)).save(photos / f"{i}.png")
     message = refusal(photos, tmp_path / "scene")
-    assert "no camera poses were found: 4 of 4 photos" in message
+    assert "found no camera poses: 4 of 4 photos" in message
 
 
 def test_without_pycolmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

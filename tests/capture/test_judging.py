@@ -1,4 +1,4 @@
-"""Sharpness, motion, and which frames of a video are taken; which pairs are compared."""
+"""Sharpness, motion, the choice of video frames, and the pairs to match."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The world of an imported scene; the alignment with which benchmarks/captures.py compares poses."""
+"""The world of an imported scene, and the alignment in benchmarks/captures.py."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""One camera, one orientation, one size, out of what a phone's folder holds; what photos say of themselves."""
+"""One camera, orientation and size from the content of a phone's folder; EXIF."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SIZE = (64, 48)
 def save(
     folder: Path, name: str, *, orientation: int = 1, in_35mm: int | None = 26, size: tuple[int, int] = SIZE
 ) -> Path:
-    """A photo whose stored pixels are red at the left, blue at the right, and speckled."""
+    """A photo that is stored red on the left, blue on the right, and speckled."""
     width, height = size
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 60, (height, width, 3))

@@ -1,4 +1,4 @@
-"""A video in, its frames out: the right ones, whole, and nothing from a file that is no video."""
+"""Frames of a video: the right ones, complete, and none from a file that is not a video."""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +21,7 @@ SHAKEN = (7, 8, 20, 21, 22, 33)
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An arc through the room, six of its frames blurred, then the last frame for a while."""
+    """An arc through the room with six blurred frames, then the last frame for a while."""
     folder = tmp_path_factory.mktemp("walk")
     for i, pose in enumerate(poses(FRAMES)):
         frame = Image.fromarray(render(pose))
@@ -80,12 +80,12 @@ def test_what_is_no_video(tmp_path: Path) -> None:
         Video(tmp_path, "x").digest()
     source = ["-f", "lavfi", "-i", "color=gray:size=64x48:rate=10:duration=1", str(still)]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source], check=True)
-    with pytest.raises(SceneError, match="the view hardly changes in it, only 1 different frames were found"):
+    with pytest.raises(SceneError, match="its view hardly changes: only 1 different frames were found"):
         Video(still, "still").photos(tmp_path, PhotosConfig(), lambda: None)
 
 
 def test_a_playlist_opens_no_other_file(walk: Path, tmp_path: Path) -> None:
-    """ffmpeg would follow what a concatenation script names; a capture from a stranger must not make it."""
+    """ffmpeg would follow the files in a concatenation script; a stranger's video must not make it."""
     (tmp_path / "trap.mp4").write_text(f"ffconcat version 1.0\nfile '{walk}'\n")
     with pytest.raises(SceneError, match="cannot be read by ffmpeg"):
         judge(tmp_path / "trap.mp4")

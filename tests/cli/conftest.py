@@ -1,4 +1,4 @@
-"""The command line's answers to bad input: one line that says what to do, exit code 2, nothing left half written."""
+"""The command line's answers to bad input: one line with a remedy, exit code 2, nothing half written."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.scenes import make_nerfstudio_scene
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Commands are given in an empty folder; what they leave there can be counted."""
+    """Run commands in an empty folder, so that what they leave can be counted."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)

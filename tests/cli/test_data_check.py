@@ -16,7 +16,7 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     assert outcome.code == 2  # nelf run would refuse it, too
     assert outcome.err == ""
     verdict, first, second, *lines = outcome.out.splitlines()
-    assert verdict == "`nelf run` refuses this scene: 2 to mend first; 1 problem else"
+    assert verdict == "`nelf run` refuses this scene: 2 to fix first; 1 problem else"
     assert first.startswith("problem (fatal): ")
     assert "0006.png" in first
     assert second.startswith("problem (fatal): ")
@@ -31,13 +31,13 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_photos_without_poses(tmp_path: Path) -> None:
-    """`nelf run` finds their poses; what it would refuse before that is refused here, too."""
+    """`nelf run` finds their poses. What it would refuse before that is refused here too."""
     photos = make_nerfstudio_scene(tmp_path / "room", size=160, width=240, views=6) / "images"
     outcome = works("data", "check", photos)
     verdict, *lines = outcome.out.splitlines()
     assert verdict.startswith("`nelf run` finds the camera poses of these photos first; before that: ")
     assert "problem: 6 photos are few; take 30 to 100, each a step from the last" in lines
-    assert "image size     240 x 160 (width x height), as they are used" in lines
+    assert "image size     240 x 160 (width x height) as used" in lines
     assert "--sheet shows cameras" in refused_at_once("data", "check", photos, "--sheet", tmp_path / "sheet.png")
 
 

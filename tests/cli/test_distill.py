@@ -50,6 +50,6 @@ def test_no_room_for_the_pseudo_views(run: Path, monkeypatch: pytest.MonkeyPatch
     usage = shutil.disk_usage(run)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2000))
     line = refused("distill", run)
-    assert "GB of disk, 0.0 GB are free" in line
+    assert "GB of disk, but only 0.0 GB are free" in line
     assert "lower distill.views" in line
     assert not (run / "pseudo" / "transforms.json").exists()

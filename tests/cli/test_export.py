@@ -1,4 +1,4 @@
-"""nelf export of what is no run, to what is not known, over what is not its own."""
+"""nelf export: not a run, unknown targets, folders of others."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_export_of_a_folder_that_is_no_run(room: Path) -> None:
     line = refused_at_once("export", room)
-    assert f"{room} is no run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE" in line
+    assert f"{room} is not a run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE" in line
 
 
 def test_export_to_what_is_not_known(elsewhere: Path) -> None:
@@ -38,16 +38,16 @@ def test_export_to_what_is_not_known(elsewhere: Path) -> None:
 
 
 def test_export_does_not_replace_what_is_no_bundle(elsewhere: Path) -> None:
-    """`--out` may name the folder of an app, with a folder ios of its own."""
+    """`--out` may name the folder of an app that has its own folder ios."""
     (elsewhere / "onnx").mkdir()
     (elsewhere / "onnx" / "Main.swift").write_text("my work")
     line = refused("export", finished_run(), "--target", "onnx", "--out", elsewhere)
-    assert "onnx exists and is no bundle; remove it, or choose another folder with --out" in line
+    assert "onnx exists and is not a bundle; remove it, or choose another folder by --out" in line
     assert (elsewhere / "onnx" / "Main.swift").read_text() == "my work"
 
 
 def test_what_a_killed_export_left_is_cleared_away(elsewhere: Path) -> None:
-    """In a folder that is not the run's, one command at a time; what is another's stays."""
+    """Outside the run's folder: one command at a time, and files of others stay."""
     for name in (".onnx.partial-7", ".onnx.old-7", ".web.partial-7"):
         (elsewhere / name).mkdir()
     (elsewhere / ".onnx.old-7" / "diary.txt").write_text("mine")
@@ -88,7 +88,7 @@ def test_student_of_another_architecture(run: Path) -> None:
     header["__metadata__"]["nelf"] = json.dumps(about)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
-    assert "student.safetensors is of another architecture" in refused("export", run, "--target", "onnx")
+    assert "student.safetensors has another architecture" in refused("export", run, "--target", "onnx")
 
 
 def test_no_student(run: Path) -> None:

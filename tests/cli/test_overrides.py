@@ -63,7 +63,7 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     swept: list[tuple[str, int, str]] = []
 
-    def note(run: pipeline.Run, stop: object, say: object) -> None:
+    def note(run: pipeline.Run, stop: object, echo: object) -> None:
         swept.append((run.config.student.name, run.config.train.max_steps or 0, run.folder.name))
 
     monkeypatch.setitem(pipeline.STAGES, "run", note)
@@ -78,7 +78,9 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> None:
     line = refused_at_once("run", tmp_path / "nowhere", "--multirun", "student=s,m")
     assert "nowhere does not exist; give the folder" in line
-    assert refused_scene(room, "student=s,xxl", "-m") == ("student=xxl is not known; use one of l, m, mobiler2l, s")
+    assert refused_scene(room, "student=s,xxl", "-m") == (
+        "student=xxl is not known; use one of constant, l, m, mobiler2l, s"
+    )
     assert "distill.views=0 is too small" in refused_scene(room, "distill.views=5,0", "-m")
     assert "scene.downscale=99 leaves no pixel" in refused_scene(room, "scene.downscale=1,99", "-m")
     assert "train.max_steps=[" in refused_scene(room, "train.max_steps=[", "-m")
@@ -91,7 +93,7 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
 
     tried: list[int | None] = []
 
-    def fail(run: pipeline.Run, stop: object, say: object) -> None:
+    def fail(run: pipeline.Run, stop: object, echo: object) -> None:
         tried.append(run.config.train.max_steps)
         raise NelfError("no good")
 
@@ -99,7 +101,7 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
     assert refused("run", room, "--multirun", "train.max_steps=3,4") == "no good"
     assert tried == [3, 4]
 
-    def interrupt(run: pipeline.Run, stop: object, say: object) -> None:
+    def interrupt(run: pipeline.Run, stop: object, echo: object) -> None:
         tried.append(run.config.train.max_steps)
         raise Interrupted("stopped")
 
@@ -110,7 +112,7 @@ def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_demo_says_where_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STAGES, "run", lambda run, stop, say: None)
+    monkeypatch.setitem(STAGES, "run", lambda run, stop, echo: None)
     folder = tmp_path / "there" / "mine"
     told = works("demo", "name=mine", f"runs={folder.parent}").out
     assert told == f"open {folder / 'report.html'}; the bundles are in {folder / 'export'}\n"

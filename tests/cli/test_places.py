@@ -1,4 +1,4 @@
-"""Where a command is to write: what cannot be is refused in one line, before any work."""
+"""Output folders: impossible ones are refused in one line, before any work."""
 
 from pathlib import Path
 
@@ -40,8 +40,8 @@ def test_exports_have_to_go_somewhere(run: Path, file: Path) -> None:
 @pytest.mark.slow
 def test_a_report_is_about_runs(room: Path, run: Path, file: Path) -> None:
     assert refused_at_once("report", room) == (
-        f"{room} is no run; give folders of runs, e.g. runs/NAME; nelf run {room} makes one of it, if it is a scene"
+        f"{room} is not a run; give folders of runs, e.g. runs/NAME; if it is a scene, make a run with: nelf run {room}"
     )
-    assert refused_at_once("report", "nowhere") == "nowhere is no run; give folders of runs, e.g. runs/NAME"
+    assert refused_at_once("report", "nowhere") == "nowhere is not a run; give folders of runs, e.g. runs/NAME"
     line = refused_at_once("report", run, "--out", "file/page.html")
     assert line == "cannot write file/page.html: file is not a folder; choose another place"

@@ -1,4 +1,4 @@
-"""nelf run, teach, distill, train, eval on scenes that will not do: one line, nothing written."""
+"""nelf run, teach, distill, train, eval on unusable scenes: one line, nothing written."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_missing_scene_folder(tmp_path: Path) -> None:
         line = refused_at_once(command, tmp_path / "nowhere")
         assert "nowhere does not exist; give the folder" in line
     assert "nowhere does not exist" in refused_at_once("data", "check", tmp_path / "nowhere")
-    assert "nowhere is no run; give the folder of one" in refused_at_once("export", tmp_path / "nowhere")
+    assert "nowhere is not a run; give the folder of one" in refused_at_once("export", tmp_path / "nowhere")
     assert "nowhere does not exist" in refused_at_once("verify", tmp_path / "nowhere")
 
 
@@ -43,7 +43,7 @@ def test_absent_images(room: Path) -> None:
         (room / f"images/{number:04d}.png").unlink()
     line = refused_scene(room)
     assert "frame 4 names images/0005.png, which does not exist. 2 of 12 images are missing" in line
-    assert "pass scene.allow_missing=true to use the 10 that are there" in line
+    assert "pass scene.allow_missing=true to use the 10 that exist" in line
     outcome = works("teach", room, "experiment=smoke", "teacher.max_steps=2", "scene.allow_missing=true")
     assert "unbounded" in outcome.err
     assert Path("runs/room/teacher/teacher.safetensors").is_file()
@@ -100,7 +100,7 @@ def test_image_cut_short(room: Path) -> None:
 @pytest.mark.slow
 def test_no_test_views(tmp_path: Path, room: Path) -> None:
     ball = make_blender_scene(tmp_path / "ball", views=(6, 2, 0))
-    assert "no test views among the 8 that were found; add transforms_test.json" in refused_scene(ball)
+    assert "no test views among the 8 views; add transforms_test.json" in refused_scene(ball)
     assert "no test views" in refused_scene(room, "scene.holdout=0")
     assert "no test views" in refused_at_once("eval", room, "experiment=smoke", "scene.holdout=0")
     assert "no train views" in refused_at_once("teach", make_blender_scene(tmp_path / "bare", views=(0, 2, 2)))
@@ -108,7 +108,7 @@ def test_no_test_views(tmp_path: Path, room: Path) -> None:
 
 @pytest.mark.slow
 def test_training_on_all_views(room: Path) -> None:
-    """Only what uses test views asks for them: everything up to the bundles does without."""
+    """Only stages that use test views need them: everything up to the bundles works without."""
     everything = ("experiment=smoke", "scene.holdout=0", "scene.val_holdout=0")
     works("train", room, *everything)
     works("export", Path("runs/room"), "--target", "onnx")

@@ -1,4 +1,4 @@
-"""nelf teach and nelf train on what an interrupted run left, damaged."""
+"""nelf teach and nelf train on damaged files of an interrupted run."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def unfinished(run: Path) -> Path:
-    """Make a run's training look interrupted; gives its newest checkpoint."""
+    """Make a run's training look interrupted; returns its newest checkpoint."""
     record = run / "student" / "stage.json"
     content = json.loads(record.read_text())
     del content["outputs"]
@@ -50,7 +50,7 @@ def test_training_checkpoint_of_another_architecture(run: Path, part: str) -> No
         weights["tower." + key] = weights.pop(key)
     torch.save(content, newest)
     line = refused("train", run)
-    assert "is of another architecture" in line
+    assert "has another architecture" in line
     assert str(newest.parent) in line
 
 

@@ -1,4 +1,4 @@
-"""nelf view: which bundle of a run it shows, and what it refuses. What it serves: tests/viewer/test_server.py."""
+"""nelf view: which bundle of a run it shows, and what it refuses. The server: tests/viewer/test_server.py."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The bundles that the server is given, with a stand-in for the built viewer."""
+    """The bundles that the server gets, with a fake viewer."""
     folder = tmp_path / "assets"
     folder.mkdir()
     (folder / "index.html").write_text("the page")
@@ -30,7 +30,7 @@ def test_a_bundle_of_the_run_is_shown(run: Path, shown: list[Path]) -> None:
 
 
 def test_without_one_of_its_student_the_run_gets_one(run: Path, shown: list[Path]) -> None:
-    """Those of another student are none."""
+    """Bundles of another student do not count."""
     for manifest in run.glob("export/android*/manifest.json"):
         content = json.loads(manifest.read_text())
         content["provenance"]["checkpoint"] = "0" * 64
@@ -45,7 +45,7 @@ def test_without_one_of_its_student_the_run_gets_one(run: Path, shown: list[Path
 
 def test_what_is_refused(run: Path, shown: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (run / "student" / "student.safetensors").unlink()
-    assert refused_at_once("view", run) == f"{run} has no trained student yet; go on with: nelf run {run}"
+    assert refused_at_once("view", run) == f"{run} has no trained student yet; continue with: nelf run {run}"
     for arguments in ([], [run, "--example"]):
         assert "give the folder of a run or of a bundle, or --example" in refused_at_once("view", *arguments)
     monkeypatch.setattr(assets, "ASSETS", tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole, few, and never a program."""
+"""Checkpoint files: complete, few, and never executed."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from nelf.core.errors import CheckpointError, StorageError
 
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on half of a file fits. Libraries that open files themselves are not to be asked to."""
+    """Make files larger than half of `path` fail. Libraries that open files themselves must not get there."""
 
     def half(path: Path, content: bytes) -> None:
         with path.open("wb") as stream:
@@ -64,7 +64,7 @@ def test_cut_short(tmp_path: Path, share: float) -> None:
 
 
 def test_an_archive_of_several_parts(tmp_path: Path) -> None:
-    """Found by fuzzing: Python's zipfile asks for the other disks."""
+    """Found by fuzzing: Python's zipfile asks for the other parts."""
     folder = CheckpointFolder(tmp_path)
     folder.save(1, {"weights": torch.rand(10)})
     (file,) = tmp_path.iterdir()
@@ -96,7 +96,7 @@ def test_nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_foreign(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "checkpoint-000000001.pt")
     with pytest.raises(
-        CheckpointError, match=r"has format None, expected 'nelf-checkpoint-1'; delete the folder .* to start afresh"
+        CheckpointError, match=r"has format None, expected 'nelf-checkpoint-1'; delete the folder .* to start over"
     ):
         CheckpointFolder(tmp_path).latest()
 

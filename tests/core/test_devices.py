@@ -1,4 +1,4 @@
-"""What a machine is asked for, and what it has."""
+"""Device settings against what the machine has."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_bfloat16_is_used_where_a_cpu_has_it(native: bool, monkeypatch: pytest.M
 
 
 def test_mixed_precision_hands_over_what_it_is_given() -> None:
-    """Fabric's own plugin would round rays to eight bits before a network sees them."""
+    """Fabric's own plugin would round rays to eight bits before the network."""
     fabric = make_fabric(DeviceConfig(accelerator="cpu", precision="bf16-mixed"))
     given = torch.tensor([[1.0009765625]])
     assert torch.equal(fabric.setup(torch.nn.Identity())(given), given)
@@ -79,7 +79,7 @@ def test_several_processes_train_in_parallel() -> None:
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Pretends that the machine has GPUs of these names and capabilities, and torch kernels for some architectures."""
+    """Pretend that the machine has GPUs with these names and capabilities, and torch has kernels for some of them."""
 
     def put_in(*found: tuple[str, tuple[int, int]], made_for: tuple[str, ...] = ("sm_75", "sm_80", "sm_120")) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

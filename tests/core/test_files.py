@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files appear complete or not at all."""
 
 import errno
 import json
@@ -14,6 +14,7 @@ from nelf.core.errors import StorageError
 from nelf.core.files import (
     atomic_path,
     check_writable,
+    disk_errors,
     locked,
     remove,
     remove_leftovers,
@@ -21,7 +22,6 @@ from nelf.core.files import (
     sha256,
     write_bytes,
     write_json,
-    writing_errors,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,12 +148,12 @@ def test_a_path_without_a_name_is_refused(path: Path) -> None:
     [(errno.ENOSPC, "disk full while writing"), (errno.EDQUOT, "disk full"), (errno.EROFS, "choose a folder")],
 )
 def test_refusals_of_the_system_are_one_line(number: int, expected: str) -> None:
-    with pytest.raises(StorageError, match=expected), writing_errors(Path("x")):
+    with pytest.raises(StorageError, match=expected), disk_errors(Path("x")):
         raise OSError(number, "no")
 
 
 def test_other_system_errors_pass_through() -> None:
-    with pytest.raises(IsADirectoryError), writing_errors(Path("x")):
+    with pytest.raises(IsADirectoryError), disk_errors(Path("x")):
         raise OSError(errno.EISDIR, "a folder")
 
 

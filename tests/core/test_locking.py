@@ -1,4 +1,4 @@
-"""One process at a time in a folder: held by a real second process, and over when that one is killed."""
+"""One process at a time in a folder: a real second process holds the lock until it is killed."""
 
 import os
 import signal

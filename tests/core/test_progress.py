@@ -1,4 +1,4 @@
-"""The progress line and the polite stop."""
+"""The progress line, and stopping on request."""
 
 import io
 import signal
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 
 class Time:
-    """Stands in for the module `time`."""
+    """Replaces the module `time`."""
 
     def __init__(self) -> None:
         self.now = 100.0

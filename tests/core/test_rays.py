@@ -1,4 +1,4 @@
-"""Rays against a projection written out by hand: docs/conventions.md is what both must follow."""
+"""Rays against an explicit projection; both must follow docs/conventions.md."""
 
 import math
 

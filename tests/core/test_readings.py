@@ -1,4 +1,4 @@
-"""Values of steps come out once each, in order: at once on the CPU, a reading later elsewhere."""
+"""Each step's values come out once, in order: at once on the CPU, one reading later elsewhere."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What a field allows is checked and said in one line."""
+"""Checks of fields, and their one-line messages."""
 
 import math
 from dataclasses import dataclass

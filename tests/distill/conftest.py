@@ -1,4 +1,4 @@
-"""What several tests of distillation look at."""
+"""Fixtures of several distillation tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A teacher whose pictures are known exactly: a ball with a red +x, a green +y and a blue +z side; room or nothing."""
+"""A teacher with known pictures: a ball with a red +x, a green +y and a blue +z side, in a room or in nothing."""
 
 import contextlib
 import functools
@@ -22,7 +22,7 @@ from tests.scenes import facing_poses, hemisphere_poses
 
 
 class BallTeacher:
-    """Ball of radius 1 at the origin. half: the share of its colour and alpha that is let through (soft alpha)."""
+    """Ball of radius 1 at the origin. half: fraction of its colour and alpha (soft alpha)."""
 
     def __init__(self, alpha: bool = True, opacity: float = 1.0, stop_after: int | None = None) -> None:
         self.alpha = alpha
@@ -52,7 +52,7 @@ def make_ball() -> BallTeacher:
 
 
 class DyingTeacher(BallTeacher):
-    """Kills its process, as a system without memory does, at its third view; not where `folder` says that one died."""
+    """Kills its process at its third view, like a system without memory, unless `folder` records an earlier death."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(stop_after=3)
@@ -72,7 +72,7 @@ def make_nothing() -> BallTeacher:
 def make_scene(
     kind: SceneType = SceneType.OBJECT, views: int = 24, size: tuple[int, int] = (16, 20), channels: int | None = None
 ) -> Scene:
-    """A scene whose training images nobody asks for."""
+    """A scene whose training images are never read."""
     poses = facing_poses(views) if kind is SceneType.FORWARD_FACING else hemisphere_poses(views)
     if kind is SceneType.UNBOUNDED:
         poses = walk_poses(views)
@@ -101,7 +101,7 @@ def make_bounds(kind: SceneType, up: Tensor, center: Tensor | None = None) -> Sc
 
 
 def walk_poses(count: int) -> np.ndarray:
-    """[count, 4, 4]: a walk along a rising arc that looks about the origin, not quite upright."""
+    """[count, 4, 4]: a walk along a rising arc, looking near the origin, not quite upright."""
     angle = torch.linspace(0, 4, count)
     eye = torch.stack([5 * angle.cos(), 5 * angle.sin(), 0.5 * angle + 0.2 * (9 * angle).sin()], dim=1)
     up = torch.stack([0.1 * (5 * angle).sin(), 0.1 * (7 * angle).cos(), torch.ones(count)], dim=1)

@@ -1,4 +1,4 @@
-"""Pseudo views that are there already: kept where they are whole and wanted, and not a byte differs for it."""
+"""Existing pseudo views: complete and wanted ones are kept, and the result is the same byte for byte."""
 
 import json
 import shutil
@@ -104,7 +104,9 @@ def test_a_damaged_list_of_views_is_written_again(
     shutil.copytree(whole, folder)
     damage(folder / "transforms.json")
     opened: list[Path] = []
-    monkeypatch.setattr(dataset, "read_note", lambda path, print_: (opened.append(path), read_note(path, print_))[1])
+    monkeypatch.setattr(
+        dataset, "read_note", lambda path, fingerprint: (opened.append(path), read_note(path, fingerprint))[1]
+    )
     teacher = BallTeacher()
     assert run(folder, teacher=teacher).complete
     assert teacher.rendered == 0  # the views themselves are whole

@@ -1,4 +1,4 @@
-"""Rendering pseudo views: an ordinary scene comes out, with what the teacher shows."""
+"""Rendering pseudo views gives an ordinary scene with the teacher's pictures."""
 
 import dataclasses
 import json
@@ -58,7 +58,7 @@ def test_images_are_what_the_teacher_shows_to_half_a_grey_level(tmp_path: Path) 
 
 
 def test_pictures_are_upright_and_not_mirrored(whole: Path) -> None:
-    """The ball's +z side is blue and its +x side red: up and right in the picture follow from the pose."""
+    """The ball's +z side is blue and its +x side red, so up and right in the picture follow from the pose."""
     views = load_scene(SceneConfig(path=str(whole))).train
     for i in range(len(views)):
         image, pose = views.image(i).float() / 255, views.c2w[i]
@@ -88,7 +88,7 @@ def test_without_alpha_images_are_rgb_and_cameras_may_differ(tmp_path: Path) -> 
 
 
 def test_depth_is_that_of_the_ball(tmp_path: Path) -> None:
-    """Where the view shows the ball, the depth map says where along the axis it is; elsewhere it says nothing."""
+    """The depth map has the depth along the axis where the view shows the ball, and nothing elsewhere."""
     run(tmp_path, depth=True, views=2)
     rendered = load_scene(SceneConfig(str(tmp_path), holdout=0, val_holdout=0)).train
     assert rendered.read_depth is not None
@@ -139,7 +139,7 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 
 
 def test_threads_write_what_one_thread_writes(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for a teacher on an accelerator."""
+    """As with a teacher on an accelerator."""
     monkeypatch.setattr(render, "device_of", lambda teacher: torch.device("meta"))
     run(tmp_path)
     assert content(tmp_path) == content(whole)

@@ -1,4 +1,4 @@
-"""Room on the disk and time for the work."""
+"""Disk space and time limits."""
 
 import errno
 import functools
@@ -85,7 +85,7 @@ def test_the_budget_ends_the_work_and_counts_on(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_killed_process_has_spent_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left of distill.max_minutes does not grow with every `kill -9`, after which nothing is written."""
+    """`kill -9`, after which nothing is written, must not extend distill.max_minutes."""
     now, config = [0.0], DistillConfig(views=50, depth=False, max_minutes=1.0, min_views=2)
     monkeypatch.setattr("nelf.distill.render.time.monotonic", lambda: now[0])
     plan = make_plan(make_scene(), config, FROM, tmp_path)

@@ -1,4 +1,4 @@
-"""Bad teachers and bad poses are noticed."""
+"""Bad teachers and bad poses give warnings."""
 
 import numpy as np
 import torch

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def room_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever machine the tests run on."""
+    """Enough cores and memory on any machine."""
     monkeypatch.setattr(workers, "usable_cores", lambda: 8)
     monkeypatch.setattr(workers, "available_memory", lambda: 64 * 10**9)
 
@@ -54,7 +54,7 @@ def test_no_more_workers_than_are_of_use(
     monkeypatch.setattr(workers, "available_memory", lambda: None if memory is None else int(memory))
     config = DistillConfig(views=views, workers=1000)
     assert workers.affordable_workers(config, workers.ProcessGroup(0, ranks)) == started
-    assert f"distill: {started} of 1000 workers are started: {reason}" in capsys.readouterr().err
+    assert f"distill: starting {started} of 1000 workers: {reason}" in capsys.readouterr().err
     assert workers.affordable_workers(dataclasses.replace(config, workers=1), workers.ProcessGroup(0, ranks)) == 1
     assert capsys.readouterr().err == ""
 
@@ -88,7 +88,7 @@ def test_warnings_of_workers_are_printed_once(tmp_path: Path, capfd: pytest.Capt
 
 
 def test_of_several_processes_none_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Which of them ends last, and so knows all views, is chance."""
+    """Which process ends last, and so knows all views, is random."""
     nothing = BallTeacher(opacity=0.0)
     assert run(tmp_path, teacher=nothing, rank=1, world=2).warnings == ()
     assert len(run(tmp_path, teacher=nothing, rank=0, world=2).warnings) == 1
@@ -98,7 +98,7 @@ def test_of_several_processes_none_warns(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_worker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker's side in this process: starting one takes seconds."""
+    """Run the worker's side in this process: starting one takes seconds."""
     monkeypatch.setattr(workers, "end_with_parent", lambda: None)
     receiver, sender = multiprocessing.Pipe(duplex=False)
     threads = torch.get_num_threads()
@@ -124,7 +124,7 @@ def _no_teacher() -> BallTeacher:
 
 
 def test_a_worker_that_is_killed_is_made_good(tmp_path: Path, whole: Path) -> None:
-    """A real one, by SIGKILL: one line, the views that are there stay, and the same command does the others."""
+    """A real SIGKILL: one line, finished views stay, and the same command does the others."""
     folder, config = tmp_path / "pseudo", DistillConfig(views=6, depth=False, workers=2)
     load = functools.partial(DyingTeacher, tmp_path)
     with pytest.raises(NelfError, match="a worker process was killed, most likely by the system"):

@@ -1,4 +1,4 @@
-"""What `evaluate` writes: names, keys, pictures and means."""
+"""Output of `evaluate`: names, keys, pictures and means."""
 
 import json
 from pathlib import Path
@@ -127,7 +127,7 @@ def test_metrics_that_are_missing_or_damaged(tmp_path: Path) -> None:
 
 
 def test_names_of_a_strangers_run_are_not_trusted(tmp_path: Path) -> None:
-    """What `metrics.json` calls a model is a folder to be removed where that model is not measured any more."""
+    """A model's name in `metrics.json` is a folder, which is removed once that model is no longer measured."""
     views, folder = make_views(1), tmp_path / "run" / "eval"
     mine = tmp_path / "mine"
     mine.mkdir()

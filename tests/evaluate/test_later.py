@@ -1,4 +1,4 @@
-"""A metric that could not be measured is, once it can be, on the pictures that are there."""
+"""A metric that was unavailable is measured later, on the existing pictures."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nelf.core.files import write_json
-from nelf.evaluate import METRICS, EvalConfig, MetricUnavailable, evaluate, measure_later
+from nelf.evaluate import METRICS, EvalConfig, MetricUnavailable, evaluate, fill_missing_metrics
 from nelf.evaluate.metrics import psnr
 
 from .views import make_views, noisy_model
@@ -24,13 +24,13 @@ def test_measured_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(METRICS, "lpips_alex", lpips)
     models = {"student": noisy_model(views, 0.1), "ios": noisy_model(views, 0.2)}
     before = evaluate(models, views, tmp_path, asked)
-    assert measure_later(tmp_path, asked) is None  # silent still
+    assert fill_missing_metrics(tmp_path, asked) is None  # silent still
     reasons[0] = "the file is damaged"
-    told = measure_later(tmp_path, asked)
+    told = fill_missing_metrics(tmp_path, asked)
     assert told is not None
     assert told["ios"]["unavailable"]["lpips_alex"] == "the file is damaged"
     reasons.clear()
-    late = measure_later(tmp_path, asked)
+    late = fill_missing_metrics(tmp_path, asked)
     assert late is not None
     anew = evaluate(models, views, tmp_path / "anew", asked)
     for model, result in late.items():
@@ -39,4 +39,4 @@ def test_measured_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert late != before
     assert late["ios"]["unavailable"].keys() == {"flip", "lpips_vgg"}  # not asked for
     write_json(tmp_path / "metrics.json", late)
-    assert measure_later(tmp_path, asked) is None
+    assert fill_missing_metrics(tmp_path, asked) is None

@@ -1,4 +1,4 @@
-"""LPIPS with the right weights or not at all. No test goes to the network."""
+"""LPIPS with the right weights or not at all. Tests use no network."""
 
 import hashlib
 import socket
@@ -19,7 +19,7 @@ ALEX = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 38
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty torch hub cache, nothing remembered, and a network that is not there."""
+    """An empty torch hub cache, an empty memory, and no network."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(lpips_network, "_loaded", {})
     monkeypatch.setattr(lpips_network, "_silent", {})
@@ -99,7 +99,7 @@ def test_cached_weights_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_network_is_the_librarys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our way of building it gives what lpips' own constructor gives with the same backbone."""
+    """Our way of building it gives the same as lpips' own constructor with the same backbone."""
     import lpips
 
     put_weights(tmp_path / "checkpoints", monkeypatch)

@@ -1,4 +1,4 @@
-"""Each metric against its definition, written out slowly, or against what is known of it."""
+"""Each metric against its definition, written out slowly, or against known properties."""
 
 import math
 
@@ -59,7 +59,7 @@ def test_ssim_is_the_papers() -> None:
 
 
 def test_ssim_of_nhwc_images_would_be_another_figure() -> None:
-    """The published figures' mistake: rows taken for channels, windows over 11 columns and the three colours."""
+    """A mistake in published figures: rows taken for channels, windows over 11 columns and the three colours."""
     picture, truth = (x[None].double() / 255 for x in pair())
     at = torch.arange(11.0, dtype=torch.float64) - 5
     line = torch.exp(-(at**2) / (2 * 1.5**2)) / torch.exp(-(at**2) / (2 * 1.5**2)).sum()

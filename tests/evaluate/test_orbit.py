@@ -1,4 +1,4 @@
-"""Orbit paths: rigid, upright, closed, and where the training cameras were."""
+"""Orbit paths: rigid, upright, closed, near the training cameras."""
 
 import math
 
@@ -86,7 +86,7 @@ def test_forward_facing_stays_in_the_hull_and_looks_ahead() -> None:
 
 
 def test_forward_facing_ellipse_fits_a_diagonal_hull() -> None:
-    """Cameras along a diagonal span a large box but a thin hull: the ellipse must not fill the box."""
+    """Cameras along a diagonal span a large box but a thin hull: the ellipse must stay in the hull."""
     along = torch.linspace(-1, 1, 9)
     eye = torch.stack([along, torch.zeros(9), along], dim=-1)
     path = orbit_poses(SceneType.FORWARD_FACING, look_at(eye, eye + torch.tensor([0.0, 1.0, 0.0]), UP), CENTER, UP, 20)
@@ -105,7 +105,7 @@ def test_unbounded_stays_near_the_cameras() -> None:
 
 
 def test_any_up() -> None:
-    """The path does not care what the up axis is called: the whole scene turned gives the path turned."""
+    """Rotating the whole scene rotates the path, whatever the up axis."""
     turn = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     for kind, c2w in (CASES["object"], CASES["forward-facing"], CASES["unbounded"]):
         straight = orbit_poses(kind, c2w, CENTER, UP, 30)

@@ -1,4 +1,4 @@
-"""The file decodes to the frames that were given."""
+"""The file decodes to the given frames."""
 
 import subprocess
 from pathlib import Path

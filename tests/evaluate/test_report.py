@@ -31,7 +31,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """Collects text and attributes, and holds that every element that opens is closed in order."""
+    """Collects text and attributes, and checks that every element closes in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ def test_chart_of_equal_figures() -> None:
 
 
 def test_lines_that_lie_on_each_other_are_one() -> None:
-    """Four files of a student would hide it, and each other."""
+    """Four files of a student would hide it and each other."""
     student = {"a": 20.0, "b": 30.0}
     files = {name: {view: psnr + 0.01 for view, psnr in student.items()} for name in ("ios", "android")}
     worse = {view: psnr - 0.5 for view, psnr in student.items()}

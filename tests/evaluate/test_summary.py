@@ -1,4 +1,4 @@
-"""The page over many runs, and the benchmark's table: means that do not mislead, classes as they are defined."""
+"""The page on many runs, and the benchmark's table: means that do not mislead, and the classes' definitions."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_the_page_has_every_run_and_loads_nothing(tmp_path: Path) -> None:
     assert "28.00 dB mean PSNR" in text
     assert "4 3 of them measured" in text
     assert "mic not measured yet" in text
-    assert "What arithmetic buys" in text  # the runs differ in it
+    assert "Quality and arithmetic" in text  # the runs differ in it
     links = [value for _, key, value in page.attributes if key in ("href", "src")]
     assert {"drums/report.html", "ship/report.html"} <= set(links)
     assert not [link for link in links if ":" in link or link.startswith("/")]
@@ -56,7 +56,7 @@ def test_the_page_has_every_run_and_loads_nothing(tmp_path: Path) -> None:
 
 def test_arithmetic_is_not_drawn_where_it_is_the_same(tmp_path: Path) -> None:
     write_summary_page(tmp_path / "summary.html", "2 runs", RUNS[:2])
-    assert "What arithmetic buys" not in (tmp_path / "summary.html").read_text()
+    assert "Quality and arithmetic" not in (tmp_path / "summary.html").read_text()
 
 
 def test_dots_lie_within_round_numbers() -> None:
@@ -93,7 +93,7 @@ def test_the_table_has_each_class_and_its_mean() -> None:
 
 @pytest.fixture
 def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Two scenes, whose runs are made by copying a finished one; the names of those that were asked for."""
+    """Two scenes whose runs are copies of a finished one; the names of those that were run."""
     asked: list[str] = []
 
     def run_scene(scene: Path, overrides: list[str], out: Path) -> Path:

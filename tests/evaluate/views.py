@@ -1,4 +1,4 @@
-"""Views and stand-in models for the tests of nelf.evaluate: smooth colour patterns, and the same with noise."""
+"""Views and fake models for the tests of nelf.evaluate: smooth colour patterns, and the same with noise."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from nelf.scene.scene import Views
 
 
 def make_views(count: int = 5, height: int = 40, width: int = 48, channels: int = 4) -> Views:
-    """Views of waves of colour, another phase each, on a ring of cameras. With alpha: a soft-edged disc."""
+    """Views of colour waves, each with another phase, on a ring of cameras. With alpha: a soft-edged disc."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     images = []
     for i in range(count):
@@ -28,7 +28,7 @@ def make_views(count: int = 5, height: int = 40, width: int = 48, channels: int 
 
 
 def noisy_model(views: Views, noise: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """A model that gives the true picture of the nearest view, premultiplied, plus noise that grows by view."""
+    """A model that returns the nearest view's true picture, premultiplied, plus noise that grows by view."""
 
     def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
         i = int((views.c2w - c2w).abs().sum(dim=(1, 2)).argmin())

@@ -1,4 +1,4 @@
-"""Exports the shared student's forms once more: `python -m tests.export.again FOLDER TARGET-PRECISION...`."""
+"""Export the shared student's forms once more: `python -m tests.export.again FOLDER TARGET-PRECISION...`."""
 
 import sys
 from pathlib import Path

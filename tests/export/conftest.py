@@ -1,4 +1,4 @@
-"""Bundles that several tests look at; made once."""
+"""Bundles that several tests use; made once."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ Exported = dict[tuple[str, str], tuple[Path, Manifest]]
 
 
 class Elsewhere(NamedTuple):
-    """The same exports by another process, a folder for each. log: what it said."""
+    """The same exports by another process, one folder each. log: its output."""
 
     folder: Path
     process: subprocess.Popen[bytes]
@@ -34,7 +34,7 @@ def model() -> Student:
 
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
-    """Every form once more, by a process with other hashes. It has a core of its own while `bundles` are made."""
+    """Every form once more, by a process with other hashes, which runs on its own core while `bundles` are made."""
     folder = tmp_path_factory.mktemp("elsewhere")
     log = folder / "log.txt"
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
@@ -49,7 +49,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
 
 @pytest.fixture(scope="session")
 def bundles(model: Student, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Every target in every precision, of one student. Not to be changed."""
+    """Every target in every precision, of one student. Do not change them."""
     root = tmp_path_factory.mktemp("export")
     made: Exported = {}
     for target, precision in ALL:

@@ -1,7 +1,7 @@
-"""For each operation of the interpreter: random inputs, and what must come out, by its definition in float64.
+"""For each operation of the interpreter: random inputs, and the expected result by its definition in float64.
 
-Names and meaning: coremltools' MIL reference. Where torch or NumPy has the operation, that is the definition; windows
-are gone through one by one.
+Names and meaning: coremltools' MIL reference. If torch or NumPy has the operation, that is the definition; windows are
+visited one by one.
 """
 
 import itertools
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Draw:
-    """Random shapes and values of one seed. Some values are whole or half ones, where steps and ties are."""
+    """Random shapes and values from one seed. Some values are whole or half ones, where steps and ties are."""
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
@@ -35,7 +35,7 @@ class Draw:
         return choices[self.integer(0, len(choices) - 1)]
 
     def some_of(self, choices: Sequence[T], least: int = 1) -> list[T]:
-        """In their order."""
+        """A random subset, in order."""
         count = self.integer(min(least, len(choices)), len(choices))
         return [choices[i] for i in sorted(self.random.permutation(len(choices))[:count])]
 
@@ -53,7 +53,7 @@ class Draw:
         return [axis - rank * self.integer(0, 1) for axis in self.some_of(range(rank))]
 
     def maybe(self, **inputs: Any) -> dict[str, Any]:
-        """Each of them given or left out."""
+        """Keep or drop each of them at random."""
         return {name: value for name, value in inputs.items() if self.often()}
 
 
@@ -103,7 +103,7 @@ def activation(function: Callable[..., Array], *parameters: str) -> Callable[[Dr
 
 
 def pair(draw: Draw) -> tuple[Tensor, Tensor]:
-    """Of shapes that broadcast."""
+    """Two tensors with shapes that broadcast."""
     shape = draw.shape()
     x, y = ([n if draw.often() else 1 for n in shape] for _ in range(2))
     return draw.values(*x), draw.values(*y[draw.integer(0, len(y) - 1) :])

@@ -1,4 +1,4 @@
-"""The cases of mil_cases.py for operations with weights or windows, and the table of all."""
+"""Cases, as in mil_cases.py, for operations with weights or windows, and the table of all."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ TRANSPOSED: list[Any] = [functional.conv_transpose1d, functional.conv_transpose2
 
 
 def padding(draw: Draw, kinds: list[str], sizes: list[int], windows: list[int], strides: list[int]) -> tuple[Any, Any]:
-    """Inputs that say it, and the elements before and after each axis."""
+    """Inputs that describe padding, and the elements before and after each axis."""
     kind = draw.one_of(kinds)
     pairs = [(0, 0)] * len(sizes)
     if kind == "custom":
@@ -99,7 +99,7 @@ def pool(maximum: bool) -> Callable[[Draw], Case]:
 
 
 def windows(x: Array, kernel: Any, strides: Any, pairs: Any, ceil: bool, function: Callable[..., Array]) -> Array:
-    """One by one. A window may hang over the end where `ceil`, but none begins in the padding after the input."""
+    """Visit windows one by one. With `ceil` a window may extend beyond the end, but not start in the padding."""
     starts = []
     for n, k, s, (before, after) in zip(x.shape[2:], kernel, strides, pairs, strict=True):
         over = s - 1 if ceil else 0
@@ -127,7 +127,7 @@ def normalised(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
 
 
 def scaled(draw: Draw, x: Tensor, axes: list[int]) -> tuple[dict[str, Any], Callable[[Array], Array]]:
-    """gamma, beta and epsilon or not; applies the first two."""
+    """gamma, beta and epsilon, or not; applies the first two."""
     shape = [n if axis in axes else 1 for axis, n in enumerate(x.shape)]
     sizes = [x.shape[axis] for axis in axes]
     given = draw.maybe(gamma=draw.values(*sizes), beta=draw.values(*sizes), epsilon=const(0.01))
@@ -165,7 +165,7 @@ def layer_norm(draw: Draw) -> Case:
 
 
 def upsample(draw: Draw, places: Callable[[Array, int, int], Array], **given: Tensor) -> Case:
-    """places: of the results along one axis, in the input's pixels, from their numbers, its length and theirs."""
+    """places: maps a result's index, and both lengths along an axis, to input pixels."""
     factors = {f"scale_factor_{axis}": draw.one_of([1.0, 2.0, 3.0, 1.5]) for axis in ("height", "width")}
     x = draw.values(*draw.shape(1, 3), *(2 * draw.integer(1, 3) for _ in factors))
     result = exact(x)

@@ -1,4 +1,4 @@
-"""Small students with weights that give pictures of contrast, and cameras to look at them with."""
+"""Small students whose weights give pictures with contrast, and cameras for them."""
 
 from typing import Any
 
@@ -55,13 +55,13 @@ def student(
 
 
 def usual() -> Student:
-    """As the default preset is built, RGBA."""
+    """The default preset's structure, RGBA."""
     return student(channels=4)
 
 
 @torch.no_grad()
 def photos(model: Student, poses: Tensor, noise: float = 0.05) -> CalibrationViews:
-    """What a camera saw: the student's pictures on white, but for an error as a student has one."""
+    """Photos: the student's pictures on white, with an error of realistic size."""
     generator = torch.Generator().manual_seed(0)
     images = []
     for pose in poses:
@@ -71,7 +71,7 @@ def photos(model: Student, poses: Tensor, noise: float = 0.05) -> CalibrationVie
 
 
 def context(mapping: str = "linear", name: str = "stilllife", model: Student | None = None) -> BundleContext:
-    """What a run would say about such a student; of `model`, photos too."""
+    """Context of such a student's run; with photos if `model` is given."""
     poses = around if mapping == "linear" else ahead
     golden, names = poses(8, seed=1), tuple(f"r_{i}" for i in range(8))
     return BundleContext(

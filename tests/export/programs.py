@@ -1,16 +1,16 @@
-"""Torch modules as Core ML packages, without anything of ours in between."""
+"""Torch modules as Core ML packages, without our code in between."""
 
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 
 
 def converted(module: nn.Module, x: Tensor, path: Path, half: bool = False, deployment: str = "16") -> Path:
     """`module`, called with `x`, as the package `path`, all in float32 or all in float16."""
-    with quiet("converting"):
+    with captured_output("converting"):
         import coremltools as ct
 
         program = torch.export.export(module, (x,)).run_decompositions({})

@@ -1,4 +1,4 @@
-"""Bundles placed into the apps' sources."""
+"""Installing bundles in the apps' sources."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 from nelf.bundle import open_bundle
 from nelf.core.errors import ConfigError
-from nelf.export import APPS, app_in, place
+from nelf.export import APPS, app_in, install_in_app
 from tests.export.conftest import Exported
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def test_only_its_own_bundles_are_placed(name: str, bundles: Exported, tmp_path:
     folder = app(name, tmp_path / "app")
     target = APPS[name].target
     for _ in range(2):  # again: in place of the older ones
-        placed = place([path for path, _ in bundles.values()], folder)
+        placed = install_in_app([path for path, _ in bundles.values()], folder)
     scene = bundles[target, "fp32"][1].name
     precisions = [precision for of, precision in bundles if of == target]
     assert placed == [folder / APPS[name].bundles / f"{scene}-{precision}" for precision in precisions]
@@ -47,7 +47,7 @@ def test_the_usual_bundle_is_called_after_its_scene(bundles: Exported, tmp_path:
     bundle, manifest = bundles["ios", "fp16"]
     usual = tmp_path / "ios"
     usual.symlink_to(bundle)
-    assert [path.name for path in place([usual], app("ios_app", tmp_path / "app"))] == [manifest.name]
+    assert [path.name for path in install_in_app([usual], app("ios_app", tmp_path / "app"))] == [manifest.name]
 
 
 def test_what_the_app_does_not_show_is_not_placed(bundles: Exported, tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_what_the_app_does_not_show_is_not_placed(bundles: Exported, tmp_path: P
         content["model"]["output"] |= {"dtype": "uint8", "layout": layout}
         manifest.write_text(json.dumps(content))
         if error is None:
-            assert place([bundle], app("ios_app", tmp_path / "app"))
+            assert install_in_app([bundle], app("ios_app", tmp_path / "app"))
         else:
             with pytest.raises(ConfigError, match=error):
-                place([bundle], tmp_path / "app")
+                install_in_app([bundle], tmp_path / "app")
 
 
 def test_refusals(bundles: Exported, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no viewer app; give ios_app or android_app of a checkout"):
+    with pytest.raises(ConfigError, match="is not a viewer app; give ios_app or android_app of a checkout"):
         app_in(tmp_path)
-    with pytest.raises(ConfigError, match="shows bundles for ios, none was exported; add --target ios"):
-        place([bundles["onnx", "fp32"][0]], app("ios_app", tmp_path / "app"))
+    with pytest.raises(ConfigError, match="shows bundles for ios, but none was exported; add --target ios"):
+        install_in_app([bundles["onnx", "fp32"][0]], app("ios_app", tmp_path / "app"))

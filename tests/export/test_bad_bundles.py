@@ -1,4 +1,4 @@
-"""Bundles that must be refused: each with one line that says what is wrong, exit code 2."""
+"""Bundles that must be refused, each with one line and exit code 2."""
 
 import json
 import shutil
@@ -216,7 +216,7 @@ DAMAGES: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("reason", DAMAGES)
 def test_a_lite_file_that_would_end_its_runtime(bundles: Exported, reason: str) -> None:
-    """Some of these are segmentation faults in LiteRT: found by benchmarks/fuzz.py."""
+    """Some of these crash LiteRT with a segmentation fault: found by benchmarks/fuzz.py."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -1,4 +1,4 @@
-"""Fit for the accelerator: our presets break no rule, and each rule finds what is planted for it."""
+"""Compatibility with accelerators: our presets break no rule, and each rule finds a planted violation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +18,10 @@ from nelf.compatibility import (
     Graph,
     Operation,
     TensorFacts,
-    judge,
+    check_compatibility,
     read_graph,
 )
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export import TARGETS, CalibrationViews, ExportGraph
 from nelf.export.graph import Request
 from nelf.student import Mapping, Student, count_macs, make_student
@@ -45,11 +45,11 @@ def exported(network: Student, target: str, precision: str, folder: Path) -> Com
     path = folder / chosen.file
     graph = ExportGraph(network, chosen.layout, chosen.forms[precision].dtype)
     chosen.convert(Request(graph, precision, path, CalibrationViews(around(0))))
-    return judge(read_graph(path))
+    return check_compatibility(read_graph(path))
 
 
 def besides_rows(fit: CompatibilityReport) -> list[Finding]:
-    """The violations but for the copies that reading tables takes: samples' rows to an image, or back."""
+    """Violations, except copies from table reads: rows of samples to an image, or back."""
     copies = [finding for finding in fit.violations if finding.rule.name == "layout copy"]
     of_rows = [finding.operation for finding in copies if _moves_rows(finding.operation)]
     images = {op.outputs[0].name for op in of_rows}
@@ -73,13 +73,13 @@ def test_the_gpu_delegate_takes_all_of_our_presets(name: str, channels: int, tmp
     assert besides_rows(fit) == []
     assert 0 < len(fit.violations) <= READS, "those of small tables cost too little to be told"
     assert fit.macs == fit.accelerated_macs == count_macs(network)
-    assert fit.stretches == 1
+    assert fit.segments == 1
 
 
 def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
-    """The report says so: gathers, and places in float32. The convolutions between them may run there.
+    """The report lists the gathers and the float32 positions. The convolutions between them may still run there.
 
-    Each of the images that are made of rows is then turned to channels first.
+    Each image made of rows is then permuted to channels first.
     """
     network = preset("m", 4)
     fit = exported(network, "ios", "fp16", tmp_path)
@@ -89,11 +89,11 @@ def test_reading_tables_leaves_the_neural_engine(tmp_path: Path) -> None:
     assert set(gathers) == {"gather"}
     assert len(fit.violations) - len(found) <= 2 * READS
     assert fit.macs == fit.accelerated_macs == count_macs(network)
-    assert 1 < fit.stretches <= len(gathers) + 1
+    assert 1 < fit.segments <= len(gathers) + 1
 
 
 def test_lines_need_no_gather(tmp_path: Path) -> None:
-    """The reader for the Neural Engine: products with hat functions, all in matrices."""
+    """The reader for the Neural Engine: products with hat functions, as matrix products."""
     network = student(channels=4, size=(40, 56), **all_levels(reader="lines"))
     fit = exported(network, "ios", "fp16", tmp_path)
     assert {finding.rule.name for finding in besides_rows(fit)} == {"full precision"}
@@ -105,19 +105,19 @@ def test_a_network_of_encoded_rays_breaks_no_rule(target: str, precision: str, t
     fit = exported(network, target, precision, tmp_path)
     assert fit.violations == ()
     assert fit.macs == fit.accelerated_macs == count_macs(network)
-    assert fit.stretches == 1
+    assert fit.segments == 1
     phases = {finding.operation.kind for finding in fit.by_design}
     assert ({"sin", "cos"} <= phases) == (target == "ios"), "float32 by design; the rule is the Neural Engine's alone"
 
 
 def test_weights_stored_as_halves_change_nothing(bundles: Exported) -> None:
     graph = read_graph(bundles["android", "fp16"][0] / "model.tflite")
-    assert besides_rows(judge(graph)) == []
+    assert besides_rows(check_compatibility(graph)) == []
     assert "DEQUANTIZE" not in {op.kind for op in graph.operations}
 
 
 def test_a_package_in_full_precision_keeps_nothing_on_the_neural_engine(bundles: Exported) -> None:
-    fit = judge(read_graph(bundles["ios", "fp32"][0] / "model.mlpackage"))
+    fit = check_compatibility(read_graph(bundles["ios", "fp32"][0] / "model.mlpackage"))
     found = besides_rows(fit)
     assert {finding.rule.name for finding in found} == {"full precision", "unfit operation"}
     assert {f.operation.kind for f in found if f.rule.name == "unfit operation"} == {"gather"}
@@ -126,7 +126,7 @@ def test_a_package_in_full_precision_keeps_nothing_on_the_neural_engine(bundles:
 
 
 def test_large_phases_in_full_precision_are_no_small_matter(tmp_path: Path) -> None:
-    """Normalised device coordinates: sines of the whole grid, which are then handed over."""
+    """Normalised device coordinates take sines over the whole grid, which then leave the accelerator."""
     fit = exported(student("mobiler2l", Mapping.NDC.value, size=(40, 56)), "ios", "fp16", tmp_path)
     assert {"sin", "cos"} <= {finding.operation.kind for finding in fit.violations}
 
@@ -137,7 +137,7 @@ IMAGE = torch.zeros(1, 8, 6, 10)
 
 
 class Between(nn.Module):
-    """A convolution, what is planted, a convolution."""
+    """A convolution, the planted operation, a convolution."""
 
     def __init__(self, planted: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Between(nn.Module):
 
 
 class Normalised(nn.Module):
-    """A BatchNorm that the converter cannot fold, since something stands between it and the convolution."""
+    """A BatchNorm that the converter cannot fold, since something separates it from the convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,16 +182,16 @@ CORE_ML_CASES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 def test_planted_in_a_package(case: str, tmp_path: Path) -> None:
     planted, rule = CORE_ML_CASES[case]
     path = converted(Between(planted).eval(), IMAGE, tmp_path / "planted.mlpackage", half=True)
-    fit = judge(read_graph(path))
+    fit = check_compatibility(read_graph(path))
     assert rule in {finding.rule.name for finding in fit.violations}
     leaves = next(found.leaves for found in RULES[Format.CORE_ML] if found.name == rule)
-    assert (fit.stretches > 1) == leaves, "the work before it and after it is apart then"
+    assert (fit.segments > 1) == leaves, "the work before it and after it is apart then"
     assert any(line.startswith(f"violation: {rule}: ") for line in fit.lines())
 
 
 def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
     path = tmp_path / "dynamic.mlpackage"
-    with quiet("converting"):
+    with captured_output("converting"):
         import coremltools as ct
 
         program = torch.jit.trace(Between(functional.relu).eval(), IMAGE)
@@ -203,7 +203,7 @@ def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
             skip_model_load=True,
         )
         model.save(str(path))
-    fit = judge(read_graph(path))
+    fit = check_compatibility(read_graph(path))
     assert "dynamic shape" in {finding.rule.name for finding in fit.violations}
     assert any("x?x10" in line for line in fit.lines())
     assert fit.share == 0
@@ -213,11 +213,11 @@ def test_a_package_with_a_dynamic_shape(tmp_path: Path) -> None:
 
 
 def lite(module: nn.Module, path: Path) -> CompatibilityReport:
-    with quiet("converting"):
+    with captured_output("converting"):
         import litert_torch
 
         litert_torch.convert(module.eval(), (IMAGE,)).export(str(path))
-    return judge(read_graph(path))
+    return check_compatibility(read_graph(path))
 
 
 LITE_CASES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
@@ -244,7 +244,7 @@ def test_an_onnx_file_with_a_dynamic_shape_and_a_norm(tmp_path: Path) -> None:
     norm = onnx.helper.make_node("BatchNormalization", ["x", *"abcd"], ["y"])
     graph = onnx.helper.make_graph([norm], "planted", [value("x")], [value("y")], parameters)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "planted.onnx")
-    fit = judge(read_graph(tmp_path / "planted.onnx"))
+    fit = check_compatibility(read_graph(tmp_path / "planted.onnx"))
     assert [finding.rule.name for finding in fit.violations] == ["dynamic shape", "unfolded BatchNorm"]
 
 
@@ -256,8 +256,8 @@ def operation(kind: str, inputs: list[tuple[int | None, ...]], output: tuple[int
 @pytest.mark.parametrize(
     ("planted", "detail"),
     [
-        (operation("BROADCAST_TO", [(1, 1, 4, 8)], (1, 6, 4, 8)), "not among its operations"),
-        (operation("CUSTOM", [(1, 4)], (1, 4), custom="FlexErf"), "FlexErf is not among"),
+        (operation("BROADCAST_TO", [(1, 1, 4, 8)], (1, 6, 4, 8)), "BROADCAST_TO is not supported"),
+        (operation("CUSTOM", [(1, 4)], (1, 4), custom="FlexErf"), "FlexErf is not supported"),
         (operation("SLICE", [(5, 7)], (5, 3)), "rank 2, 3 or 4 are allowed"),
         (operation("STRIDED_SLICE", [(1, 5, 7)], (5, 7), shrinkAxisMask=1), "uses shrinkAxisMask"),
         (operation("TRANSPOSE_CONV", [(4,), (8, 2, 2, 8), (1, 4, 4, 8)], (1, 8, 8, 8), version=4), "version 4"),
@@ -267,19 +267,21 @@ def operation(kind: str, inputs: list[tuple[int | None, ...]], output: tuple[int
     ],
 )
 def test_what_the_gpu_delegate_refuses(planted: Operation, detail: str) -> None:
-    fit = judge(Graph(Format.LITE, (planted,)))
+    fit = check_compatibility(Graph(Format.LITE, (planted,)))
     assert any(detail in finding.detail for finding in fit.violations), [str(f) for f in fit.violations]
 
 
 def test_factors_that_a_batch_norm_left_behind() -> None:
-    """LiteRT's converter folds them itself, so that no file of its making has them."""
+    """LiteRT's converter folds them itself, so none of its files has them."""
     image, weights = TensorFacts("x", (1, 4, 4, 8), "float32"), TensorFacts("w", (6, 3, 3, 8), "float32", True)
     features = TensorFacts("features", (1, 4, 4, 6), "float32")
     convolution = Operation("CONV_2D", "conv", (image, weights), (features,))
 
     def scaled(*factors: int) -> list[str]:
         product = Operation("MUL", "scale", (features, TensorFacts("f", factors, "float32", True)), (image,))
-        return [finding.rule.name for finding in judge(Graph(Format.LITE, (convolution, product))).violations]
+        return [
+            finding.rule.name for finding in check_compatibility(Graph(Format.LITE, (convolution, product))).violations
+        ]
 
     assert scaled(6) == scaled(1, 1, 1, 6) == ["unfolded BatchNorm"]
     assert scaled() == [], "one factor for all is no normalisation"

@@ -168,9 +168,9 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
 
 
 def test_what_a_user_may_ask_is_what_the_targets_know() -> None:
-    """It stands in the configuration again, which is checked before converters are loaded."""
+    """The configuration repeats the names, since it is checked before converters are loaded."""
     assert {
-        name: config.Choice(tuple(one.forms), one.auto, one.usual, one.image_output) for name, one in TARGETS.items()
+        name: config.Choice(tuple(one.forms), one.auto, one.default, one.image_output) for name, one in TARGETS.items()
     } == config.CHOICES
     assert set(config.DEPLOYMENTS) == set(coreml.DEPLOYMENTS)
 
@@ -189,7 +189,7 @@ def test_plan() -> None:
 
 def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, model: Student) -> None:
     of_scene, folder = context(model=model), tmp_path / "ios"
-    with pytest.raises(ExportError, match=r"ios w4: .* lost, export.max_drop_db=0 are allowed; .*force=true") as e:
+    with pytest.raises(ExportError, match=r"ios w4: .* lost, but export.max_drop_db=0 is allowed; .*force=true") as e:
         export_bundle(model, "ios", "w4", of_scene, ExportConfig(max_drop_db=0.0), folder)
     assert e.value.exit_code == 2
     assert not list(tmp_path.iterdir())
@@ -223,7 +223,7 @@ def test_picture_output(channels: int, tmp_path: Path) -> None:
 
 
 def test_without_photos(tmp_path: Path, model: Student) -> None:
-    with pytest.raises(ExportError, match=r"ios w8: no photo, .* says what it loses; .*export\.force=true"):
+    with pytest.raises(ExportError, match=r"ios w8: without a photo .* its loss is unknown; .*export\.force=true"):
         export_bundle(model, "ios", "w8", context(), ExportConfig(), tmp_path / "ios")
     manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(force=True), tmp_path / "ios")
     assert manifest.quality is not None
@@ -237,7 +237,7 @@ def test_without_photos(tmp_path: Path, model: Student) -> None:
 def test_without_test_views_training_views_say_what_is_lost(tmp_path: Path, model: Student) -> None:
     of_scene = dataclasses.replace(context(model=model), golden_photos={})
     strict = ExportConfig(max_drop_db=0.0)
-    with pytest.raises(ExportError, match=r"photos of 8 training views where PyTorch has .*max_drop_db=0 are allowed"):
+    with pytest.raises(ExportError, match=r"photos of 8 training views where PyTorch has .*max_drop_db=0 is allowed"):
         export_bundle(model, "ios", "w4", of_scene, strict, tmp_path / "ios")
 
 
@@ -265,7 +265,7 @@ def test_latency_where_it_says_something(bundles: Exported) -> None:
         ),
         (
             {"targets": ["onnx"], "image_output": True},
-            "export.image_output=true is of no use to onnx; it is for ios",
+            "export.image_output=true has no effect on onnx; it is for ios",
         ),
         ({"ios_deployment": "9"}, "export.ios_deployment=9 is not known; use one of 16, 17, 18"),
         ({"golden_views": 3}, "export.golden_views=3 is too small; use a whole number from 8"),
@@ -289,7 +289,7 @@ def test_bad_requests(tmp_path: Path, model: Student) -> None:
     with pytest.raises(ConfigError, match="at least 8 golden poses"):
         export_bundle(model, "onnx", "fp32", few, ExportConfig(), tmp_path / "x")
     nowhere = dataclasses.replace(context(), golden=torch.full((8, 3, 4), torch.nan))
-    with pytest.raises(ConfigError, match="golden pose r_0 is no rigid camera pose"):
+    with pytest.raises(ConfigError, match="golden pose r_0 is not a rigid camera pose"):
         export_bundle(model, "onnx", "fp32", nowhere, ExportConfig(), tmp_path / "x")
     named = dataclasses.replace(context(), golden_names=("../x", *(f"r_{i}" for i in range(7))))
     with pytest.raises(ConfigError, match=r"fit for files, got \.\./x"):

@@ -1,4 +1,4 @@
-"""What is read from model files: operations, shapes, and as many multiply-accumulates as the student has."""
+"""Reading model files: operations, shapes, and the student's number of multiply-accumulates."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def test_a_file_has_the_students_macs(bundles: Exported, model: Student, target:
     ],
 )
 def test_so_do_other_students(family: str, changes: dict[str, Any], target: str, tmp_path: Path) -> None:
-    """Transposed convolutions, products of lines; strides are in the bundles' own student."""
+    """With transposed convolutions and products of lines; strides are in the bundles' own student."""
     network, chosen = student(family, **changes), TARGETS[target]
     path = tmp_path / chosen.file
     chosen.convert(Request(ExportGraph(network, chosen.layout), "fp32", path, CalibrationViews(around(0))))

@@ -1,4 +1,4 @@
-"""A small sample of `benchmarks/fuzz.py`: bundles, with the manifest made to agree with what was damaged."""
+"""A small sample of `benchmarks/fuzz.py`: damaged bundles with matching hashes in the manifest."""
 
 from pathlib import Path
 

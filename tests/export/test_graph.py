@@ -1,4 +1,4 @@
-"""The exported graph against the network that it is made from."""
+"""The exported graph against its network."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ def test_rebuilding_shares_no_weights(family: str) -> None:
 
 @torch.no_grad()
 def test_every_block_deploys_in_both_layouts() -> None:
-    """A block that cannot fails here, not after a training. An odd size: a U-Net's surplus row and column are cut."""
+    """A block that cannot deploy fails here, not after a training. An odd size crops a U-Net's surplus rows."""
     torch.manual_seed(0)
     x = torch.randn(1, 6, 7, 9)
     blocks = [pointwise_block(6), conv3x3_block(6, 1), fused_block(6, 1), HalfResolution(6, 1, 1), unet(6, 6, 1)]

@@ -1,4 +1,4 @@
-"""The interpreter of Core ML programs on what coremltools converts; operation by operation: test_mil_ops.py."""
+"""The interpreter of Core ML programs on coremltools' output. Single operations: test_mil_ops.py."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.export.coreml import palette
 from nelf.runtime.coreml_program import Program
@@ -78,7 +78,7 @@ LAYERS: dict[str, nn.Module] = {
 
 
 class Everything(nn.Module):
-    """All operations of the tables in one program: a conversion takes longer than they do."""
+    """All operations in one program: a conversion takes longer than running them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ def test_a_network_of_others(tmp_path: Path) -> None:
 
 
 def compressors() -> dict[str, tuple[str, Callable[[Any], Any]]]:
-    """name -> lowest iOS version, and what compresses the weights of a model."""
+    """name -> lowest iOS version, and the function that compresses a model's weights."""
     import coremltools.optimize.coreml as cto
 
     def linear(**how: Any) -> Callable[[Any], Any]:
@@ -171,7 +171,7 @@ def compressors() -> dict[str, tuple[str, Callable[[Any], Any]]]:
 
 
 def _agrees_with_coremltools(program: Program) -> None:
-    """Unfolded by its own functions, where these can."""
+    """Compare with coremltools' own functions, if they can unfold it."""
     for op in program.operations:
         if op.op_type.startswith("constexpr_") and all(
             v is None or v.op.op_type == "const" for v in op.inputs.values()
@@ -189,7 +189,7 @@ def test_compressed_weights(name: str, tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(16, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 1)).eval()
     x = torch.randn(1, 16, 6, 6)
     path = converted(module, x, tmp_path / "full.mlpackage", deployment=deployment)
-    with quiet("compressing"):
+    with captured_output("compressing"):
         import coremltools as ct
 
         model = ct.models.MLModel(str(path), skip_model_load=True)

@@ -1,4 +1,4 @@
-"""Every operation of the interpreter alone, against its definition: random shapes, values and options."""
+"""Every operation of the interpreter against its definition, with random shapes, values and options."""
 
 from collections.abc import Sequence
 

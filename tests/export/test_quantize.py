@@ -1,4 +1,4 @@
-"""How far down the ladder layers go in 8 bits, and whether the file is what the manifest says."""
+"""Which scheme layers get in 8 bits, and whether the manifest matches the file."""
 
 import math
 import re
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nelf.bundle.manifest import Quantization
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.export import CalibrationViews
 from nelf.export.litert import CONVOLUTIONS, quantize
 from nelf.student import Student
@@ -27,7 +27,7 @@ def calibration(model: Student) -> CalibrationViews:
 def quantized(
     bundles: Exported, folder: Path, precision: str, seen: CalibrationViews, allowed_drop: float
 ) -> Quantization:
-    """In 8 bits and with each layer, and each size of tables, on the rung that is said of it."""
+    """Each layer and each table size is on the rung that the result says."""
     path = folder / "model.tflite"
     path.write_bytes((bundles["android", "fp32"][0] / "model.tflite").read_bytes())
     found = quantize(path, precision, seen, allowed_drop)
@@ -38,13 +38,13 @@ def quantized(
 
 
 def layers_of(group: str) -> int:
-    """How many layers a group has, whose name says the numbers of its first and its last."""
+    """Number of layers in a group, from the numbers in its name."""
     numbers = [int(number) for number in re.findall(r"(\d+): ", group)]
     return numbers[-1] - numbers[0] + 1
 
 
 def rungs_in(path: Path) -> list[str]:
-    """By the types of each convolution's input and weights."""
+    """Rungs from the types of each convolution's input and weights."""
     names = {("int8", "int8"): "static", ("float32", "int8"): "dynamic", ("float32", "float32"): "float"}
     found = []
     for kind, inputs, _, _ in operations_in(path):
@@ -55,7 +55,7 @@ def rungs_in(path: Path) -> list[str]:
 
 
 def integer_tables_in(path: Path) -> list[bool]:
-    """Of each size of tables, whether all of that size are integers."""
+    """For each table size, whether all tables of that size are integers."""
     tables: dict[int, list[str]] = {}
     for kind, inputs, _, sizes in operations_in(path):
         if kind == "EMBEDDING_LOOKUP":
@@ -65,8 +65,8 @@ def integer_tables_in(path: Path) -> list[bool]:
 
 
 def operations_in(path: Path) -> list[tuple[str, list[str], list[str], list[int]]]:
-    """Kind, types of inputs, types of outputs, elements of inputs, in order."""
-    with quiet("reading"):
+    """Kind, types of inputs and outputs, and elements of inputs, in order."""
+    with captured_output("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -103,7 +103,7 @@ def test_the_costliest_get_float_activations_first(
 
 @pytest.fixture(scope="module")
 def all_integers(bundles: Exported, calibration: CalibrationViews, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file in which nothing is kept back, whatever it costs."""
+    """A file with every layer in integers, whatever it loses."""
     folder = tmp_path_factory.mktemp("integers")
     found = quantized(bundles, folder, "int8", calibration, math.inf)
     assert found.rungs() == f"{len(found.groups)} static"
@@ -111,7 +111,7 @@ def all_integers(bundles: Exported, calibration: CalibrationViews, tmp_path_fact
 
 
 def test_where_places_are_stays_in_float(all_integers: Path) -> None:
-    """Whatever is allowed: from the likelihoods of depths on, and from the pose on, until a table is read."""
+    """Positions stay in float, from the pose and from the depth logits up to a table read."""
     operations = operations_in(all_integers)
     exact = [op for op in operations if op[0] in ("FLOOR", "SOFTMAX", "SIN", "COS", "CAST")]
     assert Counter(kind for kind, *_ in exact)["FLOOR"] == 3 * 3, "of three levels, three axes"
@@ -133,6 +133,6 @@ def test_tables_are_integers_too(all_integers: Path) -> None:
 def test_float_is_the_last_resort(
     bundles: Exported, tmp_path: Path, calibration: CalibrationViews, precision: str
 ) -> None:
-    """What cannot be had: all go as far as they can, and one layer stays in 8 bits."""
+    """If the limit cannot be met, all go as far as they can, and one layer stays in 8 bits."""
     found = quantized(bundles, tmp_path, precision, calibration, -math.inf)
     assert found.rungs() == f"1 dynamic, {len(found.groups) - 1} float"

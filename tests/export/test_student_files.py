@@ -1,4 +1,4 @@
-"""Files of students that are not the default: other readers, spacings and families survive every converter."""
+"""Exporting students other than the default: other readers, spacings and families."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ OPEN: dict[str, Any] = {"mapping": "disparity"}
 def test_the_file_gives_the_students_image(
     changes: dict[str, Any], name: str, precision: str, least: float, tmp_path: Path
 ) -> None:
-    """Half precision that rounded places would not pass: 16 nodes have steps of a 64th of one, depths of a 1000th."""
+    """Half-precision positions would fail: they have steps of 1/64 node with 16 nodes, and of 1/1000 for depths."""
     model = student(**changes)
     target, path = TARGETS[name], tmp_path / TARGETS[name].file
     graph = ExportGraph(model, target.layout, target.forms[precision].dtype)

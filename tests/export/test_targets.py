@@ -1,4 +1,4 @@
-"""What is in the exported files: operations, precisions, names, bytes."""
+"""Content of exported files: operations, precisions, names, bytes."""
 
 import importlib.util
 import re
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nelf.bundle import read_manifest
-from nelf.core.captured_output import quiet
+from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.core.files import sha256
 from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, coreml, export_bundle
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 def lite_operations(path: Path) -> Counter[str]:
-    with quiet("reading"):
+    with captured_output("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -45,7 +45,7 @@ def test_lite_file_has_no_layout_copy(bundles: Exported, model: Student) -> None
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_lite_file_looks_rows_of_tables_up(bundles: Exported, model: Student, precision: str) -> None:
-    """GATHER_ND, to which indexing leads, takes half again as long; the last two the GPU delegate refuses."""
+    """GATHER_ND, the result of indexing, is half again as slow; the GPU delegate refuses the last two."""
     operations = lite_operations(bundles["android", precision][0] / "model.tflite")
     assert operations["EMBEDDING_LOOKUP"] == lookups(model)
     assert not {"GATHER", "GATHER_ND", "BROADCAST_TO", "RELU_0_TO_1"} & set(operations)
@@ -67,7 +67,7 @@ def test_lite_file_of_the_published_shape_has_no_transposition(tmp_path: Path) -
 
 
 def published(folder: Path, target: str = "android", precision: str = "fp32", mapping: str = "linear") -> Path:
-    """A file of a small network of MobileR2L's shape."""
+    """A file of a small network with MobileR2L's structure."""
     return converted(student("mobiler2l", mapping), folder, target, precision)
 
 
@@ -80,8 +80,8 @@ def converted(network: Student, folder: Path, target: str, precision: str) -> Pa
 
 
 def operands_of_products(path: Path) -> list[list[tuple[int, ...]]]:
-    """Shapes of the inputs of each elementwise operation that takes two."""
-    with quiet("reading"):
+    """Input shapes of each elementwise operation with two inputs."""
+    with captured_output("reading"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -93,14 +93,14 @@ def operands_of_products(path: Path) -> list[list[tuple[int, ...]]]:
 
 @pytest.mark.parametrize("mapping", ["linear", "ndc"])
 def test_lite_file_of_encoded_rays_has_four_axes_where_it_broadcasts(mapping: str, tmp_path: Path) -> None:
-    """LiteRT's GPU accelerator takes a matrix's first axis for a batch and then broadcasts wrongly, without a word."""
+    """LiteRT's GPU accelerator takes a matrix's first axis as batch, and then silently broadcasts wrongly."""
     products = operands_of_products(published(tmp_path, mapping=mapping))
     assert len(products) > 10
     assert not [shape for shapes in products for shape in shapes if shape and (len(shape) != 4 or shape[0] != 1)]
 
 
 def test_lite_file_broadcasts_along_no_batch(bundles: Exported) -> None:
-    """The same of a student that reads tables: rows, their numbers and weights are as many, all else has four axes."""
+    """The same for a student with tables: rows, indices and weights agree, everything else has four axes."""
     products = operands_of_products(bundles["android", "fp32"][0] / "model.tflite")
     rows = [shapes for shapes in products if any(len(shape) in (1, 2) for shape in shapes)]
     assert len(rows) > 30
@@ -143,7 +143,7 @@ def test_core_ml_keeps_the_phases_of_rays_in_fp32(precision: str, tmp_path: Path
 
 
 def dtypes_of(program: Program) -> dict[str, list[str]]:
-    """Kind of operation -> dtypes of all that its operations give."""
+    """Kind of operation -> dtypes of all its outputs."""
     dtypes: dict[str, list[str]] = {}
     for op in program.operations:
         if op.op_type != "const":
@@ -161,7 +161,7 @@ def _numpy(var: Any) -> Any:
 def test_core_ml_deployment(deployment: str, specification: int, tmp_path: Path, model: Student) -> None:
     path = tmp_path / "model.mlpackage"
     coreml.convert(ExportGraph(model), "fp16", path, deployment)
-    with quiet("reading"):
+    with captured_output("reading"):
         import coremltools as ct
 
         spec = ct.models.MLModel(str(path), skip_model_load=True).get_spec()
@@ -193,7 +193,7 @@ def test_constants_stand_in_a_package_once(bundles: Exported) -> None:
 
 
 def test_layers_too_small_for_a_palette_have_eight_bits(tmp_path: Path) -> None:
-    """Tables of features have weights like layers, and are treated alike."""
+    """Feature tables have weights like layers, and are treated alike."""
     model = student(width=32, fine_nodes=64)
     kinds = Counter(op.op_type for op in Program(converted(model, tmp_path, "ios", "w6")).operations)
     sizes = [p.numel() for p in ExportGraph(model).parameters() if p.ndim > 1]

@@ -1,4 +1,4 @@
-"""The target web: a bundle with the viewer around it, to be put on any host of files."""
+"""The target web: a bundle with the viewer, for any static host."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests of this folder need a GPU that PyTorch reaches: `pytest -m gpu`. Elsewhere each is listed as not run."""
+"""These tests need a GPU: `pytest -m gpu`. Elsewhere each is listed as not run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""On the GPU itself: kernels against their plain forms on the CPU, training, renders, and what a step waits for."""
+"""On a real GPU: kernels against their plain forms on the CPU, training, renders, and waits of a step."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from tests.teacher import tiny
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_kernel_is_its_reference(name: str, device: torch.device) -> None:
-    """Atomics add in any order, and a GPU multiplies and adds in one rounding: looser than on the CPU."""
+    """Looser than on the CPU: atomics add in any order, and a GPU fuses multiply and add."""
     case = CASES[name]
     assert usable(device.type, device.index)
     agree(case, operations(GPU)[case.operation], str(device), 1e-4 if "resampled" in name else 1e-5, 1e-4)
@@ -63,12 +63,12 @@ def test_reduced_renders_keep_sixty_decibels(kind: str, dtype: torch.dtype, devi
         trainer.advance()
     field, views = trainer.field.eval(), scene.train
     where = views.c2w[0], views.intrinsics[0], views.height, views.width
-    exact, reduced = render_image(field, *where), render_image(field.reduced(dtype), *where)
+    exact, reduced = render_image(field, *where), render_image(field.with_precision(dtype), *where)
     assert -10 * torch.log10((exact.rgb - reduced.rgb).square().mean()) > 60
 
 
 def test_pseudo_views_are_those_of_the_cpu(device: torch.device, tmp_path: Path) -> None:
-    """A GPU rounds differently: a grey level here and there."""
+    """A GPU rounds differently: some pixels differ by a grey level."""
     scene = tiny.scene("object")
     trainer = new_trainer(scene, tiny.instant_ngp(), make_fabric(DeviceConfig(accelerator=device.type)))
     for _ in range(100):
@@ -92,7 +92,7 @@ def tiny_image(path: Path) -> torch.Tensor:
 
 
 def test_a_batch_that_does_not_fit_is_one_line(device: torch.device) -> None:
-    from nelf.core.files import refused_by_the_system
+    from nelf.core.files import system_error
 
     if device.type != "cuda":
         pytest.skip("not run: a Mac's memory is the system's")
@@ -100,6 +100,6 @@ def test_a_batch_that_does_not_fit_is_one_line(device: torch.device) -> None:
     trainer = new_trainer(tiny.scene("object"), config, make_fabric(DeviceConfig(accelerator="cuda")))
     with pytest.raises(torch.OutOfMemoryError) as error:
         trainer.advance()
-    told = refused_by_the_system(error.value)
+    told = system_error(error.value)
     assert told is not None
     assert "lower train.batch_size, teacher.samples_per_step" in str(told)

@@ -1,4 +1,4 @@
-"""Inputs for every operation that has a kernel: what it is called with, and which inputs have gradients."""
+"""Inputs for every operation with a kernel, and which of them have gradients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ from tests.kernels.spaces import SPACES, some_rays
 
 @dataclass(frozen=True)
 class Case:
-    """reference: the plain form. inputs: its arguments. wanted: those that have gradients."""
+    """reference: the plain form. inputs: its arguments. wanted: those with gradients."""
 
     operation: str
     reference: Callable[..., Any]
@@ -94,7 +94,7 @@ CASES: dict[str, Case] = {
 
 
 def moved(value: Any, device: torch.device | str) -> Any:
-    """An argument on a device; tensors that have gradients keep them."""
+    """An argument on a device; tensors with gradients keep them."""
     if isinstance(value, Tensor):
         there = value.detach().to(device)
         return there.requires_grad_(value.requires_grad)
@@ -102,7 +102,7 @@ def moved(value: Any, device: torch.device | str) -> Any:
 
 
 def tensors(found: Any) -> list[Tensor]:
-    """What an operation gives, as tensors of the CPU; rows that are padding are cut off."""
+    """An operation's results as CPU tensors, without padding rows."""
     if isinstance(found, Tensor):
         return [found.detach().cpu()]
     rows = int(found.offsets[-1])
@@ -112,7 +112,7 @@ def tensors(found: Any) -> list[Tensor]:
 
 
 def gradients(found: Any, wanted: list[Tensor]) -> list[Tensor]:
-    """Of a random sum over what an operation gives."""
+    """Gradients of a random sum over an operation's results."""
     if not wanted:
         return []
     weights = torch.randn(found.shape, generator=_random(3)).to(found.device)

@@ -1,4 +1,4 @@
-"""`kernels.cu` compiled by g++ and run on one thread of the CPU: what shows that the kernels are right, without a GPU.
+"""`kernels.cu` compiled by g++ and run on one CPU thread: shows without a GPU that the kernels are right.
 
 It does not see races, alignment, or the limits of a block.
 """

@@ -31,7 +31,7 @@ SPACES: dict[str, Callable[[], UnitCubeMapping]] = {"box": _box, "contraction": 
 
 
 def some_rays(name: str, count: int = 600, seed: int = 0) -> Rays:
-    """Rays as the cameras of such a scene send them; some of them miss the box or leave the frustum."""
+    """Rays as cameras of such a scene send them; some miss the box or leave the frustum."""
     random = torch.Generator().manual_seed(seed)
     if name == "frustum":
         poses = cameras()

@@ -24,13 +24,13 @@ MODEL = (
 
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The accelerators' forms take tensors of the CPU."""
+    """Let the accelerators' forms accept CPU tensors."""
     compiling.program.cache_clear()
     monkeypatch.setitem(compiling.PROGRAMS, "cpu", OnCPU)
 
 
 def agree(case: Case, form: Any, device: str, values: float, grads: float) -> None:
-    """Largest differences, as shares of the largest value, or of 1: lengths are differences of points of the cube."""
+    """Largest differences, relative to the largest value or to 1: lengths are differences of points in the cube."""
     inputs = [moved(value, device) for value in case.inputs]
     wanted = [inputs[i] for i, value in enumerate(case.inputs) if any(value is one for one in case.wanted)]
     found, expected = form(*inputs), case.reference(*case.inputs)
@@ -124,7 +124,7 @@ inline void atomic_fetch_add_explicit(atomic_float* at, float value, order) { at
 
 @pytest.mark.parametrize("shape", [0, 1, 2])
 def test_metal_is_parsed(shape: int, tmp_path: Path) -> None:
-    """Over a stand-in: finds misspelt names and wrong types, not what Metal alone forbids."""
+    """With stand-ins for Metal: finds misspelt names and wrong types, not what only Metal forbids."""
     (tmp_path / "metal_stdlib").write_text(METAL_STDLIB)
     (tmp_path / "kernels.cpp").write_text(compiling.source((*(m for m in MODEL if m[0] != "SHAPE"), ("SHAPE", shape))))
     flags = ["-D__METAL_VERSION__=310", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-attributes"]

@@ -1,4 +1,4 @@
-"""Compositing: the compiled kernels, the readable form, and a loop over rays, all the same."""
+"""Compositing: compiled kernels, the readable form, and a loop over rays agree."""
 
 import math
 
@@ -71,7 +71,7 @@ def test_gradients(case: str) -> None:
 
 
 def test_known_ray() -> None:
-    """Two samples that each let half through: a half and a quarter."""
+    """Two samples that each transmit half: a half and a quarter."""
     optical = torch.full((2,), math.log(2))
     values = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     out = composite(optical, values, torch.tensor([0, 0]), torch.tensor([0, 2]))

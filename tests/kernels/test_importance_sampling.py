@@ -1,4 +1,4 @@
-"""Resampling: the compiled draw against the readable one, in every space, and where its samples go."""
+"""Importance sampling: the compiled draw against the readable one, in every space, and where samples go."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ def test_compiled_is_the_reference(name: str, density: str, jitter: float) -> No
 
 @BOTH
 def test_samples_tile_the_ray(draw: object) -> None:
-    """Whatever the weights, the lengths add up to the way through the cube: nothing is left out or counted twice."""
+    """Whatever the weights, lengths add up to the path through the cube: nothing is missing or counted twice."""
     found = through_the_middle(grid_of(8, "random"), 40, draw)
     assert found.lengths.sum().item() == pytest.approx(2, abs=2 * 6 / 240)
     assert (found.depths.diff() > 0).all()

@@ -25,7 +25,7 @@ FORMS = {
 
 
 def some_points() -> Tensor:
-    """Inside, beyond every border (where the reference has no slope), on the nodes and on the borders themselves."""
+    """Inside, beyond every border (where the reference has no slope), on nodes and on borders."""
     generator = torch.Generator().manual_seed(0)
     spread = (NODES + 3) * torch.rand(500, 3, generator=generator) - 2
     nodes = torch.randint(0, NODES, (100, 3), generator=generator).float()

@@ -25,7 +25,7 @@ def grid_of(resolution: int, kind: str) -> torch.Tensor:
 
 
 def same(found: Samples, expected: Samples, rays: int) -> None:
-    """Equal, but for a few rays on which rounding puts a sample into the neighbouring cell."""
+    """Equal, except for a few rays where rounding puts a sample into the neighbouring cell."""
     counts, wanted = found.offsets.diff(), expected.offsets.diff()
     assert len(counts) == len(wanted) == rays
     assert (counts != wanted).float().mean() < 0.01
@@ -63,7 +63,7 @@ def test_compiled_is_the_reference(name: str, density: str, jitter: float) -> No
 
 @pytest.mark.parametrize("resolution", [1, 4, 10, 30, 33])
 def test_any_grid(resolution: int) -> None:
-    """The coarse grid that is looked at first covers the last cells, too."""
+    """The coarse grid, which is checked first, covers the last cells too."""
     rays = some_rays("box", 200)
     arguments = (SPACES["box"](), grid_of(resolution, "full"), 64, torch.rand(len(rays)), 0.1)
     same(march(rays, *arguments), march_reference(rays, *arguments), len(rays))
@@ -82,7 +82,7 @@ def test_rays_that_miss_the_box() -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_rays_along_the_axes(name: str, axis: int, sign: float) -> None:
-    """Directions with zeros in them: no division by zero, nothing lost."""
+    """Directions with zeros: no division by zero, nothing lost."""
     origins = torch.tensor([[0.123, 0.217, -0.351]]).repeat(20, 1) + 0.011 * torch.arange(20)[:, None]
     origins[:, axis] = -4 * sign
     directions = torch.zeros(20, 3)
@@ -96,7 +96,7 @@ def test_rays_along_the_axes(name: str, axis: int, sign: float) -> None:
 
 
 def test_samples_tile_the_ray() -> None:
-    """Through a full box the intervals follow on one another, and their lengths add up to the way through it."""
+    """Through a full box the intervals are contiguous, and their lengths add up to the path through it."""
     space = UnitCubeMapping.box(torch.zeros(3), 1.0, 1.0, 7.0)
     rays = Rays(torch.tensor([[0.1, 0.2, 4.0]]), torch.tensor([[0.0, 0.0, -1.0]]))
     found = march(rays, space, torch.full((8, 8, 8), 1e-3), 200, torch.tensor([0.3]), 0.0)

@@ -34,7 +34,7 @@ def test_depths_ascend_from_near_to_far(space: UnitCubeMapping) -> None:
 
 @pytest.mark.parametrize(("near", "far"), [(0.2, 1.0), (0.2, 3.0), (5.0, 80.0), (3.5, 4.5), (1e-3, 2e-3)])
 def test_depths_ascend_wherever_near_and_far_are_to_the_ball(near: float, far: float) -> None:
-    """The user's scene.near and scene.far may both be within the contraction's ball, or both beyond it."""
+    """scene.near and scene.far may both lie inside the contraction's ball, or both outside."""
     space = UnitCubeMapping.contraction(torch.zeros(3), 1.5, near, far)
     s = torch.linspace(0, 1, 101)
     compiled = [depth_at(float(value), space.for_loops) for value in s]
@@ -83,7 +83,7 @@ def test_frustum_holds_what_every_camera_sees() -> None:
 
 
 def test_an_odd_camera_loses_only_itself() -> None:
-    """find_kind calls a capture forward-facing although a few of its cameras look elsewhere, or stand elsewhere."""
+    """find_kind accepts a few odd cameras in a forward-facing capture."""
     poses = cameras().repeat(4, 1, 1)
     sound = UnitCubeMapping.frustum(mean_pose(poses), 0.5, poses, 2.0, 30.0)
     for degrees in (60.0, 90.0, 180.0):

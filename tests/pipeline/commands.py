@@ -1,4 +1,4 @@
-"""The command line, called in this process, and one finished run that tests may copy."""
+"""The command line, called in this process, and a finished run that tests may copy."""
 
 import contextlib
 import functools
@@ -15,7 +15,7 @@ from tests.scenes import make_blender_scene
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left on the terminal."""
+    """What a command printed."""
 
     code: int
     out: str
@@ -23,7 +23,7 @@ class Outcome:
 
 
 def nelf(*arguments: str | Path) -> Outcome:
-    """`nelf ARGUMENTS`. Anything but an orderly end comes out as the exception that it is."""
+    """Run `nelf ARGUMENTS`. Raises anything but an orderly end."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch("sys.argv", ["nelf", *map(str, arguments)]),
@@ -40,14 +40,14 @@ def nelf(*arguments: str | Path) -> Outcome:
 
 
 def works(*arguments: str | Path) -> Outcome:
-    """`nelf ARGUMENTS`, which must end well."""
+    """`nelf ARGUMENTS`, which must succeed."""
     outcome = nelf(*arguments)
     assert outcome.code == 0, outcome.err
     return outcome
 
 
 def refused(*arguments: str | Path, code: int = 2) -> str:
-    """The one line with which `nelf ARGUMENTS` is refused, without its "nelf: "."""
+    """The error line of `nelf ARGUMENTS`, without "nelf: "."""
     outcome = nelf(*arguments)
     assert outcome.code == code, outcome
     lines = outcome.err.splitlines()
@@ -65,7 +65,7 @@ def refused_at_once(*arguments: str | Path) -> str:
 
 @functools.cache
 def finished_run() -> Path:
-    """All stages on a tiny ball, with experiment=smoke, as given beside it. Made once a session; not to be changed."""
+    """All stages on a tiny ball, with experiment=smoke. Made once per session; do not change it."""
     folder = Path(tempfile.mkdtemp(prefix="nelf-finished-"))
     make_blender_scene(folder / "ball", size=16)
     with contextlib.chdir(folder):
@@ -74,19 +74,19 @@ def finished_run() -> Path:
 
 
 def copy_of_finished_run(folder: Path) -> Path:
-    """`folder`/ball, to be damaged."""
+    """`folder`/ball, to damage."""
     shutil.copytree(finished_run(), folder / "ball")
     return folder / "ball"
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of every file in a folder."""
+    """Size and modification time of every file in a folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
 def refused_scene(scene: Path, *overrides: str) -> str:
-    """The line with which `nelf run` refuses a scene, before anything is written."""
+    """The line with which `nelf run` refuses a scene, before it writes anything."""
     line = refused_at_once("run", scene, "experiment=smoke", *overrides)
     assert list(Path.cwd().iterdir()) == []
     return line

@@ -1,4 +1,4 @@
-"""What a run says at its end follows from its figures."""
+"""A run's closing advice follows from its figures."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ RUN = Path("runs/my photos")
 
 
 def told(config: Config | None = None, **changes: Any) -> list[tuple[str, str]]:
-    """Advice of figures that leave nothing to be wished for, with `changes`."""
+    """Advice for perfect figures, with `changes`."""
     figures: dict[str, Any] = {
         "teacher": 30.0,
         "student": 29.5,
@@ -51,7 +51,7 @@ def test_a_student_far_below_its_teacher_wants_more_steps_or_a_larger_network() 
     found = told(student=26.0, student_to_teacher=28.0, student_in_training=28.5)
     assert found == [
         ("the student is 4.0 dB below its teacher: train it longer", "nelf run 'runs/my photos' train.max_steps=12000"),
-        ("or a larger student, which is slower", "nelf run 'runs/my photos' student=l"),
+        ("or use a larger student, which is slower", "nelf run 'runs/my photos' student=l"),
     ]
     largest = some_config(student=StudentConfig(name="l"), train=TrainConfig(max_steps=None, max_minutes=3.0))
     (only,) = told(largest, student=26.0, student_to_teacher=None)
@@ -63,7 +63,9 @@ def test_a_student_far_below_its_teacher_wants_more_steps_or_a_larger_network() 
 
 def test_a_student_that_knows_only_what_it_saw_wants_more_views() -> None:
     ((text, command),) = told(student=26.0, student_to_teacher=28.0, student_in_training=34.0)
-    assert text.startswith("the student comes within 34.0 dB of its teacher on pseudo views, and 28.0 dB on test views")
+    assert text.startswith(
+        "the student is within 34.0 dB of its teacher on pseudo views, but only 28.0 dB on test views"
+    )
     assert command == "nelf run 'runs/my photos' distill.views=1400"
     limited = some_config(distill=DistillConfig(views=700, max_minutes=20.0))
     ((_, command),) = told(limited, student=26.0, student_to_teacher=28.0, student_in_training=34.0)
@@ -99,7 +101,7 @@ def test_the_table_and_the_next_command_fit_a_terminal() -> None:
     }
     lines = closing_lines(metrics, models, [("more of it", "nelf run x")], RUN)
     assert lines == [
-        "PSNR on 1 test views; ms for one view on this machine, where it was measured:",
+        "PSNR on 1 test views; ms per view on this machine, if measured:",
         "  model         PSNR dB      MB      ms",
         "  teacher         30.33   27.10   412.0",
         "  student         26.64    3.60    14.0",

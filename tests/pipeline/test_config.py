@@ -1,4 +1,4 @@
-"""Configuration: every mistake is one line that says what was meant. The shipped files: tests/test_configs.py."""
+"""Configuration: every mistake gives one helpful line. The shipped files: tests/test_configs.py."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -56,7 +56,7 @@ def test_yaml_composes_to_the_same() -> None:
         ("scene.up=z", "scene.up=z is not allowed; use a list, each a number from"),
         ("train.max_steps=1,2", "train.max_steps=1,2 has several values; add --multirun"),
         ("~train.max_steps", "~train.max_steps: a setting cannot be removed"),
-        ("+student=s", "+student=s: leave the + out"),
+        ("+student=s", "+student=s: leave out the +"),
         ("distill=5", "distill has several settings, such as distill.source; `nelf config distill` lists them"),
         ("++foo.bar=1", "foo is not a setting"),
         ("train={max_steps:5,foo:3}", "train.foo is not a setting"),

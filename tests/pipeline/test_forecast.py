@@ -1,4 +1,4 @@
-"""What a run will take: the demo's figures at the reference, how they scale, and what is refused before any work."""
+"""Forecast of a run: the demo on the reference machine, scaling, and refusals before any work."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def seconds_of(run: Run, machine: Machine, *stages: str) -> dict[str, float | No
 
 
 def test_the_demo_takes_what_it_took_at_the_reference(tmp_path: Path) -> None:
-    """docs/results.md: minutes of the demo's stages. They are what the table is made of."""
+    """docs/results.md has the minutes of the demo's stages, from which the figures come."""
     found = seconds_of(
         demo(tmp_path, "device.precision=bf16-mixed"), FAST, "teach", "distill", "train", "export", "eval"
     )
@@ -67,13 +67,13 @@ def test_a_slow_or_busy_machine_is_named_with_what_helps(tmp_path: Path) -> None
     assert told_of(FAST, tmp_path=tmp_path) == ""
     slow = dataclasses.replace(FAST, gflops=REFERENCE / 4, threads=1)
     said = told_of(slow, "train.max_minutes=null", "train.max_steps=1000", "teacher.max_minutes=2", tmp_path=tmp_path)
-    assert said.startswith("slow machine: it reaches 50 GFLOP/s on 1 of 2 cores, the reference 200; ")
+    assert said.startswith("slow machine: it reaches 50 GFLOP/s on 1 of 2 cores; the reference: 200; ")
     assert "device.threads=2 uses them" in said
-    assert "the teacher learns 25% of what it would in its 2 min: teacher.max_minutes=8 makes up for it" in said
+    assert "the teacher learns 25% of what it would in its 2 min: teacher.max_minutes=8 compensates" in said
     assert "student=s takes less" in said
     busy = told_of(dataclasses.replace(FAST, others=1.3), tmp_path=tmp_path)
     assert busy.startswith("busy machine: ")
-    assert "other programs use 1.3 cores: end them, or wait" in busy
+    assert "other programs use 1.3 cores: close them, or wait" in busy
 
 
 def test_the_line_fits_eighty_columns() -> None:
@@ -91,11 +91,13 @@ def test_too_little_disk_or_memory_is_refused_with_a_remedy() -> None:
     stages = {"distill": Expected(60.0, 5e9, 3e9)}
     check(AnyRun(), Forecast(stages, FAST, free_disk=6_000_000_000))
     with pytest.raises(
-        StorageError, match=r"needs about 5\.0 GB of disk, 4\.0 GB are free; .* or lower distill\.views"
+        StorageError, match=r"needs about 5\.0 GB of disk, but only 4\.0 GB are free; .* or lower distill\.views"
     ):
         check(AnyRun(), Forecast(stages, FAST, free_disk=4_000_000_000))
     small = dataclasses.replace(FAST, memory=1_000_000_000)
-    with pytest.raises(StorageError, match=r"distill needs about 3\.0 GB of memory, 1\.0 GB .* lower distill\.workers"):
+    with pytest.raises(
+        StorageError, match=r"distill needs about 3\.0 GB of memory, but only 1\.0 GB .* lower distill\.workers"
+    ):
         check(AnyRun(), Forecast(stages, small, free_disk=6_000_000_000))
 
 

@@ -1,4 +1,4 @@
-"""Photos without poses given to the commands: found by looking, their scene kept in the run; one command at a time."""
+"""Commands on photos without poses: they find the poses, keep the scene in the run, and run one at a time."""
 
 import os
 import shutil
@@ -28,12 +28,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with photos only. Finding their poses is put aside: it gives those that they were rendered with."""
+    """A folder with photos only. Estimating poses is replaced by the true ones."""
     posed = make_nerfstudio_scene(tmp_path / "posed", views=12)
     photos = tmp_path / "walk"
     shutil.copytree(posed / "images", photos)
 
-    def import_scene(source: Any, out: Path, config: Any, stop: Any, say: Any) -> Imported:
+    def import_scene(source: Any, out: Path, config: Any, stop: Any, echo: Any) -> Imported:
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(posed, out)
         edit_json(out / "transforms.json", nelf={"photos": {"made_from": "x"}})
@@ -45,28 +45,28 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_of_raw_photos(raw: Path) -> None:
     said: list[str] = []
-    run = Run.open(raw, ["photos.size=800"], say=said.append)
+    run = Run.open(raw, ["photos.size=800"], echo=said.append)
     assert said == ["photos: 12 photos at 800", "photos: problem: it was dark; wait for the sun"]
     assert run.folder == Path("runs/walk")
     assert run.scene.name == "walk"
     assert run.scene.root == Path("runs/walk/photos")
     run.prepare()
-    again = Run.open(Path("runs/walk"), [], say=said.append)  # goes on with the photos that it was made of
+    again = Run.open(Path("runs/walk"), [], echo=said.append)  # goes on with the photos that it was made of
     assert again.config.scene.path == str(raw)
     assert again.config.photos.size == 800
     assert again.scene_digest == run.scene_digest
     shutil.move("runs/walk", "moved")
-    assert Run.open(Path("moved"), [], say=said.append).scene.root == Path("moved/photos")
+    assert Run.open(Path("moved"), [], echo=said.append).scene.root == Path("moved/photos")
 
 
 @pytest.mark.parametrize("lost", ["images/0003.png", "transforms.json"])
 def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
-    """It is the run's own: nobody else can mend it."""
+    """It belongs to the run: nobody else can repair it."""
     said: list[str] = []
-    Run.open(raw, [], say=said.append)
+    Run.open(raw, [], echo=said.append)
     out = Path("runs/walk/photos")
-    Run.open(raw, [], say=said.append)
-    assert [line for line in said if "found again" in line] == []
+    Run.open(raw, [], echo=said.append)
+    assert [line for line in said if "finding the poses again" in line] == []
     (out / lost).unlink()
     (out / "stranger").touch()
     refusing = raw_photos.import_scene
@@ -76,14 +76,14 @@ def test_a_scene_that_is_not_whole_any_more(raw: Path, lost: str) -> None:
         return refusing(source, out, *rest)
 
     with mock.patch.object(raw_photos, "import_scene", import_scene):
-        Run.open(raw, [], say=said.append)
-    assert f"photos: {out} is not whole any more: the poses are found again" in said
+        Run.open(raw, [], echo=said.append)
+    assert f"photos: {out} is incomplete: finding the poses again" in said
     assert (out / lost).exists()
 
 
 def test_a_configuration_is_not_printed_before_the_poses_are_known(raw: Path) -> None:
     line = refused("run", raw, "--cfg", "job")
-    assert "holds photos without poses, and the configuration depends on how their cameras stand" in line
+    assert "holds photos without poses, but the configuration depends on their cameras" in line
     assert f"nelf data import photos {raw}" in line
     assert not Path("runs").exists()
 

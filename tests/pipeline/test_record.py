@@ -1,4 +1,4 @@
-"""Stage records: work is skipped exactly when its inputs and its outputs are what they were."""
+"""Stage records: work is skipped exactly when inputs and outputs are unchanged."""
 
 import json
 from pathlib import Path
@@ -12,15 +12,15 @@ from nelf.pipeline.record import RECORD, StageRecord, digest, fingerprint
 PRINT = "inputs"
 
 
-def make(folder: Path, print_: str = PRINT, content: bytes = b"result", reuse: bool = False) -> None:
-    with StageRecord(folder).making(print_, ["out.bin", "images"], reuse=reuse):
+def make(folder: Path, fingerprint: str = PRINT, content: bytes = b"result", reuse: bool = False) -> None:
+    with StageRecord(folder).running(fingerprint, ["out.bin", "images"], reuse=reuse):
         (folder / "images").mkdir(exist_ok=True)
         (folder / "images" / "0.png").write_bytes(b"pixels")
         (folder / "out.bin").write_bytes(content)
 
 
-def current(folder: Path, print_: str = PRINT) -> bool:
-    return StageRecord(folder).is_current(print_, ["out.bin", "images"])
+def current(folder: Path, fingerprint: str = PRINT) -> bool:
+    return StageRecord(folder).is_current(fingerprint, ["out.bin", "images"])
 
 
 def test_skipped_when_current(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_done_again_when_the_record_is_damaged(tmp_path: Path, content: str) -> 
 
 
 def test_files_that_only_a_record_names_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger's run: the names could be those of devices, or of anything else on this machine."""
+    """In a stranger's run, the names could be devices, or anything else on this machine."""
     make(tmp_path)
     content = json.loads((tmp_path / RECORD).read_text())
     content["outputs"]["../../../dev/zero"] = "0"
@@ -95,7 +95,7 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
     monkeypatch.setattr(record_module.time, "monotonic", lambda: next(clock))
 
     def interrupted() -> None:
-        with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+        with StageRecord(tmp_path).running(PRINT, ["out.bin"]):
             (tmp_path / "checkpoint").write_text("half")
             raise KeyboardInterrupt
 
@@ -103,7 +103,7 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
         interrupted()
     assert not current(tmp_path)
     assert StageRecord(tmp_path).seconds == 7
-    with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+    with StageRecord(tmp_path).running(PRINT, ["out.bin"]):
         assert (tmp_path / "checkpoint").read_text() == "half"
         (tmp_path / "out.bin").write_text("whole")
     assert StageRecord(tmp_path).is_current(PRINT, ["out.bin"])
@@ -112,20 +112,20 @@ def test_interrupted_work_keeps_its_files_and_seconds(tmp_path: Path, monkeypatc
 
 def test_redone_work_is_not_current_until_it_is_finished(tmp_path: Path) -> None:
     make(tmp_path)
-    with StageRecord(tmp_path).making(PRINT, ["out.bin"]):
+    with StageRecord(tmp_path).running(PRINT, ["out.bin"]):
         assert not current(tmp_path)
 
 
 def test_leftovers_of_other_inputs_are_removed(tmp_path: Path) -> None:
     make(tmp_path)
-    with StageRecord(tmp_path).making("other inputs", []):
+    with StageRecord(tmp_path).running("other inputs", []):
         assert [p.name for p in tmp_path.iterdir()] == [RECORD]
         assert StageRecord(tmp_path).seconds == 0
 
 
 def test_a_stage_may_sort_leftovers_out_itself(tmp_path: Path) -> None:
     make(tmp_path)
-    with StageRecord(tmp_path).making("other inputs", [], reuse=True):
+    with StageRecord(tmp_path).running("other inputs", [], reuse=True):
         assert (tmp_path / "images" / "0.png").exists()
 
 
@@ -153,6 +153,6 @@ def test_what_another_version_made_is_refused_and_stays(tmp_path: Path) -> None:
     record = StageRecord(folder)
     with pytest.raises(StorageError, match=r"made by another version of nelf .*start a new run with name=NEW"):
         record.is_current(PRINT, ["teacher.safetensors"])
-    with pytest.raises(StorageError), record.making(PRINT, ["teacher.safetensors"]):
+    with pytest.raises(StorageError), record.running(PRINT, ["teacher.safetensors"]):
         raise AssertionError("begun")
     assert (folder / "teacher.safetensors").read_bytes() == b"hours of training"

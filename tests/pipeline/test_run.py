@@ -1,4 +1,4 @@
-"""Runs: opened from a scene or from their own folder, with the defaults of the scene's kind."""
+"""Runs: opened from a scene or from their own folder, with defaults by scene type."""
 
 import json
 import shlex
@@ -132,7 +132,7 @@ def test_quoted_is_taken_literally() -> None:
 def test_defaults_of_the_kind(
     kind: SceneType, make: object, tmp_path: Path, runs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy of configs/ in which each kind has its own default, so that the test does not depend on the shipped."""
+    """A copy of configs/ with another default for each type, so that the test does not depend on the shipped ones."""
     import shutil
 
     configs = tmp_path / "configs"
@@ -153,7 +153,7 @@ def test_defaults_of_the_kind(
 
 
 def test_scene_digest(ball: Path, runs: str, tmp_path: Path) -> None:
-    """What the scene looks like counts, and how it is read; not where it lies."""
+    """It depends on the scene's content and how it is read, not on its folder."""
     import shutil
 
     digest = Run.open(ball, [runs]).scene_digest
@@ -168,7 +168,7 @@ def test_scene_digest(ball: Path, runs: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_blender_scene, make_llff_scene, make_nerfstudio_scene, make_colmap_scene])
 def test_what_no_view_is_made_from_does_not_count(make: object, tmp_path: Path, runs: str) -> None:
-    """The command may be given in the scene's folder, and others leave files there too."""
+    """You may run the command in the scene's folder, and others leave files there too."""
     scene = make(tmp_path / "scene")  # type: ignore[operator]
     digest = Run.open(scene, [runs]).scene_digest
     Run.open(scene, [f"runs={scene / 'runs'}"]).prepare()

@@ -1,4 +1,4 @@
-"""Every number of every configuration: what is nonsense is refused in one line, before any work and before PyTorch."""
+"""Every number in every configuration: nonsense is refused in one line, before any work and before PyTorch."""
 
 import copy
 import os
@@ -49,7 +49,7 @@ def choice_of(entry: Entry) -> str:
 
 
 def is_inside(entry: Entry, value: float) -> bool:
-    """Whether a field declares that it may have this value."""
+    """Whether a field allows this value."""
     said = entry.setting
     assert said is not None, f"{entry.key} does not declare what it allows"
     assert isinstance(said.allowed, Range | OneOf)
@@ -64,7 +64,7 @@ def test_there_are_numbers() -> None:
 
 
 def refusal(config: DictConfig, entry: Entry, text: str) -> str | None:
-    """The message about a value of a setting; None where it is taken."""
+    """The message about a setting's value; None if it is accepted."""
     value = int(text) if text.lstrip("-").isdigit() else float(text)
     changed = copy.deepcopy(config)
     try:
@@ -137,7 +137,7 @@ def test_a_configuration_does_not_import_torch() -> None:
     "override", ["teacher.max_minutes=-1", "train.max_minutes=nan", "distill.views=100000000", "name=../evil", "+foo=1"]
 )
 def test_a_command_refuses_it_before_it_loads_torch(override: str, tmp_path: Path) -> None:
-    """In processor time, which a busy machine does not stretch; benchmarks/startup.py has the time on the clock."""
+    """In CPU time, which a busy machine does not change much; benchmarks/startup.py measures wall time."""
     command = [sys.executable, "-X", "importtime", "-m", "nelf", "run", str(ROOT / "datasets" / "stilllife"), override]
     before = os.times()
     result = subprocess.run(

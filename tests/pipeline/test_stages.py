@@ -1,4 +1,4 @@
-"""What the stages hand on. The whole way: tests/test_end_to_end.py."""
+"""What stages pass on. All stages together: tests/test_end_to_end.py."""
 
 import json
 import pickle
@@ -34,7 +34,7 @@ def untrained_teacher(run: Run) -> Path:
 
 
 def test_the_teacher_renders_on_the_device_of_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's device meta stands for a GPU: weights are there only if somebody moved them."""
+    """PyTorch's device meta acts as a GPU: weights are there only if somebody moved them."""
     untrained_teacher(run)
     loads: list[bytes] = []
 
@@ -100,6 +100,6 @@ def test_bundles_of_an_earlier_student_are_not_measured(run: Run, monkeypatch: p
     stages.evaluate_run(run, Stop(), said.append)
     assert measured[2:] == 2 * [["android", "ios", "onnx"]]
     assert (
-        f"eval: {manifest.parent} is of another student and is not measured; "
+        f"eval: {manifest.parent} is from another student and is not measured; "
         f"renew it with: nelf export {run.folder} --target android --precision fp16"
     ) in said

@@ -1,4 +1,4 @@
-"""Many scenes: one run each, here, in processes through submitit, or as jobs of SLURM; one page over all of them."""
+"""Many scenes: one run each, here, in processes through submitit, or as SLURM jobs; one page on all of them."""
 
 import os
 import shutil
@@ -41,10 +41,10 @@ def scenes(tmp_path: Path) -> str:
 
 @pytest.fixture
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """(scene, folder of the run) of the runs that would have been made."""
+    """(scene, folder) of the runs that would start."""
     found: list[tuple[str, str]] = []
 
-    def note(run: pipeline.Run, stop: object, say: object) -> None:
+    def note(run: pipeline.Run, stop: object, echo: object) -> None:
         found.append((run.scene.name, str(run.folder)))
 
     monkeypatch.setitem(pipeline.STAGES, "run", note)
@@ -67,7 +67,7 @@ def test_a_run_is_named_after_what_varies() -> None:
 def test_two_runs_do_not_share_a_folder(scenes: str, tmp_path: Path, noted: list[tuple[str, str]]) -> None:
     other = make_blender_scene(tmp_path / "more" / "ball", size=16)
     line = refused("run", "--multirun", f"{scenes},{other}")
-    assert "would both be runs/ball; give the scenes' folders other names" in line
+    assert "would both write runs/ball; rename the scenes' folders" in line
     assert noted == []
 
 
@@ -80,7 +80,7 @@ def test_a_missing_scene_is_found_before_the_first_run(scenes: str, noted: list[
 def test_the_summary_of_a_sweep_has_every_run(scenes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     finished = copy_of_finished_run(tmp_path / "finished")
 
-    def finish(run: pipeline.Run, stop: object, say: object) -> None:
+    def finish(run: pipeline.Run, stop: object, echo: object) -> None:
         if run.scene.name == "cup":
             raise NelfError("no good")
         shutil.copytree(finished, run.folder, dirs_exist_ok=True)
@@ -118,7 +118,7 @@ def test_slurm_is_refused_where_there_is_none(scenes: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("key", ["tasks_per_node", "nodes"])
 def test_a_job_has_one_process(scenes: str, key: str) -> None:
-    """The others would find the run in use, or train beside it."""
+    """Others would find the run in use, or train next to it."""
     override = f"hydra.launcher.{key}=4"
     line = refused_at_once("run", "--multirun", scenes, "hydra/launcher=processes", override)
     assert line == f"{override}: a sweep gives each of its runs one process; leave it out"
@@ -132,7 +132,7 @@ def test_a_launcher_that_is_not_installed_is_named(scenes: str, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_jobs_of_submitit_make_the_runs(scenes: str) -> None:
-    """Really started processes: one has the report left to write, the other finds its run in use."""
+    """Real processes: one only has the report to write, the other finds its run in use."""
     shutil.copytree(finished_run(), "runs/ball")
     Path("runs/ball/report.html").unlink()
     with lock_run(Path("runs/cup")):

@@ -1,4 +1,4 @@
-"""Kind, depth range, ball of interest and upward direction, as decided from the cameras."""
+"""Type, depth range, ball of interest and up direction, decided from the cameras."""
 
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def test_masks_without_common_content_fall_back_to_the_cameras(tmp_path: Path) -
         save(path, np.zeros((20, 20, 4), np.uint8))
     scene = load_scene(SceneConfig(str(tmp_path)))
     assert scene.radius == pytest.approx(1.44, abs=0.02)
-    assert any("nothing in common" in problem for problem in scene.problems)
+    assert any("does not overlap" in problem for problem in scene.problems)
 
 
 def test_carving_never_removes_the_ball(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_near_beyond_far_in_the_file_is_the_files_fault(tmp_path: Path) -> None:
         load_scene(SceneConfig(str(room)))
     assert str(refused.value) == (
         "scene 'room': near = 20 of the scene's file must be smaller than far = 0.5 of the scene's file; "
-        "mend the file, or set scene.near and scene.far"
+        "correct the file, or set scene.near and scene.far"
     )
     assert load_scene(SceneConfig(str(room), near=1.0, far=9.0)).far == 9
     edit_json(room / "transforms.json", near=1e6, far=None)

@@ -1,4 +1,4 @@
-"""`report`: what `nelf data check` prints."""
+"""`report`, which `nelf data check` prints."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def edit_frames(folder: Path, changes: dict[int, dict[str, Any]]) -> None:
 
 
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
-    """A frame that cannot be used is a problem like others: what is said of the rest is still worth knowing."""
+    """A frame that cannot be used is a problem like others: the rest is still worth checking."""
     room = make_nerfstudio_scene(tmp_path / "room", views=32)
     images = room / "images"
     Image.new("RGB", (12, 16)).save(images / "0001.png")  # the first one: the size is that of most
@@ -94,7 +94,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         "frame 2 (images/0003.png) has focal length fl_x = 0; 1 more has this fault (images/0011.png)",
         "transforms.json: frame 13 (../0014.png) names '../0014.png', which is outside",
         "transforms.json: frame 4 (images/0005.png) names images/0005.png, which does not exist. 2 of 29 images are",
-        "missing; pass scene.allow_missing=true to use the 27 that are there",
+        "missing; pass scene.allow_missing=true to use the 27 that exist",
         "frame 8 (images/0009.png) has a pose with NaN",
         "frame 9 (images/0010.png) has its camera at (1e+200, 0, 0)",
         "frame 7 (images/0008.png) has a pose that is not rigid",
@@ -140,7 +140,7 @@ def test_the_same_fault_of_many_frames_is_told_once(tmp_path: Path) -> None:
 
 
 def test_photos_of_two_sizes_become_of_one(tmp_path: Path) -> None:
-    """A finer photo, a coarser one with a longer lens and one in portrait show what the others would have shown."""
+    """A finer photo, a coarser one with a longer lens and a portrait one show what the others would have shown."""
     room = make_nerfstudio_scene(tmp_path / "room", size=48, width=72, views=12)
     plain = load_scene(SceneConfig(str(room), holdout=0, val_holdout=0)).train
     fine = make_nerfstudio_scene(tmp_path / "fine", size=96, width=144, views=12)
@@ -152,7 +152,7 @@ def test_photos_of_two_sizes_become_of_one(tmp_path: Path) -> None:
     edit_frames(room, {2: {key: lens[key] for key in keys}, 5: {"w": 48, "h": 48, "cx": 24}})
     found = report(SceneConfig(str(room)))
     assert [str(problem) for problem in found.problems if "another size" in str(problem)] == [
-        "2 of 12 photos have another size than 72x48, and are brought to it and to focal length 100.2; 1 of them "
+        "2 of 12 photos have another size than 72x48, and are resampled to it and to focal length 100.2; 1 of them "
         "cropped, since they show less at the sides; nothing to do, if their intrinsics are right"
     ]
     views = load_scene(SceneConfig(str(room), holdout=0, val_holdout=0)).train
@@ -214,7 +214,7 @@ def test_empty_splits_and_opaque_alpha_are_told(tmp_path: Path) -> None:
     for path in (tmp_path / "train").iterdir():
         Image.open(path).convert("RGB").convert("RGBA").save(path)
     found = problems(tmp_path)
-    assert "no test views among the 4 that were found; add transforms_test.json" in found
+    assert "no test views among the 4 views; add transforms_test.json" in found
     assert "the scene has no val views; 1 of the training views are used instead" in found
     assert "the alpha of all images is opaque" in found
 

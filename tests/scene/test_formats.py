@@ -1,4 +1,4 @@
-"""Every format gives the cameras that rendered its images: the ball projects where the images show it."""
+"""In every format the cameras match the images: the ball projects where the images show it."""
 
 import json
 import pickle
@@ -33,7 +33,7 @@ DISTORTION = {"k1": 0.4, "k2": -0.6, "p1": 0.01, "p2": -0.02}
 
 
 def ball_colour(scene: Scene, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the loader's rays see of the ball: [height, width, 3] colour in 0..1, and where (away from its edge)."""
+    """Colour of the ball along the loader's rays, [height, width, 3] in 0..1, and where it is seen, off its edge."""
     views = scene.splits[split]
     rays = image_rays(views.c2w[index], views.intrinsics[index], views.height, views.width)
     direction = rays.directions / rays.directions.norm(dim=-1, keepdim=True)
@@ -45,7 +45,7 @@ def ball_colour(scene: Scene, split: str, index: int) -> tuple[np.ndarray, np.nd
 
 
 def assert_consistent(scene: Scene) -> None:
-    """Largest mean error 0.05: the pixels' own footprint blurs the stripes; a flipped axis gives 0.2 and more."""
+    """Largest mean error 0.05: the pixel footprint blurs the stripes; a flipped axis gives 0.2 or more."""
     for split in ALL:
         for i in range(min(3, len(scene.splits[split]))):
             colour, where = ball_colour(scene, split, i)

@@ -50,7 +50,7 @@ def test_what_is_transparent_does_not_bleed_into_averages(tmp_path: Path) -> Non
 
 
 def write_rotated(folder: Path, suffix: str) -> np.ndarray:
-    """A scene whose photos are stored lying, 24x16, with EXIF orientation 6; gives the first one upright."""
+    """A scene whose photos are stored sideways, 24x16, with EXIF orientation 6; returns the first one upright."""
     make_nerfstudio_scene(folder, size=24, width=16, views=9, suffix=suffix)
     for path in sorted((folder / "images").iterdir()):
         exif = Image.Exif()
@@ -101,7 +101,7 @@ def test_distortion_model_against_written_out_formula() -> None:
 
 
 def test_undistort_brings_known_points_back() -> None:
-    """An image whose value is the ideal x, then y, of each pixel: undistorted it must read its own pixel grid."""
+    """Each pixel stores its ideal x, then y: undistorted, the image must equal its own pixel grid."""
     height, width, focal = 30, 40, 35.0
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     pixels = np.stack([columns, rows], -1)

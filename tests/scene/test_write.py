@@ -1,4 +1,4 @@
-"""A scene that nelf writes reads back as it was, and anyone else's reader finds what it expects."""
+"""A scene that nelf writes reads back unchanged, and other readers find what they expect."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_round_trip(tmp_path: Path, channels: int, per_view_lens: bool) -> None:
 
 @pytest.mark.parametrize("problem", [None, "absent", "size", "8 bit"])
 def test_depth_maps(tmp_path: Path, problem: str | None) -> None:
-    """They come back to half a step; what is unknown stays 0. A wrong one is one line."""
+    """Depths come back to half a step, and unknown ones stay 0. A wrong map gives one line."""
     depths = np.random.default_rng(0).uniform(0.5, 9.0, (3, 8, 10)).astype(np.float32)
     depths[:, 0, 0] = 0
     scale = depth_scale(9.0)

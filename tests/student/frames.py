@@ -1,4 +1,4 @@
-"""Frames and cameras for the student's tests."""
+"""Geometries and cameras for the student's tests."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from nelf.student import Mapping, SceneGeometry
 
 
 def cameras(count: int, distance: float = 4.0, seed: int = 0) -> torch.Tensor:
-    """[count, 3, 4]: random positions on a sphere, looking near the origin, rolled at random."""
+    """[count, 3, 4]: random positions on a sphere, looking near the origin, with random roll."""
     generator = torch.Generator().manual_seed(seed)
     eye = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1) * distance
     target = 0.3 * torch.randn(count, 3, generator=generator)

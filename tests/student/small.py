@@ -1,4 +1,4 @@
-"""Small students of every family, presets, and weights that give pictures of contrast."""
+"""Small students of every family, presets, and weights that give pictures with contrast."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def preset(name: str, *overrides: str) -> StudentConfig:
 
 @torch.no_grad()
 def with_contrast(model: Student, poses: Tensor) -> Student:
-    """The student with weights as training might leave them, in eval mode: no normalisation idle, no picture flat."""
+    """The student with plausible trained weights, in eval mode: normalisation active, pictures not flat."""
     model.train()
     for module in model.modules():
         if isinstance(module, FeatureTables):

@@ -1,4 +1,4 @@
-"""What holds for students of every family: presets, configuration, image and gradients."""
+"""Properties of students of every family: presets, configuration, image and gradients."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ def test_what_is_not_possible(family: str, changes: dict[str, Any], message: str
     "config", [HierarchicalConfig(family="mobiler2l"), MobileR2LConfig(family="nerf"), StudentConfig()]
 )
 def test_a_family_is_what_its_preset_says(config: StudentConfig) -> None:
-    with pytest.raises(ConfigError, match=r"student\.family=\w+ is not to be set by itself; choose a preset"):
+    with pytest.raises(ConfigError, match=r"student\.family=\w+ cannot be set by itself; choose a preset"):
         make_student(config, frame())
 
 

@@ -1,4 +1,4 @@
-"""A student on disk."""
+"""Students on disk."""
 
 import dataclasses
 import json
@@ -76,7 +76,7 @@ def test_foreign(tmp_path: Path) -> None:
 
 
 def rewritten(path: Path, model: Student, **about: object) -> Path:
-    """The student's file with something else in its metadata."""
+    """The student's file with other metadata."""
     save_student(path, model)
     known = {"format": FORMAT, "config": dataclasses.asdict(model.config), "frame": model.frame.as_dict()}
     save_file(load_file(path), path, {"nelf": json.dumps({**known, **about})})
@@ -92,7 +92,7 @@ def refused(path: Path, match: str) -> None:
 
 
 def test_the_former_format(tmp_path: Path, model: Student) -> None:
-    """Students of before the families: another network, so there is nothing to convert."""
+    """Students from before the families are other networks and cannot be converted."""
     former = {"width": 48, "blocks": 2, "body": "pyramid", "upsampler": "surface", "factor": 8, "points": 16}
     path = rewritten(tmp_path / "student.safetensors", model, format="nelf-student-1", config=former)
     refused(path, rf"has format 'nelf-student-1', expected '{FORMAT}'; train again with: nelf train RUN")
@@ -117,20 +117,20 @@ def test_a_configuration_of_no_family(tmp_path: Path, model: Student, config: ob
 def test_weights_of_another_family(tmp_path: Path, model: Student) -> None:
     other = small_student(model.frame, "mobiler2l")
     path = rewritten(tmp_path / "student.safetensors", model, config=dataclasses.asdict(other.config))
-    refused(path, r"is of another architecture: \S+ is .*, student=mobiler2l needs ")
+    refused(path, r"has another architecture: \S+ is .*, student=mobiler2l needs ")
 
 
 @pytest.mark.parametrize("change", [{"width": 16}, {"fine_nodes": 32}, {"fine_reader": "lines"}, {"cell": 4}])
 def test_weights_of_another_architecture(tmp_path: Path, model: Student, change: dict[str, object]) -> None:
     config = {**dataclasses.asdict(model.config), **change}
-    refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"is of another architecture: \S+ is ")
+    refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"has another architecture: \S+ is ")
 
 
 def test_tables_that_no_memory_holds(tmp_path: Path, model: Student) -> None:
-    """A damaged file may ask for terabytes: shapes are compared before anything is made."""
+    """A damaged file may ask for terabytes: shapes are compared before allocation."""
     huge = all_levels(nodes=1024, channels=256)
     config = {**dataclasses.asdict(model.config), **huge}
-    refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"is of another architecture: \S+ is ")
+    refused(rewritten(tmp_path / "student.safetensors", model, config=config), r"has another architecture: \S+ is ")
 
 
 @pytest.mark.parametrize("about", ["{}", "not json", "[]"])
@@ -145,7 +145,7 @@ def test_check_same_architecture(model: Student) -> None:
     check_same_architecture(path, model.state_dict(), model)
     wider = small_student(model.frame, width=16)
     with pytest.raises(
-        CheckpointError, match=r"x is of another architecture: coarse\.\S+ is \(16,.*student=m needs \(8,"
+        CheckpointError, match=r"x has another architecture: coarse\.\S+ is \(16,.*student=m needs \(8,"
     ):
         check_same_architecture(path, wider.state_dict(), model)
     deeper = small_student(model.frame, blocks=2)

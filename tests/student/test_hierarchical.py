@@ -1,4 +1,4 @@
-"""Three levels of rays: where their points lie, any image size, and the same picture when deployed."""
+"""Three levels of rays: positions of their points, any image size, and the same picture when deployed."""
 
 import dataclasses
 import itertools
@@ -141,7 +141,7 @@ def test_tables_reach_over_the_scene(reader: str) -> None:
 
 @torch.no_grad()
 def test_a_small_movement_changes_little() -> None:
-    """The picture is a continuous function of the pose: no sample jumps from one node to another."""
+    """The picture is continuous in the pose: no sample jumps between nodes."""
     model = contrasting(frame(size=(21, 28)))
     c2w = poses(Mapping.LINEAR, 4)
     for axis in range(3):
@@ -156,7 +156,7 @@ def test_a_small_movement_changes_little() -> None:
 @pytest.mark.parametrize(("height", "width"), [(26, 28), (30, 32), (32, 25)])
 @torch.no_grad()
 def test_a_smaller_window_sees_the_middle(height: int, width: int) -> None:
-    """Both grids of rays are the same here, so that equality is to rounding (principal points in float32)."""
+    """Both grids of rays are the same here, so equality is up to rounding (principal points in float32)."""
     full = frame(size=(32, 32))
     top, left = (32 - height) // 2, (32 - width) // 2
     fx, fy, cx, cy = full.intrinsics
@@ -170,7 +170,7 @@ def test_a_smaller_window_sees_the_middle(height: int, width: int) -> None:
 
 @torch.no_grad()
 def test_a_wider_image_shows_the_same_in_the_middle() -> None:
-    """Convolutions see some rays around; beyond these a wider window must not change what the middle shows."""
+    """Convolutions see only some rays around: a wider window must not change the middle."""
     small = frame(size=(24, 208))
     fx, fy, cx, cy = small.intrinsics
     wide = dataclasses.replace(small, width=272, intrinsics=(fx, fy, cx + 32, cy))
@@ -182,7 +182,7 @@ def test_a_wider_image_shows_the_same_in_the_middle() -> None:
 
 
 def test_places_stay_in_float32_where_the_rest_is_half() -> None:
-    """bfloat16 has eight bits: of 128 nodes it would know every other one."""
+    """bfloat16 has eight bits: of 128 nodes it resolves every second one."""
     model = contrasting(frame(size=(21, 28)))
     places: dict[str, list[Tensor]] = {"exact": [], "mixed": []}
     kind = "exact"
@@ -201,7 +201,7 @@ def test_places_stay_in_float32_where_the_rest_is_half() -> None:
 
 
 def test_the_image_teaches_the_depth_and_the_tables() -> None:
-    """Where no depth is known it is learnt from the colours: a gradient reaches it through the places."""
+    """Unknown depths are learnt from the colours: gradients reach them through the positions."""
     model = contrasting(frame())
     model(poses(Mapping.LINEAR)).square().mean().backward()
     for part in (model.depth_logits, model.correct, model.coarse_tables, model.middle_tables, model.fine_tables):

@@ -34,9 +34,9 @@ def test_forward_facing_it_has_the_published_cost() -> None:
 @pytest.mark.parametrize("factor", STRIDES)
 @pytest.mark.parametrize(("short", "narrow"), [(6, 4), (2, 0), (0, 7)])
 def test_image_sizes_that_are_no_multiple_of_the_factor(factor: int, short: int, narrow: int) -> None:
-    """The same camera with a smaller image window sees the middle of what the full window shows.
+    """The same camera with a smaller window sees the middle of the full image.
 
-    Both grids are the same here, so that equality is to rounding (principal points in float32).
+    Both grids are the same here, so equality is up to rounding (principal points in float32).
     """
     size = 4 * factor
     full = frame(size=(size, size))

@@ -1,4 +1,4 @@
-"""The fast ray encoding against the plain one, and NDC against the book."""
+"""The fast ray encoding against the plain one, and NDC against the paper."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_separated_equals_direct(mapping: Mapping, points: int, octaves: int) ->
 
 
 def test_products_are_safe_in_half_precision() -> None:
-    """What the separated form is for: the phase is formed in float32, only sines and cosines are rounded."""
+    """The purpose of the separated form: phases are in float32, and only sines and cosines are rounded."""
     network = model(Mapping.LINEAR, points_per_ray=8, num_frequencies=6)
     c2w, intrinsics = cameras(4), intrinsics_of(network, 4)
     exact = direct_in_float64(network, c2w, intrinsics).float()
@@ -63,7 +63,7 @@ def test_products_are_safe_in_half_precision() -> None:
 
 @pytest.mark.parametrize("mapping", [Mapping.LINEAR, Mapping.DISPARITY])
 def test_coordinates_are_points_on_the_rays(mapping: Mapping) -> None:
-    """Ray by ray and point by point, as the paper tells it; coordinates of the scene's content are of order one."""
+    """Ray by ray and point by point, as in the paper; coordinates of the scene's content are of order one."""
     network = model(mapping, points_per_ray=4)
     made_for = network.frame
     c2w = (cameras if mapping is Mapping.LINEAR else facing)(1, seed=2)
@@ -94,7 +94,7 @@ def test_channel_order() -> None:
 
 
 def test_ndc_against_the_formula_ray_by_ray() -> None:
-    """NeRF, appendix C: o' and d' of eq. 25 and 26 in the reference camera, each ray by itself, in Python floats."""
+    """NeRF, appendix C: o' and d' of eq. 25 and 26 in the reference camera, for each ray alone, in Python floats."""
     made_for = frame(Mapping.NDC)
     reference = torch.tensor(made_for.reference).reshape(3, 4).double()
     fx, fy = made_for.intrinsics[:2]

@@ -1,4 +1,4 @@
-"""Vanilla NeRF: importance sampling draws from the density it is given; renders are sound."""
+"""Vanilla NeRF: importance sampling draws from the given density; renders are correct."""
 
 import math
 
@@ -71,7 +71,7 @@ def test_rays_that_miss_see_nothing() -> None:
 
 
 def test_a_solid_ball_is_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the network replaced by a known field, colour, alpha and depth are those of the ball."""
+    """With a known field in place of the network, colour, alpha and depth are those of the ball."""
     field = build_field(tiny.nerf(coarse_samples=64, fine_samples=128), SPACES["box"](), opaque=False)
 
     def ball(points: torch.Tensor, directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

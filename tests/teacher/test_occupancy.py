@@ -1,4 +1,4 @@
-"""Occupancy: what is carved is empty, what is dense is found, and nothing is skipped before it was asked."""
+"""Occupancy: carved cells are empty, dense ones are found, and nothing is skipped before it was sampled."""
 
 import pytest
 import torch

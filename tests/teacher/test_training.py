@@ -1,4 +1,4 @@
-"""Training: it learns, it stops and goes on exactly, and what is on disk is what was trained."""
+"""Training: it learns, it stops and resumes exactly, and the saved teacher is the trained one."""
 
 import dataclasses
 import json
@@ -81,7 +81,7 @@ def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> No
         views = tiny.scene("plain").test
         rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
         with torch.no_grad():
-            fog = field.accumulate(rays, None)[0][:, 4].reshape(views.height, views.width)
+            fog = field.render_train(rays, None)[0][:, 4].reshape(views.height, views.width)
         assert fog[0].mean() < 0.2  # the uppermost row: 0.06 measured, 0.98 with random backgrounds
         assert tiny.mean_psnr(field, views)[0] > 19  # 21.5 dB measured, 14.5 with random backgrounds
 
@@ -95,9 +95,9 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
     asked: list[int] = []
     field.color_network.register_forward_hook(lambda network, given, out: asked.append(len(out)))
     with torch.no_grad():
-        whole, samples = field.accumulate(rays, None)
+        whole, samples = field.render_train(rays, None)
         everything = sum(asked)
-        seen = field.look(rays)
+        seen = field.render_eval(rays)
     assert everything == samples
     assert 0 < sum(asked) - everything < samples
     # A ray ends at a transmittance of 1e-3; what is left out weighs less than 64 steps x 3e-5 = 2e-3.
@@ -109,7 +109,7 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
 def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
     teacher, views = tiny.train(kind, tiny.instant_ngp(max_steps=60), tmp_path), tiny.scene(kind).test
     where = views.c2w[0].float(), views.intrinsics[0].float(), views.height, views.width
-    exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)
+    exact, reduced = render_image(teacher, *where), render_image(teacher.with_precision(torch.bfloat16), *where)
     for name, most in (("rgb", 1 / 255), ("alpha", 1 / 255), ("depth", float(exact.depth.max()) / 255)):
         values = getattr(reduced, name)
         assert values.dtype == torch.float32
@@ -120,7 +120,7 @@ def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
 def test_an_mlp_of_coordinates_renders_in_float32(tmp_path: Path) -> None:
     """Rounded encodings would move its surfaces: alpha is wrong by a hundredth after this training."""
     teacher = tiny.train("object", tiny.nerf(), tmp_path)
-    assert teacher.reduced(torch.bfloat16) is teacher
+    assert teacher.with_precision(torch.bfloat16) is teacher
 
 
 @pytest.mark.parametrize("steps", [1, 17, 23])
@@ -150,7 +150,7 @@ def test_only_what_can_teach_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "AT_ONCE", 500)  # several parts, the last one shorter
     field = build_field(tiny.instant_ngp(), space_of(tiny.scene("object")), opaque=False)
     trainer = Trainer(field, tiny.scene("object").train, tiny.instant_ngp(), fabric)
-    expected = field.meets_something(trainer.table.rays(torch.arange(len(trainer.table)))).nonzero()[:, 0]
+    expected = field.hits_occupied(trainer.table.rays(torch.arange(len(trainer.table)))).nonzero()[:, 0]
     assert trainer.useful is not None
     assert trainer.useful.dtype is torch.int32
     assert 0 < len(expected) < len(trainer.table)
@@ -163,7 +163,7 @@ def test_only_what_can_teach_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
-    """One view without anything rules out all of the object."""
+    """One view without anything in it rules out the whole object."""
     ball = make_blender_scene(tmp_path / "ball")
     Image.new("RGBA", (16, 16)).save(ball / "train/r_3.png")
     scene = load_scene(SceneConfig(str(ball)))
@@ -174,7 +174,7 @@ def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
 
 
 def test_pixels_are_read_into_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of all images beside their table would take the memory twice."""
+    """A list of all images next to their table would need twice the memory."""
     views, alive, most = tiny.scene("object").train, [], [0]
 
     def reading(index: int) -> np.ndarray:
@@ -267,7 +267,7 @@ def test_teacher_file_that_contradicts_itself(change: dict[str, object], tmp_pat
     header["__metadata__"]["nelf"] = json.dumps(about)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
-    with pytest.raises(CheckpointError, match="does not fit the teacher that it names") as refused:
+    with pytest.raises(CheckpointError, match="does not fit the teacher it names") as refused:
         load_teacher(path)
     assert "\n" not in str(refused.value)
 
@@ -292,10 +292,10 @@ def test_bad_config(changes: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("kind", ["object", "unbounded", "forward-facing"])
 def test_renders_in_bfloat16_keep_sixty_decibels(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the plain forms, which accelerators without a compiler use. Rounded sample positions would leave 45 dB."""
+    """Uses the plain forms, as accelerators without a compiler do. Rounded sample positions would give only 45 dB."""
     teacher, views = tiny.train(kind, tiny.instant_ngp(max_steps=100), tmp_path), tiny.scene(kind).train
     monkeypatch.setenv("NELF_KERNELS", "reference")
     where = views.c2w[0], views.intrinsics[0], views.height, views.width
-    exact, reduced = render_image(teacher, *where), render_image(teacher.reduced(torch.bfloat16), *where)
+    exact, reduced = render_image(teacher, *where), render_image(teacher.with_precision(torch.bfloat16), *where)
     assert -10 * torch.log10((exact.rgb - reduced.rgb).square().mean()) > 60
     assert not torch.equal(exact.rgb, reduced.rgb)

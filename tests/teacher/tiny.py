@@ -1,4 +1,4 @@
-"""Tiny scenes and teachers that learn them in seconds."""
+"""Tiny scenes, and teachers that learn them in seconds."""
 
 import contextlib
 import functools
@@ -32,7 +32,7 @@ MAKERS = {
 
 @functools.cache
 def scene(kind: str) -> Scene:
-    """The same scene for all tests, in a folder of its own."""
+    """The same scene for all tests, in its own folder."""
     folder = Path(tempfile.mkdtemp(prefix=f"nelf-{kind}-")) / kind
     MAKERS[kind](folder)
     found = load_scene(SceneConfig(str(folder)), ("train", "val", "test"))
@@ -41,7 +41,7 @@ def scene(kind: str) -> Scene:
 
 
 def instant_ngp(**changes: Any) -> InstantNGPConfig:
-    """About 10 ms a step."""
+    """About 10 ms per step."""
     values: dict[str, Any] = {
         "max_minutes": None, "max_steps": 20, "samples_per_step": 8192, "max_rays_per_step": 1024, "num_levels": 4,
         "log2_hashmap_size": 12, "base_resolution": 8, "max_resolution": 32, "width": 16, "occupancy_resolution": 32,
@@ -78,7 +78,7 @@ def mean_psnr(field: RadianceField, views: Views) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def noted_errors() -> Iterator[list[float]]:
-    """The error of every step that a teacher is trained for during the block."""
+    """The error of every training step of a teacher within the block."""
     errors: list[float] = []
     advance = Trainer.advance
 

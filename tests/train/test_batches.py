@@ -1,4 +1,4 @@
-"""Which views a step sees, and what is kept in memory."""
+"""Which views a step sees, and what stays in memory."""
 
 import dataclasses
 import threading
@@ -66,7 +66,7 @@ def test_memory_stays_within_the_budget() -> None:
 
 
 def test_a_view_that_is_read_twice_at_once_is_kept_once() -> None:
-    """Threads make several batches, and at the turn from one pass to the next the same view may be in two of them."""
+    """Threads make several batches, and between two passes the same view may be in two of them."""
     together, original = threading.Barrier(2), tiny.views(1)
 
     def read(index: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What may be asked for, and what the schedules make of it."""
+"""Training settings and learning rate schedules."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_finetune_refused(changes: dict[str, Any], message: str) -> None:
 
 
 def test_the_names_are_those_of_the_implementations() -> None:
-    """They stand in the configuration again, which is checked before PyTorch is loaded."""
+    """The configuration repeats the names, since it is checked before PyTorch is loaded."""
     assert set(config.OPTIMIZERS) == set(OPTIMIZERS)
     assert set(config.LOSSES) == set(LOSSES)
 

@@ -1,4 +1,4 @@
-"""TensorBoard files: readable, and a full disk is one line. What training writes to them: test_train.py."""
+"""TensorBoard files: readable, and a full disk gives one line. Their content: test_train.py."""
 
 import errno
 import io
@@ -13,7 +13,7 @@ from nelf.train.log import TrainingLog
 
 
 class Disk(io.RawIOBase):
-    """Takes `room` bytes, and then no more."""
+    """Takes `room` bytes and no more."""
 
     def __init__(self, room: int) -> None:
         self.room = room

@@ -1,4 +1,4 @@
-"""Losses against compositing written out."""
+"""Losses against explicit compositing."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_rgba_is_compared_over_white_and_black(name: str) -> None:
 
 
 def test_alpha_and_colour_are_both_determined() -> None:
-    """Black and transparent look alike over black, white and transparent over white; together nothing is alike."""
+    """Black and transparent look alike over black, white and transparent over white; both together tell all apart."""
     clear = torch.zeros(1, 4, 1, 1)
     black = torch.tensor([0.0, 0, 0, 1]).reshape(1, 4, 1, 1)
     white = torch.ones(1, 4, 1, 1)

@@ -1,4 +1,4 @@
-"""Stopping and going on: nothing is lost, nothing differs."""
+"""Stopping and resuming: nothing is lost, nothing differs."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Stop]:
-    """A Stop that is requested once `count` more steps are done."""
+    """A Stop that is requested after `count` more steps."""
 
     def make(count: int) -> Stop:
         stop = Stop()
@@ -67,13 +67,13 @@ def test_resumed_run_equals_uninterrupted_run(
 
 
 def test_sigint_saves_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = PhaseRunner.look
+    look = PhaseRunner.validate
 
     def interrupted_look(*args: object) -> None:
         signal.raise_signal(signal.SIGINT)
         look(*args)
 
-    monkeypatch.setattr(PhaseRunner, "look", interrupted_look)
+    monkeypatch.setattr(PhaseRunner, "validate", interrupted_look)
     with stoppable() as stop, pytest.raises(Interrupted, match="step 5"):
         tiny.run(tmp_path, stop=stop)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
@@ -86,7 +86,7 @@ def test_finished_training_trains_no_more(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_wall_time_goes_on_from_the_time_used(tmp_path: Path) -> None:
-    """Each look at the clock costs a second: the steps of both runs together fill the minutes once."""
+    """Each look at the clock costs a second: the steps of both runs together use up the minutes once."""
 
     class Clock:
         now = 1000.0

@@ -1,4 +1,4 @@
-"""Sharing out a batch over threads changes the time that a step takes, and nothing else."""
+"""Sharing a batch between threads changes only the time of a step."""
 
 import copy
 import dataclasses
@@ -52,7 +52,7 @@ def test_gradients_are_those_of_the_whole_batch(batch: int, reader: str) -> None
 
 
 def test_in_bfloat16_each_thread_rounds() -> None:
-    """Autocast is a thread's own; gradients agree with those of float32 as far as eight bits do."""
+    """Autocast is per thread; gradients agree with float32 to eight bits."""
     single, mixed = learner(batch_size=2), learner("bf16-mixed", batch_size=2)
     assert mixed.shards is not None
     views = CachedViews(tiny.views(2, 1), 4, MemoryBudget(1.0)).batch(range(2))
@@ -67,7 +67,7 @@ def test_in_bfloat16_each_thread_rounds() -> None:
 
 
 def test_each_thread_works_alone() -> None:
-    """Operations that divide themselves further would make more threads than there are cores."""
+    """Operations that split themselves further would start more threads than cores."""
 
     def share(numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         threads = torch.full((len(numbers),), torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""Both stages from outside: what is learnt, what is written, what is refused."""
+"""Both stages from outside: learning, output, refusals."""
 
 import dataclasses
 import json
@@ -151,7 +151,7 @@ def test_no_pseudo_views(tmp_path: Path) -> None:
 
 
 def test_views_of_another_size_or_without_alpha(tmp_path: Path) -> None:
-    with pytest.raises(SceneError, match=r"'r_\d+' is 16x16x3, but the student is made for 16x16x4"):
+    with pytest.raises(SceneError, match=r"'r_\d+' is 16x16x3, but the student needs 16x16x4"):
         tiny.run(tmp_path, tiny.student(4), pseudo=tiny.views(4, channels=3))
     larger = dataclasses.replace(tiny.views(4), height=32, width=32)
     with pytest.raises(NelfError, match="32x32"):

@@ -1,4 +1,4 @@
-"""Steps that give no finite gradient."""
+"""Steps without a finite gradient."""
 
 import dataclasses
 import shutil
@@ -24,7 +24,7 @@ from tests.train import tiny
 
 
 class Fault:
-    """Stands in for `image_loss`; gives NaN while `active`."""
+    """Replaces `image_loss`; returns NaN while `active`."""
 
     def __init__(self) -> None:
         self.active = False
@@ -89,13 +89,13 @@ def test_many_bad_steps_go_back_with_half_the_rate(fault: Fault, capsys: pytest.
 
 
 def late(learner: StudentTrainer, every: int) -> StudentTrainer:
-    """As on an accelerator: what a step gave is read when it is old."""
+    """As on an accelerator: a step's values are read late."""
     learner.readings.every = every
     return learner
 
 
 def test_without_waiting_it_learns_the_same() -> None:
-    """But for rounding: gradients are clipped by one product."""
+    """Except for rounding: gradients are clipped in one product."""
     here, there = make_learner(grad_clip=0.1), late(make_learner(grad_clip=0.1), 3)
     for number in range(7):
         assert here.step(batch(), 1e-3, (number,)) is not None
@@ -105,7 +105,7 @@ def test_without_waiting_it_learns_the_same() -> None:
 
 
 def test_bad_steps_that_are_known_late(fault: Fault, capsys: pytest.CaptureFixture[str]) -> None:
-    """Their gradients count as zero, and many in a row go back as ever."""
+    """Their gradients count as zero; many in a row go back as usual."""
     learner = late(make_learner(), 4)
     for number in range(8):
         learner.step(batch(), 1e-3, (number,))
@@ -153,7 +153,7 @@ def test_training_survives_a_bad_spell(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_depths_are_held_to_what_is_known() -> None:
-    """Depths far behind what the student says pull it there; unknown ones leave it to the colours."""
+    """Known depths far behind the student's pull it there; for unknown ones only colours count."""
     found = {}
     for known in (0.0, CAMERA_DISTANCE + 1):
         model = tiny.student()
@@ -177,7 +177,7 @@ def test_depths_are_held_to_what_is_known() -> None:
 
 
 def test_mixed_precision_does_not_round_the_poses() -> None:
-    """bfloat16 poses would be wrong by parts in a hundred; the loss of the first step must be that of float32."""
+    """bfloat16 poses would be wrong by per cents; the first loss must equal that of float32."""
     losses = []
     for precision in ("32-true", "bf16-mixed"):
         fabric = make_fabric(DeviceConfig(accelerator="cpu", precision=precision))
@@ -202,7 +202,7 @@ def test_layout_changes_no_values() -> None:
 @pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
 @pytest.mark.parametrize("family", STUDENTS)
 def test_compiled_it_learns_the_same(family: str) -> None:
-    """device.compile=true: what is computed is the same, and so are the names in a checkpoint."""
+    """device.compile=true computes the same, and checkpoints have the same names."""
     fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter_points=True)
     learners = [
         StudentTrainer(tiny.student(family=family), config, fabric, compiled=compiled) for compiled in (False, True)

@@ -75,7 +75,7 @@ def config(**changes: Any) -> TrainConfig:
 
 
 def run(folder: Path, model: Student | None = None, stop: Stop | None = None, **changes: Any) -> Student:
-    """`train` on the CPU with 24 pseudo, 8 real and 3 validation views; `changes` to the configuration or `train`."""
+    """`train` on the CPU with 24 pseudo, 8 real and 3 validation views; `changes` to configuration or `train`."""
     given = {k: changes.pop(k) for k in ("pseudo", "real", "val", "clock", "config", "compiled") if k in changes}
     model = model or student()
     channels = model.frame.channels

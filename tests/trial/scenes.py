@@ -1,7 +1,7 @@
-"""Broken and odd scenes, made by a script: each is a sound one with one thing changed.
+"""Broken and odd scenes, made by a script from sound ones by one change each.
 
-`BAD` maps a name to how the scene is made, the overrides that it is opened with, and a part of the line that refuses
-it. `ODD` maps a name to how it is made and the overrides with which it goes through every stage up to training.
+`BAD` maps a name to how the scene is made, its overrides, and a part of the line that refuses it. `ODD` maps a name to
+how it is made and the overrides with which it passes every stage up to training.
 """
 
 import functools
@@ -33,7 +33,7 @@ Change = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Case:
-    """base: the sound scene. change: what is done to its folder. expected: part of the refusal; empty for odd ones."""
+    """base: the sound scene. change: applied to its folder. expected: part of the refusal; empty for odd ones."""
 
     base: str
     change: Change
@@ -65,7 +65,7 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
 
 @functools.cache
 def sound(base: str) -> Path:
-    """Made once a session; not to be changed."""
+    """Made once per session; do not change it."""
     folder = Path(tempfile.mkdtemp(prefix="nelf-trial-")) / "scene"
     folder.mkdir()
     if base == "photos":
@@ -75,11 +75,11 @@ def sound(base: str) -> Path:
 
 
 def nothing(folder: Path) -> None:
-    """For scenes that are odd, or broken, as they are."""
+    """No change."""
 
 
 def top(**changes: Any) -> Change:
-    """Keys of transforms.json; None removes one."""
+    """Set keys of transforms.json; None removes one."""
 
     def change(folder: Path) -> None:
         path = folder / "transforms.json"
@@ -90,7 +90,7 @@ def top(**changes: Any) -> Change:
 
 
 def frame(*numbers: int, **changes: Any) -> Change:
-    """Keys of some frames."""
+    """Set keys of some frames."""
 
     def change(folder: Path) -> None:
         content = edit_json(folder / "transforms.json")
@@ -102,7 +102,7 @@ def frame(*numbers: int, **changes: Any) -> Change:
 
 
 def frames(edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Change:
-    """All frames together."""
+    """Change all frames together."""
 
     def change(folder: Path) -> None:
         edit_json(folder / "transforms.json", frames=edit(edit_json(folder / "transforms.json")["frames"]))
@@ -111,7 +111,7 @@ def frames(edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Chan
 
 
 def poses(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
-    """Each pose, [4, 4]."""
+    """Change each pose, [4, 4]."""
 
     def moved(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [one | {"transform_matrix": edit(np.array(one["transform_matrix"])).tolist()} for one in listed]
@@ -120,7 +120,7 @@ def poses(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
 
 
 def image(edit: Callable[[Image.Image], Image.Image], pattern: str = "images/0003.png") -> Change:
-    """Some images, saved again."""
+    """Change some images."""
 
     def change(folder: Path) -> None:
         found = sorted(folder.glob(pattern))
@@ -156,7 +156,7 @@ def remove(*patterns: str) -> Change:
 
 
 def instead(make: Callable[[Path], object], name: str = "images/0003.png") -> Change:
-    """Something else in place of a file."""
+    """Replace a file."""
 
     def change(folder: Path) -> None:
         (folder / name).unlink()
@@ -174,7 +174,7 @@ def both(*changes: Change) -> Change:
 
 
 def rows(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
-    """poses_bounds.npy."""
+    """Change the rows of poses_bounds.npy."""
     return lambda folder: np.save(folder / "poses_bounds.npy", edit(np.load(folder / "poses_bounds.npy")))
 
 
@@ -195,7 +195,7 @@ def halved(opened: Image.Image) -> Image.Image:
 
 
 def upright(opened: Image.Image) -> Image.Image:
-    """Its middle, 14 x 16 of 24 x 16: a photo in portrait by the same lens."""
+    """Its middle, 14 x 16 of 24 x 16: a portrait photo by the same lens."""
     return opened.crop((5, 0, 19, 16))
 
 
@@ -219,7 +219,7 @@ def absolute_names(folder: Path) -> None:
 
 
 def renamed(new: Callable[[str], str]) -> Change:
-    """The image files and what the frames call them."""
+    """Rename the image files, and what the frames call them."""
 
     def change(folder: Path) -> None:
         def edit(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -249,8 +249,8 @@ BAD: Mapping[str, Case] = {
     "no list of frames": Case("room", top(frames={}), "has frames = {}; it must be a list"),
     "an empty list of frames": Case("room", top(frames=[]), "it lists no frames"),
     "a frame without an image": Case("room", frame(3, file_path=None), "has no file_path"),
-    "an image outside": Case("room", frame(3, file_path="../secret.png"), "is outside of the scene's folder"),
-    "an absolute image outside": Case("room", frame(3, file_path="/etc/x.png"), "is outside of the scene's folder"),
+    "an image outside": Case("room", frame(3, file_path="../secret.png"), "is outside the scene's folder"),
+    "an absolute image outside": Case("room", frame(3, file_path="/etc/x.png"), "is outside the scene's folder"),
     "a kind that is none": Case("room", top(kind="inside"), "it must be one of object, forward-facing, unbounded"),
     "near beyond far": Case("room", top(near=9.0, far=1.0), "must be smaller than far = 1"),
     "an up that is nothing": Case("room", top(up=[0, 0, 0]), "it must be a direction, such as [0, 0, 1]"),
@@ -278,14 +278,14 @@ BAD: Mapping[str, Case] = {
     ),
     "a frame without a pose": Case("room", frame(3, transform_matrix=None), "has no transform_matrix"),
     "all poses without scale": Case("room", poses(lambda pose: 0 * pose), "none of its frames can be used"),
-    "one pose for all": Case("room", frames(same_pose_everywhere), "have one and the same pose"),
+    "one pose for all": Case("room", frames(same_pose_everywhere), "have the same pose"),
     "two poses for one photo": Case("room", frame(5, file_path="images/0001.png"), "0001.png has 2 different poses"),
     # Images
     "images that are missing": Case("room", remove("images/000[34].png"), "2 of 12 images are missing; pass scene."),
-    "no image at all": Case("room", remove("images/*.png"), "None of the 12 images is there"),
+    "no image at all": Case("room", remove("images/*.png"), "None of the 12 images exists"),
     "a folder for an image": Case("room", instead(Path.mkdir), "names images/0003.png, which is a folder"),
     "a pipe for an image": Case("room", instead(os.mkfifo), PIPE),
-    "a link to itself": Case("room", instead(lambda path: path.symlink_to(path.name)), "leads back to itself"),
+    "a link to itself": Case("room", instead(lambda path: path.symlink_to(path.name)), "is a link to itself"),
     "a link to nothing": Case("room", instead(lambda path: path.symlink_to("gone.png")), "a link to gone.png, where"),
     "a web page for an image": Case("room", text("images/0003.png", "<html>404</html>"), "not an image in a known"),
     "an empty image": Case("room", text("images/0003.png", ""), "cannot read the image"),
@@ -294,19 +294,19 @@ BAD: Mapping[str, Case] = {
     "an image of another size": Case("room", both(NO_SIZE, image(halved)), "images differ in size: images/0001.png"),
     "an image of another shape": Case("room", image(lambda opened: opened.resize((12, 16))), "another aspect ratio"),
     "an image that shows a corner": Case(
-        "room", both(image(halved), frame(2, fl_x=200, fl_y=200, w=12, h=8, cx=6, cy=4)), "times less than the photos"
+        "room", both(image(halved), frame(2, fl_x=200, fl_y=200, w=12, h=8, cx=6, cy=4)), "times less than most photos"
     ),
     "all images black": Case("room", image(of_one_color((0, 0, 0)), "images/*.png"), "are of one plain colour"),
     "all images the same": Case(
         "room",
         lambda folder: [shutil.copy(sound("room") / "images/0001.png", path) for path in folder.glob("images/*.png")],
-        "are one and the same image",
+        "are the same image",
     ),
     "all alpha zero": Case("ball", image(of_one_color((9, 9, 9, 0)), "*/*.png"), "are transparent all over"),
     # Too few
-    "one image": Case("room", frames(lambda listed: listed[:1]), "no train views among the 1 that were found"),
+    "one image": Case("room", frames(lambda listed: listed[:1]), "no train views among the 1 views"),
     "two images": Case("room", frames(lambda listed: listed[:2]), "1 training view is too few"),
-    "no test views": Case("ball", remove("transforms_test.json"), "no test views among the 10 that were found"),
+    "no test views": Case("ball", remove("transforms_test.json"), "no test views among the 10 views"),
     "no training views": Case("ball", remove("transforms_train.json"), "no train views among the 4"),
     "nothing held out": Case("room", nothing, "set scene.holdout to 2 or more", ["scene.holdout=0"]),
     "no pixel left": Case("room", nothing, "scene.downscale=17 leaves no pixel", ["scene.downscale=17"]),
@@ -327,11 +327,11 @@ BAD: Mapping[str, Case] = {
         "polycam", lambda folder: edit_json(folder / "keyframes/corrected_cameras/3000.json", t_12=None), "has no t_12"
     ),
     "intrinsics without numbers": Case(
-        "record3d", lambda folder: edit_json(folder / "metadata.json", K=[1.0]), "has no 9 numbers K"
+        "record3d", lambda folder: edit_json(folder / "metadata.json", K=[1.0]), "lacks the 9 numbers K"
     ),
     # Photos without poses
     "two photos": Case("photos", remove("000[3-9].png", "001*.png"), "2 photos in"),
-    "photos of one colour": Case("photos", image(of_one_color((7, 7, 7)), "*.png"), "are blurred, or show plain"),
+    "photos of one colour": Case("photos", image(of_one_color((7, 7, 7)), "*.png"), "are blurred or show only plain"),
     "a photo that is none": Case("photos", text("0003.png", "<html>404</html>"), "not an image in a known format"),
 }
 

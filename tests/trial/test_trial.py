@@ -1,4 +1,4 @@
-"""What a newcomer's folder may hold: `nelf data check` and `nelf run` agree, and what is right goes through."""
+"""Folders that a newcomer may have: `nelf data check` and `nelf run` agree, and sound ones pass."""
 
 from pathlib import Path
 

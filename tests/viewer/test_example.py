@@ -1,4 +1,4 @@
-"""The bundle that `nelf view --example` opens: small, whole, and what was exported."""
+"""The bundle of `nelf view --example`: small, complete, and the exported one."""
 
 from pathlib import Path
 
@@ -28,5 +28,5 @@ def test_it_is_what_was_exported() -> None:
 def test_another_scene_is_no_example(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"is of the scene ball; the example is of stilllife: nelf demo"):
         example.make(finished_run())
-    with pytest.raises(ExportError, match=r"nowhere is no run; make one with: nelf demo"):
+    with pytest.raises(ExportError, match=r"nowhere is not a run; make one with: nelf demo"):
         example.make(tmp_path / "nowhere")

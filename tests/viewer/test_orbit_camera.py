@@ -1,4 +1,4 @@
-"""Properties of the reference camera that no list of vectors can hold."""
+"""Properties of the reference camera that no list of vectors can test."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def assert_rigid(pose: list[float]) -> None:
 
 
 def assert_inside(manifest: dict[str, Any], pose: list[float]) -> None:
-    """The region's definition (nelf/bundle/region.py), not the camera's code."""
+    """Uses the region's definition (nelf/export/region.py), not the camera's code."""
     region, eye, back = manifest["region"], pose[3::4], pose[2::4]
     if region["type"] == "orbit":
         offset = minus(eye, region["center"])

@@ -1,4 +1,4 @@
-"""`nelf view`: what it serves, what it refuses, and how it ends. Raw sockets, since clients tidy paths up."""
+"""`nelf view`: what it serves and refuses, and how it ends. Raw sockets, since clients normalise paths."""
 
 import json
 import os
@@ -25,7 +25,7 @@ SECRET = b"not for the browser"
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the built viewer."""
+    """A fake viewer."""
     folder = tmp_path / "assets"
     for name in ("index.html", "viewer/index-1.js", "litert/litert.wasm.gz"):
         path = folder / name
@@ -37,7 +37,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """What the server looks at of a bundle, with a file beside it and one in it that nobody listed."""
+    """A bundle for the server, with a file next to it and one in it that is not listed."""
     folder = tmp_path / "bundle"
     (folder / "golden").mkdir(parents=True)
     names = ["model.tflite", "golden/poses.json", "golden/a b.png", "golden/linked.png", "../secret.txt", "golden"]
@@ -61,7 +61,7 @@ def server(built: Path, bundle: Path) -> Iterator[ViewerServer]:
 
 
 def ask(server: ViewerServer, target: str, host: str | None = "", method: str = "GET") -> tuple[int, str, bytes]:
-    """Status, headers and body; the target goes out as it is."""
+    """Status, headers and body; sends the target unchanged."""
     lines = [f"{method} {target} HTTP/1.1", "Connection: close"]
     if host is not None:
         lines.append(f"Host: {host or f'127.0.0.1:{server.server_port}'}")
@@ -159,7 +159,7 @@ def test_another_host_is_refused(server: ViewerServer, host: str | None) -> None
     ],
 )  # fmt: skip
 def test_what_it_may_be_called(asked: str, port: int, host: str, ours: bool) -> None:
-    """Browsers leave ":80" out. Told to listen to others, it is called by its addresses: names can be pointed here."""
+    """Browsers omit ":80". With --host it accepts its addresses only: names can point anywhere."""
     assert is_our_name(asked, port, host) == ours
 
 
@@ -192,7 +192,7 @@ def test_a_damaged_manifest_is_for_the_page_to_report(server: ViewerServer, bund
 def test_what_cannot_be_shown(built: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BundleError, match=r"nowhere does not exist; give the folder of a run"):
         Site(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is no bundle; give the folder of a run"):
+    with pytest.raises(BundleError, match=r"has no manifest\.json, so it is not a bundle; give the folder of a run"):
         Site(tmp_path)
     (bundle / "manifest.json").write_text('{"target": "ios"}')
     with pytest.raises(BundleError, match=r"is for ios, .* make one with: nelf export RUN --target web"):
@@ -215,7 +215,8 @@ def test_told_to_listen_to_others(built: Path, bundle: Path, host: str, address:
 
 
 @pytest.mark.parametrize(
-    ("host", "words"), [("here", "is no address; use one"), ("192.0.2.1", "is no address of this machine; 0.0.0.0")]
+    ("host", "words"),
+    [("here", "is not an address; use one"), ("192.0.2.1", "is not an address of this machine; use 0.0.0.0")],
 )
 def test_a_host_that_is_none(built: Path, bundle: Path, host: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -286,5 +287,5 @@ def test_the_command_until_ctrl_c(built: Path, bundle: Path, shown: str, host: s
     warned, *rest = errors.splitlines() if host != "127.0.0.1" else ["", *errors.splitlines()]
     assert rest == ["Ctrl-C ends it"]
     assert host == "127.0.0.1" or warned.startswith(
-        "WARNING: --host 0.0.0.0 shows this bundle to everybody who can reach"
+        "WARNING: --host 0.0.0.0 shows this bundle to everyone who can reach"
     )

@@ -55,7 +55,7 @@ extern "C" void run_fragment(const float* pixels, int width, int height, int cha
 
 
 def as_cpp(source: str, name: str) -> str:
-    """A GLSL ES 3 shader as a C++ namespace: its inputs, outputs and uniforms are variables, its main is `shader`."""
+    """A GLSL ES 3 shader as a C++ namespace: inputs, outputs and uniforms become variables, main becomes `shader`."""
     text = re.sub(r"^(#version|precision) .*$", "", source, flags=re.MULTILINE)
     text = re.sub(rf"^(?:uniform|in|out) (?:(?:high|medium|low)p )?({TYPES}) ", r"static \1 ", text, flags=re.MULTILINE)
     text = re.sub(r"(?<![\w.])(\d+\.\d*)(?![\w.])", r"\1f", text)

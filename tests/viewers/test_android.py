@@ -1,5 +1,5 @@
-"""The Android app, as far as it can be checked without a phone. The tools are fetched once (`tools/android/setup.py`);
-where a registry cannot be reached these tests are skipped and say so, on CI they fail."""
+"""The Android app without a phone. The tools are fetched once (`tools/android/setup.py`); if a registry cannot be
+reached, these tests are skipped with a message, and fail on CI."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def centres(width: int, height: int) -> np.ndarray:
-    """Positions of the middle of each pixel, row by row from the top."""
+    """Positions of pixel centres, row by row from the top."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([(x.ravel() + 0.5) / width, (y.ravel() + 0.5) / height], axis=1)
 
@@ -82,7 +82,7 @@ def test_the_vertex_shader_keeps_the_image_upright_and_whole(shaders: Shaders) -
 
 
 def test_a_frame_is_the_image(shaders: Shaders) -> None:
-    """Both shaders with a rasteriser in NumPy between them: at its own size an image is itself, row 0 at the top."""
+    """Both shaders with a rasteriser in NumPy between them: at its own size an image stays the same, row 0 on top."""
     image = noise(6, 4, 3)
     positions, clip = shaders.vertices((1.0, 1.0))
     x, y = (centres(4, 6) * [2, -2] + [-1, 1]).T  # of each pixel in clip space, y upwards
@@ -182,7 +182,7 @@ def test_tools_that_cannot_be_had(
     status: int,
     said: str,
 ) -> None:
-    """Only a registry out of reach lets the check pass, loudly, and never on CI."""
+    """Only an unreachable registry lets the check pass, with a message, and never on CI."""
 
     def fail() -> Tools:
         raise SetupError("npm install failed: ENOTFOUND", unreachable=unreachable)

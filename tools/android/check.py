@@ -1,9 +1,9 @@
-"""Checks android_app/ without Android Studio, Gradle or a phone.
+"""Check android_app/ without Android Studio, Gradle or a phone.
 
     python -m tools.android.check            # make android
 
-Style, every source compiled, the core's tests, each use of Android's API looked up, the shaders, and an APK that is
-packed, aligned, signed and verified. It has none of LiteRT's native code, which is not to be had here: it would show
+Checks style, compiles every source, tests the core, looks up each use of Android's API, compiles the shaders, and makes
+an APK that is packed, aligned, signed and verified. LiteRT's native code is not available here, so the APK would show
 its screens and render nothing.
 """
 
@@ -45,7 +45,7 @@ def style(project: Project) -> str:
 
 
 def core(project: Project) -> str:
-    """The core against Android's own java.*, so that it uses nothing that a phone lacks."""
+    """Compile the core against Android's own java.*, so that it uses nothing that a phone lacks."""
     sources = project.sources("core/src/main/kotlin")
     kotlinc(project, "core.jar", sources, [project.tools.android_jar, project.tools.jar("jackson-core")], "-no-jdk")
     return f"{len(sources)} files"
@@ -67,7 +67,7 @@ def core_tests(project: Project) -> str:
 
 
 def app(project: Project) -> str:
-    """The app against an old android.jar and stubs of our own: newer framework classes, and LiteRT."""
+    """Compile the app against an old android.jar and our own stubs, for newer framework classes and LiteRT."""
     link_resources(project)
     java = [*project.sources("stubs/framework", suffix=".java"), *sorted(project.out("gen").rglob("R.java"))]
     classes, android_jar = project.out("stubs"), project.tools.android_jar
@@ -83,7 +83,7 @@ def app(project: Project) -> str:
 
 
 def api(project: Project) -> str:
-    """All that the app uses of Android exists in a recent one, is not deprecated, and is there on the oldest."""
+    """Every Android API that the app uses exists in a recent and in the oldest version, and is not deprecated."""
     classes = read_jar(project.out("app.jar")) + read_jar(project.out("core.jar"))
     found = faults(classes, read_api(project.tools.android_api), MIN_SDK, TARGET_SDK, GUARDED)
     if found:
@@ -117,7 +117,7 @@ CHECKS = (style, core, core_tests, app, api, shaders, apk)
 
 
 def main(names: list[str]) -> int:
-    """Run the checks named, or all. Returns the exit status."""
+    """Run the named checks, or all. Returns the exit status."""
     try:
         project = Project(APP, set_up(), BUILD)
     except SetupError as error:

@@ -1,4 +1,4 @@
-"""What compiled classes refer to, read from their constant pools (JVM specification, chapter 4)."""
+"""References of compiled classes, read from their constant pools (JVM specification, chapter 4)."""
 
 import struct
 import zipfile
@@ -22,7 +22,7 @@ class Reference:
 
     @property
     def parameters(self) -> int | None:
-        """How many parameters a method takes; None for a field."""
+        """Number of parameters of a method; None for a field."""
         if not self.descriptor.startswith("("):
             return None
         count, inside, at = 0, self.descriptor[1 : self.descriptor.index(")")], 0
@@ -36,7 +36,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ClassFile:
-    """One class, its binary name with slashes: what it declares itself, and all that it refers to."""
+    """One class, its binary name with slashes: its own members, and everything it refers to."""
 
     name: str
     parent: str | None

@@ -1,4 +1,4 @@
-"""The project that is checked: its folders, the tools, and how a tool is run."""
+"""The project to check: its folders, the tools, and how to run a tool."""
 
 import os
 import subprocess
@@ -17,12 +17,12 @@ KOTLIN_VERSION = ".".join(CATALOGUE["kotlin"].split(".")[:2])
 
 
 class CheckError(Exception):
-    """A check found something; the message is what its tool said."""
+    """A check failed; the message is the tool's output."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """The sources of an app like android_app, the tools, and a folder for what is built of it."""
+    """The sources of an app like android_app, the tools, and a folder for build output."""
 
     app: Path
     tools: Tools
@@ -39,7 +39,7 @@ class Project:
         return self.build / name
 
     def jars(self, *names: str) -> str:
-        """A class path of jars that Debian packages."""
+        """A class path of jars from Debian packages."""
         return join(*map(self.tools.jar, names))
 
 
@@ -48,7 +48,7 @@ def join(*paths: Path) -> str:
 
 
 def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    """What the command says. Raises CheckError with it when the command fails."""
+    """Output of a command. Raises CheckError with it if the command fails."""
     words = [str(word) for word in command]
     result = subprocess.run(
         words,

@@ -1,10 +1,10 @@
-"""The tools that check android_app/: fetched once, by the package managers' own clients, into a folder of their own.
+"""Tools that check android_app/, fetched once by the package managers' own clients into their own folder.
 
     python -m tools.android.setup          # into .tools/android, or NELF_TOOLS/android
 
-Nothing is installed on the machine. Kotlin, ktlint and declarations of the whole Android API come from npm; D8, aapt2
-and Android's framework resources from the PyPI wheel of MobSF, of which three files are kept; android.jar, JUnit,
-zipalign, apksigner, glslang and glm from Debian, unpacked without being installed. Java 17 and apt-get must be there.
+Installs nothing on the machine. Kotlin, ktlint and declarations of the whole Android API come from npm; D8, aapt2 and
+Android's framework resources from the PyPI wheel of MobSF, of which three files are kept; android.jar, JUnit, zipalign,
+apksigner, glslang and glm from Debian, unpacked but not installed. Needs Java 17 and apt-get.
 """
 
 import hashlib
@@ -52,12 +52,12 @@ class Tools:
 
     @property
     def android_api(self) -> Path:
-        """TypeScript declarations of Android's classes, each member with the API level it came or was deprecated in."""
+        """TypeScript declarations of Android's classes, with the API level at which members came or were deprecated."""
         return self.folder / "npm/node_modules/@nativescript/types-android/lib/android/android-platform-37.d.ts"
 
     @property
     def bundletool(self) -> Path:
-        """Holds D8."""
+        """bundletool, which contains D8."""
         return self.folder / "mobsf" / BUNDLETOOL
 
     @property
@@ -75,7 +75,7 @@ class Tools:
         return self.folder / "debian"
 
     def jar(self, name: str) -> Path:
-        """A jar that Debian packages."""
+        """A jar from a Debian package."""
         return self.debian / "usr/share/java" / f"{name}.jar"
 
     @property
@@ -84,7 +84,7 @@ class Tools:
 
 
 def set_up() -> Tools:
-    """The tools, fetched unless they are there already. Raises SetupError."""
+    """The tools, fetched unless they exist. Raises SetupError."""
     folder = tools_folder("android")
     mark = folder / "complete.json"
     wanted = {"made by": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
@@ -129,7 +129,7 @@ def _member(archive: zipfile.ZipFile, name: str, into: Path) -> None:
 
 
 def _debian(into: Path, scratch: Path) -> None:
-    """Packages of this machine's own release, android.jar from one that has it; each through a separate apt root."""
+    """Packages of this machine's own release, android.jar from one that has it, each through a separate apt root."""
     mirror, release = _apt_source()
     _unpack(_apt_download(scratch / "apt-host", mirror, release, HOST_PACKAGES), into)
     for number, suite in enumerate(ANDROID_SUITES, 1):
@@ -157,7 +157,7 @@ def _apt_source() -> tuple[str, str]:
 
 
 def _apt_download(root: Path, mirror: str, suite: str, packages: tuple[str, ...]) -> list[Path]:
-    """The .deb files of `packages` as `suite` has them. The machine's own apt state stays as it is."""
+    """The .deb files of `packages` from `suite`. The machine's own apt state does not change."""
     for name in ("state/lists/partial", "cache/archives/partial", "debs"):
         (root / name).mkdir(parents=True)
     (root / "status").touch()

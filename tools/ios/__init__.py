@@ -1,1 +1,1 @@
-"""Checks ios_app/ on a Linux machine."""
+"""Checks of ios_app/ on a Linux machine."""

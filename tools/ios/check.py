@@ -1,10 +1,9 @@
-"""Checks ios_app/ without Xcode, a Mac or a phone.
+"""Check ios_app/ without Xcode, a Mac or a phone.
 
     python -m tools.ios.check            # make ios
 
-Style, the core built and tested, and the app's sources type-checked against stubs of Apple's frameworks that we wrote:
-this finds wrong names and types of our own, not a wrong idea of what Apple's frameworks do. docs/verification.md has
-the whole.
+Checks style, builds and tests the core, and type-checks the app's sources against our own stubs of Apple's frameworks.
+This finds our wrong names and types, but not a wrong idea of what Apple's frameworks do. See docs/verification.md.
 """
 
 import re
@@ -28,7 +27,7 @@ STUBS = (
 
 
 class CheckError(Exception):
-    """A check found something; the message is what its tool said."""
+    """A check failed; the message is the tool's output."""
 
 
 def style(tools: Tools) -> str:
@@ -38,7 +37,7 @@ def style(tools: Tools) -> str:
 
 
 def core(tools: Tools) -> str:
-    """NelfKit built as it is shipped, and its tests: the vectors, frames without allocation, golden views, AR, ..."""
+    """Build NelfKit as it is shipped, and run its tests: vectors, frames without allocation, golden views, AR, ..."""
     options = f"-c release -Xswiftc -enable-testing --scratch-path {BUILD}/kit"
     said = _run(
         tools,
@@ -52,7 +51,7 @@ def core(tools: Tools) -> str:
 
 
 def shell(tools: Tools, viewer: str = f"{APP}/NelfViewer") -> str:
-    """The app's sources against NelfKit and the stubs; a warning is an error."""
+    """Type-check the app's sources against NelfKit and the stubs; a warning is an error."""
     stubs = f"{BUILD}/stubs"
     swift = f"swiftc -swift-version 5 -parse-as-library -I {stubs}"
     app = f"{APP}/Stubs/Linux.swift {viewer}/*.swift"

@@ -1,9 +1,9 @@
-"""The tools that check ios_app/: a Debian with Swift in a folder of its own, made once.
+"""Tools that check ios_app/: a Debian with Swift in its own folder, made once.
 
     python -m tools.ios.setup          # into .tools/ios, or NELF_TOOLS/ios: 2.7 GB, about two minutes
 
-Swift is in Debian 13 (trixie); this machine may have an older one, so commands run with that folder as their root. That
-needs root, mmdebstrap (installed with apt-get where it is missing), chroot and unshare.
+Debian 13 (trixie) has Swift; this machine may have an older release, so commands run with that folder as their root.
+Needs root, mmdebstrap (installed with apt-get if missing), chroot and unshare.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ REPOSITORY = "/repository"
 
 @dataclass(frozen=True)
 class Tools:
-    """A folder that is the root of a Debian with Swift."""
+    """The root folder of a Debian with Swift."""
 
     root: Path
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Run a shell script in it. It sees this repository at REPOSITORY; what it mounts ends with it."""
+        """Run a shell script in it. The script sees this repository at REPOSITORY; its mounts end with it."""
         mounts = (
             f"mount -t proc proc {self.root}/proc && mount --rbind /dev {self.root}/dev && "
             f"mount --bind {ROOT} {self.root}{REPOSITORY} && "
@@ -44,7 +44,7 @@ class Tools:
 
 
 def set_up() -> Tools:
-    """The tools, made unless they are there already. Raises SetupError."""
+    """The tools, made unless they exist. Raises SetupError."""
     folder = tools_folder("ios")
     mark = folder / "complete.json"
     wanted = {"made by": hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()}

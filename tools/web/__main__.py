@@ -1,12 +1,11 @@
-"""Builds the web viewer and checks it in a real browser; each is skipped while its inputs are unchanged.
+"""Build the web viewer and check it in a real browser; each step is skipped while its inputs are unchanged.
 
 python -m tools.web build      npm packages, then nelf/viewer/assets
-python -m tools.web check      lint, types, vectors, and Chromium (by apt-get where it is missing)
-python -m tools.web speed      pictures a second and the time to the first, on a machine that does nothing else
+python -m tools.web check      lint, types, vectors, and Chromium (by apt-get if missing)
+python -m tools.web speed      pictures per second and the time to the first, on an idle machine
 
-Node.js is this machine's, or a Python wheel's where it has none (tools/node.py). Exit code 1 where something is wrong.
-Where a registry cannot be reached there is nothing to check with: said loudly, and an error too where the variable CI
-is true.
+Node.js is this machine's, or a Python wheel's if it has none (tools/node.py). Exit code 1 if something is wrong. If a
+registry cannot be reached, the check is skipped with a message; that is an error too if the variable CI is true.
 """
 
 import hashlib
@@ -44,7 +43,7 @@ CHECKED = (
 
 
 def digest(patterns: Iterable[str]) -> str:
-    """Of the names and contents of files and folders, of the built viewer not."""
+    """Digest of names and contents of files and folders, without the built viewer."""
     paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
     files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()}
     found = hashlib.sha256()
@@ -76,7 +75,7 @@ def npm_run(*script: str, node: Node | None = None, environment: dict[str, str] 
 
 
 def install() -> None:
-    """npm's packages, as the lock file has them."""
+    """Install npm's packages from the lock file."""
     state = digest(PACKAGES)
     if is_done("packages", state):
         return
@@ -97,7 +96,7 @@ def build() -> None:
 
 
 def chromium() -> str:
-    """A Chromium to drive: of this machine, or Debian's."""
+    """A Chromium to drive: this machine's, or Debian's."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return path
@@ -111,7 +110,7 @@ def chromium() -> str:
 
 
 def bundles() -> Path:
-    """The bundles that the browser opens; made again when what makes them changed."""
+    """The bundles that the browser opens; made again when their sources change."""
     folder = ARTEFACTS / "bundles"
     state = digest((*PAGE, *EXPORTED))
     if not (is_done("bundles", state) and folder.is_dir()):
@@ -143,7 +142,7 @@ def check() -> None:
 
 
 def build_by_the_wheel() -> None:
-    """The wheel's Node.js, which machines without one use, makes the same files."""
+    """The wheel's Node.js, for machines without one, builds the same files."""
     with tempfile.TemporaryDirectory() as folder:
         npm_run("build", "--", "--outDir", folder, "--emptyOutDir", "--logLevel", "error", node=of_the_wheel())
         made, built = (sorted(str(p.relative_to(top)) for p in top.rglob("*")) for top in (Path(folder), ASSETS))

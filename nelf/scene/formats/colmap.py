@@ -1,4 +1,4 @@
-"""COLMAP's reconstructions, read by ourselves: pycolmap believes the counts in a file, and a wrong one kills it."""
+"""Our own reader of COLMAP reconstructions: pycolmap trusts the counts in a file, and a wrong one crashes it."""
 
 import contextlib
 import math
@@ -63,13 +63,13 @@ def read_cameras(path: Path) -> dict[int, ColmapCamera]:
 
 
 def read_images(path: Path) -> list[ColmapImage]:
-    """Images in the order of their names."""
+    """Images in order of their names."""
     found = list(_images_of_bytes(path) if path.suffix == ".bin" else _images_of_text(path))
     return sorted(found, key=lambda image: image.name)
 
 
 def read_points(path: Path) -> np.ndarray:
-    """[n, 3]; none where there is no file."""
+    """Points [n, 3]; [0, 3] if there is no file."""
     if not path.is_file():
         return np.zeros((0, 3))
     found = list(_points_of_bytes(path) if path.suffix == ".bin" else _points_of_text(path))
@@ -77,13 +77,13 @@ def read_points(path: Path) -> np.ndarray:
 
 
 class _Bytes:
-    """Reads a binary file from its begin; its end is where it says so, and not behind what it counts."""
+    """Reads a binary file from start to end. Never trusts its counts beyond the end."""
 
     def __init__(self, path: Path) -> None:
         self.name, self.data, self.position = path.name, path.read_bytes(), 0
 
     def take(self, form: str) -> tuple[Any, ...]:
-        """The values at the present place, as `struct` reads them."""
+        """The next values in `struct` format `form`."""
         size = struct.calcsize(form)
         self.skip(size)
         return struct.unpack_from(form, self.data, self.position - size)
@@ -129,7 +129,7 @@ def _points_of_bytes(path: Path) -> Iterator[tuple[float, ...]]:
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    """The words of each line that is no comment; an empty line has none."""
+    """The words of each line that is not a comment; none for an empty line."""
     for line in path.read_text().splitlines():
         if not line.startswith("#"):
             yield line.split()
@@ -137,7 +137,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _reading(path: Path, words: list[str]) -> Iterator[None]:
-    """Say where numbers are missing or none."""
+    """Turn missing or malformed numbers into a ValueError that names the line."""
     try:
         yield
     except (IndexError, ValueError, OverflowError) as error:
@@ -156,7 +156,7 @@ def _cameras_of_text(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
 
 
 def _images_of_text(path: Path) -> Iterator[ColmapImage]:
-    """Two lines an image: the second has its two-dimensional points, and may be empty."""
+    """Each image has two lines. The second lists its 2D points and may be empty."""
     rows = _rows(path)
     for words in rows:
         if words:
@@ -177,7 +177,7 @@ def _points_of_text(path: Path) -> Iterator[tuple[float, ...]]:
 
 
 def _pose(values: list[float], file: str, name: str) -> np.ndarray:
-    """World to camera [3, 4] of qw qx qy qz tx ty tz."""
+    """World to camera [3, 4], from qw qx qy qz tx ty tz."""
     if len(values) != 7:
         raise ValueError(f"{file}: image {name} has {len(values)} numbers for its pose; 7 are needed")
     length = math.hypot(*values[:4])
@@ -190,7 +190,7 @@ def _pose(values: list[float], file: str, name: str) -> np.ndarray:
 MODEL_FILES = ("cameras", "images", "points3D")
 SUFFIXES = (".bin", ".txt")
 FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap/sparse")
-# Where each model keeps focal x, focal y, center x, center y, and then k1 k2 p1 p2, in its parameters.
+# For each model, positions of focal x, focal y, center x, center y, and of k1 k2 p1 p2 among its parameters.
 MODELS: dict[str, tuple[tuple[int, int, int, int], tuple[int, ...]]] = {
     "SIMPLE_PINHOLE": ((0, 0, 1, 2), ()),
     "PINHOLE": ((0, 1, 2, 3), ()),

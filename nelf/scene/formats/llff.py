@@ -1,4 +1,4 @@
-"""LLFF: poses_bounds.npy beside images or images_N (Mildenhall et al., "Local Light Field Fusion", 2019)."""
+"""LLFF: poses_bounds.npy next to images or images_N (Mildenhall et al., "Local Light Field Fusion", 2019)."""
 
 import tokenize
 from pathlib import Path
@@ -12,7 +12,7 @@ from nelf.scene.lens import Lens, LensError, check_lens
 from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene
 
 FILE = "poses_bounds.npy"
-# What NumPy's reader raises on damaged files; it takes the header apart with Python's own tokenizer.
+# What NumPy raises on damaged files; it parses the header with Python's own tokenizer.
 NUMPY_ERRORS = (
     OSError, ValueError, EOFError, OverflowError, TypeError, MemoryError, KeyError, SyntaxError, RecursionError,
     tokenize.TokenError,
@@ -32,7 +32,7 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -
     if len(images) != len(rows):
         raise SceneError(
             f"scene '{name}': {FILE} has {len(rows)} poses and {folder.name} has {len(images)} images; "
-            "there must be one image a pose, in the order of their names"
+            "there must be one image per pose, in the order of their names"
         )
     frames, kept = [], []
     for number, (row, image) in enumerate(zip(rows, images, strict=True)):
@@ -59,7 +59,7 @@ def load_llff(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -
 
 def _read_rows(path: Path, name: str) -> np.ndarray:
     try:
-        # Mapped, not loaded: a head that claims more than the file holds is refused before memory is asked for.
+        # Mapped, not loaded: a header that claims more than the file holds must not allocate memory.
         rows = np.load(path, allow_pickle=False, mmap_mode="r")
     except NUMPY_ERRORS as error:
         line = one_line(error)

@@ -1,7 +1,7 @@
-"""What capture apps of phones export raw: Polycam (one JSON a photo) and Record3D (one JSON for all).
+"""Raw exports of phone apps: Polycam (one JSON file per photo) and Record3D (one for all).
 
-Both give ARKit's poses: camera axes as ours, y up in the world. Their exports for nerfstudio and instant-ngp are
-transforms.json and are read as such.
+Both give ARKit's poses: our camera axes, y up in the world. Their exports for nerfstudio and instant-ngp are
+transforms.json files, which the reader of that format takes.
 """
 
 from pathlib import Path
@@ -15,14 +15,14 @@ from nelf.scene.images import find_image, list_images
 from nelf.scene.lens import Lens, LensError, check_lens
 from nelf.scene.parsed import Fields, FrameErrors, ParsedFrame, ParsedScene, read_json
 
-# Photos and cameras of a Polycam export; where it has corrected poses, they are better than the phone's own.
+# Photos and cameras of a Polycam export. Corrected poses, if there are any, are better than the phone's own.
 POLYCAM_FOLDERS = (
     (Path("keyframes/corrected_images"), Path("keyframes/corrected_cameras")),
     (Path("keyframes/images"), Path("keyframes/cameras")),
 )
 RECORD3D_FILES = (Path("metadata.json"), Path("EXR_RGBD/metadata.json"))
 RECORD3D_PHOTOS = ("rgb", "rgbd")
-Z_UP = (2, 0, 1)  # ARKit's world with z upwards: a turn of the axes, no mirror
+Z_UP = (2, 0, 1)  # permutation that turns ARKit's y up into z up
 
 
 def detect_polycam(root: Path) -> bool:
@@ -113,7 +113,7 @@ def _record3d_files(root: Path) -> tuple[Path, Path] | None:
 
 
 def _rotation(own: Fields, quaternion: np.ndarray) -> np.ndarray:
-    """3x3 of x, y, z, w."""
+    """Rotation matrix [3, 3] of the quaternion x, y, z, w."""
     length = np.linalg.norm(quaternion)
     if not 0.5 < length < 2:
         raise own.error(f"has a quaternion of length {length:g}; it must be 1")
@@ -129,7 +129,7 @@ def _required(own: Fields, key: str) -> float:
 
 def _numbers(own: Fields, value: Any, count: int, what: str) -> list[float]:
     if not isinstance(value, list) or len(value) != count:
-        raise own.error(f"has no {count} numbers {what}; the export is incomplete, make it again")
+        raise own.error(f"lacks the {count} numbers {what}; the export is incomplete, make it again")
     fields = Fields({str(i): number for i, number in enumerate(value)}, own.where)
     return [_required(fields, str(i)) for i in range(count)]
 

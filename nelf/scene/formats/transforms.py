@@ -1,4 +1,4 @@
-"""transforms*.json: the Blender format (one file a split), and nerfstudio's and instant-ngp's (one file)."""
+"""transforms*.json: the Blender format (one file per split), and nerfstudio's and instant-ngp's (one file)."""
 
 import math
 import posixpath
@@ -24,7 +24,7 @@ def detect_blender(root: Path) -> bool:
 
 
 def load_blender(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
-    """NeRF-synthetic: transforms_train.json, and, where they exist, transforms_val.json and transforms_test.json."""
+    """NeRF-synthetic: transforms_train.json and, optionally, transforms_val.json and transforms_test.json."""
     frames: list[ParsedFrame] = []
     files = []
     for split in SPLITS:
@@ -41,7 +41,7 @@ def detect_transforms(root: Path) -> bool:
 
 
 def load_transforms(root: Path, config: SceneConfig, name: str, faults: FrameErrors) -> ParsedScene:
-    """nerfstudio, instant-ngp, and the scenes that nelf writes itself."""
+    """nerfstudio, instant-ngp, and scenes that nelf writes."""
     shared = read_json(root / "transforms.json", name)
     frames, problems = _assign_splits(_frames(root, shared, faults), shared)
     by = "nelf" if shared.has("nelf") else "nerfstudio / instant-ngp"
@@ -83,7 +83,7 @@ def _frame(root: Path, shared: Fields, own: Fields) -> ParsedFrame:
 
 
 def _depth(root: Path, shared: Fields, own: Fields) -> DepthFile | None:
-    """Depth maps of which nobody says what a step means (a phone's, in its own units) are not used."""
+    """The frame's depth map. Maps with unknown units (a phone's, for example) are ignored."""
     listed, scale = own.text("depth_file_path"), shared.positive("integer_depth_scale")
     if listed is None or scale is None:
         return None
@@ -94,7 +94,7 @@ def _depth(root: Path, shared: Fields, own: Fields) -> DepthFile | None:
 
 
 def _lens(shared: Fields, own: Fields) -> Lens:
-    """Each of the frame's own numbers before the shared one."""
+    """The frame's own numbers override the shared ones."""
     model = own.text("camera_model") or shared.text("camera_model") or "OPENCV"
     if model not in CAMERA_MODELS or shared.content.get("is_fisheye") or own.content.get("is_fisheye"):
         fisheye = shorten(model) if model not in CAMERA_MODELS else "fisheye"

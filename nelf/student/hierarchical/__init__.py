@@ -1,4 +1,4 @@
-"""The student of three levels: what coarse rays find out, middle rays make precise, and cells of pixels paint."""
+"""The hierarchical student: coarse rays find a depth, middle rays refine it, and cells of pixels are decoded."""
 
 from nelf.student.hierarchical.model import Hierarchical
 

@@ -1,8 +1,8 @@
-"""The three levels rebuilt for inference: one pose, one image size, tables read by rows.
+"""The three levels rebuilt for inference: one pose, one image size, table lookup by rows.
 
-Rays are constants of the pixel and a few numbers of the pose. Where a table is read is computed in float32: half
-precision has steps of 1/16 of a node at 128 nodes. The rows of all samples of a ray lie side by side, so that each
-table's features are an image of their own, and the layer that takes them is a sum of layers: nothing is concatenated.
+Rays are constants of the pixel and a few numbers of the pose. Positions in tables are computed in float32: at 128
+nodes, half precision has steps of 1/16 node. The rows of all samples of a ray lie side by side, so a table's features
+form an image. The layer that takes them becomes a sum of layers, and nothing is concatenated.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from nelf.student.ray_encoding import plane_of
 
 @runtime_checkable
 class _Model(Protocol):
-    """What is read of `Hierarchical`, which imports this module."""
+    """The parts of `Hierarchical` used here. It imports this module."""
 
     frame: SceneGeometry
     rows: Tensor
@@ -33,7 +33,7 @@ class _Model(Protocol):
 
 
 class DeployedHierarchical(nn.Module):
-    """`pose` [1, 3, 4] to the image of the whole grid of rays, in `layout` and `dtype`."""
+    """Maps `pose` [1, 3, 4] to the image of the whole grid of rays, in `layout` and `dtype`."""
 
     def __init__(self, model: _Model, layout: Layout, dtype: torch.dtype) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class DeployedHierarchical(nn.Module):
         return image.shape[first], image.shape[first + 1]
 
     def _shuffled(self, depth: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 rows columns 1"]:
-        """One depth a cell, from those of the cells of a middle ray as channels."""
+        """One depth per cell, from the depths of a middle ray's cells as channels."""
         rows, columns = self._size(depth)
         if self.layout is Layout.CHANNELS_FIRST:
             depth = functional.pixel_shuffle(depth, self.cells)
@@ -99,10 +99,10 @@ class DeployedHierarchical(nn.Module):
 
 
 class _Positions(nn.Module):
-    """Where samples of the rays of one level lie in its tables, in float32.
+    """Positions of one level's samples in its tables, in float32.
 
-    With s the depth of a sample a coordinate is o + s d; with disparity, s is its reciprocal, and a coordinate is
-    (o s + d) / (unit s + 1). o and d are of the pose and the pixel: nelf/student/geometry.py.
+    With linear spacing a coordinate is o + s d, where s is the depth. With disparity s = 1 / depth, it is
+    (o s + d) / (unit s + 1). o and d depend on pose and pixel: see nelf/student/geometry.py.
     """
 
     def __init__(self, frame: SceneGeometry, columns: Tensor, rows: Tensor, tables: FeatureTables) -> None:
@@ -122,7 +122,7 @@ class _Positions(nn.Module):
     v: Tensor
 
     def forward(self, pose: Float[Tensor, "1 3 4"], fraction: Float[Tensor, "1 #rows #columns samples"]) -> list[Place]:
-        """Where each sample lies along each axis."""
+        """Position of each sample along each axis."""
         frame = self.frame
         if self.linear:
             along = frame.depth_at(fraction)
@@ -131,7 +131,7 @@ class _Positions(nn.Module):
             shrink = 1 / (frame.unit * along + 1)
         found = []
         for axis, row in enumerate(pose.reshape(1, 1, 3, 4).split(1, dim=2)):
-            right, up, back, eye = row.split(1, dim=3)  # four axes: LiteRT's GPU delegate slices no matrices
+            right, up, back, eye = row.split(1, dim=3)  # four axes: LiteRT's GPU delegate cannot slice matrices
             direction = right * self.u + up * self.v - back * self.scale
             origin = (eye - frame.center[axis]) * self.scale
             if self.linear:
@@ -145,9 +145,9 @@ class _Positions(nn.Module):
 
 
 class _Reads(nn.Module):
-    """Samples of a level's rays read from its tables, and what the layer that takes them makes of them.
+    """Reads a level's samples from its tables and applies the layer that takes them.
 
-    layer: takes `known` channels first, and then these features; only its part for these is built, without bias.
+    layer: its input is `known` channels, then these features. Only the part for the features is built, without bias.
     """
 
     def __init__(
@@ -186,14 +186,14 @@ class _Reads(nn.Module):
 
 
 def _part(layer: nn.Conv2d, channels: int, layout: Layout) -> nn.Module:
-    """The layer for its first `channels` channels only, with its bias."""
+    """The layer restricted to its first `channels` input channels, with its bias."""
     assert layer.bias is not None
     weight, bias = layer.weight.detach().cpu().float()[:, :channels, 0, 0], layer.bias.detach().cpu().float()
     return pointwise(weight, layout, bias)
 
 
 def _scaled(layer: nn.Conv2d, factor: float) -> nn.Sequential:
-    """The layer, `factor` times what it gives."""
+    """The layer with its output multiplied by `factor`."""
     twin = nn.Conv2d(layer.in_channels, layer.out_channels, 1)
     assert twin.bias is not None
     assert layer.bias is not None
@@ -203,5 +203,5 @@ def _scaled(layer: nn.Conv2d, factor: float) -> nn.Sequential:
 
 
 def _means(positions: Tensor, size: int) -> Tensor:
-    """The middle of each `size` positions along an axis."""
+    """The mean of each `size` positions along an axis."""
     return positions.view(-1, size).mean(dim=1)

@@ -1,4 +1,4 @@
-"""Points on rays, and the tables of features that are read there."""
+"""Points on rays, and the feature tables that are read there."""
 
 import abc
 
@@ -13,10 +13,10 @@ from nelf.student.geometry import EXTENT, SceneGeometry
 from nelf.student.hierarchical.table_rows import LineHats, LineRows, PlaneRows, TableRows, VolumeRows
 
 COARSE, MIDDLE = 8, 4
-"""Image pixels of a coarse and of a middle ray, in each direction."""
+"""Image pixels per coarse ray and per middle ray, in each direction."""
 
-DEPTHS = 32  # depths of which the middle level's is a mean
-CORRECTION = 0.05  # of the way from near to far that an output of 1 moves a cell's depth
+DEPTHS = 32  # candidate depths, whose weighted mean is the middle level's depth
+CORRECTION = 0.05  # change of a cell's depth by an output of 1, as a share of the range from near to far
 
 
 def spread(reach: float, count: int) -> list[float]:
@@ -27,9 +27,9 @@ def spread(reach: float, count: int) -> list[float]:
 def points_on(
     frame: SceneGeometry, rays: Float[Tensor, "batch rows columns 6"], fractions: Float[Tensor, "*#shape samples"]
 ) -> Float[Tensor, "batch rows columns samples 3"]:
-    """Normalised points at `fractions` of the way from near to far.
+    """Normalised points at `fractions` of the range from near to far.
 
-    In disparity they are held to 0..1: beyond the far end lies infinity.
+    For disparity, fractions are clamped to 0..1: infinity lies beyond the far end.
     """
     if frame.mapping == Mapping.DISPARITY:
         fractions = fractions.clamp(0, 1)
@@ -37,20 +37,20 @@ def points_on(
 
 
 def means(rays: Float[Tensor, "batch rows columns 6"], size: int) -> Float[Tensor, "batch rows2 columns2 6"]:
-    """Of each `size` x `size` rays, the one in their middle."""
+    """The ray in the middle of each `size` x `size` rays."""
     if size == 1:
         return rays
     batch, rows, columns, numbers = rays.shape
     return rays.view(batch, rows // size, size, columns // size, size, numbers).mean(dim=(2, 4))
 
 
-GAIN = 4.0  # Adam moves every value by its rate; so many times the rate of the biases suits tables
+GAIN = 4.0  # Adam moves every value by its learning rate; tables need this many times the rate of biases
 
 
 class FeatureTables(nn.Module, abc.ABC):
-    """Tables over the cube from -EXTENT to EXTENT.
+    """Feature tables over the cube from -EXTENT to EXTENT.
 
-    nodes: along each axis. channels: of a table. features: that one point gets.
+    nodes: along each axis. channels: per table. features: per point.
     """
 
     values: nn.Parameter
@@ -61,25 +61,25 @@ class FeatureTables(nn.Module, abc.ABC):
         self.nodes, self.channels = nodes, channels
 
     def forward(self, points: Float[Tensor, "batch rows columns samples 3"]) -> Float[Tensor, "batch c rows columns"]:
-        """Features of all points of each ray, side by side, in the channels-last layout; float32."""
+        """Features of all points of each ray, side by side, channels-last in memory; float32."""
         features = self.read(self.cells(points).reshape(-1, 3))
         return features.view(*points.shape[:3], -1).permute(0, 3, 1, 2)
 
     def cells(self, points: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-        """Coordinates in cells of the tables."""
+        """Coordinates in units of table cells."""
         return (points / EXTENT + 1) * ((self.nodes - 1) / 2)
 
     @abc.abstractmethod
     def read(self, cells: Float[Tensor, "n 3"]) -> Float[Tensor, "n features"]:
-        """Features at coordinates in cells."""
+        """Features at coordinates in units of cells."""
 
     @abc.abstractmethod
     def deploy(self, layout: Layout, dtype: torch.dtype) -> TableRows:
-        """The same tables for inference, in a network of that layout."""
+        """The same tables for inference, for a network of that layout."""
 
 
 class Planes(FeatureTables):
-    """Three planes of `nodes` x `nodes`: 3 * channels features a point."""
+    """Three planes of `nodes` x `nodes`: 3 * channels features per point."""
 
     def __init__(self, nodes: int, channels: int) -> None:
         super().__init__(nodes, channels)
@@ -94,7 +94,7 @@ class Planes(FeatureTables):
 
 
 class Lines(FeatureTables):
-    """Three lines of `nodes`, multiplied: `channels` features a point. So small that a file needs no gather."""
+    """Product of three lines of `nodes`: `channels` features per point. Small enough to be read without gather."""
 
     def __init__(self, nodes: int, channels: int) -> None:
         super().__init__(nodes, channels)
@@ -110,7 +110,7 @@ class Lines(FeatureTables):
 
 
 class Volume(FeatureTables):
-    """One volume of `nodes`^3: `channels` features a point. Places that share a plane do not share its features."""
+    """One volume of `nodes`^3: `channels` features per point. Unlike with planes, points never share features."""
 
     def __init__(self, nodes: int, channels: int) -> None:
         super().__init__(nodes, channels)

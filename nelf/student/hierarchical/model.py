@@ -1,4 +1,4 @@
-"""The last level: features and samples of each cell of pixels to the colours of its pixels."""
+"""The hierarchical student: three levels of rays, and the decoder from cells to pixels."""
 
 import math
 
@@ -27,10 +27,10 @@ from nelf.student.ray_encoding import exact, image_plane
 
 
 class CellDecoder(nn.Module):
-    """Narrow, look at neighbouring cells, paint. A plain network of convolutions over cells, which a shader can run."""
+    """Reduces channels, looks at neighbouring cells, and decodes colours. Plain convolutions that a shader can run."""
 
     def __init__(self, cell_features: int, table_features: int, width: int, blocks: int, out: int, cell: int) -> None:
-        """out: channels of the image. cell: pixels of a cell in each direction."""
+        """out: channels of the image. cell: side of a cell in pixels."""
         super().__init__()
         self.narrow = nn.Conv2d(cell_features + table_features, width, 1)
         self.paint = nn.Sequential(
@@ -52,12 +52,12 @@ class CellDecoder(nn.Module):
         return image
 
 
-HIDDEN = 2.5  # hidden channels, for one of the middle level, of which the features of its cells are made
+HIDDEN = 2.5  # hidden channels per channel of the middle level, in the layer that makes the features of its cells
 
 
 class Hierarchical(Student):
-    """See the module. Its rays are those of cells, [batch, rows, columns, 6]: position less the frame's center, and
-    direction, unnormalised.
+    """Three levels of rays, coarse to fine. `prepare` returns the rays of cells, [batch, rows, columns, 6]: position
+    minus the geometry's center, and unnormalised direction.
     """
 
     config: HierarchicalConfig
@@ -71,7 +71,7 @@ class Hierarchical(Student):
     def __init__(self, config: HierarchicalConfig, frame: SceneGeometry) -> None:
         super().__init__(config, frame)
         if frame.mapping == Mapping.NDC:
-            raise ConfigError("this student needs depths, which normalised device coordinates have not; use another")
+            raise ConfigError("this student needs depths, but normalised device coordinates have none; use another")
         cells = MIDDLE // config.cell
         width, hidden = config.middle_width, int(HIDDEN * config.middle_width)
         self.coarse_tables = READERS[config.coarse_reader](config.coarse_nodes, config.coarse_channels)
@@ -97,7 +97,7 @@ class Hierarchical(Student):
         self.grid = math.ceil(frame.height / COARSE), math.ceil(frame.width / COARSE)
         top, left = self.margins
         height, columns = (n * COARSE // config.cell for n in self.grid)
-        # Recomputed from config and frame, so not part of the state.
+        # Recomputed from config and geometry, so not part of the state.
         constants = {
             "columns": (torch.arange(columns) + 0.5) * config.cell - left,
             "rows": (torch.arange(height) + 0.5) * config.cell - top,
@@ -116,7 +116,7 @@ class Hierarchical(Student):
 
     @property
     def depth_pixels(self) -> DepthPixels:
-        """Those in the middle of cells; cells beyond the image take its outermost pixels."""
+        """Centres of the cells; cells outside the image use its outermost pixels."""
         rows = self.rows.long().clamp(0, self.frame.height - 1)
         columns = self.columns.long().clamp(0, self.frame.width - 1)
         return DepthPixels(rows.cpu().numpy(), columns.cpu().numpy())

@@ -1,8 +1,8 @@
-"""Tables of features for inference: rows looked up by one index each.
+"""Feature tables for inference: rows looked up by one index each.
 
-`F.embedding` becomes EMBEDDING_LOOKUP in LiteRT and a gather in Core ML and ONNX. Any other way to index a table
-becomes an operation that checks its bounds row by row, and is much slower (GATHER_ND in LiteRT). Lines have a second
-form without a lookup.
+`F.embedding` becomes EMBEDDING_LOOKUP in LiteRT and a gather in Core ML and ONNX. Other ways to index a table become
+operations that check bounds row by row, which is much slower (GATHER_ND in LiteRT). Lines have a second form without a
+lookup.
 """
 
 import abc
@@ -18,17 +18,17 @@ from nelf.kernels.plane_features import PLANES
 
 
 class Place(NamedTuple):
-    """Where samples lie along one axis of a table: the node before each, and how far behind it, 0 to 1; float32."""
+    """Position of samples along one axis of a table: the node before, and the fraction behind it, 0 to 1; float32."""
 
     node: Float[Tensor, "*shape"]
     fraction: Float[Tensor, "*shape"]
 
 
 class TableRows(nn.Module, abc.ABC):
-    """Reads tables at places.
+    """Reads tables at given positions.
 
-    Each channel of a table is brought to the same range, so that one scale of 8 bits suits all of it; `scales` says by
-    what the layer that takes the features has to multiply each channel, a tensor for each tensor that `forward` gives.
+    Each channel of a table is scaled to the same range, so that one 8-bit scale suits all of it. `scales` holds the
+    factors that undo this in the layer that takes the features: one tensor for each that `forward` returns.
     """
 
     def __init__(self, tables: Float[Tensor, "tables rows channels"], nodes: int, dtype: torch.dtype) -> None:
@@ -41,7 +41,7 @@ class TableRows(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, places: Sequence[Place]) -> list[Float[Tensor, "n channels"]]:
-        """Features of all samples, row by row. places: of the axes x, y and z."""
+        """Features of all samples, row by row. places: along the axes x, y and z."""
 
     def _scales_of(self, ranges: Float[Tensor, "tables channels"]) -> list[Float[Tensor, "channels"]]:
         return list(ranges)
@@ -79,9 +79,9 @@ class LineRows(TableRows):
 
 
 class LineHats(LineRows):
-    """The product of three lines without a lookup: each is a matrix product with hat functions of the coordinate.
+    """Product of three lines without a lookup: each is a matrix product with hat functions of the coordinate.
 
-    The hat function of a node is 1 there and 0 from the next node on. For the Neural Engine, which cannot gather.
+    The hat function of a node is 1 there and falls to 0 at its neighbours. For the Neural Engine, which cannot gather.
     """
 
     def __init__(self, tables: Float[Tensor, "tables rows channels"], nodes: int, dtype: torch.dtype) -> None:
@@ -122,7 +122,7 @@ def _product(table: Tensor) -> nn.Linear:
 
 
 def _bilinear(table: Tensor, first: Tensor, steps: tuple[int, int], shares: tuple[Tensor, Tensor]) -> Tensor:
-    """The mean of four rows: of `first`, and of those one step along either or both axes."""
+    """Weighted mean of four rows: `first`, and those one step along either or both axes."""
     across, up = shares
     both = across * up
     weights = 1 - across - up + both, across - both, up - both, both
