@@ -1,6 +1,6 @@
 """Hold what nelf expected of runs against what they took: `python benchmarks/forecast.py RUN...`.
 
-A row a stage: seconds expected before it began, seconds taken, and their ratio. The table in nelf/pipeline/forecast.py
+A row a stage: seconds expected before it began, seconds taken, and their ratio. The table in nelf/pipeline/costs.py
 is right where the ratios lie around 1 on an idle machine; a stage whose ratio does not has a wrong figure there.
 """
 

@@ -79,7 +79,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
     "typer": frozenset({"nelf.cli.main", "nelf.cli.bench", "nelf.cli.data"}),
-    "rich": frozenset({"nelf.core.console", "nelf.benchmark.tables", "nelf.pipeline.export_stage"}),
+    "rich": frozenset({"nelf.core.progress", "nelf.benchmark.tables", "nelf.pipeline.export_stage"}),
 }
 """Third party -> the only modules (or packages) that import it."""
 

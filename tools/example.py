@@ -9,10 +9,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from nelf.core.console import say
 from nelf.core.errors import ExportError, NelfError
 from nelf.core.files import atomic_path
-from nelf.core.progress import stoppable
+from nelf.core.progress import say, stoppable
 from nelf.export import Manifest, read_manifest, verify_bundle
 from nelf.pipeline import Run, export_to, is_run
 from nelf.viewer.site import EXAMPLE

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from nelf.core.console import say
 from nelf.core.errors import BenchError, ConfigError, Interrupted
+from nelf.core.progress import ProgressLine, say, stoppable
 
 
 def bench(
@@ -50,7 +50,6 @@ def bench(
     from nelf.benchmark.benchmark_model import PhoneOptions, bench_on_phone
     from nelf.benchmark.phone_app import run_app
     from nelf.benchmark.tables import app_table, phone_tables
-    from nelf.core.progress import stoppable
 
     ended: str | None = None
     with stoppable() as stop:
@@ -83,7 +82,6 @@ def bench(
 def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None, runs: int, minutes: float) -> None:
     from nelf.benchmark import BenchOptions, open_subjects, parse_threads, remarks, show, tables, usable_cores
     from nelf.benchmark import bench as measure
-    from nelf.core.progress import ProgressLine, stoppable
 
     counts = parse_threads(threads) if threads else tuple(sorted({1, usable_cores()}))
     options = BenchOptions(counts, runs, minutes)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nelf.core.console import say
+from nelf.core.progress import say, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,6 @@ def _import(source: "Callable[[], Source]", name: str, overrides: list[str] | No
     check_writable(out, folder=True)
     from nelf.capture import import_scene
     from nelf.core.files import locked  # PyTorch is loaded here, after the checks
-    from nelf.core.progress import stoppable
     from nelf.pipeline import tell
 
     with locked(out.with_name(f".{out.name}.lock"), f"the scene {out}"), stoppable() as stop:

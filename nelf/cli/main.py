@@ -9,11 +9,10 @@ import typer
 from nelf import __version__
 from nelf.cli.bench import bench
 from nelf.cli.data import Overrides, data
-from nelf.core.console import console, say
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import refused_by_the_system
 from nelf.core.processes import blame_others, is_first_process, later_rank
-from nelf.core.progress import waiting
+from nelf.core.progress import console, say, stoppable, waiting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -155,7 +154,6 @@ def export(
     check_request(run, asked, writes=out is None)  # before PyTorch is loaded
     if out is not None:
         check_writable(out, folder=True)
-    from nelf.core.progress import stoppable
     from nelf.export import app_in, place
     from nelf.pipeline import Run, export_to
     from nelf.pipeline.export_stage import export_table
@@ -229,7 +227,6 @@ def view(
     assets_folder()  # before an export, not after it
     shown = EXAMPLE if bundle is None else bundle
     if shown.is_dir() and not (shown / MANIFEST).is_file():
-        from nelf.core.progress import stoppable
         from nelf.pipeline import bundle_for, is_run
 
         if is_run(shown):
@@ -295,7 +292,6 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
     with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters take their time
         from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
-    from nelf.core.progress import stoppable
 
     with waiting(f"{name}: looking at {target}", shown=is_first_process()):
         run = Run.open(target, overrides or [], NEEDS[name], say=None if cfg else say)

@@ -1,4 +1,4 @@
-"""What a user sees and does while a stage runs: a progress line, and Ctrl-C that stops at a safe point."""
+"""What a user sees and does while a stage runs: lines, a progress line, and Ctrl-C that stops at a safe point."""
 
 import contextlib
 import functools
@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import ParamSpec, TextIO, TypeVar
+
+from rich.console import Console
 
 TERMINAL_INTERVAL = 0.25  # seconds between rewrites of the line on a terminal
 LOG_INTERVAL = 30.0  # seconds between lines in a log file
@@ -149,6 +151,15 @@ def above_the_line() -> Iterator[None]:
         for line in _live:
             line.erase()
         yield
+
+
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def say(text: str) -> None:
+    """A line for the user; results of commands go to stdout, everything else to stderr."""
+    with above_the_line():
+        console.print(text, markup=False)
 
 
 class ProgressLine:

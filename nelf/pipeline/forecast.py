@@ -1,10 +1,4 @@
-"""What a run will take of time, disk and memory on this machine, told before the first stage begins.
-
-The figures are those of the demo and of `fern` in docs/results.md, made by the commands that stand there, on a machine
-that reaches `REFERENCE` GFLOP/s: two cores of an AMD EPYC with AVX512_BF16, nothing else running. They are scaled by
-pixels, views, steps and multiply-adds, and by the GFLOP/s that this machine reaches now. `python benchmarks/forecast.py
-RUN...` holds them against what finished runs took.
-"""
+"""What a run will take of time, disk and memory on this machine, told before the first stage begins."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,63 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nelf import evaluate as evaluation
-from nelf.core.devices import best_accelerator, multiplies_bfloat16
 from nelf.core.errors import StorageError
 from nelf.core.files import read_json, write_json
 from nelf.core.machine import Machine, measure_machine
 from nelf.core.progress import duration, seconds_of
-from nelf.distill.workers import most_workers
-from nelf.evaluate import lpips_is_here
-from nelf.export import plan as planned_bundles
-from nelf.pipeline.record import StageRecord
-from nelf.pipeline.run import PSEUDO, STUDENT, TEACHER, Run, Say
-from nelf.scene import SceneType
-from nelf.student import Student, count_macs, count_parameters
-from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig
+from nelf.pipeline.costs import REFERENCE, Expected, expect, on_cpu
+from nelf.pipeline.run import Run, Say
+from nelf.student import Student
 
 FILE = "machine.json"
-REFERENCE = 200.0  # GFLOP/s
-
-# Of the demo, at the reference: 4000 steps of a teacher in 2.8 minutes, 1400 views of 128x128 in 2.2, 4400 steps of a
-# student (preset m, 4 views of 0.461 GMAC) in 6.6, four bundles in 0.5, 20 views of six models in 0.1. Of students at
-# 200x200, the step times that `benchmarks/student.py --calibrate` finds.
-TEACH_START = 6.0  # seconds
-TEACH_SAMPLE = 2.4e-6  # seconds a sample of a hash grid's training: steps of 16384 in 39 ms
-RENDER_START = 10.0  # seconds until worker processes are there
-RENDER_PIXEL = 4.5e-6  # seconds, of an object
-RENDER_PIXEL_DENSE = 16e-6  # seconds, where every ray meets something: fern, 581 views of 504x378 in 30 minutes
-TRAIN_STEP = 0.044  # seconds of a step whatever the network's size: table reads, optimizer, many small operations
-TRAIN_SPEED = 1.58  # of the matrix product's, where the processor multiplies bfloat16
-TRAIN_SPEED_FLOAT32 = 0.9
-EXPORT_BUNDLE = 6.5  # seconds
-EVAL_PIXEL = 2e-6  # seconds a pixel of a view of a model, PSNR, SSIM and FLIP
-LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, twice, at half the matrix product's speed
-# On paper: what runs on convolutions or fully connected layers alone, at half the matrix product's speed.
-PLAIN_SPEED = 0.5
-GOLDEN_RUNS = 16  # pictures that an export computes, with operations that are executed one by one
-GOLDEN_SPEED = 0.25
 ERROR = "give or take half"
-
-PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and what a stage imports
-WORKER_MEMORY = 1.1e9  # docs/scaling.md
-EXPORT_MEMORY = 1.3e9  # with the converters
-PARAMETER_MEMORY = 74  # bytes of a parameter in training, docs/scaling.md
-MAC_MEMORY = 0.08  # bytes of a multiply-add in training: MobileR2L, 8.4 GB for two views of 50.6 GMAC, docs/results.md
-PNG_SHARE = {4: 0.25, 3: 0.5}  # of the pixels' bytes, by channels: the demo's and fern's pseudo views, depths included
-
 SLOW = 0.75  # of the reference: a machine below is told so
 BUSY = 0.25  # of the cores: others that use more are told of
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a stage will take. seconds: None where there is no figure for this device. disk, memory: bytes; memory at
-    the stage's peak."""
-
-    seconds: float | None
-    disk: float
-    memory: float
 
 
 @dataclass(frozen=True)
@@ -145,147 +94,6 @@ MEMORY_REMEDIES = {
     "eval": "give smaller images: scene.downscale=2",
 }
 """Stage -> what lowers its memory."""
-
-
-def expect(run: Run, student: Student, stages: Sequence[str], machine: Machine) -> dict[str, Expected]:
-    """What `stages` will take; of what a stage has done before it was interrupted, the time is taken off."""
-    cost = _Costs(run, student, machine)
-    found: dict[str, Expected] = {}
-    for stage in stages:
-        expected: Expected = getattr(cost, stage)()
-        seconds = expected.seconds
-        if seconds is not None and stage in FOLDERS:
-            seconds = max(0.0, seconds - _spent(run.folder / FOLDERS[stage]))
-        found[stage] = Expected(seconds, expected.disk, expected.memory)
-    return found
-
-
-FOLDERS = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent}
-
-
-def _spent(folder: Path) -> float:
-    """Seconds that went into a stage that was interrupted."""
-    record = StageRecord(folder)
-    return 0.0 if "outputs" in record.content else record.seconds
-
-
-class _Costs:
-    """The table above, for one run on one machine."""
-
-    def __init__(self, run: Run, student: Student, machine: Machine) -> None:
-        self.run, self.config = run, run.config
-        self.on_cpu = on_cpu(run)
-        self.flops = machine.gflops * 1e9 * run.ranks
-        self.rate = machine.gflops * run.ranks / REFERENCE
-        height, width = run.scene.size
-        self.pixels = height * width
-        self.channels = run.scene.channels
-        self.macs, self.parameters = count_macs(student), count_parameters(student)
-        export = self.config.export
-        self.bundles = planned_bundles(export.targets, export.precision, export.image_output)
-
-    def teach(self) -> Expected:
-        teacher = self.config.teacher
-        step = self.samples(teacher.batch, TEACH_SAMPLE, 6)
-        seconds = self.budget(teacher.minutes, teacher.iterations, step)
-        views = len(self.run.scene.train)
-        weights = _weights(teacher)
-        return Expected(
-            None if seconds is None else seconds + TEACH_START / min(self.rate, 1.0),
-            disk=7 * weights,  # and two checkpoints, each with the two moments of Adam
-            memory=PROCESS_MEMORY + 8 * self.pixels * views + 8 * weights,  # pixels and their indices
-        )
-
-    def distill(self) -> Expected:
-        config, teacher = self.config.distill, self.config.teacher
-        dense = RENDER_PIXEL if self.run.scene.kind is SceneType.OBJECT else RENDER_PIXEL_DENSE
-        one = self.samples(self.pixels * _samples(teacher), dense / _samples(teacher), 2)
-        views: float = config.views
-        if config.minutes is not None and one is not None:
-            views = min(views, max(config.min_views, 60 * config.minutes / one))
-        seconds = views * one if one is not None else 60 * config.minutes if config.minutes is not None else None
-        if seconds is not None and config.workers > 1:
-            seconds += RENDER_START / min(self.rate, 1.0)
-        bytes_ = self.pixels * (self.channels + (2 if config.depth else 0)) * PNG_SHARE[self.channels] + 8192
-        workers = min(config.workers, most_workers(config, self.run.ranks)[0]) if config.workers > 1 else 0
-        return Expected(seconds, views * bytes_, PROCESS_MEMORY + workers * WORKER_MEMORY)
-
-    def train(self) -> Expected:
-        config, tune = self.config.train, self.config.train.finetune
-        precision = self.config.device.precision
-        half = precision != "32-true" and (precision != "auto" or multiplies_bfloat16())
-        speed = self.flops * (TRAIN_SPEED if half else TRAIN_SPEED_FLOAT32)
-        step = TRAIN_STEP / self.rate + config.batch * 6 * self.macs / speed
-        parts = [self.budget(config.minutes, config.steps, step if self.on_cpu else None)]
-        if tune.enabled:
-            parts.append(self.budget(tune.minutes, tune.steps, step if self.on_cpu else None))
-        decoded = self.config.distill.views * self.pixels * self.channels
-        return Expected(
-            None if None in parts else sum(part for part in parts if part is not None),
-            disk=(4 + 2 * 20) * self.parameters + 2e6,
-            memory=PROCESS_MEMORY
-            + min(config.cache_gb * 1e9, decoded)
-            + PARAMETER_MEMORY * self.parameters
-            + MAC_MEMORY * self.macs * config.batch,
-        )
-
-    def export(self) -> Expected:
-        seconds = EXPORT_BUNDLE / self.rate + GOLDEN_RUNS * 2 * self.macs / (self.flops * GOLDEN_SPEED)
-        golden = self.config.export.golden_views * self.pixels * 3 * PNG_SHARE[3]
-        return Expected(
-            len(self.bundles) * seconds,  # on the processor, whatever the device
-            disk=len(self.bundles) * (3 * self.parameters + golden),
-            memory=EXPORT_MEMORY + MAC_MEMORY * self.macs + 40 * self.parameters,
-        )
-
-    def eval(self) -> Expected:
-        config, views = self.config.eval, len(self.run.scene.test)
-        models = 1 + len(self.bundles) + (1 if self.run.teacher else 0)
-        lpips = sum(name.startswith("lpips") for name in config.metrics) if config.lpips and lpips_is_here() else 0
-        pixel = (EVAL_PIXEL + (LPIPS_PIXEL if lpips else 0.0)) / self.rate
-        student = 2 * self.macs / (self.flops * PLAIN_SPEED)
-        seconds = models * views * (self.pixels * pixel + student) + config.video_frames * student
-        if self.run.teacher:
-            dense = RENDER_PIXEL if self.run.scene.kind is SceneType.OBJECT else RENDER_PIXEL_DENSE
-            one = self.samples(self.pixels * _samples(self.config.teacher), dense / _samples(self.config.teacher), 2)
-            seconds += views * (one or 0.0)
-        pictures = (models + 1) * views * self.pixels * 3 * PNG_SHARE[3]
-        return Expected(seconds, pictures + evaluation.PICTURE_BUDGET * 4 / 3, EXPORT_MEMORY + 300 * self.pixels)
-
-    def samples(self, count: int, reference: float, passes: int) -> float | None:
-        """Seconds for `count` samples of the field. reference: of one, of a hash grid. passes: flops a multiply-add."""
-        if not self.on_cpu:
-            return None
-        teacher = self.config.teacher
-        if isinstance(teacher, VanillaConfig):
-            macs = teacher.depth * teacher.width**2
-            return count * passes * macs / (self.flops * PLAIN_SPEED)
-        return count * reference / self.rate
-
-    def budget(self, minutes: float | None, steps: int | None, step: float | None) -> float | None:
-        """Seconds of a budget; a step takes `step` seconds, None where nobody knows."""
-        parts = [60 * minutes] if minutes is not None else []
-        if steps is not None and step is not None:
-            parts.append(steps * step)
-        return min(parts, default=None)
-
-
-def on_cpu(run: Run) -> bool:
-    """Whether the run computes on the processor, the only device that the table is about."""
-    accelerator = run.config.device.accelerator
-    return (best_accelerator() if accelerator == "auto" else accelerator) == "cpu"
-
-
-def _samples(teacher: TeacherConfig) -> int:
-    """Of the field, a ray of a render: counted for the MLP alone, a hash grid's are inside the figure for a pixel."""
-    return 2 * teacher.coarse + teacher.fine if isinstance(teacher, VanillaConfig) else 1
-
-
-def _weights(teacher: TeacherConfig) -> float:
-    """Bytes of a teacher's file, about."""
-    if isinstance(teacher, HashGridConfig):
-        return 1.5 * teacher.levels * 2**teacher.log2_entries * 4 * 4
-    return 10e6
 
 
 def warning_of(run: Run, stages: Mapping[str, Expected], machine: Machine) -> str:

@@ -9,7 +9,8 @@ import pytest
 from nelf.core.errors import StorageError
 from nelf.core.machine import Machine, measure_machine
 from nelf.pipeline import Run, forecast, new_student
-from nelf.pipeline.forecast import REFERENCE, Expected, Forecast, check, expect, foresee, noted_seconds, noted_warnings
+from nelf.pipeline.costs import REFERENCE, Expected, expect
+from nelf.pipeline.forecast import Forecast, check, foresee, noted_seconds, noted_warnings
 from nelf.pipeline.stages import STEPS
 from tests.scenes import make_blender_scene
 
