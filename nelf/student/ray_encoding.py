@@ -1,5 +1,6 @@
 """Encodings of rays, each with the form that files have."""
 
+import abc
 import contextlib
 from typing import Any
 
@@ -112,16 +113,37 @@ def image_plane(
     return (columns - cx) / fx, -(rows - cy) / fy
 
 
-class Encoding(nn.Module):
+class Encoding(nn.Module, abc.ABC):
     """What all forms share: octaves, and where an axis stands in the chosen layout."""
 
-    def __init__(self, layout: Layout, dtype: torch.dtype, *, octaves: int, points: int) -> None:
+    def __init__(
+        self,
+        frame: SceneGeometry,
+        columns: Float[Tensor, "width"],
+        rows: Float[Tensor, "height"],
+        depths: Float[Tensor, "points"],
+        octaves: int,
+        layout: Layout,
+        dtype: torch.dtype,
+    ) -> None:
+        """columns, rows: the grid's pixel positions.
+
+        depths: of the points of every ray, float64; with NDC they are parameters of the line, 0 to 1.
+        """
         super().__init__()
         self.layout = layout
         self.octaves = octaves
-        self.coordinates = 3 * points
+        self.coordinates = 3 * len(depths)
         self.dtype = dtype
+        u, v = plane_of(columns, rows, frame)
         self.constant("scales", _at(2.0 ** torch.arange(self.octaves), 2))
+        self.constant("u", self.columns(u))
+        self.constant("v", self.rows(v))
+        self.keep_constants(frame, depths)
+
+    @abc.abstractmethod
+    def keep_constants(self, frame: SceneGeometry, depths: Float[Tensor, "points"]) -> None:
+        """Keep the buffers of this form."""
 
     def __getattr__(self, name: str) -> Any:  # buffers, which nn.Module types as Tensor | Module
         return super().__getattr__(name)
@@ -160,22 +182,8 @@ class SeparatedEncoding(Encoding):
     so that two products and a sum are all that runs at the size of the grid, with nothing concatenated there.
     """
 
-    def __init__(
-        self,
-        frame: SceneGeometry,
-        columns: Float[Tensor, "width"],
-        rows: Float[Tensor, "height"],
-        depths: Float[Tensor, "points"],
-        octaves: int,
-        layout: Layout,
-        dtype: torch.dtype,
-    ) -> None:
-        """columns, rows: the grid's pixel positions. depths: of the points of every ray, float64."""
-        super().__init__(layout, dtype, octaves=octaves, points=len(depths))
+    def keep_constants(self, frame: SceneGeometry, depths: Float[Tensor, "points"]) -> None:
         factors = frame.factors(depths)
-        u, v = plane_of(columns, rows, frame)
-        self.constant("u", self.columns(u))
-        self.constant("v", self.rows(v))
         self.constant("factors", _at(factors, 2))
         self.constant("scaled_depths", _at(depths * factors, 2))
         self.constant("center", _at(torch.tensor(frame.center, dtype=torch.float64), 3))
@@ -212,26 +220,12 @@ class NdcEncoding(Encoding):
     so x is affine in g, y in the same of d_y / d_z, and z constant. Only the two quotients need the whole grid.
     """
 
-    def __init__(
-        self,
-        frame: SceneGeometry,
-        columns: Float[Tensor, "width"],
-        rows: Float[Tensor, "height"],
-        depths: Float[Tensor, "points"],
-        octaves: int,
-        layout: Layout,
-        dtype: torch.dtype,
-    ) -> None:
-        """As of SeparatedEncoding; depths are parameters of the line, 0 to 1."""
-        super().__init__(layout, dtype, octaves=octaves, points=len(depths))
-        u, v = plane_of(columns, rows, frame)
+    def keep_constants(self, frame: SceneGeometry, depths: Float[Tensor, "points"]) -> None:
         reference = torch.tensor(frame.reference, dtype=torch.float64).reshape(3, 4)
         t = depths
         near = frame.near
         fx, fy = frame.intrinsics[:2]
         scale = torch.tensor([-2 * fx / frame.width, -2 * fy / frame.height, 0.0], dtype=torch.float64)
-        self.constant("u", self.columns(u))
-        self.constant("v", self.rows(v))
         self.constant("to_reference", reference[:, :3].T.reshape(1, 1, 3, 3))
         self.constant("origin", _at(reference[:, :3].T @ reference[:, 3], 3))
         # Per point and axis: coordinate = fixed + by_eye * o + (slope + by_depth * o_z) * quotient.
