@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from nelf.capture.photos import masks_folder, pictures_folder
 from nelf.capture.prepare import Prepared
-from nelf.core.errors import SceneError
+from nelf.core.errors import SceneError, one_line
 from nelf.core.files import refused_by_the_system, remove
 from nelf.core.processes import usable_cores
 from nelf.core.progress import ProgressLine
@@ -103,7 +103,7 @@ def errors_in_one_line(folder: Path, name: str) -> Iterator[None]:
     except RuntimeError as error:
         if refused_by_the_system(error) is not None:
             raise
-        said = " ".join(str(error).split())[:200]
+        said = one_line(error)
         raise SceneError(
             f"photos '{name}': COLMAP gave up ({said}); most likely the disk is full: make room, and give the same "
             f"command again. If that does not help, remove its working files first: {folder}"

@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
-from nelf.core.errors import ExportError, NelfError
+from nelf.core.errors import ExportError, NelfError, one_line
 from nelf.core.files import OF_THE_DISK, OF_THE_RIGHTS
 
 KEPT_CHARACTERS = 300
@@ -31,8 +31,8 @@ def quiet(task: str) -> Iterator[None]:
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (*OF_THE_DISK, *OF_THE_RIGHTS):
                 raise  # nelf.core.files has the words for it
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ExportError(f"{task} failed: {reason[:KEPT_CHARACTERS]}") from error
+            reason = one_line(f"{type(error).__name__}: {error}", KEPT_CHARACTERS)
+            raise ExportError(f"{task} failed: {reason}") from error
 
 
 @contextlib.contextmanager

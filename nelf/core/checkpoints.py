@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nelf.core.errors import CheckpointError
+from nelf.core.errors import CheckpointError, one_line
 from nelf.core.files import TEMPORARY_SUFFIX, remove, write_bytes
 
 FORMAT = "nelf-checkpoint-1"
@@ -115,7 +115,7 @@ def load_weights(path: Path, form: str, remedy: str) -> tuple[dict[str, Tensor],
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no {path}; {remedy}") from error
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise CheckpointError(f"{path} is cut short or damaged ({reason}); {remedy}") from error
     if found != form:
         raise CheckpointError(f"{path} has format {found!r}, expected {form!r}; {remedy}")

@@ -50,3 +50,8 @@ class Interrupted(NelfError):
     """The user asked to stop (SIGINT). What was done is saved; the same command goes on from there."""
 
     exit_code = 130
+
+
+def one_line(said: object, most: int = 200) -> str:
+    """The text of an error or of a tool, on one line of at most `most` characters, for a message of ours."""
+    return " ".join(str(said).split())[:most]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nelf.core.errors import NelfError
+from nelf.core.errors import NelfError, one_line
 from nelf.core.files import is_plain_name, read_json
 from nelf.core.progress import MOST_SECONDS
 from nelf.evaluate.metrics import METRICS
@@ -24,7 +24,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise NelfError(f"{file} does not exist; run `nelf eval` on this run first") from None
     except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise NelfError(f"{file} is damaged ({reason}); run `nelf eval` again") from error
     return content
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nelf.core.errors import BundleError, ExportError, NelfError
+from nelf.core.errors import BundleError, ExportError, NelfError, one_line
 from nelf.export.contents import check_files, read_golden, safe_path
 from nelf.export.contract import Manifest, read_manifest
 from nelf.export.parity import Difference, compare, failure, with_rounding
@@ -44,7 +44,7 @@ class Bundle:
         except NelfError:
             raise
         except Exception as error:  # whatever a runtime raises on a file that it could load
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise BundleError(f"{self.folder}: the model cannot be executed ({reason}); export it again") from error
         expected = tuple(self.manifest.model.output.shape)
         if tuple(image.shape) != expected or image.dtype is not torch.float32:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from nelf.core.errors import BundleError, ConfigError
+from nelf.core.errors import BundleError, ConfigError, one_line
 from nelf.core.files import sha256
 from nelf.export.coherence import Refusal
 from nelf.export.contract import MANIFEST, FileInfo, Manifest
@@ -142,7 +142,7 @@ def read_golden(folder: Path, poses: str, size: tuple[int, int, int]) -> list[Go
             c2w = torch.tensor(entry["c2w"], dtype=torch.float32).reshape(3, 4)
             views.append(GoldenView(str(entry["name"]), c2w, torch.from_numpy(pixels.copy()).float() / 255))
     except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise BundleError(f"{folder}: the golden views cannot be read ({reason}); export it again") from error
     if not views:
         raise BundleError(f"{folder}: {poses} lists no views, so nothing can be verified; export it again")

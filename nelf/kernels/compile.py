@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from nelf.core.errors import ConfigError
+from nelf.core.errors import ConfigError, one_line
 
 THREADS = 256  # a block
 SWITCH = "NELF_KERNELS"  # environment: auto, or reference for the plain PyTorch forms everywhere
@@ -79,7 +79,7 @@ def usable(device_type: str, index: int | None = None) -> bool:
     try:
         program(device_type, index or 0, (("RANDOM", 1),))
     except (OSError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         warnings.warn(
             f"nelf's kernels cannot be compiled for this {device_type} device ({reason}); plain PyTorch computes "
             "instead, several times slower",

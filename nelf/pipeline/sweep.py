@@ -13,7 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nelf.core.errors import ConfigError, Interrupted, NelfError
+from nelf.core.errors import ConfigError, Interrupted, NelfError, one_line
 from nelf.core.processes import is_first_process
 from nelf.core.progress import stoppable
 from nelf.pipeline.config import ROOT, Config, config_folder, one_line_errors, register
@@ -61,7 +61,7 @@ def lost_jobs_in_one_line() -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "submitit":
             raise
-        said = " ".join(str(error).split())[:300]
+        said = one_line(error, 300)
         raise NelfError(
             f"sweep: a job ended without an answer ({said}); its log is in the folder .submitit of the sweep. "
             "The other jobs go on; when they are done, the same command does what is missing"

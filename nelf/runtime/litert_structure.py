@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from nelf.core.errors import ExportError
+from nelf.core.errors import ExportError, one_line
 
 _BY_COUNT = {
     1: "ABS CAST CONCATENATION COS DEPTH_TO_SPACE DEQUANTIZE EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG "
@@ -47,7 +47,7 @@ def check_lite(content: bytes, name: str) -> None:
         )
         reason = next(_contradictions(model, len(content), kinds, types), None)
     except Exception as error:  # struct, numpy and the generated code each raise their own on a damaged table
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = one_line(f"{type(error).__name__}: {error}")
     if reason:
         raise ExportError(f"{name} is damaged ({reason}); export it again")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nelf.core.checkpoints import load_weights, save_weights
-from nelf.core.errors import CheckpointError, ConfigError, NelfError
+from nelf.core.errors import CheckpointError, ConfigError, NelfError, one_line
 from nelf.student.config import STUDENT_CONFIGS, StudentConfig
 from nelf.student.geometry import SceneGeometry
 from nelf.student.hierarchical import Hierarchical
@@ -50,7 +50,7 @@ def load_student(path: Path) -> Student:
         with torch.device("meta"):  # shapes alone: what a damaged file asks for may not fit into memory
             shape = make_student(config, frame)
     except (NelfError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise CheckpointError(
             f"{path} has a configuration that this version cannot read ({reason}); {REMEDY}"
         ) from error

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nelf.core.cameras import mean_pose
 from nelf.core.checkpoints import CheckpointFolder, load_weights, save_weights
-from nelf.core.errors import CheckpointError, ConfigError
+from nelf.core.errors import CheckpointError, ConfigError, one_line
 from nelf.core.files import write_json
 from nelf.core.progress import Stop, waiting
 from nelf.kernels.unit_cube import UnitCubeMapping
@@ -77,7 +77,7 @@ def load_teacher(path: Path) -> RadianceField:
             field.occupancy.allowed = state[OCCUPIED]  # its length is what carving left
         field.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError, ConfigError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise CheckpointError(f"{path} does not fit the teacher that it names ({reason}); {REMEDY}") from error
     return field.eval()
 

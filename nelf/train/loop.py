@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nelf.core.checkpoints import CheckpointFolder
 from nelf.core.devices import agree, agree_on_step
-from nelf.core.errors import CheckpointError, Interrupted, SceneError
+from nelf.core.errors import CheckpointError, Interrupted, SceneError, one_line
 from nelf.core.progress import ProgressLine, Stop
 from nelf.scene import Views
 from nelf.student import Student, check_same_architecture
@@ -311,7 +311,7 @@ def _resume(
         learner.load_state(state["learner"])
         return TrainingState(**state["course"]), state["best"]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise CheckpointError(
             f"{folder} is not from this training ({type(error).__name__}: {reason}); delete it to start afresh"
         ) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nelf.core.errors import SceneError
+from nelf.core.errors import SceneError, one_line
 from nelf.scene.config import LARGEST, SMALLEST, SceneConfig
 from nelf.scene.images import list_images, pick_image_folder
 from nelf.scene.lens import Lens, LensError, check_lens
@@ -61,7 +61,7 @@ def _read_rows(path: Path, name: str) -> np.ndarray:
         # Mapped, not loaded: a head that claims more than the file holds is refused before memory is asked for.
         rows = np.load(path, allow_pickle=False, mmap_mode="r")
     except NUMPY_ERRORS as error:
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error)
         raise SceneError(f"scene '{name}': {FILE} cannot be read ({line}); it may be cut short") from error
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or rows.dtype.kind != "f":
         shape = getattr(rows, "shape", type(rows).__name__)
