@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from nelf.core.errors import SceneError
+from nelf.core.errors import SceneError, one_line
 from nelf.scene.config import SceneConfig
 from nelf.scene.images import find_image, pick_image_folder
 from nelf.scene.lens import Lens, LensError, check_lens
@@ -180,14 +181,8 @@ def _pose(values: list[float], file: str, name: str) -> np.ndarray:
     length = math.hypot(*values[:4])
     if not 1e-6 < length < 1e6:
         raise ValueError(f"{file}: image {name} has a quaternion of length {length:g}; it must be 1")
-    w, x, y, z = (value / length for value in values[:4])
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), values[4]],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), values[5]],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), values[6]],
-        ]
-    )
+    rotation = Rotation.from_quat([*values[1:4], values[0]]).as_matrix()
+    return np.column_stack([rotation, values[4:]])
 
 
 MODEL_FILES = ("cameras", "images", "points3D")
@@ -224,7 +219,7 @@ def load_colmap(root: Path, config: SceneConfig, name: str, faults: FrameErrors)
         cameras, images = read_cameras(model / f"cameras{suffix}"), read_images(model / f"images{suffix}")
         points = read_points(model / f"points3D{suffix}")
     except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error)
         raise SceneError(
             f"scene '{name}': cannot read {model} ({line}); a file may be cut short, write it again"
         ) from error

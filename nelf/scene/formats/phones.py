@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from nelf.scene.config import SceneConfig
 from nelf.scene.images import find_image, list_images
@@ -114,14 +115,7 @@ def _rotation(own: Fields, quaternion: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(quaternion)
     if not 0.5 < length < 2:
         raise own.error(f"has a quaternion of length {length:g}; it must be 1")
-    x, y, z, w = quaternion / length
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    return Rotation.from_quat(quaternion).as_matrix()
 
 
 def _required(own: Fields, key: str) -> float:
