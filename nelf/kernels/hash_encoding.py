@@ -148,6 +148,20 @@ def _index(x: int, y: int, z: int, resolution: int, entries: int) -> int:
     return (x ^ (y * 2654435761) ^ (z * 805459861)) & (entries - 1)
 
 
+@inlined
+def _cell(coordinate: Any, resolution: int) -> tuple[int, Any]:
+    """The cell that a coordinate in [0, 1] lies in, and how far it lies in it."""
+    scaled = coordinate * np.float32(resolution)
+    cell = min(max(int(scaled), 0), resolution - 1)
+    return cell, scaled - np.float32(cell)
+
+
+@inlined
+def _share(upper: int, fraction: Any) -> Any:
+    """Weight along one axis of the upper (1) or lower (0) node of a cell."""
+    return fraction if upper else np.float32(1) - fraction
+
+
 @compiled
 def _forward(
     start: int, stop: int, points: np.ndarray, table: np.ndarray, resolutions: np.ndarray, out: np.ndarray
@@ -157,21 +171,13 @@ def _forward(
         resolution = resolutions[level]
         features = table[level]
         for i in range(start, stop):
-            sx = points[i, 0] * np.float32(resolution)
-            sy = points[i, 1] * np.float32(resolution)
-            sz = points[i, 2] * np.float32(resolution)
-            x = min(max(int(sx), 0), resolution - 1)
-            y = min(max(int(sy), 0), resolution - 1)
-            z = min(max(int(sz), 0), resolution - 1)
-            fx, fy, fz = sx - np.float32(x), sy - np.float32(y), sz - np.float32(z)
+            x, fx = _cell(points[i, 0], resolution)
+            y, fy = _cell(points[i, 1], resolution)
+            z, fz = _cell(points[i, 2], resolution)
             f0 = f1 = f2 = f3 = np.float32(0)
             for corner in range(8):
                 dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
-                weight = (
-                    (fx if dx else np.float32(1) - fx)
-                    * (fy if dy else np.float32(1) - fy)
-                    * (fz if dz else np.float32(1) - fz)
-                )
+                weight = _share(dx, fx) * _share(dy, fy) * _share(dz, fz)
                 index = _index(x + dx, y + dy, z + dz, resolution, entries)
                 f0 += weight * features[index, 0]
                 f1 += weight * features[index, 1]
@@ -192,22 +198,14 @@ def _backward(
         resolution = resolutions[level]
         target = grad_table[level]
         for i in range(points.shape[0]):
-            sx = points[i, 0] * np.float32(resolution)
-            sy = points[i, 1] * np.float32(resolution)
-            sz = points[i, 2] * np.float32(resolution)
-            x = min(max(int(sx), 0), resolution - 1)
-            y = min(max(int(sy), 0), resolution - 1)
-            z = min(max(int(sz), 0), resolution - 1)
-            fx, fy, fz = sx - np.float32(x), sy - np.float32(y), sz - np.float32(z)
+            x, fx = _cell(points[i, 0], resolution)
+            y, fy = _cell(points[i, 1], resolution)
+            z, fz = _cell(points[i, 2], resolution)
             g0, g1 = grad[i, level * 4], grad[i, level * 4 + 1]
             g2, g3 = grad[i, level * 4 + 2], grad[i, level * 4 + 3]
             for corner in range(8):
                 dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
-                weight = (
-                    (fx if dx else np.float32(1) - fx)
-                    * (fy if dy else np.float32(1) - fy)
-                    * (fz if dz else np.float32(1) - fz)
-                )
+                weight = _share(dx, fx) * _share(dy, fy) * _share(dz, fz)
                 index = _index(x + dx, y + dy, z + dz, resolution, entries)
                 target[index, 0] += weight * g0
                 target[index, 1] += weight * g1
