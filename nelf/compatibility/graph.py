@@ -108,36 +108,22 @@ class Work(enum.Enum):
     PRODUCT = enum.auto()  # of two tensors
 
 
-WORK: Mapping[Format, Mapping[str, tuple[Work, int, int]]] = {
-    Format.CORE_ML: {
-        "conv": (Work.CONVOLUTION, 0, 1),
-        "conv_transpose": (Work.TRANSPOSED, 0, 1),
-        "linear": (Work.ROWS, 0, 1),
-        "matmul": (Work.PRODUCT, 0, 1),
-    },
-    Format.LITE: {
-        "CONV_2D": (Work.CONVOLUTION, 0, 1),
-        "DEPTHWISE_CONV_2D": (Work.CONVOLUTION, 0, 1),
-        "TRANSPOSE_CONV": (Work.TRANSPOSED, 2, 1),
-        "FULLY_CONNECTED": (Work.ROWS, 0, 1),
-        "BATCH_MATMUL": (Work.PRODUCT, 0, 1),
-    },
-    Format.ONNX: {
-        "Conv": (Work.CONVOLUTION, 0, 1),
-        "ConvInteger": (Work.CONVOLUTION, 0, 1),
-        "QLinearConv": (Work.CONVOLUTION, 0, 3),
-        "ConvTranspose": (Work.TRANSPOSED, 0, 1),
-        "Gemm": (Work.ROWS, 0, 1),
-        "MatMul": (Work.PRODUCT, 0, 1),
-        "MatMulInteger": (Work.PRODUCT, 0, 1),
-    },
+WORK: Mapping[str, tuple[Work, int, int]] = {
+    **dict.fromkeys(("conv", "CONV_2D", "DEPTHWISE_CONV_2D", "Conv", "ConvInteger"), (Work.CONVOLUTION, 0, 1)),
+    "QLinearConv": (Work.CONVOLUTION, 0, 3),
+    **dict.fromkeys(("conv_transpose", "ConvTranspose"), (Work.TRANSPOSED, 0, 1)),
+    "TRANSPOSE_CONV": (Work.TRANSPOSED, 2, 1),
+    **dict.fromkeys(("linear", "FULLY_CONNECTED", "Gemm"), (Work.ROWS, 0, 1)),
+    **dict.fromkeys(("matmul", "BATCH_MATMUL", "MatMul", "MatMulInteger"), (Work.PRODUCT, 0, 1)),
 }
-"""Operations that multiply and accumulate: how, and which of their inputs are the image and the weights."""
+"""Operations that multiply and accumulate: how, and which of their inputs are the image and the weights.
+
+Names by any format: no two formats share one."""
 
 
 def operation_macs(format: Format, operation: Operation) -> int:
     """Multiply-accumulates of one operation; 0 for one that does not appear in `WORK`."""
-    work = WORK[format].get(operation.kind)
+    work = WORK.get(operation.kind)
     if work is None:
         return 0
     kind, image, weights = work[0], operation.inputs[work[1]], operation.inputs[work[2]]

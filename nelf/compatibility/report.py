@@ -96,7 +96,7 @@ def _unfolded(graph: Graph, index: int) -> str | None:
 
 
 def _is_convolution(graph: Graph, op: Operation) -> bool:
-    return WORK[graph.format].get(op.kind, (None,))[0] in (Work.CONVOLUTION, Work.TRANSPOSED)
+    return WORK.get(op.kind, (None,))[0] in (Work.CONVOLUTION, Work.TRANSPOSED)
 
 
 def _copy(graph: Graph, index: int) -> str | None:

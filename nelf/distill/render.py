@@ -20,7 +20,8 @@ from nelf.core.progress import ProgressLine, Stop, seconds_of
 from nelf.distill.config import DistillConfig
 from nelf.distill.dataset import PseudoDataset, RenderPlan, find_written, finish, make_plan
 from nelf.distill.views import Arriving, View, check_finite, figures, read_note, stored, write_view
-from nelf.scene import Scene, write_depth_steps
+from nelf.scene import Scene
+from nelf.scene.write import write_png
 from nelf.teacher.field import Teacher, device_of, render_where_it_is
 
 WRITE_EVERY = 5.0  # seconds: so much, and the view at hand, is not counted when a process is killed
@@ -192,7 +193,7 @@ def write(plan: RenderPlan, index: int, arriving: Arriving) -> int:
     note: dict[str, Any] = {"fingerprint": plan.fingerprint, "figures": about}
     size = 0
     if depth_path is not None:
-        write_depth_steps(depth_path, view.depth.numpy().view(np.uint16))
+        write_png(depth_path, view.depth.numpy().view(np.uint16))
         note["depth"] = sha256(depth_path)
         size = depth_path.stat().st_size
     # The image comes last: with its note it says that the view is whole.

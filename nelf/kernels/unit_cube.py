@@ -144,12 +144,6 @@ class UnitCubeMapping:
     def to(self, device: torch.device | str) -> "UnitCubeMapping":
         return UnitCubeMapping(self.shape, self.near, self.far, self.parameters.to(device))
 
-    def footprint_steps(self, pixels: int) -> int:
-        """Steps over the whole depth range that are about as long as a pixel is wide, at `pixels` across the cube."""
-        if self.shape == BOX:
-            return math.ceil((self.far - self.near) / (2 * float(self.parameters[3])) * pixels)
-        return pixels
-
 
 def _parameters(
     center: Float[Tensor, "3"], radius: float, knee: float, near: float, c2w: Float[Tensor, "3 4"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from hydra.errors import OverrideParseException
 
-from nelf.core.settings import Setting, allowed_values, declared, remedy, shown, value_types
+from nelf.core.settings import Setting, allowed_values, declared, remedy, shown
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,6 @@ class Entry:
     def is_group(self) -> bool:
         """Whether it holds settings itself."""
         return dataclasses.is_dataclass(self.default)
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it holds a number, or numbers."""
-        return not self.is_group and bool({int, float} & set(value_types(self.owner, self.field.name)))
 
     @property
     def setting(self) -> Setting | None:

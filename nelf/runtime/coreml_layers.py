@@ -86,10 +86,6 @@ def _pool(inputs: Inputs, maximum: bool) -> Tensor:
     return functional.avg_pool2d(_padded(x, whole), kernel, stride) / functional.avg_pool2d(inside, kernel, stride)
 
 
-def _per_channel(value: Tensor, rank: int) -> Tensor:
-    return value.reshape(-1, *[1] * (rank - 2))
-
-
 def _batch_norm(inputs: Inputs) -> Tensor:
     x = tensor(inputs, "x")
     return functional.batch_norm(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nelf.scene.check import SceneReport, check_pictures, load_checked, report
     from nelf.scene.config import SceneConfig
     from nelf.scene.contact_sheet import write_sheet
-    from nelf.scene.images import depth_scale, to_steps, write_depth, write_depth_steps
+    from nelf.scene.images import depth_scale, to_steps
     from nelf.scene.load import FORMATS, load_scene
     from nelf.scene.parsed import Problem
     from nelf.scene.scene import Scene, SceneBounds, SceneType, Views, over_background
@@ -38,8 +38,6 @@ __all__ = [
     "over_background",
     "report",
     "to_steps",
-    "write_depth",
-    "write_depth_steps",
     "write_image",
     "write_scene",
     "write_sheet",

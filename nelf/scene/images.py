@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int16, UInt16
+from jaxtyping import Float, Int16
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from nelf.core.errors import SceneError
 from nelf.scene.lens import Camera, Distortion, Intrinsics, undistort
-from nelf.scene.write import write_png
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -270,20 +269,10 @@ def depth_scale(far: float) -> float:
     return far / FINEST
 
 
-def write_depth(path: Path, depth: Float[np.ndarray, "height width"], scale: float) -> None:
-    """Write depths (world units, 0 for unknown) as PNG, atomically."""
-    write_depth_steps(path, to_steps(torch.from_numpy(depth), scale).numpy().view(np.uint16))
-
-
 def to_steps(depth: Float[Tensor, "height width"], scale: float) -> Int16[Tensor, "height width"]:
     """Depths in steps of `scale`: 16 bits without a sign, in the type with one, which every device has."""
     steps = torch.where(depth > 0, (depth / scale).round().clamp(1, FINEST), 0.0).int()
     return torch.where(steps > FINEST // 2, steps - FINEST - 1, steps).short()
-
-
-def write_depth_steps(path: Path, steps: UInt16[np.ndarray, "height width"]) -> None:
-    """Write what `to_steps` gave as PNG, atomically."""
-    write_png(path, steps)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nelf.core.cameras import look_at, mean_pose
-from nelf.kernels.unit_cube import BOX, FRUSTUM, UnitCubeMapping, cube_at, depth_at
+from nelf.kernels.unit_cube import UnitCubeMapping, cube_at, depth_at
 from tests.kernels.spaces import SPACES, cameras
 
 
@@ -109,13 +109,3 @@ def test_a_frustum_ends_before_it_is_a_half_space() -> None:
         backwards, 0.5, ring, 2.0, 30.0
     )  # scene.kind=forward-facing of what is nothing like it
     assert torch.isfinite(nobody.parameters).all()
-
-
-def test_steps_are_as_long_as_a_pixel_is_wide() -> None:
-    box = UnitCubeMapping.box(torch.zeros(3), 1.0, 2.0, 6.0)
-    assert box.shape == BOX
-    steps = box.footprint_steps(100)
-    assert (box.far - box.near) / steps == pytest.approx(2 * 1.02 / 100, rel=0.02)
-    frustum = SPACES["frustum"]()
-    assert frustum.shape == FRUSTUM
-    assert frustum.footprint_steps(100) == 100

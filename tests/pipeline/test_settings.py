@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from nelf.core.errors import ConfigError
-from nelf.core.settings import OneOf, Range
+from nelf.core.settings import OneOf, Range, value_types
 from nelf.pipeline import compose_config, config_folder, typed
 from nelf.pipeline.config import known_settings, one_line_errors
 from nelf.pipeline.explain import Entry
@@ -20,7 +20,11 @@ from nelf.teacher.config import TEACHER_CONFIGS
 from tests.pipeline.commands import refused_at_once, works
 
 ROOT = config_folder().parent
-NUMBERS = [entry for entry in known_settings().values() if entry.is_number]
+NUMBERS = [
+    entry
+    for entry in known_settings().values()
+    if not entry.is_group and {int, float} & set(value_types(entry.owner, entry.field.name))
+]
 NONSENSE = ("-1", "0", "nan", "inf", "1e30")
 STUDENTS = {"hierarchical": "m", "mobiler2l": "mobiler2l"}
 """Family of students -> a preset of it."""

@@ -18,10 +18,11 @@ from nelf.scene import (
     depth_scale,
     image_name,
     load_scene,
-    write_depth,
+    to_steps,
     write_image,
     write_scene,
 )
+from nelf.scene.write import write_png
 from tests.scenes import hemisphere_poses
 
 BOUNDS = SceneBounds(SceneType.UNBOUNDED, "", 0.1, 9.0, torch.zeros(3), 1.0, torch.tensor([0.0, 0.0, 1.0]))
@@ -70,7 +71,7 @@ def test_depth_maps(tmp_path: Path, problem: str | None) -> None:
     scale = depth_scale(9.0)
     for i, depth in enumerate(depths):
         write_image(tmp_path / image_name(i), np.zeros((8, 10, 3), np.uint8))
-        write_depth(tmp_path / depth_name(i), depth, scale)
+        write_png(tmp_path / depth_name(i), to_steps(torch.from_numpy(depth), scale).numpy().view(np.uint16))
     write_scene(
         tmp_path, files=[image_name(i) for i in range(3)], c2w=torch.tensor(hemisphere_poses(3)[:, :3]).float(),
         intrinsics=torch.tensor([9.0, 9.0, 5.0, 4.0]), height=8, width=10, bounds=BOUNDS, provenance={},
