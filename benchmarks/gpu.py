@@ -26,13 +26,14 @@ import torch
 
 from nelf import __version__
 from nelf.core.files import write_json
+from nelf.core.images import over_background
 from nelf.core.progress import Stop
 from nelf.distill import DistillConfig, distill
 from nelf.kernels.compile import usable
 from nelf.kernels.dispatch import GPU, operations
 from nelf.pipeline import Run
 from nelf.pipeline.stages import new_student
-from nelf.scene import Scene, Views, over_background
+from nelf.scene import Scene, Views
 from nelf.student import count_macs
 from nelf.teacher import render_image
 from nelf.teacher.stage import new_trainer

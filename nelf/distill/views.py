@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nelf.core.errors import NelfError
 from nelf.core.files import sha256
+from nelf.core.images import to_uint8
 from nelf.scene import to_steps
 from nelf.scene.write import NOTE, write_png
 from nelf.teacher.field import RenderOutput
@@ -185,7 +186,7 @@ def to_pixels(rendered: RenderOutput, channels: int) -> UInt8[Tensor, "height wi
         image = torch.where(alpha * 255 < 0.5, 0.0, image)
     else:
         image = rgb
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    return to_uint8(image)
 
 
 def to_depth(rendered: RenderOutput, far: float) -> Float[Tensor, "height width"]:

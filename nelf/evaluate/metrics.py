@@ -1,7 +1,6 @@
 """PSNR, SSIM, FLIP and LPIPS."""
 
 import http.client
-import math
 import re
 import threading
 import time
@@ -15,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from nelf.core.files import atomic_path, sha256
+from nelf.core.images import psnr_of, to_float, to_uint8
 
 BACKBONES = {
     "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
@@ -148,7 +148,7 @@ LPIPS_LEAST = 32  # pixels; below this AlexNet's pooling leaves nothing
 def psnr(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height width 3"]) -> float:
     """Peak signal-to-noise ratio in dB, -10 log10 of the mean squared error over pixels and channels, capped at 100."""
     error = ((picture.double() - truth.double()) / 255).square().mean().item()
-    return PSNR_CAP if error == 0 else min(-10 * math.log10(error), PSNR_CAP)
+    return psnr_of(error, PSNR_CAP)
 
 
 def ssim(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height width 3"]) -> float:
@@ -170,7 +170,7 @@ def flip(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height 
     """Mean LDR-FLIP error (Andersson et al. 2020) at its default 67 pixels a degree: 0 is identical, 1 the worst."""
     from flip_evaluator import evaluate
 
-    _, mean, _ = evaluate(_unit(truth).numpy(), _unit(picture).numpy(), "LDR", applyMagma=False, parameters={})
+    _, mean, _ = evaluate(to_float(truth).numpy(), to_float(picture).numpy(), "LDR", applyMagma=False, parameters={})
     return float(mean)
 
 
@@ -180,8 +180,10 @@ def flip_map(
     """The FLIP error of every pixel in the magma colours: black is none, light yellow the worst."""
     from flip_evaluator import evaluate
 
-    error, _, _ = evaluate(_unit(truth).numpy(), _unit(picture).numpy(), "LDR", computeMeanError=False, parameters={})
-    return (torch.from_numpy(error).clamp(0, 1) * 255).round().to(torch.uint8)
+    error, _, _ = evaluate(
+        to_float(truth).numpy(), to_float(picture).numpy(), "LDR", computeMeanError=False, parameters={}
+    )
+    return to_uint8(torch.from_numpy(error))
 
 
 def lpips_alex(picture: UInt8[Tensor, "height width 3"], truth: UInt8[Tensor, "height width 3"]) -> float:
@@ -211,10 +213,6 @@ def _lpips(backbone: str, picture: Tensor, truth: Tensor) -> float:
     return lpips_distance(backbone, _planes(picture), _planes(truth))
 
 
-def _unit(picture: UInt8[Tensor, "height width 3"]) -> Float[Tensor, "height width 3"]:
-    return picture.float() / 255
-
-
 def _planes(picture: UInt8[Tensor, "height width 3"]) -> Float[Tensor, "1 3 height width"]:
     """NCHW in [0, 1]: what torchmetrics and lpips expect. Given NHWC they give a figure all the same, a wrong one."""
-    return _unit(picture).permute(2, 0, 1)[None].contiguous()
+    return to_float(picture).permute(2, 0, 1)[None].contiguous()

@@ -11,9 +11,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from nelf.core.errors import NelfError
+from nelf.core.errors import NelfError, one_line
 from nelf.core.files import write_bytes
-from nelf.scene.scene import Views, over_background
+from nelf.core.images import over_background, premultiplied_over, to_float, to_uint8
+from nelf.scene.scene import Views
 
 MOST_PIXELS = 1 << 26  # of a picture that may be read: 8192 x 8192
 # What Pillow raises on damaged files.
@@ -22,15 +23,12 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowErro
 
 def to_8bit(image: Float[Tensor, "height width channels"]) -> UInt8[Tensor, "height width 3"]:
     """A rendered image, RGB or premultiplied RGBA in [0, 1], composited over white and rounded to 8 bit."""
-    rgb = image[..., :3]
-    if image.shape[-1] == 4:
-        rgb = rgb + (1 - image[..., 3:].clamp(0, 1))
-    return _round(rgb)
+    return to_uint8(premultiplied_over(image))
 
 
 def ground_truth(views: Views, index: int) -> UInt8[Tensor, "height width 3"]:
     """A stored view, RGB or straight RGBA, composited over white and rounded to 8 bit."""
-    return _round(over_background(views.image(index).float() / 255))
+    return to_uint8(over_background(to_float(views.image(index))))
 
 
 def write_picture(path: Path, picture: UInt8[Tensor, "height width 3"]) -> None:
@@ -48,7 +46,7 @@ def read_picture(path: Path, like: UInt8[Tensor, "height width 3"] | None = None
                 raise ValueError(f"it claims {image.width}x{image.height} pixels")
             return torch.from_numpy(np.array(image.convert("RGB")))
     except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise NelfError(f"cannot read the picture {path}: {reason}; run `nelf eval` again") from error
 
 
@@ -61,7 +59,3 @@ def encode(picture: UInt8[Tensor, "height width 3"], format: str) -> bytes:
     else:
         image.save(stream, format)
     return stream.getvalue()
-
-
-def _round(rgb: Float[Tensor, "height width 3"]) -> UInt8[Tensor, "height width 3"]:
-    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -17,6 +17,7 @@ from torch import Tensor
 from nelf.core.cameras import is_rigid
 from nelf.core.errors import ConfigError, ExportError
 from nelf.core.files import atomic_path
+from nelf.core.images import premultiplied_over, to_float, to_uint8
 from nelf.evaluate.metrics import psnr
 from nelf.export.bundle import Bundle
 from nelf.export.config import ExportConfig, check_known
@@ -159,14 +160,12 @@ def latency(found: Measured) -> Latency:
 
 def in_8bit(image: Float[Tensor, "height width channels"], background: Colour) -> UInt8[Tensor, "height width 3"]:
     """The image, RGB or premultiplied RGBA, over `background` in 8 bits."""
-    if image.shape[-1] == 4:
-        image = image[..., :3] + (1 - image[..., 3:]) * torch.tensor(background)
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    return to_uint8(premultiplied_over(image, torch.tensor(background)))
 
 
 def as_pixels(image: Float[Tensor, "height width channels"], background: Colour) -> Float[Tensor, "height width 3"]:
     """What is left of the image in a picture of 8 bits without alpha, 0 to 1."""
-    return in_8bit(image, background).float() / 255
+    return to_float(in_8bit(image, background))
 
 
 PACKAGES = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "onnx", "onnxruntime")

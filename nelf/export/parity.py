@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nelf.core.images import psnr_of
+
 ROUNDING = 0.5 / 255
 """Largest error of a value stored in 8 bits."""
 EXACT = 150.0
@@ -27,9 +29,7 @@ def compare(
 ) -> Difference:
     """PSNR and largest error. Values that are no numbers count as the worst possible."""
     error = torch.nan_to_num((image.double() - reference.double()).abs(), nan=1.0, posinf=1.0)
-    mse = float(error.square().mean())
-    psnr = EXACT if mse == 0 else min(EXACT, 10 * math.log10(1 / mse))
-    return Difference(view, psnr, float(error.max()))
+    return Difference(view, psnr_of(float(error.square().mean()), EXACT), float(error.max()))
 
 
 def with_rounding(psnr: float, max_abs: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nelf.scene.images import depth_scale, to_steps
     from nelf.scene.load import FORMATS, load_scene
     from nelf.scene.parsed import Problem
-    from nelf.scene.scene import Scene, SceneBounds, SceneType, Views, over_background
+    from nelf.scene.scene import Scene, SceneBounds, SceneType, Views
     from nelf.scene.visual_hull import carve
     from nelf.scene.write import depth_name, image_name, write_image, write_scene
 else:
@@ -35,7 +35,6 @@ __all__ = [
     "image_name",
     "load_checked",
     "load_scene",
-    "over_background",
     "report",
     "to_steps",
     "write_image",

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from nelf.core.errors import SceneError
 from nelf.core.files import atomic_path
+from nelf.core.images import over_background, to_float, to_uint8
 from nelf.scene.load import SPLITS, Loaded
-from nelf.scene.scene import Scene, Views, over_background
+from nelf.scene.scene import Scene, Views
 
 WIDTH = 1600  # pixels of the sheet
 DRAWING = 600  # pixels along one side of a drawing of the cameras
@@ -115,8 +116,7 @@ def _thumbnail(views: Views, index: int, width: int, height: int) -> Image.Image
         image = views.image(index)
     except SceneError:
         return None
-    rgb = over_background(image.float() / 255)
-    pixels = np.asarray((255 * rgb).round().to(torch.uint8))
+    pixels = np.asarray(to_uint8(over_background(to_float(image))))
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
 
 

@@ -123,13 +123,3 @@ class Scene(SceneBounds):
     def size(self) -> tuple[int, int]:
         """height, width of every image."""
         return self.train.height, self.train.width
-
-
-def over_background(
-    image: Float[Tensor, "*batch channels"], background: float | Float[Tensor, "*#batch 3"] = 1.0
-) -> Float[Tensor, "*batch 3"]:
-    """RGB of an RGB(A) image with straight alpha, composited over `background` (1 = white)."""
-    if image.shape[-1] == 3:
-        return image
-    alpha = image[..., 3:]
-    return image[..., :3] * alpha + (1 - alpha) * background

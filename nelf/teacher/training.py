@@ -14,6 +14,7 @@ from nelf.core.cameras import Rays, pixel_grid, rays_through
 from nelf.core.checkpoints import CheckpointFolder
 from nelf.core.devices import FUSED, agree, agree_on_step, fits, unscaled
 from nelf.core.errors import CheckpointError, Interrupted, SceneError
+from nelf.core.images import psnr_of
 from nelf.core.optimization import DivergenceRecovery, Readings
 from nelf.core.progress import ProgressLine, Stop
 from nelf.kernels.random_numbers import draws_on
@@ -136,7 +137,7 @@ class Trainer:
     @property
     def psnr(self) -> float:
         """In dB, of the rays of the last steps; NaN before the first."""
-        return -10 * math.log10(max(self.error, 1e-10))
+        return psnr_of(self.error, 100.0)
 
     def advance(self) -> None:
         """One training step."""

@@ -15,6 +15,7 @@ import torch
 
 from nelf.core.cameras import image_rays
 from nelf.core.errors import ConfigError, NelfError, SceneError
+from nelf.core.images import over_background
 from nelf.distill import (
     DistillConfig,
     external_scene,
@@ -22,7 +23,7 @@ from nelf.distill import (
     render,
 )
 from nelf.distill.views import check_finite, stored
-from nelf.scene import SceneConfig, SceneType, load_scene, over_background
+from nelf.scene import SceneConfig, SceneType, load_scene
 from nelf.teacher.field import RenderOutput, render_image
 from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 

@@ -12,8 +12,9 @@ from unittest import mock
 import torch
 
 from nelf.core.devices import DeviceConfig, make_fabric
+from nelf.core.images import over_background
 from nelf.core.progress import Stop
-from nelf.scene import Scene, SceneConfig, Views, load_scene, over_background
+from nelf.scene import Scene, SceneConfig, Views, load_scene
 from nelf.teacher import HashGridConfig, TeacherConfig, VanillaConfig, render_image
 from nelf.teacher.field import RadianceField
 from nelf.teacher.stage import teach
