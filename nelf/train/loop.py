@@ -84,7 +84,7 @@ class Stage:
 
 
 class PhaseRunner:
-    """Runs a stage from wherever `course` stands. `save` writes a checkpoint."""
+    """Runs a stage from wherever `course` stands."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class PhaseRunner:
         val: CachedViews,
         config: TrainConfig,
         journal: TrainingLog,
-        save: Callable[[], None],
+        checkpoints: CheckpointFolder,
         stop: Stop,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.learner, self.course, self.val, self.config = learner, course, val, config
-        self.journal, self.save, self.stop, self.clock = journal, save, stop, clock
+        self.journal, self.checkpoints, self.stop, self.clock = journal, checkpoints, stop, clock
         self.fabric = learner.fabric
         self.best: dict[str, Tensor] | None = None
         self._val_psnr: float | None = None
@@ -141,6 +141,12 @@ class PhaseRunner:
                 course.finished = True
         self.save()
         return not stopping
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        if self.fabric.is_global_zero:
+            state = {"learner": self.learner.state(), "course": dataclasses.asdict(self.course), "best": self.best}
+            self.checkpoints.save(self.course.total_steps, state)
 
     def look(self, stage: Stage) -> None:
         """Validate the averaged weights; in a stage with patience, keep the best."""
@@ -233,17 +239,12 @@ def train(
         fabric.print(f"going on from step {course.total_steps}, saved in {checkpoints.path}")
     agree_on_step(fabric, course.total_steps, checkpoints.path)
 
-    def save() -> None:
-        if fabric.is_global_zero:
-            state = {"learner": learner.state(), "course": dataclasses.asdict(course), "best": runner.best}
-            checkpoints.save(course.total_steps, state)
-
     memory = MemoryBudget(config.cache_gb)
     channels, pixels = model.frame.channels, model.depth_pixels
     cached = {name: CachedViews(v, channels, memory, pixels) for name, v in (("pseudo", pseudo), ("real", real))}
     val_views = CachedViews(_spread(val, config.val_views), channels, memory)
     with TrainingLog(folder, course.total_steps, active=fabric.is_global_zero) as journal:
-        runner = PhaseRunner(learner, course, val_views, config, journal, save, stop, clock)
+        runner = PhaseRunner(learner, course, val_views, config, journal, checkpoints, stop, clock)
         runner.best = best
         if course.stage == 1:
             with _feed([Source(cached["pseudo"], config.batch)], config, 1, fabric) as feed:
