@@ -28,7 +28,7 @@ from nelf import __version__
 from nelf.core.files import write_json
 from nelf.core.images import over_background
 from nelf.core.progress import Stop
-from nelf.distill import DistillConfig, distill
+from nelf.distill import DistillConfig, distill_in_workers
 from nelf.kernels.compile import usable
 from nelf.kernels.dispatch import GPU, operations
 from nelf.pipeline import Run
@@ -152,7 +152,8 @@ def views(field: Any, scene: Scene, count: int, least: float) -> dict[str, Any]:
     alone = seconds(one, device, least)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        distill(field, scene, DistillConfig(views=count), Path(folder), {"teacher": "benchmark"}, Stop(), quiet=True)
+        config, made_by = DistillConfig(views=count), {"teacher": "benchmark"}
+        distill_in_workers(lambda: field, scene, config, Path(folder), made_by, Stop())
         whole = (time.perf_counter() - began) / count
     return {
         "size": [poses.height, poses.width],

@@ -205,11 +205,11 @@ def _pseudo_plan(folder: Path) -> Any:
 
 def seed_pseudo(folder: Path) -> None:
     from nelf.core.progress import Stop
-    from nelf.distill import distill
+    from nelf.distill import distill_in_workers
     from tests.distill.fakes import BallTeacher
 
     plan = _pseudo_plan(folder)
-    distill(BallTeacher(), plan.scene, plan.config, folder, plan.provenance, Stop(), quiet=True)
+    distill_in_workers(BallTeacher, plan.scene, plan.config, folder, plan.provenance, Stop())
 
 
 def read_pseudo(folder: Path) -> None:

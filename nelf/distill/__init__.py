@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from nelf.distill.config import DistillConfig
     from nelf.distill.dataset import PseudoDataset, external_scene
     from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
-    from nelf.distill.render import distill
     from nelf.distill.workers import ProcessGroup, distill_in_workers
 else:
     __getattr__ = lazy_names(__name__)
@@ -18,7 +17,6 @@ __all__ = [
     "DistillConfig",
     "ProcessGroup",
     "PseudoDataset",
-    "distill",
     "distill_in_workers",
     "external_scene",
     "pose_sampler",

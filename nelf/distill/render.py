@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,10 +16,8 @@ import numpy as np
 from nelf.core.errors import Interrupted, StorageError
 from nelf.core.files import read_json, sha256, write_json
 from nelf.core.progress import ProgressLine, Stop, seconds_of
-from nelf.distill.config import DistillConfig
-from nelf.distill.dataset import PseudoDataset, RenderPlan, find_written, finish, make_plan
+from nelf.distill.dataset import PseudoDataset, RenderPlan
 from nelf.distill.views import Arriving, View, check_finite, figures, read_note, stored, write_view
-from nelf.scene import Scene
 from nelf.scene.write import write_png
 from nelf.teacher.field import Teacher, device_of, render_where_it_is
 
@@ -73,38 +70,6 @@ class Budget:
 ESTIMATE_SLACK = 1.2  # images differ in how well they compress
 
 
-def distill(
-    teacher: Teacher,
-    scene: Scene,
-    config: DistillConfig,
-    folder: Path,
-    provenance: dict[str, Any],
-    stop: Stop,
-    rank: int = 0,
-    world: int = 1,
-    quiet: bool = False,
-) -> PseudoDataset:
-    """Render `config.views` pseudo views to `folder`/images, then write transforms.json.
-
-    provenance: what tells this teacher from another, as JSON values without times. Images of the same provenance, poses
-    and size that are there already are kept; others are rendered again.
-    rank, world: this process renders views rank, rank + world, ...; whichever ends last writes transforms.json. Until
-    then the result of the others is not `complete`. Processes share nothing but the folder: one that dies can be
-    started again, alone.
-    quiet: print nothing. Warnings are printed by a process that works alone; of several, see `PseudoDataset.warnings`.
-
-    Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
-    """
-    plan = make_plan(scene, config, provenance, folder)
-    if (written := find_written(plan)) is not None:
-        return written
-    render_share(teacher, plan, stop, rank, world, quiet)
-    done = finish(plan, partly=config.minutes is not None)
-    if world == 1 and not quiet:
-        print_warnings(done)
-    return done
-
-
 def print_warnings(done: PseudoDataset) -> None:
     """Tell the user what is wrong with the views; of several processes, only one that knows them all should."""
     for warning in done.warnings:
@@ -120,7 +85,12 @@ def render_share(
     quiet: bool,
     rendered: Callable[[], None] = lambda: None,
 ) -> None:
-    """The images of one process; see `distill`. rendered: called after each view."""
+    """The images of one process: views rank, rank + world, ... of `plan`, as far as they are not there already.
+
+    quiet: print nothing. rendered: called after each view.
+
+    Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
+    """
     assert 0 <= rank < world
     config = plan.config
     share, todo = share_of(plan, rank, world)

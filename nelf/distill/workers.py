@@ -50,9 +50,13 @@ def distill_in_workers(
     stop: Stop,
     ranks: ProcessGroup = ProcessGroup(),
 ) -> PseudoDataset:
-    """`distill` by `config.workers` processes; with one worker, by this process.
+    """Render `config.views` pseudo views to `folder`/images, then write transforms.json.
 
-    More workers than this machine has cores or memory for, or than there are views, are not started.
+    `config.workers` processes render, with one worker this process alone. More workers than this machine has cores or
+    memory for, or than there are views, are not started.
+
+    provenance: what tells this teacher from another, as JSON values without times. Images of the same provenance, poses
+    and size that are there already are kept; others are rendered again.
 
     load_teacher: picklable (a functools.partial of a module's function, say); called once in each process, and not at
     all when everything is there already. ranks: where several processes call this, with the same arguments otherwise;

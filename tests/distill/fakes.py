@@ -13,7 +13,9 @@ from torch import Tensor
 
 from nelf.core.cameras import Rays, look_at
 from nelf.core.progress import Stop
-from nelf.distill import DistillConfig, PseudoDataset, distill
+from nelf.distill import DistillConfig, PseudoDataset
+from nelf.distill.dataset import find_written, finish, make_plan
+from nelf.distill.render import print_warnings, render_share
 from nelf.scene import Scene, SceneBounds, SceneType, Views
 from nelf.teacher.field import RenderOutput
 from tests.scenes import facing_poses, hemisphere_poses
@@ -116,10 +118,18 @@ FROM = {"teacher": "ball"}
 
 
 def run(folder: Path, scene: Scene | None = None, teacher: BallTeacher | None = None, **settings: Any) -> PseudoDataset:
+    """Views rank, rank + world, ... by this process; whichever of several ends last writes transforms.json."""
     rank, world = settings.pop("rank", 0), settings.pop("world", 1)
     provenance, stop = settings.pop("provenance", FROM), settings.pop("stop", Stop())
     config = DistillConfig(**{"views": 6, "depth": False, **settings})
-    return distill(teacher or BallTeacher(), scene or make_scene(), config, folder, provenance, stop, rank, world)
+    plan = make_plan(scene or make_scene(), config, provenance, folder)
+    if (written := find_written(plan)) is not None:
+        return written
+    render_share(teacher or BallTeacher(), plan, stop, rank, world, quiet=False)
+    done = finish(plan, partly=config.minutes is not None)
+    if world == 1:
+        print_warnings(done)
+    return done
 
 
 def content(folder: Path) -> dict[str, bytes]:

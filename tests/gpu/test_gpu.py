@@ -1,6 +1,7 @@
 """On the GPU itself: kernels against their plain forms on the CPU, training, renders, and what a step waits for."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.progress import Stop
-from nelf.distill import DistillConfig, distill
+from nelf.distill import DistillConfig, distill_in_workers
 from nelf.kernels.compile import usable
 from nelf.kernels.dispatch import GPU, operations
 from nelf.teacher import render_image
@@ -75,7 +76,8 @@ def test_pseudo_views_are_those_of_the_cpu(device: torch.device, tmp_path: Path)
     field, shown = trainer.field.eval(), {}
     for where in (device, torch.device("cpu")):
         folder = tmp_path / where.type
-        distill(field.to(where), scene, DistillConfig(views=8), folder, {"teacher": "x"}, Stop(), quiet=True)
+        config, load = DistillConfig(views=8), functools.partial(field.to, where)
+        distill_in_workers(load, scene, config, folder, {"teacher": "x"}, Stop())
         shown[where.type] = [tiny_image(path) for path in sorted(folder.glob("images/*.png"))]
     assert len(shown[device.type]) == 8
     for one, other in zip(shown[device.type], shown["cpu"], strict=True):
