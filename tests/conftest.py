@@ -44,8 +44,8 @@ def _short_measurement() -> Iterator[None]:
     """A command measures the machine for a second before it begins; the figure is nothing that other tests need. Nor is
     the line about a wait, which comes where this machine is slow."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nelf.core.machine.SIZES", (256,))
-        patch.setattr("nelf.core.machine.SECONDS", 0.0)
+        patch.setattr("nelf.core.devices.SIZES", (256,))
+        patch.setattr("nelf.core.devices.SECONDS", 0.0)
         patch.setattr("nelf.core.progress.PATIENCE", 60.0)
         yield
 

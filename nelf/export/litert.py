@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from nelf.core.captured_output import quiet
 from nelf.core.errors import ExportError
-from nelf.evaluate.metrics import psnr
-from nelf.evaluate.pictures import to_8bit
+from nelf.evaluate.metrics import psnr, to_8bit
 from nelf.export.contract import GroupSensitivity, Quantization
 from nelf.export.graph import CalibrationViews, Request
 from nelf.export.parity import compare
