@@ -43,8 +43,8 @@ def _single_precision() -> Iterator[None]:
 def _short_measurement() -> Iterator[None]:
     """Commands measure the machine for a second, and slow machines print a line about the wait. Tests need neither."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nelf.core.machine.SIZES", (256,))
-        patch.setattr("nelf.core.machine.SECONDS", 0.0)
+        patch.setattr("nelf.core.devices.SIZES", (256,))
+        patch.setattr("nelf.core.devices.SECONDS", 0.0)
         patch.setattr("nelf.core.progress.PATIENCE", 60.0)
         yield
 

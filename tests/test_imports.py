@@ -36,7 +36,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "compatibility": frozenset({"runtime", "student.macs"}),
     "bundle": frozenset({"runtime"}),
     "export": frozenset(
-        {"bundle", "compatibility", "runtime", "student", "evaluate.metrics", "evaluate.pictures", "viewer.site"}
+        {"bundle", "compatibility", "runtime", "student", "evaluate.metrics", "viewer.site"}
     ),
     "benchmark": frozenset({"bundle", "compatibility", "runtime"}),
     "viewer": frozenset(),
@@ -87,7 +87,7 @@ HOMES: Mapping[str, frozenset[str]] = {
 
 MOST_LINES_OF_CODE = 300
 FEWEST_LINES, MOST_LINES = 40, 350  # of a module: fewer belong into another one, more are two topics
-MOST_MODULES = 148
+MOST_MODULES = 145
 LEAST_MEDIAN = 110  # lines of a module
 
 Sources = Mapping[str, str]

@@ -86,7 +86,12 @@ def render_share(
     quiet: bool,
     rendered: Callable[[], None] = lambda: None,
 ) -> None:
-    """Render the images of one process; see `distill`. rendered: called after each view."""
+    """Render the images of one process: those of views rank, rank + world, ... of `plan` that are missing.
+
+    quiet: print nothing. rendered: called after each view.
+
+    Raises Interrupted when `stop` is requested; StorageError when the disk cannot hold the views.
+    """
     assert 0 <= rank < world
     config = plan.config
     share, todo = share_of(plan, rank, world)

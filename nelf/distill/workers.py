@@ -50,9 +50,13 @@ def distill_in_workers(
     stop: Stop,
     ranks: ProcessGroup = ProcessGroup(),
 ) -> PseudoDataset:
-    """Run `distill` in `config.workers` processes; with one worker, in this process.
+    """Render `config.views` pseudo views to `folder`/images, then write transforms.json.
 
-    Starts no more workers than this machine has cores or memory for, or than there are views.
+    `config.workers` processes render; with one worker, this process. nelf starts no more workers than this machine has
+    cores or memory for, or than there are views.
+
+    provenance: what identifies this teacher, as JSON values without times. Images of the same provenance, poses and
+    size are kept; others are rendered again.
 
     load_teacher: picklable (a functools.partial of a module's function, for example); called once in each process, but
     not if all views exist. ranks: several processes may call this with otherwise equal arguments; the first of them

@@ -6,12 +6,32 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.evaluate.config import EvalConfig
-    from nelf.evaluate.evaluation import Progress, Renderer, chosen_views, evaluate, fill_missing_metrics, measure
+    from nelf.evaluate.evaluation import (
+        GROUND_TRUTH,
+        METRICS_FILE,
+        Progress,
+        Renderer,
+        chosen_views,
+        evaluate,
+        fill_missing_metrics,
+        measure,
+        measured_on,
+        read_metrics,
+    )
     from nelf.evaluate.html import figure
-    from nelf.evaluate.metrics import METRICS, PSNR_CAP, MetricUnavailable, flip_map, lpips_is_here, psnr
-    from nelf.evaluate.metrics_file import GROUND_TRUTH, METRICS_FILE, measured_on, read_metrics
+    from nelf.evaluate.metrics import (
+        METRICS,
+        PSNR_CAP,
+        MetricUnavailable,
+        flip_map,
+        ground_truth,
+        lpips_is_here,
+        psnr,
+        read_picture,
+        to_8bit,
+        write_picture,
+    )
     from nelf.evaluate.orbit_video import orbit_poses, write_video
-    from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
     from nelf.evaluate.report import (
         EVAL_FOLDER,
         ORBIT_FILE,

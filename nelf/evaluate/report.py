@@ -11,11 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from nelf.core.files import write_bytes
+from nelf.evaluate.evaluation import GROUND_TRUTH, measured_on, read_metrics
 from nelf.evaluate.html import TITLES, psnr_chart, render
-from nelf.evaluate.metrics import METRICS, flip_map
-from nelf.evaluate.metrics_file import GROUND_TRUTH, measured_on, read_metrics
+from nelf.evaluate.metrics import METRICS, encode, flip_map, read_picture
 from nelf.evaluate.orbit_video import first_frame
-from nelf.evaluate.pictures import encode, read_picture
 
 
 def choose_views(by_psnr: list[str], count: int) -> dict[str, str]:

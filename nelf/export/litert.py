@@ -15,8 +15,7 @@ from nelf.bundle.bundle import compare, render
 from nelf.bundle.manifest import GroupSensitivity, Quantization, Rung
 from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
-from nelf.evaluate.metrics import psnr
-from nelf.evaluate.pictures import to_8bit
+from nelf.evaluate.metrics import psnr, to_8bit
 from nelf.export.graph import CalibrationViews, Request
 from nelf.runtime import INPUT, OUTPUT, open_model
 

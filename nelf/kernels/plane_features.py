@@ -122,36 +122,6 @@ class _Read(torch.autograd.Function):
         return grad_points, grad_tables, None
 
 
-@kernel("read_planes", "cpu")
-def _read_planes(points: Tensor, tables: Tensor) -> Tensor:
-    return _Read.apply(points, tables, plane_loops)
-
-
-@kernel("read_lines", "cpu")
-def _read_lines(points: Tensor, tables: Tensor) -> Tensor:
-    return _Read.apply(points, tables, line_loops)
-
-
-@kernel("read_volume", "cpu")
-def _read_volume(points: Tensor, table: Tensor) -> Tensor:
-    return _Read.apply(points, table, volume_loops)
-
-
-@kernel("read_planes", GPU)
-def _read_planes_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
-    return _ReadOnGPU.apply(points.contiguous(), tables.contiguous(), "planes")
-
-
-@kernel("read_lines", GPU)
-def _read_lines_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
-    return _ReadOnGPU.apply(points.contiguous(), tables.contiguous(), "lines")
-
-
-@kernel("read_volume", GPU)
-def _read_volume_on_gpu(points: Tensor, table: Tensor) -> Tensor:
-    return _ReadOnGPU.apply(points.contiguous(), table.contiguous(), "volume")
-
-
 NODES = {"planes": "SIDE", "lines": "NODES", "volume": "VOLUME"}
 """First word of the kernels' names -> their macro for the nodes along an axis."""
 
@@ -179,3 +149,17 @@ class _ReadOnGPU(torch.autograd.Function):
             grad_points = torch.empty_like(points)
             launch(f"{ctx.name}_point_grad", len(points), ctx.sizes, *known, grad_points)
         return grad_points, grad_tables, None
+
+
+def _register(name: str, loops: Callable[[int], tuple[Any, Any, Any]]) -> None:
+    @kernel(f"read_{name}", "cpu")
+    def read(points: Tensor, tables: Tensor) -> Tensor:
+        return _Read.apply(points, tables, loops)
+
+    @kernel(f"read_{name}", GPU)
+    def read_on_gpu(points: Tensor, tables: Tensor) -> Tensor:
+        return _ReadOnGPU.apply(points.contiguous(), tables.contiguous(), name)
+
+
+for _name, _loops in (("planes", plane_loops), ("lines", line_loops), ("volume", volume_loops)):
+    _register(_name, _loops)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nelf import evaluate as evaluation
-from nelf.core.devices import best_accelerator, multiplies_bfloat16
-from nelf.core.machine import Machine
+from nelf.core.devices import Machine, best_accelerator, multiplies_bfloat16
 from nelf.distill.workers import most_workers
 from nelf.evaluate import lpips_is_here
 from nelf.export import plan as planned_bundles

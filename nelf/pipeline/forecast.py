@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nelf.core.devices import Machine, measure_machine
 from nelf.core.errors import StorageError
 from nelf.core.files import read_json, write_json
-from nelf.core.machine import Machine, measure_machine
 from nelf.core.progress import duration, seconds_of
 from nelf.pipeline.costs import REFERENCE, Expected, expect, on_cpu
 from nelf.pipeline.run import Echo, Run

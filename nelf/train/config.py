@@ -1,10 +1,82 @@
-"""Settings of a student's training. Recipes are configs/train/*.yaml."""
+"""How a student is trained: settings, budgets and learning rates. Recipes are configs/train/*.yaml."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nelf.core.errors import ConfigError
 from nelf.core.settings import MOST_MINUTES, MOST_SEED, OneOf, Positive, Range, check, setting
-from nelf.train.schedule import SCHEDULES, Budget, LearningRate
+
+COOLDOWN = 0.25  # share of the budget in which a trapezoid falls
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Steps, minutes of wall time, or both: then the first to run out ends the stage."""
+
+    max_steps: int | None
+    max_minutes: float | None
+
+    def fraction(self, step: int, seconds: float) -> float:
+        """Share used up after `step` steps and `seconds` seconds; 1 and above: nothing is left."""
+        by_steps = step / self.max_steps if self.max_steps is not None else 0.0
+        by_time = seconds / (60 * self.max_minutes) if self.max_minutes is not None else 0.0
+        return max(by_steps, by_time)
+
+    @property
+    def total(self) -> tuple[float, str]:
+        """Size and unit to show to the user; of `fraction` 1."""
+        if self.max_steps is not None:
+            return float(self.max_steps), "steps"
+        assert self.max_minutes is not None
+        return self.max_minutes, "min"
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Linear warm-up from `warmup_from` to `peak` over `warmup_steps`, then the named decay."""
+
+    name: str
+    peak: float
+    warmup_from: float
+    warmup_steps: int
+    decay_steps: int
+
+    def at(self, step: int, fraction: float) -> float:
+        """Rate of step `step` (from 0), `fraction` of the budget being used up."""
+        if step < self.warmup_steps:
+            return self.warmup_from + (self.peak - self.warmup_from) * step / self.warmup_steps
+        return self.peak * SCHEDULES[self.name](step, min(fraction, 1.0), self.decay_steps)
+
+
+def _constant(step: int, fraction: float, decay_steps: int) -> float:
+    return 1.0
+
+
+def _cosine(step: int, fraction: float, decay_steps: int) -> float:
+    return (1 + math.cos(math.pi * fraction)) / 2
+
+
+def _trapezoid(step: int, fraction: float, decay_steps: int) -> float:
+    return min(1.0, (1 - fraction) / COOLDOWN)
+
+
+def _exponential(step: int, fraction: float, decay_steps: int) -> float:
+    return float(0.1 ** (step / decay_steps))
+
+
+SCHEDULES: dict[str, Callable[[int, float, int], float]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "trapezoid": _trapezoid,
+}
+"""name -> (step, fraction of the budget, steps per tenfold decay) -> factor on the peak rate.
+
+cosine goes to zero at the end of the budget (by steps or wall time); trapezoid stays at the peak and goes to zero along
+a line in the last `COOLDOWN` of it (Hägele et al. 2024); exponential by ten every `decay_steps`.
+"""
+
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "muon")
 LOSSES = ("mse", "l1", "charbonnier")

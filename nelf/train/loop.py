@@ -19,10 +19,9 @@ from nelf.core.progress import ProgressLine, Stop
 from nelf.scene import Views
 from nelf.student import Student, check_same_architecture
 from nelf.train.batches import Batch, BatchLoader, CachedViews, MemoryBudget, Source
-from nelf.train.config import TrainConfig
+from nelf.train.config import Budget, LearningRate, TrainConfig
 from nelf.train.log import TrainingLog
 from nelf.train.losses import over_white, premultiplied, psnr
-from nelf.train.schedule import Budget, LearningRate
 from nelf.train.trainer import StudentTrainer
 
 

@@ -8,8 +8,20 @@ import torch
 from torch import Tensor
 
 from nelf.evaluate import config
-from nelf.evaluate.metrics import METRICS, PSNR_CAP, MetricUnavailable, flip, flip_map, lpips_alex, psnr, ssim
-from nelf.evaluate.pictures import ground_truth, read_picture, to_8bit, write_picture
+from nelf.evaluate.metrics import (
+    METRICS,
+    PSNR_CAP,
+    MetricUnavailable,
+    flip,
+    flip_map,
+    ground_truth,
+    lpips_alex,
+    psnr,
+    read_picture,
+    ssim,
+    to_8bit,
+    write_picture,
+)
 
 from .views import make_views
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from nelf.core.devices import Machine, measure_machine
 from nelf.core.errors import StorageError
-from nelf.core.machine import Machine, measure_machine
 from nelf.pipeline import Run, forecast, new_student
 from nelf.pipeline.costs import REFERENCE, Expected, expect
 from nelf.pipeline.forecast import Forecast, check, foresee, noted_seconds, noted_warnings

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from nelf.core.errors import ConfigError
 from nelf.train import LOSSES, OPTIMIZERS, FinetuneConfig, TrainConfig, config
-from nelf.train.schedule import Budget, LearningRate
+from nelf.train.config import Budget, LearningRate
 
 
 @pytest.mark.parametrize(
