@@ -180,7 +180,8 @@ extension Manifest {
             (image.alpha == .premultiplied) == image.hasAlpha, "alpha is \(image.alpha) with \(image.channels) channels"
         )
         try require(
-            image.background.count == 3 && image.background.allSatisfy { 0...1 ~= $0 }, "the background is not a colour")
+            image.background.count == 3 && image.background.allSatisfy { 0...1 ~= $0 }, "the background is not a colour"
+        )
         let shape = [1, image.height, image.width, image.channels]
         try require(
             model.input.shape == [1, 3, 4] && model.input.dtype == .float32,
