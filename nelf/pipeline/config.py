@@ -112,7 +112,7 @@ def typed(composed: DictConfig) -> Config:
     name = config.teacher.name
     if type(config.teacher) is not TEACHER_CONFIGS.get(name):
         choices = "|".join(TEACHER_CONFIGS)
-        raise ConfigError(f"teacher.name={name} is not to be set by itself; choose with teacher={choices}")
+        raise ConfigError(f"teacher.name={name} cannot be set by itself; choose with teacher={choices}")
     family_of(config.student)
     return config
 

@@ -41,7 +41,5 @@ STUDENT_CONFIGS: dict[str, type[StudentConfig]] = {name: family.config for name,
 def family_of(config: StudentConfig) -> Family:
     """The family that `config` names. Raises ConfigError where it is the configuration of another one."""
     if type(config) is not STUDENT_CONFIGS.get(config.family):
-        raise ConfigError(
-            f"student.family={config.family} is not to be set by itself; choose a preset, as student=m does"
-        )
+        raise ConfigError(f"student.family={config.family} cannot be set by itself; choose a preset, as student=m does")
     return STUDENTS[config.family]

@@ -73,8 +73,8 @@ SCHEDULES: dict[str, Callable[[int, float, int], float]] = {
 }
 """name -> (step, fraction of the budget, steps per tenfold decay) -> factor on the peak rate.
 
-cosine goes to zero at the end of the budget (by steps or wall time); trapezoid stays at the peak and goes to zero along
-a line in the last `COOLDOWN` of it (Hägele et al. 2024); exponential by ten every `decay_steps`.
+cosine: to zero at the end of the budget, by steps or wall time. trapezoid: at the peak, then along a line to zero in
+the last `COOLDOWN` of the budget (Hägele et al. 2024). exponential: a tenth every `decay_steps`.
 """
 
 

@@ -147,5 +147,5 @@ def test_scenes_of_any_format_are_found(tmp_path: Path) -> None:
     make_llff_scene(tmp_path / "fern", views=4)
     (tmp_path / "papers").mkdir()
     assert [path.name for path in scenes_in(tmp_path)] == ["fern", "lego"]
-    with pytest.raises(ConfigError, match="nowhere is no folder"):
+    with pytest.raises(ConfigError, match="nowhere is not a folder"):
         scenes_in(tmp_path / "nowhere")
