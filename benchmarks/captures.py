@@ -93,7 +93,7 @@ def measure(scene: Path, out: Path, most: int | None, options: dict[str, Any]) -
         "placed": len(names),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(computed, 1),
-        "kind": loaded.kind.value,
+        "type": loaded.type.value,
         "options": options,
         **compare(found, np.stack([given[name][1] for name in names])),
         "summary": imported.summary,

@@ -84,7 +84,7 @@ def bundle(experiment: str, target: str, precision: str) -> dict[str, float]:
     poses = cameras(experiment, 58)
     context = BundleContext(
         name=experiment.replace("/", "-"),
-        kind="object" if experiment == "paper/synthetic" else "forward-facing",
+        scene_type="object" if experiment == "paper/synthetic" else "forward-facing",
         up=torch.tensor([0.0, 0.0, 1.0] if experiment == "paper/synthetic" else [0.0, 1.0, 0.0]),
         focus=torch.zeros(3) if experiment == "paper/synthetic" else torch.tensor([0.0, 0.0, -4.0]),
         near=model.frame.near,

@@ -32,7 +32,7 @@ def names(group: str) -> list[str]:
     return sorted(p.relative_to(FOLDER / group).with_suffix("").as_posix() for p in (FOLDER / group).rglob("*.yaml"))
 
 
-GROUP_NAMES = ("student", "teacher", "train", "kind", "size", "experiment", "hydra/launcher")
+GROUP_NAMES = ("student", "teacher", "train", "scene_type", "size", "experiment", "hydra/launcher")
 GROUPS = {group: names(group) for group in GROUP_NAMES}
 
 TINY_TEACHERS = {
@@ -66,7 +66,7 @@ def test_no_file_is_left_out() -> None:
     found = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
     chosen_for_you = {
         f"{group}_teacher/{name}-{teacher}"
-        for group in ("kind", "size", "experiment")
+        for group in ("scene_type", "size", "experiment")
         for name in GROUPS[group]
         for teacher in GROUPS["teacher"]
     } | {f"experiment_student/{name}-{student}" for name in GROUPS["experiment"] for student in GROUPS["student"]}
@@ -86,11 +86,11 @@ def test_it_composes(choice: str) -> None:
         assert type(config.student) is STUDENT_CONFIGS[config.student.family]
 
 
-@pytest.mark.parametrize("kind", GROUPS["kind"])
+@pytest.mark.parametrize("kind", GROUPS["scene_type"])
 @pytest.mark.parametrize("teacher", GROUPS["teacher"])
 @pytest.mark.parametrize("size", GROUPS["size"])
 def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, size: str) -> None:
-    found = composed(f"kind={kind}", f"teacher={teacher}", f"size={size}").teacher
+    found = composed(f"scene_type={kind}", f"teacher={teacher}", f"size={size}").teacher
     assert found.name == teacher
     assert found.samples_per_step == (262144 if (size, teacher) == ("gpu", "instant_ngp") else 16384)
 
@@ -157,7 +157,7 @@ def asked_by(command: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", GROUPS["experiment"])
-@pytest.mark.parametrize("kind", GROUPS["kind"])
+@pytest.mark.parametrize("kind", GROUPS["scene_type"])
 def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) -> None:
     """For any scene type: its defaults yield to every value in the experiment's file."""
     content = OmegaConf.to_container(OmegaConf.load(FOLDER / "experiment" / f"{name}.yaml"))
@@ -165,17 +165,17 @@ def test_the_command_on_its_first_lines_does_what_it_says(name: str, kind: str) 
     chosen = [
         f"{key.removeprefix('override /')}={value}" for one in content.pop("defaults", []) for key, value in one.items()
     ]
-    config = compose_config(["scene.path=nowhere", f"kind={kind}", *asked_by(command_of(name))])
+    config = compose_config(["scene.path=nowhere", f"scene_type={kind}", *asked_by(command_of(name))])
     assert OmegaConf.to_container(OmegaConf.merge(config, content)) == OmegaConf.to_container(config)
-    plain = compose_config(["scene.path=nowhere", f"kind={kind}", *chosen])  # its keys are of the same families
+    plain = compose_config(["scene.path=nowhere", f"scene_type={kind}", *chosen])  # its keys are of the same families
     assert OmegaConf.to_container(OmegaConf.merge(plain, content)) != OmegaConf.to_container(plain)
 
 
-@pytest.mark.parametrize("kind", GROUPS["kind"])
+@pytest.mark.parametrize("kind", GROUPS["scene_type"])
 @pytest.mark.parametrize("teacher", GROUPS["teacher"])
 def test_smoke_bounds_the_work_of_every_teacher(kind: str, teacher: str) -> None:
     """An untrained teacher's views cost what its samples cost, whatever the scene."""
-    config = composed("experiment=smoke", f"kind={kind}", f"teacher={teacher}")
+    config = composed("experiment=smoke", f"scene_type={kind}", f"teacher={teacher}")
     if isinstance(config.teacher, InstantNGPConfig):
         assert config.teacher.importance_samples == 8
     else:

@@ -342,12 +342,12 @@ def safetensors_heads(draw: Any) -> Mutation:
 
 
 KEYS = (
-    "scene.path", "scene.near", "scene.up", "scene.kind", "scene.downscale", "train.max_steps", "train.max_minutes",
+    "scene.path", "scene.near", "scene.up", "scene.type", "scene.downscale", "train.max_steps", "train.max_minutes",
     "student",
     "student.width", "student.family", "student.fine_nodes", "student.depth_spacing", "distill.views",
     "distill.folder", "export.targets", "eval.video_seconds", "device.threads", "name",
     "runs", "teacher", "teacher.max_minutes", "experiment", "photos.size", "hydra.run.dir", "hydra.searchpath",
-    "kind", "",
+    "scene_type", "",
 )  # fmt: skip
 WORDS = (
     "null", "true", "nan", "inf", "-1", "0", "1e999", "[]", "[1,2", "{a:1}", "${scene.path}", "${oc.env:PATH}", "???",

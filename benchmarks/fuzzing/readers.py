@@ -244,7 +244,8 @@ def seed_imported(folder: Path) -> None:
     """A scene with everything that nelf writes into one."""
     scenes.make_nerfstudio_scene(folder, views=6)
     scenes.edit_json(
-        folder / "transforms.json", kind="unbounded", near=0.1, far=9.0, center=[0, 0, 0], radius=2.0, up=[0, 0, 1],
+        folder / "transforms.json", scene_type="unbounded", near=0.1, far=9.0, center=[0, 0, 0], radius=2.0,
+        up=[0, 0, 1],
         train_filenames=[f"images/{i + 1:04d}.png" for i in range(5)], nelf={"photos": {"made_from": "x"}},
     )  # fmt: skip
 

@@ -93,7 +93,7 @@ def write_imported(
     capture = ParsedScene("photos", [], 1, points=points if len(points) >= ENOUGH_POINTS else None, up=(0.0, 0.0, 1.0))
     channels = 4 if has_alpha(working) else 3
     bounds = decide(SceneConfig(str(out)), capture, c2w, views(c2w), channels, name)
-    found = [*problems, *capture.problems, *advice.of_circle(bounds.kind, c2w, [photo.name for photo in photos])]
+    found = [*problems, *capture.problems, *advice.of_circle(bounds.type, c2w, [photo.name for photo in photos])]
     write_scene(
         out,
         files=files,

@@ -305,7 +305,7 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
     run.check_pictures()
     echo_once = echo if is_first_process() else _nothing
     echo_once(
-        f"{run.scene.name}: {run.scene.format}, {run.scene.kind.value} ({run.scene.kind_reason}), into {run.folder}"
+        f"{run.scene.name}: {run.scene.format}, {run.scene.type.value} ({run.scene.type_reason}), into {run.folder}"
     )
     with run.locked(), stoppable() as stop, run.ending_workers():
         run.prepare()

@@ -31,7 +31,7 @@ def external_scene(config: DistillConfig, scene: Scene) -> Scene:
     found = load_scene(
         SceneConfig(
             path=config.folder,
-            kind=scene.kind.value,
+            type=scene.type.value,
             near=scene.near,
             far=scene.far,
             up=scene.up.tolist(),
@@ -115,7 +115,7 @@ def make_plan(scene: Scene, config: DistillConfig, provenance: dict[str, Any], f
         "format": FORMAT,
         "provenance": provenance,
         "settings": config.pose_settings(),
-        "kind": scene.kind.value,
+        "scene_type": scene.type.value,
         "size": [height, width, scene.channels],
         "depth": config.depth,
         "train": train.c2w.tolist(),

@@ -267,7 +267,7 @@ def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: Dis
         raise SceneError(f"distill: {len(train)} training view; at least 2 are needed to place cameras between them")
     c2w = orthonormalize(train.double().cpu())
     region = TrainCameras(c2w, bounds.center.double().cpu(), bounds.radius, bounds.up.double().cpu())
-    sample = SAMPLERS[bounds.kind](region, config)
+    sample = SAMPLERS[bounds.type](region, config)
     return lambda index: sample(generator(config.seed, index)).float()
 
 

@@ -288,7 +288,7 @@ def _described(
     try:
         return {
             "name": context.name,
-            "scene_type": context.kind,
+            "scene_type": context.scene_type,
             "target": target,
             "precision": precision,
             "image": ImageInfo(
@@ -307,7 +307,7 @@ def _described(
                 up=[float(x) for x in context.up],
                 focus=[float(x) for x in context.focus],
             ),
-            "region": covered_region(context.kind, context.train, context.focus, context.up),
+            "region": covered_region(context.scene_type, context.train, context.focus, context.up),
             "model": ModelInfo(
                 path=chosen.file,
                 input=PoseInfo(name=INPUT, shape=(1, 3, 4), dtype="float32", layout="row-major c2w"),

@@ -75,7 +75,7 @@ class CalibrationViews:
 class BundleContext:
     """What scene and run know. World space is the scene's; poses are c2w with OpenGL axes.
 
-    kind: object, forward-facing or unbounded.
+    scene_type: object, forward-facing or unbounded.
     up: world direction that points up for the viewer. focus: world point that a viewer orbits.
     near, far: depths along the view axis. background: RGB, 0 to 1, behind images with alpha.
     train: training poses; they define the bundle's region.
@@ -86,7 +86,7 @@ class BundleContext:
     """
 
     name: str
-    kind: str
+    scene_type: str
     up: Float[Tensor, "3"]
     focus: Float[Tensor, "3"]
     near: float

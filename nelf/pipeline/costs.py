@@ -165,7 +165,7 @@ class _Costs:
 
     def view(self) -> float | None:
         """Seconds for one view that the teacher renders."""
-        dense = RENDER_PIXEL if self.run.scene.kind is SceneType.OBJECT else RENDER_PIXEL_DENSE
+        dense = RENDER_PIXEL if self.run.scene.type is SceneType.OBJECT else RENDER_PIXEL_DENSE
         teacher = self.config.teacher
         # Counted for the MLP alone: a hash grid's samples are inside the figure for a pixel.
         a_ray = 2 * teacher.coarse_samples + teacher.fine_samples if isinstance(teacher, NeRFConfig) else 1

@@ -94,7 +94,7 @@ def measure(run: Run, bundles: dict[str, Path], stop: Stop) -> None:
         evaluation.evaluate(models, scene.test, folder, run.config.eval, progress=progress)
     frames = run.config.eval.video_frames
     if frames:
-        poses = evaluation.orbit_poses(scene.kind, scene.train.c2w, scene.center, scene.up, frames)
+        poses = evaluation.orbit_poses(scene.type, scene.train.c2w, scene.center, scene.up, frames)
         lens = scene.train.intrinsics.mean(0)
 
         def pictures(line: ProgressLine) -> Iterator[Tensor]:
@@ -141,7 +141,7 @@ def write_run_report(run: Run, bundles: dict[str, Path]) -> list[str]:
             name=run.folder.name,
             scene=[
                 ("format", scene.format),
-                ("kind", f"{scene.kind.value}: {scene.kind_reason}"),
+                ("type", f"{scene.type.value}: {scene.type_reason}"),
                 ("views", ", ".join(f"{len(views)} {split}" for split, views in scene.splits.items())),
                 ("image size", f"{width} x {height}, {'RGBA' if scene.channels == 4 else 'RGB'}"),
             ],

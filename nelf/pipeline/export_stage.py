@@ -128,7 +128,7 @@ def bundle_context(run: Run) -> exporting.BundleContext:
     photos = {name: ground_truth(scene.test, i) for i, name in enumerate(scene.test.names) if name in names}
     return exporting.BundleContext(
         name=scene.name,
-        kind=scene.kind.value,
+        scene_type=scene.type.value,
         up=scene.up,
         focus=scene.center,
         near=scene.near,

@@ -143,7 +143,7 @@ class Run:
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = absolute(config.scene.path)
         scene = load_checked(with_poses(config, folder, echo), need, want=("val",))
-        composed = compose_config([f"kind={scene.kind.value}", *overrides])
+        composed = compose_config([f"scene_type={scene.type.value}", *overrides])
         config = typed(composed)
         run = cls(composed, config, scene, overrides)
         run.folder = folder or run.folder
@@ -272,7 +272,7 @@ class Run:
     @property
     def bounded(self) -> bool:
         """Whether the scene is an object, which ends at a known radius."""
-        return self.scene.kind is SceneType.OBJECT
+        return self.scene.type is SceneType.OBJECT
 
     @property
     def teacher(self) -> Path | None:

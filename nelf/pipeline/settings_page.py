@@ -105,12 +105,12 @@ def _choice_of(group: str, kind: type, choices: Iterable[str]) -> str:
 def other_defaults() -> dict[str, list[tuple[str, str]]]:
     """Key -> (where, value): other defaults, from a choice of a group or from the scene's type."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for group in ("student", "train", "kind", "kind_teacher"):
+    for group in ("student", "train", "scene_type", "scene_type_teacher"):
         for name in choices_of(group, config_folder()):
             content = OmegaConf.load(config_folder() / group / f"{name}.yaml")
             kind = name.removesuffix("-instant_ngp")
-            where = f"{kind} scenes" if group.startswith("kind") else f"{group}={name}"
-            prefix = "" if group.startswith("kind") or group == "student" else f"{group}."  # rooted YAML
+            where = f"{kind} scenes" if group.startswith("scene_type") else f"{group}={name}"
+            prefix = "" if group.startswith("scene_type") or group == "student" else f"{group}."  # rooted YAML
             for key, value in _flat(OmegaConf.to_container(content), prefix):
                 found.setdefault(key, []).append((where, shown(value)))
     return found

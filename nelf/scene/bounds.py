@@ -22,7 +22,7 @@ PLAIN_BORDER = 4.0  # 8-bit steps that image borders of one colour may differ by
 LOOK_AT = 8  # images decoded to look for transparency
 
 
-def find_kind(
+def find_type(
     c2w: Float[Tensor, "n 3 4"], up: Float[Tensor, "3"], train: Views, channels: int
 ) -> tuple[SceneType, str]:
     """The scene's type, and the reason in words."""
@@ -125,12 +125,12 @@ def decide(
     own_up = config.up or capture.up
     up = upward(c2w) if own_up is None else torch.tensor(list(own_up), dtype=torch.float32)
     up = torch.nn.functional.normalize(up, dim=0)
-    if config.kind != AUTO:
-        kind, reason = SceneType(config.kind), f"scene.kind={config.kind}"
-    elif capture.kind is not None:
-        kind, reason = capture.kind, "the scene's file says so"
+    if config.type != AUTO:
+        kind, reason = SceneType(config.type), f"scene.type={config.type}"
+    elif capture.type is not None:
+        kind, reason = capture.type, "the scene's file says so"
     else:
-        kind, reason = find_kind(c2w, up, train, channels)
+        kind, reason = find_type(c2w, up, train, channels)
     found = _from_file(capture)
     if found is None:
         if kind is SceneType.OBJECT:

@@ -113,7 +113,7 @@ def _describe(scene: Scene, prepared: Prepared) -> list[tuple[str, str]]:
     return [
         ("scene", f"{scene.name} ({scene.root})"),
         ("format", scene.format),
-        ("kind", f"{scene.kind.value}: {scene.kind_reason}"),
+        ("type", f"{scene.type.value}: {scene.type_reason}"),
         ("views", ", ".join(f"{len(scene.splits[split])} {split}" for split in SPLITS)),
         ("image size", f"{width} x {height} (width x height), {'RGBA' if scene.channels == 4 else 'RGB'}"),
         ("intrinsics", lens),
@@ -131,7 +131,7 @@ def _describe(scene: Scene, prepared: Prepared) -> list[tuple[str, str]]:
 
 
 def _few_views(scene: Scene) -> list[Problem]:
-    found, count, enough = [], len(scene.train), FEW_VIEWS[scene.kind]
+    found, count, enough = [], len(scene.train), FEW_VIEWS[scene.type]
     views = f"{count} training view{'s' * (count != 1)}"
     if 0 < count < FEWEST_VIEWS:
         what = f"{views} {'is' if count == 1 else 'are'} too few: pseudo views lie between training views"
@@ -139,7 +139,7 @@ def _few_views(scene: Scene) -> list[Problem]:
     elif count and not len(scene.val):
         found.append(Problem("there are no val views", "add some, or set scene.val_holdout"))
     if FEWEST_VIEWS <= count < enough:
-        found.append(Problem(f"{views} are few", f"{enough} or more give a usable {scene.kind.value} scene"))
+        found.append(Problem(f"{views} are few", f"{enough} or more give a usable {scene.type.value} scene"))
     return found
 
 

@@ -31,7 +31,7 @@ class SceneConfig:
     """Folder of the scene; nelf finds its format."""
     name: str | None = setting(None, PlainName())
     """Name of the scene in messages, runs and reports; by default the folder's name."""
-    kind: str = setting(AUTO, OneOf([AUTO, *(kind.value for kind in SceneType)]))
+    type: str = setting(AUTO, OneOf([AUTO, *(one.value for one in SceneType)]))
     """object, forward-facing or unbounded; auto decides by the cameras."""
     downscale: int = setting(1, Range(1, 1024))
     """Divide both image sides by this, averaging areas. With images_N folders it counts from full size."""

@@ -93,7 +93,7 @@ def draw_cameras(
 def _legend(draw: ImageDraw.ImageDraw, scene: Scene) -> None:
     x = GAP
     for text, color in (
-        (f"{_printable(scene.name)}, {scene.kind.value}", (0, 0, 0)),
+        (f"{_printable(scene.name)}, {scene.type.value}", (0, 0, 0)),
         *((f"{len(scene.splits[split])} {split}", COLORS[split]) for split in SPLITS),
         (f"cross: centre of interest, radius {scene.radius:.3g}", GREY),
     ):

@@ -190,7 +190,7 @@ class ParsedScene:
     files: Sequence[Path] = ()
     depth_bounds: np.ndarray | None = None
     points: np.ndarray | None = None
-    kind: SceneType | None = None
+    type: SceneType | None = None
     near: float | None = None
     far: float | None = None
     center: tuple[float, float, float] | None = None

@@ -73,18 +73,18 @@ def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], 
 
 @dataclass(frozen=True)
 class SceneBounds:
-    """What kind of place it is and where its content lies.
+    """What type of place it is and where its content lies.
 
     near, far: depths along the view axis, in world units, that enclose the scene in every view.
     center, radius: ball of interest (world space): the object, or what an unbounded scene's cameras look at.
     up: world direction that points up for the viewer, unit length.
     channels: 3 (RGB) or 4 (RGBA, straight alpha).
     files: all sources of the views, images and poses, relative to root.
-    problems: what you should know, one line each with its remedy. kind_reason: why it has this type, for people.
+    problems: what you should know, one line each with its remedy. type_reason: why it has this type, for people.
     """
 
-    kind: SceneType
-    kind_reason: str
+    type: SceneType
+    type_reason: str
     near: float
     far: float
     center: Float[Tensor, "3"]

@@ -83,7 +83,7 @@ def write_scene(
     head = {
         **shared,
         **({} if depths is None else {"integer_depth_scale": depths[1]}),
-        "kind": bounds.kind.value,
+        "scene_type": bounds.type.value,
         "near": bounds.near,
         "far": bounds.far,
         "center": bounds.center.double().tolist(),

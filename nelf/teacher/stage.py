@@ -109,7 +109,7 @@ def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
     """The training of a teacher of the scene, before its first step."""
     opaque = scene.channels == 3
     # Nothing surrounds an object. Over a colour other than its own background, the field would fill the box with fog.
-    background = border_color(scene.train) if opaque and scene.kind is SceneType.OBJECT else None
+    background = border_color(scene.train) if opaque and scene.type is SceneType.OBJECT else None
     space = space_of(scene)
     with fabric.device:  # creates the table of millions of numbers on the device
         field = build_field(config, space, opaque=opaque, background=background)
@@ -118,9 +118,9 @@ def new_trainer(scene: Scene, config: TeacherConfig, fabric: Fabric) -> Trainer:
 
 def space_of(scene: Scene) -> UnitCubeMapping:
     """Mapping from the scene to the unit cube, one for each scene type."""
-    if scene.kind is SceneType.OBJECT:
+    if scene.type is SceneType.OBJECT:
         return UnitCubeMapping.box(scene.center, scene.radius, scene.near, scene.far)
-    if scene.kind is SceneType.UNBOUNDED:
+    if scene.type is SceneType.UNBOUNDED:
         return UnitCubeMapping.contraction(scene.center, scene.radius, scene.near, scene.far)
     cameras = scene.train
     tangent = max(scene.size) / 2 / float(cameras.intrinsics[:, :2].min())

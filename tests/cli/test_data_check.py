@@ -23,7 +23,7 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     assert "0005.png" in second
     assert lines[0] == f"    nelf run {room} scene.downscale=2 scene.allow_missing=true"
     assert lines[1].startswith("problem: 1 image in images has no frame: spare.png")
-    assert any(line.startswith("kind ") for line in lines)
+    assert any(line.startswith("type ") for line in lines)
     (room / "images/0006.png").unlink()
     (room / "images/spare.png").unlink()
     outcome = works("data", "check", room, "scene.allow_missing=true")

@@ -32,7 +32,7 @@ def test_misspelt_override_names_the_nearest(room: Path) -> None:
     [
         ("train.max_steps=many", "many"),
         ("distill.views=0", "distill.views=0 is too small; use a whole number from 1 to "),
-        ("scene.kind=round", "scene.kind=round is not known; use one of auto, object"),
+        ("scene.type=round", "scene.type=round is not known; use one of auto, object"),
         ("device.accelerator=tpu", "device.accelerator=tpu is not known; use one of auto, cpu"),
         ("export.golden_views=3", "export.golden_views=3 is too small"),
         ("teacher.max_minutes=null", "teacher.max_minutes and teacher.max_steps are both null"),

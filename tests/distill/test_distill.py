@@ -31,7 +31,7 @@ from tests.distill.fakes import FROM, BallTeacher, content, make_scene, run
 def test_the_result_is_an_ordinary_scene(whole: Path) -> None:
     scene, pseudo = make_scene(), load_scene(SceneConfig(path=str(whole)))
     assert sorted(p.name for p in whole.iterdir()) == ["images", "transforms.json"]
-    assert (pseudo.kind, pseudo.near, pseudo.far, pseudo.radius) == (SceneType.OBJECT, 2.0, 6.0, pytest.approx(1.2))
+    assert (pseudo.type, pseudo.near, pseudo.far, pseudo.radius) == (SceneType.OBJECT, 2.0, 6.0, pytest.approx(1.2))
     assert (pseudo.size, pseudo.channels, len(pseudo.train)) == (scene.size, 4, 6)
     torch.testing.assert_close(pseudo.up, scene.up)
     torch.testing.assert_close(pseudo.center, scene.center)
@@ -82,7 +82,7 @@ def test_without_alpha_images_are_rgb_and_cameras_may_differ(tmp_path: Path) -> 
     )
     run(tmp_path, dataclasses.replace(scene, splits={"train": train}), BallTeacher(alpha=False), views=12)
     pseudo = load_scene(SceneConfig(path=str(tmp_path)))
-    assert (pseudo.channels, pseudo.size, pseudo.kind) == (3, (16, 20), SceneType.UNBOUNDED)
+    assert (pseudo.channels, pseudo.size, pseudo.type) == (3, (16, 20), SceneType.UNBOUNDED)
     assert set(pseudo.train.intrinsics[:, 0].tolist()) == {30.0, 40.0}
     assert pseudo.train.intrinsics[0, 2:].tolist() == [10.0, 8.0]
 

@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 INFO = RunInfo(
     name="<b>lego</b> & more",
-    scene=[("format", "blender"), ("kind", "object")],
+    scene=[("format", "blender"), ("type", "object")],
     models={
         "student": ModelInfo("student <PyTorch>", 3_300_000, "fp32", "", 1_234_567, 2_500_000_000),
         "ios": ModelInfo("iOS", 900, "fp16", "62.1 dB on 8 poses"),

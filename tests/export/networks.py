@@ -76,7 +76,7 @@ def context(mapping: str = "linear", name: str = "stilllife", model: Student | N
     golden, names = poses(8, seed=1), tuple(f"r_{i}" for i in range(8))
     return BundleContext(
         name=name,
-        kind="object" if mapping == "linear" else "forward-facing",
+        scene_type="object" if mapping == "linear" else "forward-facing",
         up=torch.tensor([0.0, 0.0, 1.0]) if mapping == "linear" else torch.tensor([0.0, 1.0, 0.0]),
         focus=torch.zeros(3),
         near=2.0,

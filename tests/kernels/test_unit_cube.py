@@ -83,7 +83,7 @@ def test_frustum_holds_what_every_camera_sees() -> None:
 
 
 def test_an_odd_camera_loses_only_itself() -> None:
-    """find_kind accepts a few odd cameras in a forward-facing capture."""
+    """find_type accepts a few odd cameras in a forward-facing capture."""
     poses = cameras().repeat(4, 1, 1)
     sound = UnitCubeMapping.frustum(mean_pose(poses), 0.5, poses, 2.0, 30.0)
     for degrees in (60.0, 90.0, 180.0):
@@ -107,5 +107,5 @@ def test_a_frustum_ends_before_it_is_a_half_space() -> None:
     backwards = look_at(torch.zeros(3), torch.tensor([9.0, 0.0, 9.0]), torch.tensor([0.0, 1.0, 0.0]))
     nobody = UnitCubeMapping.frustum(
         backwards, 0.5, ring, 2.0, 30.0
-    )  # scene.kind=forward-facing of what is nothing like it
+    )  # scene.type=forward-facing of what is nothing like it
     assert torch.isfinite(nobody.parameters).all()

@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> str:
 def test_named_after_the_scene(ball: Path, runs: str, tmp_path: Path) -> None:
     run = Run.open(ball, [runs])
     assert run.folder == tmp_path / "runs" / "ball"
-    assert run.scene.kind is SceneType.OBJECT
+    assert run.scene.type is SceneType.OBJECT
     assert run.bounded
     assert not run.folder.exists()  # looking writes nothing
     assert Run.open(ball, [runs, "name=other"]).folder == tmp_path / "runs" / "other"
@@ -139,16 +139,16 @@ def test_defaults_of_the_kind(
     shutil.copytree(config_module.config_folder(), configs)
     for number, one in enumerate(SceneType):
         text = f"# @package _global_\ndistill:\n  views: {100 + number}\n"
-        (configs / "kind" / f"{one.value}.yaml").write_text(text)
+        (configs / "scene_type" / f"{one.value}.yaml").write_text(text)
     monkeypatch.setattr(config_module, "config_folder", lambda: configs)
     scene = make(tmp_path / "scene")  # type: ignore[operator]
     run = Run.open(scene, [runs])
-    assert run.scene.kind is kind
+    assert run.scene.type is kind
     assert run.config.distill.views == 100 + list(SceneType).index(kind)
     assert Run.open(scene, [runs, "distill.views=7"]).config.distill.views == 7
     assert Run.open(scene, [runs, "experiment=smoke"]).config.distill.views == 12
-    forced = Run.open(scene, [runs, "scene.kind=unbounded"])
-    assert forced.scene.kind is SceneType.UNBOUNDED
+    forced = Run.open(scene, [runs, "scene.type=unbounded"])
+    assert forced.scene.type is SceneType.UNBOUNDED
     assert forced.config.distill.views == 100 + list(SceneType).index(SceneType.UNBOUNDED)
 
 

@@ -87,7 +87,7 @@ def test_json_cut_in_half(room: Path) -> None:
         ({"k1": -30.0}, "folds the image over itself"),
         ({"camera_model": "OPENCV_FISHEYE"}, 'has camera model "OPENCV_FISHEYE"; use one of OPENCV'),
         ({"camera_model": "a\nb"}, r'has camera model "a\nb"; use one of OPENCV'),
-        ({"kind": "inside"}, 'has kind = "inside"; it must be one of object, forward-facing, unbounded'),
+        ({"scene_type": "inside"}, 'has scene_type = "inside"; it must be one of object, forward-facing, unbounded'),
         ({"near": -1}, "has near = -1; it must be a positive number"),
         ({"center": [1, 2]}, "has center = [1, 2]; it must be three finite numbers"),
         ({"near": 1e-40}, "has near = 1e-40; it must be a positive number, 1e-09 to 1e+12"),
@@ -319,7 +319,7 @@ def test_bad_record3d(tmp_path: Path, change: dict[str, Any], expected: str) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"kind": "round"}, "scene.kind=round is not known; use one of auto, object, forward-facing, unbounded"),
+        ({"type": "round"}, "scene.type=round is not known; use one of auto, object, forward-facing, unbounded"),
         ({"downscale": 0}, "scene.downscale=0 is too small; use a whole number from 1 to 1024"),
         ({"holdout": 1}, "scene.holdout=1 holds out every view; use 0 .* or at least 2"),
         ({"near": -1.0}, "scene.near=-1 is too small; use a number from 1e-09 to 1e\\+12 world units, or null"),
@@ -336,7 +336,7 @@ def test_bad_config(options: dict[str, Any], expected: str) -> None:
 
 def test_config_is_a_hydra_structured_config() -> None:
     schema = OmegaConf.structured(SceneConfig)
-    config = OmegaConf.to_object(OmegaConf.merge(schema, {"path": "x", "near": 2, "up": [0, 0, 1], "kind": "object"}))
-    assert config == SceneConfig("x", near=2.0, up=[0.0, 0.0, 1.0], kind="object")
+    config = OmegaConf.to_object(OmegaConf.merge(schema, {"path": "x", "near": 2, "up": [0, 0, 1], "type": "object"}))
+    assert config == SceneConfig("x", near=2.0, up=[0.0, 0.0, 1.0], type="object")
     with pytest.raises(ConfigKeyError, match="downscal"):
         OmegaConf.merge(schema, {"downscal": 2})

@@ -9,7 +9,7 @@ import torch
 from nelf.core.cameras import look_at
 from nelf.core.errors import ConfigError, SceneError
 from nelf.scene import SceneConfig, SceneType, Views, border_color, carve, load_scene
-from nelf.scene.bounds import find_kind, upward
+from nelf.scene.bounds import find_type, upward
 from tests.scenes import (
     edit_json,
     hemisphere_poses,
@@ -54,7 +54,7 @@ OPAQUE = np.concatenate([NOISE, np.full((20, 20, 1), 255, np.uint8)], -1)
     ],
 )
 def test_kind(poses: torch.Tensor, image: np.ndarray, kind: SceneType) -> None:
-    found, reason = find_kind(poses, Z, views(poses, image), image.shape[2])
+    found, reason = find_type(poses, Z, views(poses, image), image.shape[2])
     assert found is kind
     assert reason
 
@@ -71,13 +71,13 @@ def test_driving_forwards_is_unbounded() -> None:
         [torch.linspace(0, 20, 30), 0.1 * torch.randn(30, generator=torch.Generator()), torch.ones(30)], -1
     )
     poses = look_at(eye, eye + torch.tensor([1.0, 0.0, 0.0]), Z)
-    assert find_kind(poses, Z, views(poses, NOISE), 3)[0] is SceneType.UNBOUNDED
+    assert find_type(poses, Z, views(poses, NOISE), 3)[0] is SceneType.UNBOUNDED
 
 
 def test_object_bounds_are_those_of_the_ball_and_follow_its_scale(tmp_path: Path) -> None:
     make_blender_scene(tmp_path, size=50, views=(30, 2, 4))
     scene = load_scene(SceneConfig(str(tmp_path)))
-    assert scene.kind is SceneType.OBJECT
+    assert scene.type is SceneType.OBJECT
     assert scene.center.norm() < 0.12
     assert 1.0 <= scene.radius < 1.3  # the ball's radius is 1; cells and masks are coarse
     assert scene.near == pytest.approx(2, abs=0.05)  # what NeRF-synthetic is rendered with
@@ -113,7 +113,7 @@ def test_carving_never_removes_the_ball(tmp_path: Path) -> None:
 
 def test_unbounded_ball_reaches_to_the_cameras(tmp_path: Path) -> None:
     scene = load_scene(SceneConfig(str(make_nerfstudio_scene(tmp_path, views=30))))
-    assert scene.kind is SceneType.UNBOUNDED
+    assert scene.type is SceneType.UNBOUNDED
     assert scene.radius == pytest.approx(4, rel=0.02)
     assert scene.center.norm() < 0.1
     assert scene.near < 1  # the wall of the room is 4 behind the cameras, and 12 before them at most
@@ -128,7 +128,7 @@ def test_points_bring_near_of_an_unbounded_scene_closer_to_what_is_there(tmp_pat
 def test_forward_facing_from_points_and_from_nothing(tmp_path: Path) -> None:
     room = make_llff_scene(tmp_path / "room")
     scene = load_scene(SceneConfig(str(room)))
-    assert scene.kind is SceneType.FORWARD_FACING
+    assert scene.type is SceneType.FORWARD_FACING
     assert scene.center[2] < 1
     frames = [
         {"file_path": f"images_8/{name}", "transform_matrix": [*pose.tolist(), [0, 0, 0, 1]]}
@@ -138,7 +138,7 @@ def test_forward_facing_from_points_and_from_nothing(tmp_path: Path) -> None:
     (room / "transforms.json").write_text("{}")
     edit_json(room / "transforms.json", fl_x=26, frames=frames)
     bare = load_scene(SceneConfig(str(room)))
-    assert bare.kind is SceneType.FORWARD_FACING
+    assert bare.type is SceneType.FORWARD_FACING
     assert 0 < bare.near < 5 < 14 < bare.far
     assert any(f"near {bare.near:.3g} and far {bare.far:.3g} are guessed" in problem for problem in bare.problems)
     assert any("set scene.near and scene.far" in problem for problem in bare.problems)
@@ -157,13 +157,15 @@ def test_forward_facing_from_points_and_from_nothing(tmp_path: Path) -> None:
 
 def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
     make_nerfstudio_scene(tmp_path, views=9)
-    edit_json(tmp_path / "transforms.json", near=0.5, far=20.0, center=[1, 2, 3], radius=5, up=[0, 2, 0], kind="object")
+    edit_json(
+        tmp_path / "transforms.json", near=0.5, far=20.0, center=[1, 2, 3], radius=5, up=[0, 2, 0], scene_type="object"
+    )
     written = load_scene(SceneConfig(str(tmp_path)))
-    assert (written.near, written.far, written.radius, written.kind) == (0.5, 20.0, 5.0, SceneType.OBJECT)
+    assert (written.near, written.far, written.radius, written.type) == (0.5, 20.0, 5.0, SceneType.OBJECT)
     assert written.up.tolist() == [0, 1, 0]
     assert written.center.tolist() == [1, 2, 3]
-    own = load_scene(SceneConfig(str(tmp_path), near=1.0, far=9.0, up=[0.0, 0.0, 3.0], kind="unbounded"))
-    assert (own.near, own.far, own.kind, own.kind_reason) == (1.0, 9.0, SceneType.UNBOUNDED, "scene.kind=unbounded")
+    own = load_scene(SceneConfig(str(tmp_path), near=1.0, far=9.0, up=[0.0, 0.0, 3.0], type="unbounded"))
+    assert (own.near, own.far, own.type, own.type_reason) == (1.0, 9.0, SceneType.UNBOUNDED, "scene.type=unbounded")
     assert own.up.tolist() == [0, 0, 1]
     with pytest.raises(
         ConfigError, match=r"scene\.near=30 must be smaller than far = 20 of the scene's file; set both"
@@ -204,7 +206,7 @@ def test_cameras_at_one_place(tmp_path: Path) -> None:
     frames = [{"file_path": f"images/{i + 1:04d}", "transform_matrix": p.tolist()} for i, p in enumerate(poses)]
     edit_json(tmp_path / "transforms.json", frames=frames)
     for kind in ("auto", "object", "unbounded", "forward-facing"):
-        scene = load_scene(SceneConfig(str(tmp_path), kind=kind))
+        scene = load_scene(SceneConfig(str(tmp_path), type=kind))
         assert 0 < scene.near < scene.far
         assert scene.radius > 0
         assert scene.problems

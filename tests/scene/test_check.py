@@ -25,7 +25,7 @@ def test_rows_of_a_sound_scene(tmp_path: Path) -> None:
     rows = dict(found.rows)
     assert found.problems == []
     assert rows["format"] == "Blender"
-    assert rows["kind"].startswith("object: ")
+    assert rows["type"].startswith("object: ")
     assert rows["views"] == "24 train, 2 val, 3 test"
     assert rows["image size"] == "20 x 20 (width x height), RGBA"
     assert rows["intrinsics"].startswith("fx 27.8")

@@ -195,7 +195,7 @@ def test_downscale_averages_areas_and_scales_the_lens(tmp_path: Path) -> None:
 def test_llff(tmp_path: Path) -> None:
     make_llff_scene(tmp_path, size=48, width=64, views=18)
     scene = load_scene(SceneConfig(str(tmp_path)), ALL)
-    assert (scene.format, scene.kind, scene.size) == ("LLFF", SceneType.FORWARD_FACING, (48, 64))
+    assert (scene.format, scene.type, scene.size) == ("LLFF", SceneType.FORWARD_FACING, (48, 64))
     assert scene.test.names == ("image000", "image008", "image016")
     poses = torch.tensor(facing_poses(18), dtype=torch.float32)[:, :3]
     torch.testing.assert_close(scene.test.c2w, poses[[0, 8, 16]])
@@ -227,7 +227,7 @@ def test_llff_folder_follows_downscale(tmp_path: Path) -> None:
 def test_colmap(tmp_path: Path, text: bool, model: str, distortion: tuple[float, ...]) -> None:
     make_colmap_scene(tmp_path, size=30, width=40, views=17, text=text, model=model, distortion=distortion)
     scene = load_scene(SceneConfig(str(tmp_path)), ALL)
-    assert (scene.format, scene.kind) == ("COLMAP", SceneType.UNBOUNDED)
+    assert (scene.format, scene.type) == ("COLMAP", SceneType.UNBOUNDED)
     poses = torch.tensor(hemisphere_poses(17), dtype=torch.float32)[:, :3]
     torch.testing.assert_close(scene.test.c2w, poses[[0, 8, 16]])
     assert_consistent(scene)

@@ -46,9 +46,9 @@ def test_round_trip(tmp_path: Path, channels: int, per_view_lens: bool) -> None:
         provenance={"teacher": "abc"},
     )  # fmt: skip
     scene = load_scene(SceneConfig(str(tmp_path), name="pseudo"))
-    assert (scene.format, scene.kind, scene.channels, scene.size) == ("nelf", SceneType.OBJECT, channels, (12, 16))
+    assert (scene.format, scene.type, scene.channels, scene.size) == ("nelf", SceneType.OBJECT, channels, (12, 16))
     assert (scene.near, scene.far, scene.radius) == (2.1, 6.3, 1.4)
-    assert scene.kind_reason == "the scene's file says so"
+    assert scene.type_reason == "the scene's file says so"
     assert len(scene.train) == 5  # no view is held out: this scene is for training
     assert len(scene.test) == 0
     assert scene.train.names[3] == "000003"

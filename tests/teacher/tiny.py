@@ -36,7 +36,7 @@ def scene(kind: str) -> Scene:
     folder = Path(tempfile.mkdtemp(prefix=f"nelf-{kind}-")) / kind
     MAKERS[kind](folder)
     found = load_scene(SceneConfig(str(folder)), ("train", "val", "test"))
-    assert found.kind.value == ("object" if kind == "plain" else kind)
+    assert found.type.value == ("object" if kind == "plain" else kind)
     return found
 
 

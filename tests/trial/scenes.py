@@ -251,7 +251,9 @@ BAD: Mapping[str, Case] = {
     "a frame without an image": Case("room", frame(3, file_path=None), "has no file_path"),
     "an image outside": Case("room", frame(3, file_path="../secret.png"), "is outside the scene's folder"),
     "an absolute image outside": Case("room", frame(3, file_path="/etc/x.png"), "is outside the scene's folder"),
-    "a kind that is none": Case("room", top(kind="inside"), "it must be one of object, forward-facing, unbounded"),
+    "a kind that is none": Case(
+        "room", top(scene_type="inside"), "it must be one of object, forward-facing, unbounded"
+    ),
     "near beyond far": Case("room", top(near=9.0, far=1.0), "must be smaller than far = 1"),
     "an up that is nothing": Case("room", top(up=[0, 0, 0]), "it must be a direction, such as [0, 0, 1]"),
     "splits of no view": Case("room", top(train_filenames=[], test_filenames=[]), "it lists no frames"),
@@ -350,7 +352,7 @@ ODD: Mapping[str, Case] = {
     "sixteen bits": Case("room", image(lambda opened: _sixteen_bits(opened), "images/*.png")),
     "images of two sizes": Case("room", image(halved, "images/000[3-5].png")),
     "portrait among landscape": Case(
-        "room", both(image(upright), frame(2, w=14, h=16, cx=7, cy=8)), overrides=["scene.kind=unbounded"]
+        "room", both(image(upright), frame(2, w=14, h=16, cx=7, cy=8)), overrides=["scene.type=unbounded"]
     ),
     "a lens that distorts": Case("lens", nothing),
     "a lens for each photo": Case("lenses", nothing),

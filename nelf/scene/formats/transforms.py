@@ -51,11 +51,11 @@ def load_transforms(root: Path, config: SceneConfig, name: str, faults: FrameErr
     capture.up = shared.vector("up")
     if capture.up is not None and math.hypot(*capture.up) < 1e-6:
         raise shared.error(f"has up = {list(capture.up)}; it must be a direction, such as [0, 0, 1]")
-    kind = shared.text("kind")
+    kind = shared.text("scene_type")
     if kind is not None:
         if kind not in list(SceneType):
-            raise shared.error(f"has kind = {shorten(kind)}; it must be one of {', '.join(SceneType)}")
-        capture.kind = SceneType(kind)
+            raise shared.error(f"has scene_type = {shorten(kind)}; it must be one of {', '.join(SceneType)}")
+        capture.type = SceneType(kind)
     return capture
 
 
