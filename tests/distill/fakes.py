@@ -126,7 +126,7 @@ def run(folder: Path, scene: Scene | None = None, teacher: BallTeacher | None = 
     if (written := find_written(plan)) is not None:
         return written
     render_share(teacher or BallTeacher(), plan, stop, rank, world, quiet=False)
-    done = finish(plan, partly=config.minutes is not None)
+    done = finish(plan, partly=config.max_minutes is not None)
     if world == 1:
         print_warnings(done)
     return done
