@@ -10,8 +10,8 @@ import pytest
 
 from tools.setting_up import ROOT
 
-SECONDS = 60
-"""Of processor time, which other programs on this machine do not stretch."""
+SECONDS = 120
+"""Of processor time. A tutorial should take a minute on a quiet machine; busy cores stretch processor time too."""
 LEFT_BEHIND = {
     "own_photos": ["sheet.png", "runs/first/report.html", "runs/first/eval/metrics.json"],
     "export_to_phone": ["runs/phone/export/ios/model.mlpackage", "runs/phone/export/android-fp16/model.tflite"],

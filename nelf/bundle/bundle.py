@@ -135,6 +135,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
+        """Whether nothing was wrong."""
         return self.reason is None
 
     @property

@@ -30,15 +30,18 @@ class Part(BaseModel):
 
 
 def dot(a: list[float], b: list[float]) -> float:
+    """Scalar product of two vectors."""
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def check_unit(name: str, direction: list[float]) -> None:
+    """Raise ValueError where a direction does not have length 1."""
     if abs(math.hypot(*direction) - 1) > UNIT_TOLERANCE:
         raise ValueError(f"{name} {direction} does not have length 1")
 
 
 def check_range(name: str, low: float, high: float) -> None:
+    """Raise ValueError where `low` is above `high`."""
     if low > high:
         raise ValueError(f"{name} has a range from {low} to {high}")
 

@@ -66,6 +66,7 @@ def packed_rows(count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def ray_batch(rays: Rays, jitter: Tensor) -> RayBatch:
+    """The memory of the rays, for compiled loops."""
     return RayBatch(array(rays.origins), array(rays.directions), array(jitter))
 
 

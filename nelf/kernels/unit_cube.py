@@ -139,6 +139,7 @@ class UnitCubeMapping:
 
     @property
     def for_loops(self) -> UnitCubeParams:
+        """The mapping as compiled loops take it."""
         return UnitCubeParams(self.shape, self.near, self.far, array(self.parameters))
 
     def to(self, device: torch.device | str) -> "UnitCubeMapping":

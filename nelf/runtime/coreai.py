@@ -32,15 +32,18 @@ class CoreAIModel:
 
     @property
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """See `RuntimeModel`."""
         return {INPUT: ((1, 3, 4), "float32")}
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """See `RuntimeModel`."""
         from coreai.runtime import NDArray as Array
 
         results = asyncio.run(self._function({name: Array(value) for name, value in inputs.items()}))
         return {OUTPUT: results[OUTPUT].numpy().copy()}
 
     def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:
+        """Raises BenchError: this runtime has no profiler."""
         raise BenchError("Core AI's runtime for Linux has no profiler; measure on Apple's systems")
 
 

@@ -176,6 +176,7 @@ class CoreMLModel:
 
     @property
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """See `RuntimeModel`."""
         declared = self._program.declared
         return {
             name: (tuple(var.shape), str(DTYPES[type_name(var.dtype)]).removeprefix("torch."))
@@ -191,6 +192,7 @@ class CoreMLModel:
         return {name: value.numpy() for name, value in outputs.items()}
 
     def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:
+        """Raises BenchError: our interpreter has no profiler."""
         raise BenchError("our interpreter of Core ML programs has no profiler; measure on Apple's systems")
 
 

@@ -35,6 +35,7 @@ def test_the_demo_takes_what_it_took_at_the_reference(tmp_path: Path) -> None:
     assert found == {stage: pytest.approx(60 * minutes, rel=0.3) for stage, minutes in measured.items()}
 
 
+@pytest.mark.slow
 def test_half_the_speed_is_twice_the_work_and_the_same_minutes(tmp_path: Path) -> None:
     minutes = ("teacher.max_minutes=2", "teacher.max_steps=null")
     run = demo(tmp_path, *minutes, "train.max_steps=1000", "train.finetune.enabled=false")
@@ -63,6 +64,7 @@ def told_of(machine: Machine, *overrides: str, tmp_path: Path) -> str:
     return forecast.warning_of(run, expect(run, new_student(run), STEPS["run"], machine), machine)
 
 
+@pytest.mark.slow
 def test_a_slow_or_busy_machine_is_named_with_what_helps(tmp_path: Path) -> None:
     assert told_of(FAST, tmp_path=tmp_path) == ""
     slow = dataclasses.replace(FAST, gflops=REFERENCE / 4, threads=1)

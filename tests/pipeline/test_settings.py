@@ -97,6 +97,7 @@ def test_every_setting_has_its_sentence() -> None:
     assert not [entry.key for entry in known_settings().values() if not entry.sentence.endswith(".")]
 
 
+@pytest.mark.slow
 def test_the_page_has_every_setting() -> None:
     page = as_markdown()
     assert works("config", "--markdown").out == page
@@ -104,6 +105,7 @@ def test_the_page_has_every_setting() -> None:
     assert rows == {key for key, entry in known_settings().items() if not entry.is_group}
 
 
+@pytest.mark.slow
 def test_config_prints_a_group() -> None:
     text = works("config", "train").out
     assert "train.finetune.max_steps=300" in text
