@@ -154,7 +154,7 @@ def runner(path: Path, values: Tensor) -> Callable[[], dict[str, Any]]:
 
 
 def some_photos(model: Student, path: Path, count: int = 2, noise: float = 0.03) -> CalibrationViews:
-    """Photos that an untrained network shows at about 30 dB: its own pictures with noise."""
+    """Photos that an untrained network matches at about 30 dB: its own pictures with noise."""
     loaded, poses = open_model(path, torch.get_num_threads()), cameras(EXPERIMENT, count)
     generator = torch.Generator().manual_seed(0)
     images = [render(loaded, pose) for pose in poses]

@@ -7,7 +7,7 @@ FOLDERS = {"teach": "teacher", "distill": "pseudo", "train": "student"}
 
 
 def stage_of(run: Path) -> str | None:
-    """The stage at which a run's files stand; None when it is beyond the last one."""
+    """The stage that a run's files have reached; None beyond the last one."""
     for stage, folder in FOLDERS.items():
         try:
             if "outputs" not in json.loads((run / folder / "stage.json").read_text()):
@@ -18,7 +18,7 @@ def stage_of(run: Path) -> str | None:
 
 
 def check_whole(run: Path) -> int:
-    """Read every file of `run` that is not hidden; gives their number. TensorBoard's logs grow line by line."""
+    """Read every file of `run` that is not hidden; return their number. TensorBoard's logs grow line by line."""
     import numpy as np
     import torch
     import yaml
@@ -69,7 +69,7 @@ def saved_seconds(run: Path, stage: str) -> float:
 
 
 def results(run: Path) -> dict[str, str]:
-    """SHA-256 of what a finished run has made."""
+    """SHA-256 of the outputs of a finished run."""
     from nelf.core.files import sha256
 
     names = (

@@ -18,7 +18,7 @@ GIVE_UP = 900.0  # seconds for one attempt
 
 
 class Live:
-    """What a killed process had reached: stage, its seconds of training, and the longest time between two reports."""
+    """Progress of a process, readable after its end: stage, seconds of training, longest time between two reports."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 32)  # shared with forked processes
@@ -42,7 +42,7 @@ LIVE = Live()
 
 @contextlib.contextmanager
 def reporting() -> Iterator[None]:
-    """What is at work, and how long it has trained, is reported to LIVE."""
+    """Report the current stage and its training time to LIVE."""
     import nelf.distill.render  # noqa: F401
     from nelf.pipeline import export_stage
     from nelf.teacher.training import Trainer
@@ -78,12 +78,12 @@ def reporting() -> Iterator[None]:
 
 
 def start(arguments: list[str], said: Path) -> int:
-    """`nelf ARGUMENTS` in a forked process; what it says goes to the file `said`. Gives its process id."""
+    """Start `nelf ARGUMENTS` in a forked process, with its output in the file `said`. Returns its process id."""
     LIVE.clear()
     pid = os.fork()
     if pid:
         return pid
-    status = 70  # something else than a command's end
+    status = 70  # not the end of a command
     try:
         descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
@@ -110,7 +110,7 @@ def ended(pid: int) -> int | None:
 
 
 def wait(pid: int, seconds: float = GIVE_UP) -> int:
-    """Exit status of a process that is given its time."""
+    """Exit status of a process that may take some time."""
     until = time.monotonic() + seconds
     while (status := ended(pid)) is None:
         if time.monotonic() > until:

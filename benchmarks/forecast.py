@@ -1,7 +1,7 @@
 """Compare forecasts of runs with their actual times: `python benchmarks/forecast.py RUN...`.
 
-A row a stage: seconds expected before it began, seconds taken, and their ratio. The table in nelf/pipeline/costs.py
-is right where the ratios lie around 1 on an idle machine; a stage whose ratio does not has a wrong figure there.
+One row per stage: expected seconds, actual seconds, and their ratio. The figures in nelf/pipeline/costs.py are right if
+the ratios are around 1 on an idle machine; otherwise a stage's figure is wrong.
 """
 
 import argparse

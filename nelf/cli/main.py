@@ -189,7 +189,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
     for difference in result.differences:
         typer.echo(f"{difference.view}: {difference.psnr:.1f} dB, largest error {difference.max_abs:.4f}")
     if not result.passed:
-        message = f"{bundle} is not what was exported: {result.reason}; export it again"
+        message = f"{bundle} differs from what was exported: {result.reason}; export it again"
         raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)

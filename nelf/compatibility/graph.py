@@ -117,13 +117,13 @@ WORK: Mapping[str, tuple[Work, int, int]] = {
     **dict.fromkeys(("linear", "FULLY_CONNECTED", "Gemm"), (Work.ROWS, 0, 1)),
     **dict.fromkeys(("matmul", "BATCH_MATMUL", "MatMul", "MatMulInteger"), (Work.PRODUCT, 0, 1)),
 }
-"""Operations that multiply and accumulate: how, and which of their inputs are the image and the weights.
+"""Operations that multiply and accumulate: how, and which inputs are the image and the weights.
 
-Names by any format: no two formats share one."""
+Names of all formats: no two formats share one."""
 
 
 def operation_macs(format: Format, operation: Operation) -> int:
-    """Multiply-accumulates of one operation; 0 for one that does not appear in `WORK`."""
+    """Multiply-accumulates of one operation; 0 if it is not in `WORK`."""
     work = WORK.get(operation.kind)
     if work is None:
         return 0

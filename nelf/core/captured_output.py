@@ -30,7 +30,7 @@ def captured_output(task: str) -> Iterator[None]:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (*OF_THE_DISK, *OF_THE_RIGHTS):
-                raise  # nelf.core.files has the words for it
+                raise  # nelf.core.files explains it better
             reason = one_line(f"{type(error).__name__}: {error}", KEPT_CHARACTERS)
             raise ExportError(f"{task} failed: {reason}") from error
 

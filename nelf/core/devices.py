@@ -249,19 +249,18 @@ def agree_on_step(fabric: Fabric, step: int, folder: object) -> None:
         raise ConfigError(f"the processes found different checkpoints in {folder}; it must be one folder for all")
 
 
-SIZES = (2048, 1024, 512)  # of the matrix product; a smaller one where the largest would take too long
-SECONDS = 1.0  # in which it is repeated
-LONGEST = 0.4  # seconds that one may take
+SIZES = (2048, 1024, 512)  # of the matrix product; slow machines take a smaller one
+SECONDS = 1.0  # of measuring
+LONGEST = 0.4  # seconds of one product
 
 
 @dataclass(frozen=True)
 class Machine:
     """What was measured.
 
-    gflops: 1e9 additions and multiplications a second, of a float32 matrix product of 2048 x 2048 (smaller on a very
-    slow machine) on PyTorch's threads. threads: how many these are. cores: that this process may use. others: cores
-    that other processes kept busy meanwhile, None where the system does not say. memory: bytes that are available, None
-    where it is not known.
+    gflops: 1e9 float32 additions and multiplications per second in a 2048 x 2048 matrix product (smaller on very slow
+    machines) on PyTorch's threads. threads: number of these threads. cores: cores this process may use. others: cores
+    that other processes kept busy meanwhile, or None if unknown. memory: available bytes, or None if unknown.
     """
 
     gflops: float
@@ -272,7 +271,7 @@ class Machine:
 
 
 def measure_machine() -> Machine:
-    """A measurement of one to two seconds."""
+    """Measure this machine; takes one to two seconds."""
     _product_seconds(SIZES[-1])  # starts the threads
     least = _product_seconds(SIZES[-1])
     size = next((n for n in SIZES if least * (n / SIZES[-1]) ** 3 < LONGEST), SIZES[-1])
@@ -303,7 +302,7 @@ def _product_seconds(size: int, factor: Tensor | None = None, out: Tensor | None
 
 
 def _busy_seconds() -> float | None:
-    """Time that the cores of this process have worked for anybody since the system started; None where unknown."""
+    """Seconds that this process's cores have worked for anyone since the system started; None if unknown."""
     try:
         cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
         ticks = 0

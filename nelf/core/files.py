@@ -253,7 +253,7 @@ def locked(file: Path, what: str) -> Iterator[None]:
                 held.enter_context(FileLock(file, blocking=False, fallback_to_soft=False))
             except Timeout as error:
                 raise _in_use(file, what) from error
-            held.callback(file.unlink, missing_ok=True)  # before the release: after it, the file may be another's
+            held.callback(file.unlink, missing_ok=True)  # while locked: later the file may be another process's
             file.write_text(f"{os.getpid()}\n")
         yield
 

@@ -249,14 +249,14 @@ SAMPLERS: dict[SceneType, Callable[[TrainCameras, DistillConfig], Sampler]] = {
 def pseudo_poses(
     bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig, indices: Iterable[int]
 ) -> Float[Tensor, "m 3 4"]:
-    """The pseudo poses of the given indices (c2w), see `pose_sampler`."""
+    """The pseudo poses (c2w) of the given indices; see `pose_sampler`."""
     sample = pose_sampler(bounds, train, config)
     poses = [sample(index) for index in indices]
     return torch.stack(poses) if poses else torch.zeros(0, 3, 4)
 
 
 def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig) -> Callable[[int], Tensor]:
-    """Gives pseudo pose i, c2w [3, 4].
+    """A function that returns pseudo pose i, c2w [3, 4].
 
     The pose depends only on the seed, i and the training cameras. So any number of processes may share the work, and a
     longer run begins with the same views.

@@ -18,13 +18,13 @@ from nelf.scene.scene import Views
 
 GROUND_TRUTH = "ground_truth"
 METRICS_FILE = "metrics.json"
-LARGEST_FIGURE = 1e3  # no metric comes near it
+LARGEST_FIGURE = 1e3  # far above every metric
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What `evaluate` wrote to `folder/metrics.json`: at least one model, each with figures for at least one view.
+    """The content of `folder/metrics.json`: at least one model, each with values for at least one view.
 
-    Every name in it is that of one thing directly in a folder. Raises NelfError for anything else.
+    Every name in it stays directly inside a folder. Raises NelfError for anything else.
     """
     file = folder / METRICS_FILE
     try:
@@ -38,19 +38,19 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def _models(content: Any) -> dict[str, Any]:
-    """The content. Raises ValueError where it is not what `evaluate` writes."""
+    """The content. Raises ValueError unless `evaluate` could have written it."""
     for name, model in _named(content, "models").items():
         if name == GROUND_TRUTH:
-            raise ValueError(f"{name!r} is no model")
+            raise ValueError(f"{name!r} is not a model")
         if not isinstance(model, dict):
-            raise ValueError(f"model {name!r} is no object")
+            raise ValueError(f"model {name!r} is not an object")
         for metric in METRICS:
             _check_figure(model.get(metric, ""), f"{metric} of {name!r}", or_none=metric != "psnr")
         if not 0 <= _number(model.get("seconds_per_view"), f"seconds_per_view of {name!r}") < MOST_SECONDS:
-            raise ValueError(f"seconds_per_view of {name!r} is no time")
+            raise ValueError(f"seconds_per_view of {name!r} is not a time")
         unavailable = model.get("unavailable")
         if not isinstance(unavailable, dict) or not all(isinstance(reason, str) for reason in unavailable.values()):
-            raise ValueError(f"unavailable of {name!r} is no object with reasons")
+            raise ValueError(f"unavailable of {name!r} is not an object with reasons")
         _check_metrics(unavailable)
         for view, figures in _named(model.get("views"), f"views of {name!r}").items():
             if not isinstance(figures, dict) or "psnr" not in figures:
@@ -60,13 +60,13 @@ def _models(content: Any) -> dict[str, Any]:
                 _check_figure(figure, f"{metric} of view {view!r} of {name!r}", or_none=False)
         measured = len(model["views"])
         if _number(model.setdefault("test_views", measured), f"test_views of {name!r}") < measured:
-            raise ValueError(f"test_views of {name!r} is less than there are views")
+            raise ValueError(f"test_views of {name!r} is less than the number of views")
     result: dict[str, Any] = content
     return result
 
 
 def measured_on(model: dict[str, Any]) -> str:
-    """On how many test views a model was measured, for people: "8", or "4 of 200" where not all were."""
+    """Number of measured test views, for people: "8", or "4 of 200" if not all were."""
     measured = len(model["views"])
     return f"{measured}" if measured == model["test_views"] else f"{measured} of {model['test_views']:.0f}"
 
@@ -75,23 +75,23 @@ def _named(found: Any, what: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not found:
         raise ValueError(f"there are no {what}")
     if strangers := [name for name in found if not is_plain_name(name)]:
-        raise ValueError(f"{strangers[0]!r} among the {what} is or could be outside of the folder")
+        raise ValueError(f"{strangers[0]!r} among the {what} could lead outside the folder")
     return found
 
 
 def _check_metrics(named: dict[str, Any]) -> None:
     if strangers := sorted(named.keys() - METRICS.keys()):
-        raise ValueError(f"{strangers[0]!r} is no metric")
+        raise ValueError(f"{strangers[0]!r} is not a metric")
 
 
 def _check_figure(found: Any, what: str, *, or_none: bool) -> None:
     if not (found is None and or_none) and not abs(_number(found, what)) <= LARGEST_FIGURE:
-        raise ValueError(f"{what} is no figure")
+        raise ValueError(f"{what} is not a valid value")
 
 
 def _number(found: Any, what: str) -> int | float:
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise ValueError(f"{what} is no number")
+        raise ValueError(f"{what} is not a number")
     return found
 
 

@@ -22,18 +22,18 @@ from nelf.core.files import atomic_path, sha256, write_bytes
 from nelf.core.images import over_background, premultiplied_over, psnr_of, to_float, to_uint8
 from nelf.scene.scene import Views
 
-MOST_PIXELS = 1 << 26  # of a picture that may be read: 8192 x 8192
+MOST_PIXELS = 1 << 26  # in a picture to read: 8192 x 8192
 # What Pillow raises on damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, Image.DecompressionBombError)
 
 
 def to_8bit(image: Float[Tensor, "height width channels"]) -> UInt8[Tensor, "height width 3"]:
-    """A rendered image, RGB or premultiplied RGBA in [0, 1], composited over white and rounded to 8 bit."""
+    """A rendered image, RGB or premultiplied RGBA in [0, 1], composited over white and rounded to 8 bits."""
     return to_uint8(premultiplied_over(image))
 
 
 def ground_truth(views: Views, index: int) -> UInt8[Tensor, "height width 3"]:
-    """A stored view, RGB or straight RGBA, composited over white and rounded to 8 bit."""
+    """A stored view, RGB or straight RGBA, composited over white and rounded to 8 bits."""
     return to_uint8(over_background(to_float(views.image(index))))
 
 
@@ -43,7 +43,7 @@ def write_picture(path: Path, picture: UInt8[Tensor, "height width 3"]) -> None:
 
 
 def read_picture(path: Path, like: UInt8[Tensor, "height width 3"] | None = None) -> UInt8[Tensor, "height width 3"]:
-    """Read a picture that an evaluation wrote. like: another one, whose size it has to have."""
+    """Read a picture of an evaluation. like: a picture of the required size. Raises NelfError."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=["PNG"]) as image:
             if like is not None and (image.height, image.width) != like.shape[:2]:
@@ -265,5 +265,5 @@ def _lpips(backbone: str, picture: Tensor, truth: Tensor) -> float:
 
 
 def _planes(picture: UInt8[Tensor, "height width 3"]) -> Float[Tensor, "1 3 height width"]:
-    """NCHW in [0, 1]: what torchmetrics and lpips expect. Given NHWC they give a figure all the same, a wrong one."""
+    """NCHW in [0, 1], which torchmetrics and lpips expect. For NHWC they return a wrong value silently."""
     return to_float(picture).permute(2, 0, 1)[None].contiguous()

@@ -136,10 +136,10 @@ def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Pari
 
 
 def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Quality | QualityNotRun, str | None]:
-    """PSNR against the photos, and why the file is not to be kept, None where it is."""
+    """PSNR against the photos, and why the file is refused, or None if it is not."""
     if not found.shown:
-        unknown = "no photo, of a test view or a training view, says what it loses"
-        reason = unknown if gate is Tolerance.DROP else None  # others are held to PyTorch's images
+        unknown = "without a photo of a test view or a training view, its loss is unknown"
+        reason = unknown if gate is Tolerance.DROP else None  # others are compared with PyTorch's images
         forced = True if reason and config.force else None
         return QualityNotRun(status="not_run", reason=unknown, forced=forced), reason
     psnr_file, psnr_pytorch = (statistics.fmean(values) for values in zip(*found.shown, strict=True))
@@ -162,7 +162,7 @@ def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Qua
 
 
 def latency(found: Measured) -> Latency | NotRun:
-    """Median time of an image."""
+    """Median time per image."""
     if found.runtime.untimed is not None:
         return NotRun(status="not_run", reason=found.runtime.untimed)
     timed = found.seconds[WARM_UP:]
@@ -176,12 +176,12 @@ def latency(found: Measured) -> Latency | NotRun:
 
 
 def in_8bit(image: Float[Tensor, "height width channels"], background: Colour) -> UInt8[Tensor, "height width 3"]:
-    """The image, RGB or premultiplied RGBA, over `background` in 8 bits."""
+    """The image, RGB or premultiplied RGBA, composited over `background`, in 8 bits."""
     return to_uint8(premultiplied_over(image, torch.tensor(background)))
 
 
 def as_pixels(image: Float[Tensor, "height width channels"], background: Colour) -> Float[Tensor, "height width 3"]:
-    """What is left of the image in a picture of 8 bits without alpha, 0 to 1."""
+    """The image as an 8-bit picture without alpha shows it, 0 to 1."""
     return to_float(in_8bit(image, background))
 
 

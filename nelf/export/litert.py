@@ -137,7 +137,7 @@ def _descend(
     allowed_drop: float,
     alone: Mapping[Group, "_Cost"],
 ) -> tuple[dict[Group, Rung], bytes, float]:
-    """All groups on `upper` but for those `below` already, and then one more on `lower` until the drop is allowed.
+    """Put all groups on `upper`, except those `below`, and move one more to `lower` until the drop is allowed.
 
     alone: cost of each group by itself on `upper`; measured here if missing. Returns the groups below `upper`, the file
     and its drop.

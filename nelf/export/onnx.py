@@ -31,7 +31,7 @@ def convert(graph: ExportGraph, precision: str, path: Path) -> None:
         )
         assert program is not None
         model = program.model_proto
-        # Stack traces and paths of this machine: of no use to a reader, and different on every machine.
+        # Remove stack traces and paths of this machine: useless, and different on every machine.
         for message in (
             model,
             model.graph,

@@ -23,37 +23,36 @@ from nelf.teacher import InstantNGPConfig, NeRFConfig, TeacherConfig
 
 REFERENCE = 200.0  # GFLOP/s
 
-# Of the demo, at the reference: 4000 steps of a teacher in 2.8 minutes, 1400 views of 128x128 in 2.2, 4400 steps of a
-# student (preset m, 4 views of 0.461 GMAC) in 6.6, four bundles in 0.5, 20 views of six models in 0.1. Of students at
-# 200x200, the step times that `benchmarks/student.py --calibrate` finds.
+# The demo on the reference machine: 4000 steps of a teacher in 2.8 minutes, 1400 views of 128x128 in 2.2, 4400 steps of
+# a student (preset m, 4 views of 0.461 GMAC) in 6.6, four bundles in 0.5, 20 views of six models in 0.1. Step times of
+# students at 200x200 come from `benchmarks/student.py --calibrate`.
 TEACH_START = 6.0  # seconds
-TEACH_SAMPLE = 2.4e-6  # seconds a sample of a hash grid's training: steps of 16384 in 39 ms
-RENDER_START = 10.0  # seconds until worker processes are there
-RENDER_PIXEL = 4.5e-6  # seconds, of an object
-RENDER_PIXEL_DENSE = 16e-6  # seconds, where every ray meets something: fern, 581 views of 504x378 in 30 minutes
-TRAIN_STEP = 0.044  # seconds of a step whatever the network's size: table reads, optimizer, many small operations
-TRAIN_SPEED = 1.58  # of the matrix product's, where the processor multiplies bfloat16
+TEACH_SAMPLE = 2.4e-6  # seconds per sample in training a hash grid: steps of 16384 in 39 ms
+RENDER_START = 10.0  # seconds to start worker processes
+RENDER_PIXEL = 4.5e-6  # seconds, for an object
+RENDER_PIXEL_DENSE = 16e-6  # seconds, if every ray hits something: fern, 581 views of 504x378 in 30 minutes
+TRAIN_STEP = 0.044  # seconds per step, independent of network size: table reads, optimizer, many small operations
+TRAIN_SPEED = 1.58  # relative to the matrix product, on a processor with bfloat16 instructions
 TRAIN_SPEED_FLOAT32 = 0.9
 EXPORT_BUNDLE = 6.5  # seconds
-EVAL_PIXEL = 2e-6  # seconds a pixel of a view of a model, PSNR, SSIM and FLIP
+EVAL_PIXEL = 2e-6  # seconds per pixel, view and model: PSNR, SSIM and FLIP
 LPIPS_PIXEL = 13e-6  # seconds: 16 GMAC of AlexNet and VGG for 224x224 pixels, twice, at half the matrix product's speed
-# On paper: what runs on convolutions or fully connected layers alone, at half the matrix product's speed.
+# Estimated: convolutions or fully connected layers run at half the matrix product's speed.
 PLAIN_SPEED = 0.5
-GOLDEN_RUNS = 16  # pictures that an export computes, with operations that are executed one by one
+GOLDEN_RUNS = 16  # pictures that an export computes operation by operation
 GOLDEN_SPEED = 0.25
 
-PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and what a stage imports
+PROCESS_MEMORY = 0.9e9  # bytes of a process with PyTorch and the imports of a stage
 WORKER_MEMORY = 1.1e9  # docs/scaling.md
 EXPORT_MEMORY = 1.3e9  # with the converters
-PARAMETER_MEMORY = 74  # bytes of a parameter in training, docs/scaling.md
-MAC_MEMORY = 0.08  # bytes of a multiply-add in training: MobileR2L, 8.4 GB for two views of 50.6 GMAC, docs/results.md
-PNG_SHARE = {4: 0.25, 3: 0.5}  # of the pixels' bytes, by channels: the demo's and fern's pseudo views, depths included
+PARAMETER_MEMORY = 74  # bytes per parameter in training, docs/scaling.md
+MAC_MEMORY = 0.08  # bytes per multiply-add in training: MobileR2L, 8.4 GB for two views of 50.6 GMAC, docs/results.md
+PNG_SHARE = {4: 0.25, 3: 0.5}  # of the pixels' bytes, by channels: pseudo views of demo and fern, with depths
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a stage will take. seconds: None where there is no figure for this device. disk, memory: bytes; memory at
-    the stage's peak."""
+    """Cost of a stage. seconds: None if unknown for this device. disk, memory: bytes; memory at the stage's peak."""
 
     seconds: float | None
     disk: float
@@ -61,7 +60,7 @@ class Expected:
 
 
 def expect(run: Run, student: Student, stages: Sequence[str], machine: Machine) -> dict[str, Expected]:
-    """What `stages` will take; of what a stage has done before it was interrupted, the time is taken off."""
+    """Cost of `stages`, without the time that an interrupted stage has already used."""
     cost = _Costs(run, student, machine)
     found: dict[str, Expected] = {}
     for stage in stages:
@@ -77,7 +76,7 @@ FOLDERS = {"teach": TEACHER.parent, "distill": PSEUDO, "train": STUDENT.parent}
 
 
 def _spent(folder: Path) -> float:
-    """Seconds that went into a stage that was interrupted."""
+    """Seconds already spent on an interrupted stage."""
     record = StageRecord(folder)
     return 0.0 if "outputs" in record.content else record.seconds
 
@@ -105,7 +104,7 @@ class _Costs:
         weights = _weights(teacher)
         return Expected(
             None if seconds is None else seconds + TEACH_START / min(self.rate, 1.0),
-            disk=7 * weights,  # and two checkpoints, each with the two moments of Adam
+            disk=7 * weights,  # with two checkpoints, each with Adam's two moments
             memory=PROCESS_MEMORY + 8 * self.pixels * views + 8 * weights,  # pixels and their indices
         )
 
@@ -146,7 +145,7 @@ class _Costs:
         seconds = EXPORT_BUNDLE / self.rate + GOLDEN_RUNS * 2 * self.macs / (self.flops * GOLDEN_SPEED)
         golden = self.config.export.golden_views * self.pixels * 3 * PNG_SHARE[3]
         return Expected(
-            len(self.bundles) * seconds,  # on the processor, whatever the device
+            len(self.bundles) * seconds,  # on the CPU, whatever the device
             disk=len(self.bundles) * (3 * self.parameters + golden),
             memory=EXPORT_MEMORY + MAC_MEMORY * self.macs + 40 * self.parameters,
         )
@@ -172,7 +171,7 @@ class _Costs:
         return self.samples(self.pixels * a_ray, dense / a_ray, 2)
 
     def samples(self, count: int, reference: float, passes: int) -> float | None:
-        """Seconds for `count` samples of the field. reference: of one, of a hash grid. passes: flops a multiply-add."""
+        """Seconds for `count` samples of the field. reference: per sample of a hash grid. passes: flops per MAC."""
         if not self.on_cpu:
             return None
         teacher = self.config.teacher
@@ -182,7 +181,7 @@ class _Costs:
         return count * reference / self.rate
 
     def budget(self, minutes: float | None, steps: int | None, step: float | None) -> float | None:
-        """Seconds of a budget; a step takes `step` seconds, None where nobody knows."""
+        """Seconds of a budget. step: seconds per step; None if unknown."""
         parts = [60 * minutes] if minutes is not None else []
         if steps is not None and step is not None:
             parts.append(steps * step)
@@ -190,13 +189,13 @@ class _Costs:
 
 
 def on_cpu(run: Run) -> bool:
-    """Whether the run computes on the processor, the only device that the table is about."""
+    """Whether the run computes on the CPU, the only device with figures here."""
     accelerator = run.config.device.accelerator
     return (best_accelerator() if accelerator == "auto" else accelerator) == "cpu"
 
 
 def _weights(teacher: TeacherConfig) -> float:
-    """Bytes of a teacher's file, about."""
+    """Approximate bytes of a teacher's file."""
     if isinstance(teacher, InstantNGPConfig):
         return 1.5 * teacher.num_levels * 2**teacher.log2_hashmap_size * 4 * 4
     return 10e6

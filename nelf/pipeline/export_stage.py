@@ -86,7 +86,7 @@ def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, echo: Echo)
 
 
 def bundles_of(run_folder: Path, folder: Path) -> dict[str, Manifest]:
-    """Manifests of the bundles in `folder` that are of the student in `run_folder`, by name."""
+    """Manifests of the bundles in `folder` made from the student in `run_folder`, by name."""
     student = sha256(run_folder / STUDENT)
     manifests = {path.parent.name: read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
     return {name: one for name, one in sorted(manifests.items()) if one.provenance.checkpoint == student}

@@ -22,8 +22,8 @@ from nelf.student import Student
 
 FILE = "machine.json"
 ERROR = "give or take half"
-SLOW = 0.75  # of the reference: a machine below is told so
-BUSY = 0.25  # of the cores: others that use more are told of
+SLOW = 0.75  # of the reference: slower machines get a warning
+BUSY = 0.25  # of the cores: if others use more, there is a warning
 
 
 @dataclass(frozen=True)

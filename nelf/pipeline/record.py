@@ -72,9 +72,9 @@ class StageRecord:
 
     @contextlib.contextmanager
     def running(self, fingerprint: str, outputs: Sequence[str], *, reuse: bool = False) -> Iterator[None]:
-        """Around the work. Leftovers of other inputs are removed first, unless the stage sorts them out (`reuse`).
+        """Wrap the work. First removes outputs of other inputs, unless the stage handles them itself (`reuse`).
 
-        Raises StorageError, and removes nothing, where another version of nelf made what is there.
+        Raises StorageError, and removes nothing, if another version of nelf made the outputs.
         """
         self._check_format()
         if self.content.get("fingerprint") != fingerprint:

@@ -203,7 +203,7 @@ class Run:
         except BaseException as error:
             if not isinstance(error, NelfError):
                 blame_others()
-            self._end_others(0.0)  # they wait for one that does not come
+            self._end_others(0.0)  # they wait for this process, which failed
             raise
         self._end_others(GRACE)
 

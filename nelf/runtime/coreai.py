@@ -1,4 +1,4 @@
-"""Core AI's runtime: on Linux the one that coreai-core brings, on the CPU. Imported when a model is opened."""
+"""Core AI's runtime: on Linux that of coreai-core, on the CPU. Imported only when a model is opened."""
 
 import asyncio
 import importlib.util
@@ -16,7 +16,7 @@ ENTRY = "main"
 
 
 def refuse_missing() -> None:
-    """Raise ExportError where Apple's packages are not installed."""
+    """Raise ExportError if Apple's packages are not installed."""
     if importlib.util.find_spec("coreai_torch") is None or importlib.util.find_spec("coreai") is None:
         raise ExportError(
             "the target coreai is experimental and needs Apple's coreai-torch (macOS, or Linux on x86-64); "

@@ -45,7 +45,7 @@ def check_lite(content: bytes, name: str) -> None:
             for table in (schema.BuiltinOperator, schema.TensorType)
         )
         reason = next(_contradictions(model, len(content), kinds, types), None)
-    except Exception as error:  # struct, numpy and the generated code each raise their own on a damaged table
+    except Exception as error:  # struct, numpy and generated code raise various errors for a damaged table
         reason = one_line(f"{type(error).__name__}: {error}")
     if reason:
         raise ExportError(f"{name} is damaged ({reason}); export it again")

@@ -121,7 +121,8 @@ class Range:
 def decide(
     config: SceneConfig, capture: ParsedScene, c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, scene: str
 ) -> SceneBounds:
-    """c2w: the poses of all views, so that the bounds hold for each. The user's word goes before the file's."""
+    """Decide type, bounds and up. c2w: the poses of all views, so that the bounds hold for each. Your settings override
+    the scene's file."""
     own_up = config.up or capture.up
     up = upward(c2w) if own_up is None else torch.tensor(list(own_up), dtype=torch.float32)
     up = torch.nn.functional.normalize(up, dim=0)

@@ -73,7 +73,7 @@ def _read_selected(read: Callable[[int], np.ndarray], indices: tuple[int, ...], 
 
 @dataclass(frozen=True)
 class SceneBounds:
-    """What type of place it is and where its content lies.
+    """Type of a scene, and where its content lies.
 
     near, far: depths along the view axis, in world units, that enclose the scene in every view.
     center, radius: ball of interest (world space): the object, or what an unbounded scene's cameras look at.
@@ -97,8 +97,8 @@ class Scene(SceneBounds):
     """Posed images of one place, and its bounds.
 
     channels: 3 (RGB) or 4 (RGBA, straight alpha).
-    files: everything that the views are made from, images and poses, relative to root.
-    problems: what a user should know, one line each with its remedy.
+    files: all sources of the views, images and poses, relative to root.
+    problems: what you should know, one line each with its remedy.
     """
 
     name: str

@@ -29,7 +29,7 @@ class StudentConfig:
     family: str = "hierarchical"
     """Kind of network; the preset sets it."""
     name: str = "m"
-    """Preset that these values come from; recorded, not read."""
+    """Name of the preset; recorded, but not used."""
     larger: str | None = setting(None, PlainName())
     """Preset with more of everything, which a run advises where this one is not good enough; null: none."""
     smaller: str | None = setting(None, PlainName())
@@ -64,7 +64,7 @@ class RaysConfig(StudentConfig):
     """Residual blocks for coarse rays."""
 
     def mapping_for(self, *, bounded: bool) -> Mapping:
-        """The depth spacing to use for a scene, `auto` resolved."""
+        """The depth spacing for a scene, with `auto` resolved."""
         return super().mapping_for(bounded=bounded) if self.depth_spacing == "auto" else Mapping(self.depth_spacing)
 
     @property

@@ -16,7 +16,7 @@ from nelf.student.protocol import Student
 
 
 def make_student(config: StudentConfig, frame: SceneGeometry) -> Student:
-    """An untrained student. Raises ConfigError where `config` is not of the family that it names."""
+    """An untrained student. Raises ConfigError if `config` does not belong to the family it names."""
     return family_of(config).make()(config, frame)
 
 

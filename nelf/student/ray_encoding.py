@@ -114,7 +114,7 @@ def image_plane(
 
 
 class Encoding(nn.Module, abc.ABC):
-    """What all forms share: octaves, and where an axis stands in the chosen layout."""
+    """Common part of all forms: octaves, and the position of each axis in the layout."""
 
     def __init__(
         self,

@@ -78,7 +78,7 @@ def load_teacher(path: Path) -> RadianceField:
         field.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError, ConfigError) as error:
         reason = one_line(error)
-        raise CheckpointError(f"{path} does not fit the teacher that it names ({reason}); {REMEDY}") from error
+        raise CheckpointError(f"{path} does not fit the teacher it names ({reason}); {REMEDY}") from error
     return field.eval()
 
 

@@ -136,7 +136,7 @@ class Trainer:
 
     @property
     def psnr(self) -> float:
-        """In dB, of the rays of the last steps; NaN before the first."""
+        """PSNR of the last steps' rays in dB; NaN before the first step."""
         return psnr_of(self.error, 100.0)
 
     def advance(self) -> None:

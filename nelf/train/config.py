@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nelf.core.errors import ConfigError
 from nelf.core.settings import MOST_MINUTES, MOST_SEED, OneOf, Positive, Range, check, setting
 
-COOLDOWN = 0.25  # share of the budget in which a trapezoid falls
+COOLDOWN = 0.25  # final share of the budget in which a trapezoid falls
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Budget:
     max_minutes: float | None
 
     def fraction(self, step: int, seconds: float) -> float:
-        """Share used up after `step` steps and `seconds` seconds; 1 and above: nothing is left."""
+        """Share used after `step` steps and `seconds` seconds; at 1 and above nothing is left."""
         by_steps = step / self.max_steps if self.max_steps is not None else 0.0
         by_time = seconds / (60 * self.max_minutes) if self.max_minutes is not None else 0.0
         return max(by_steps, by_time)
 
     @property
     def total(self) -> tuple[float, str]:
-        """Size and unit to show to the user; of `fraction` 1."""
+        """Size and unit of the whole budget, for the progress line."""
         if self.max_steps is not None:
             return float(self.max_steps), "steps"
         assert self.max_minutes is not None
@@ -43,7 +43,7 @@ class LearningRate:
     decay_steps: int
 
     def at(self, step: int, fraction: float) -> float:
-        """Rate of step `step` (from 0), `fraction` of the budget being used up."""
+        """Rate at `step` (from 0), after `fraction` of the budget."""
         if step < self.warmup_steps:
             return self.warmup_from + (self.peak - self.warmup_from) * step / self.warmup_steps
         return self.peak * SCHEDULES[self.name](step, min(fraction, 1.0), self.decay_steps)

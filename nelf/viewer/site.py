@@ -41,13 +41,13 @@ class Site:
         self.bundle = bundle
         self.assets = {name: assets_folder() / name for name in asset_names()}
         if not (bundle / MANIFEST).is_file():
-            what = "has no manifest.json, so it is no bundle" if bundle.is_dir() else "does not exist"
+            what = "has no manifest.json, so it is not a bundle" if bundle.is_dir() else "does not exist"
             message = f"{bundle} {what}; give the folder of a run, or a bundle such as RUN/export/web"
             raise BundleError(message, BundleErrorCode.NOT_A_BUNDLE)
         target = self._manifest().get("target", VIEWABLE[0])
         if target not in VIEWABLE:
             raise BundleError(
-                f"{bundle} is for {target}, and a browser shows bundles for {' or '.join(VIEWABLE)}; "
+                f"{bundle} is for {target}, but a browser shows bundles for {' or '.join(VIEWABLE)}; "
                 "make one with: nelf export RUN --target web",
                 BundleErrorCode.UNSUPPORTED_TARGET,
             )

@@ -68,7 +68,7 @@ def test_opaque_scenes(kind: str, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.nerf], ids=["instant_ngp", "nerf"])
 def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> None:
-    """Its colour is behind the object, in training and in renders; a random one would fill the box with fog."""
+    """The background colour is behind the object in training and renders; a random one would fill the box with fog."""
     fast = make is tiny.instant_ngp
     field = tiny.train("plain", make(max_steps=200 if fast else 3), tmp_path)  # type: ignore[operator]
     backdrop = torch.tensor(tiny.BACKDROP) / 255

@@ -14,8 +14,8 @@ class ConstantColorConfig(StudentConfig):
     """One learnt colour for each cell of the image, tinted by the viewing direction: an example, not a good student."""
 
     family: str = "constant"
-    """Kind of network; set by the preset, not by itself."""
+    """Kind of network; the preset sets it."""
     name: str = "constant"
-    """Preset that these values come from; recorded, not read."""
+    """Name of the preset; recorded, but not used."""
     cell_size: int = setting(8, Range(1, 256), unit="pixels")
     """Side of the square of pixels that has one colour."""
