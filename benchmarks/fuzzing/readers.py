@@ -148,7 +148,9 @@ def seed_images(folder: Path) -> None:
 
 def seed_run(folder: Path) -> None:
     (folder / "run.json").write_text(json.dumps({"overrides": [f"scene.path='{folder}'", "train.max_steps=3"]}))
-    (folder / "stage.json").write_text(json.dumps({"fingerprint": "0", "outputs": {"run.json": "0"}, "seconds": 2.0}))
+    (folder / "stage.json").write_text(
+        json.dumps({"format": 2, "fingerprint": "0", "outputs": {"run.json": "0"}, "seconds": 2.0})
+    )
 
 
 def read_run(folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_what_is_refused(run: Path, shown: list[Path], monkeypatch: pytest.Monke
     (run / "student" / "student.safetensors").unlink()
     assert refused_at_once("view", run) == f"{run} has no trained student yet; continue with: nelf run {run}"
     for arguments in ([], [run, "--example"]):
-        assert "give the folder of a run or of a bundle, or --example" in refused_at_once("view", *arguments)
+        assert "give either the folder of a run or of a bundle, or --example" in refused_at_once("view", *arguments)
     monkeypatch.setattr(assets, "ASSETS", tmp_path / "none")
     assert "the web viewer is not built: run `make web`" in refused_at_once("view", run)
     assert not shown

@@ -14,7 +14,7 @@ from nelf.export import TARGETS, ExportConfig, export_bundle
 from nelf.student import Student
 from tests.export.networks import context, usual
 
-ALL = [(name, precision) for name, target in TARGETS.items() if not target.beside for precision in target.forms]
+ALL = [(name, precision) for name, target in TARGETS.items() if not target.extra_files for precision in target.forms]
 ROOT = Path(__file__).resolve().parents[2]
 Exported = dict[tuple[str, str], tuple[Path, Manifest]]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nelf.export import TARGETS, open_bundle
+from nelf.bundle import open_bundle
+from nelf.export import TARGETS
 from nelf.export.graph import ExportGraph
 from nelf.student import STUDENTS, Layout, StudentConfig, load_student
 from nelf.viewer import site

@@ -168,7 +168,7 @@ def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
     Image.new("RGBA", (16, 16)).save(ball / "train/r_3.png")
     scene = load_scene(SceneConfig(str(ball)))
     field = build_field(tiny.instant_ngp(), space_of(scene), opaque=False)
-    with pytest.raises(SceneError, match=r"no training pixel sees anything .* look at alpha") as refused:
+    with pytest.raises(SceneError, match=r"no training pixel sees anything .* check alpha") as refused:
         Trainer(field, scene.train, tiny.instant_ngp(), make_fabric(DeviceConfig(accelerator="cpu")))
     assert "\n" not in str(refused.value)
 

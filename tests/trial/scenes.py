@@ -288,7 +288,9 @@ BAD: Mapping[str, Case] = {
     "a folder for an image": Case("room", instead(Path.mkdir), "names images/0003.png, which is a folder"),
     "a pipe for an image": Case("room", instead(os.mkfifo), PIPE),
     "a link to itself": Case("room", instead(lambda path: path.symlink_to(path.name)), "is a link to itself"),
-    "a link to nothing": Case("room", instead(lambda path: path.symlink_to("gone.png")), "a link to gone.png, where"),
+    "a link to nothing": Case(
+        "room", instead(lambda path: path.symlink_to("gone.png")), "a link to gone.png, which does not exist"
+    ),
     "a web page for an image": Case("room", text("images/0003.png", "<html>404</html>"), "not an image in a known"),
     "an empty image": Case("room", text("images/0003.png", ""), "cannot read the image"),
     "an image cut short": Case("room", cut("images/0003.png"), "cannot read the image"),
