@@ -13,7 +13,6 @@ from torch import Tensor
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.errors import NelfError
 from nelf.core.optimization import BAD_STEPS
-from nelf.student import STUDENTS
 from nelf.student.mobiler2l import MobileR2L
 from nelf.train import trainer as learner_module
 from nelf.train.batches import Batch, CachedViews, MemoryBudget
@@ -200,13 +199,10 @@ def test_layout_changes_no_values() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
-@pytest.mark.parametrize("family", STUDENTS)
-def test_compiled_it_learns_the_same(family: str) -> None:
-    """device.compile=true computes the same, and checkpoints have the same names."""
+def test_compiled_it_learns_the_same() -> None:
+    """device.compile=true computes the same, and checkpoints have the same names. One family: compiling takes a minute."""
     fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter_points=True)
-    learners = [
-        StudentTrainer(tiny.student(family=family), config, fabric, compiled=compiled) for compiled in (False, True)
-    ]
+    learners = [StudentTrainer(tiny.student(), config, fabric, compiled=compiled) for compiled in (False, True)]
     losses = []
     for learner in learners:
         found = learner.step(batch(), 5e-3, (0, 1, 0))
