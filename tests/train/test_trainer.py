@@ -200,7 +200,7 @@ def test_layout_changes_no_values() -> None:
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
 def test_compiled_it_learns_the_same() -> None:
-    """device.compile=true computes the same, and checkpoints have the same names. One family: compiling takes a minute."""
+    """device.compile=true computes the same; checkpoints have the same names. One family, since compiling is slow."""
     fabric, config = make_fabric(DeviceConfig(accelerator="cpu")), tiny.config(jitter_points=True)
     learners = [StudentTrainer(tiny.student(), config, fabric, compiled=compiled) for compiled in (False, True)]
     losses = []
