@@ -42,4 +42,4 @@ def to_float(image: UInt8[Tensor, "*batch channels"]) -> Float[Tensor, "*batch c
 
 def psnr_of(error: float, most: float) -> float:
     """PSNR in dB of a mean squared error with 1 as the peak, at most `most`: JSON has no infinity. NaN stays NaN."""
-    return most if error <= 0 else min(-10 * math.log10(error), most)
+    return most if error <= 0 else min(10 * math.log10(1 / error), most)

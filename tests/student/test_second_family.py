@@ -97,7 +97,9 @@ def test_it_exports_and_verifies(run: Path, tmp_path: Path, target: str, precisi
     assert bundle.manifest.parity.status == "passed"
     assert bundle.manifest.student.name == FAMILY
     assert bundle.manifest.student.macs > 0
-    assert "no violations" in (out := works("verify", manifest.parent).out) or target == "coreai", out
+    told = works("verify", manifest.parent).out
+    if target != "coreai" and (target, precision) != ("ios", "fp32"):  # no rules; not for the Neural Engine
+        assert "no violations" in told
     first, second = (bundle.render(pose) for pose in around(2, seed=3))
     assert (first - second).abs().max() > 1e-3, "the file gives one image whatever the pose"
 

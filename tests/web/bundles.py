@@ -30,6 +30,8 @@ def demo() -> Student:
 def main() -> None:
     folder = Path(sys.argv[1])
     export_bundle(demo(), "web", "fp32", context(name="untrained"), ExportConfig(), folder / "demo")
+    constant = student("constant", channels=4, size=(SIDE, SIDE))
+    export_bundle(constant, "web", "fp32", context(name="constant"), ExportConfig(), folder / "constant")
     ahead = dataclasses.replace(context("ndc", name="ahead"), background=(0.0, 0.0, 0.0))
     export_bundle(student("mobiler2l", "ndc"), "web", "fp32", ahead, ExportConfig(), folder / "ahead")
 

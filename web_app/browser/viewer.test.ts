@@ -145,6 +145,15 @@ describe.each(["threads", "wasm", "webgpu"])("backend %s", (backend) => {
   });
 });
 
+test("a student of another family shows what PyTorch shows", async () => {
+  const server = await served(nelfView(bundle("constant")));
+  const { page, complaints } = await (await visit(server.url)).opened();
+  const said = await checkResult(page);
+  expect(said).toMatch(/^All right: 8 views, [\d.]+ dB or more/);
+  expect(Number(/([\d.]+) dB or more/.exec(said)![1])).toBeGreaterThan(40);
+  expect(complaints).toEqual([]);
+});
+
 test("a software GPU is left alone, and shared memory used where there is a second core", async () => {
   const page = await (await visit(demo.url)).opened();
   const cores = await page.page.evaluate(() => navigator.hardwareConcurrency);
