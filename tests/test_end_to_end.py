@@ -327,11 +327,11 @@ def test_interrupted_while_the_video_is_made(run: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("command", ["export", "eval", "verify"])
 def test_interrupted_where_no_stage_waits_for_it(run: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nelf import export, pipeline
+    from nelf import bundle, pipeline
 
     def interrupted(*arguments: object, **named: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(pipeline.Run, "open", interrupted)
-    monkeypatch.setattr(export, "verify_bundle", interrupted)
+    monkeypatch.setattr(bundle, "verify_bundle", interrupted)
     assert refused(command, run, code=130) == "stopped"
