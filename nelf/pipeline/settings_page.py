@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
@@ -43,7 +43,7 @@ def as_text(group: str | None, width: int | None = None) -> str:
     """Text for the terminal. group: only settings of this group, or this setting. Raises ConfigError if unknown."""
     width = width or min(WIDEST, shutil.get_terminal_size().columns)
     others, lines = other_defaults(), []
-    for section in sections():
+    for section in sections((group or "").partition(".")[0]):
         chosen = [e for e in section.settings if group is None or e.key == group or e.key.startswith(f"{group}.")]
         if not chosen:
             continue
@@ -77,29 +77,29 @@ def as_markdown() -> str:
     return "\n".join(lines)
 
 
-def sections() -> Iterator[Section]:
-    """In the order of the whole configuration; one section for each family of teachers and of students."""
+def sections(only: str = "") -> Iterator[Section]:
+    """In the order of the whole configuration; one section for each family of teachers and of students.
+
+    only: a group, since composing the choices of others takes time; all where it is empty.
+    """
     plain = Config()
     found = list(entries(plain))
     composed = compose_config([])
     top = tuple(e for e in found if "." not in e.key and not e.is_group)
     yield Section("", "general", "Name and folder of a run.", (), top, composed)
     for group in (e for e in found if "." not in e.key and e.is_group):
+        if only not in ("", group.key):
+            continue
         choices = tuple(choices_of(group.key, config_folder()))
         if group.key in FAMILIES:
+            each = {name: compose_config([f"{group.key}={name}"]) for name in (composed[group.key].name, *choices)}
             for kind in FAMILIES[group.key].values():
-                name = _choice_of(group.key, kind, (composed[group.key].name, *choices))
+                name, chosen = next(one for one in each.items() if OmegaConf.get_type(one[1][group.key]) is kind)
                 settings = tuple(entries(kind(), f"{group.key}."))
-                chosen = compose_config([f"{group.key}={name}"])
                 yield Section(group.key, f"{group.key}={name}", _about(kind), choices, settings, chosen)
             continue
         settings = tuple(e for e in found if e.key.startswith(f"{group.key}.") and not e.is_group)
         yield Section(group.key, group.key, group.sentence, choices, settings, composed)
-
-
-def _choice_of(group: str, kind: type, choices: Iterable[str]) -> str:
-    """The first of these choices of a group that has this configuration."""
-    return next(name for name in choices if OmegaConf.get_type(compose_config([f"{group}={name}"])[group]) is kind)
 
 
 def other_defaults() -> dict[str, list[tuple[str, str]]]:
