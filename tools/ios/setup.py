@@ -7,17 +7,15 @@ Needs root, mmdebstrap (installed with apt-get if missing), chroot and unshare.
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.setting_up import ROOT, SetupError, fetch, tools_folder
+from tools.setting_up import ROOT, SetupError, fetch, install, lock
 
 SUITE = "trixie"
 PACKAGES = ("swiftlang", "libc6-dev", "libstdc++-14-dev", "libglm-dev")
@@ -33,23 +31,24 @@ class Tools:
     root: Path
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Run a shell script in it. The script sees this repository at REPOSITORY; its mounts end with it."""
+        """Run a shell script in it, one at a time. It sees this repository at REPOSITORY; its mounts end with it."""
         mounts = (
             f"mount -t proc proc {self.root}/proc && mount --rbind /dev {self.root}/dev && "
             f"mount --bind {ROOT} {self.root}{REPOSITORY} && "
             f'exec chroot {self.root} /usr/bin/env HOME=/tmp PATH=/usr/libexec/swift/bin:$PATH /bin/sh -ec "$0"'
         )
         words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", mounts, script]
-        return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1200)
+        with lock("ios"):
+            return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1200)
 
 
 def set_up() -> Tools:
     """The tools, made unless they exist. Raises SetupError."""
-    folder = tools_folder("ios")
-    mark = folder / "complete.json"
-    wanted = {"made by": hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()}
-    if mark.is_file() and json.loads(mark.read_text()) == wanted:
-        return Tools(folder / "root")
+    version = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()
+    return Tools(install("ios", version, _debian) / "root")
+
+
+def _debian(folder: Path) -> None:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         raise SetupError(
@@ -58,17 +57,9 @@ def set_up() -> Tools:
     if shutil.which("mmdebstrap") is None:
         fetch("apt-get", "update")
         fetch("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="ios-") as temporary:
-        new = Path(temporary) / "ios"
-        new.mkdir()
-        options = ("--variant=apt", "--mode=root", f"--include={','.join(PACKAGES)}")
-        fetch("mmdebstrap", *options, SUITE, str(new / "root"), _mirror())
-        (new / "root" / REPOSITORY.lstrip("/")).mkdir()
-        (new / mark.name).write_text(json.dumps(wanted) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    return Tools(folder / "root")
+    options = ("--variant=apt", "--mode=root", f"--include={','.join(PACKAGES)}")
+    fetch("mmdebstrap", *options, SUITE, str(folder / "root"), _mirror())
+    (folder / "root" / REPOSITORY.lstrip("/")).mkdir()
 
 
 def _mirror() -> str:
