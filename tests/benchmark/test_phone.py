@@ -24,6 +24,8 @@ from tests.benchmark.answers import APP_FILE, CONDITION, CPU_RUN, CRASH, GPU_RUN
 from tests.pipeline.commands import refused, works
 from tests.vectors.manifests import MANIFESTS
 
+pytestmark = pytest.mark.slow
+
 SERIAL = "0A1B2C"
 Phone = Callable[..., list[list[str]]]
 
@@ -60,7 +62,6 @@ def tool(tmp_path: Path) -> Path:
 # benchmark_model
 
 
-@pytest.mark.slow
 def test_a_run_on_the_cpu(phone: Any, tool: Path, lite_file: Path, tmp_path: Path) -> None:
     calls = phone()
     outcome = works(
@@ -89,7 +90,6 @@ def test_a_run_on_the_cpu(phone: Any, tool: Path, lite_file: Path, tmp_path: Pat
     assert sent[-1][1].startswith("rm -rf /data/local/tmp/nelf-bench-"), "nothing is left on the phone"
 
 
-@pytest.mark.slow
 def test_the_gpu_and_what_it_refused(phone: Any, tool: Path, lite_file: Path, tmp_path: Path) -> None:
     calls = phone(answers={"--graph=": GPU_RUN})
     where = tmp_path / "phone.json"
@@ -102,7 +102,6 @@ def test_the_gpu_and_what_it_refused(phone: Any, tool: Path, lite_file: Path, tm
     assert (run["memory_mb"], run["median_ms"], run["profile"]) == (96, None, [])
 
 
-@pytest.mark.slow
 def test_sustained_runs_with_temperatures(phone: Any, tool: Path, lite_file: Path, tmp_path: Path) -> None:
     calls = phone()
     where = tmp_path / "phone.json"

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline.commands import cut, nelf, refused_at_once, works
 from tests.scenes import make_nerfstudio_scene
+
+pytestmark = pytest.mark.slow
 
 
 def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from nelf.core.errors import Interrupted, NelfError
 from nelf.pipeline import STAGES
 from tests.pipeline.commands import nelf, refused, refused_at_once, refused_scene, works
 
+pytestmark = pytest.mark.slow
+
 
 def test_unknown_student_lists_the_known(room: Path) -> None:
     line = refused_scene(room, "student=xxl")
@@ -57,7 +59,6 @@ def test_cfg_prints_the_configuration(room: Path) -> None:
     assert "--cfg hydra is not known; use --cfg job" in refused_at_once("run", room, "--cfg", "hydra")
 
 
-@pytest.mark.slow
 def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nelf import pipeline
 
@@ -74,7 +75,6 @@ def test_multirun_sweeps(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(Path("runs", one[2], "config.yaml").is_file() for one in swept)
 
 
-@pytest.mark.slow
 def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> None:
     line = refused_at_once("run", tmp_path / "nowhere", "--multirun", "student=s,m")
     assert "nowhere does not exist; give the folder" in line
@@ -87,7 +87,6 @@ def test_a_sweep_checks_every_combination_first(room: Path, tmp_path: Path) -> N
     assert "does not support sweep type" in refused("run", room, "train.ema_decay=interval(0,1)", "-m")
 
 
-@pytest.mark.slow
 def test_a_sweep_ends_as_a_run_does(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nelf import pipeline
 

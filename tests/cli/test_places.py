@@ -6,6 +6,8 @@ import pytest
 
 from tests.pipeline.commands import refused, refused_at_once
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file() -> Path:
@@ -30,14 +32,12 @@ def test_what_is_imported_has_to_go_somewhere(room: Path, file: Path) -> None:
     assert line == "cannot write file/x: file is not a folder; choose another place"
 
 
-@pytest.mark.slow
 def test_exports_have_to_go_somewhere(run: Path, file: Path) -> None:
     for place in ("file", "file/x"):
         line = refused_at_once("export", run, "--target", "onnx", "--out", place)
         assert line == f"cannot write {place}: file is not a folder; choose another place"
 
 
-@pytest.mark.slow
 def test_a_report_is_about_runs(room: Path, run: Path, file: Path) -> None:
     assert refused_at_once("report", room) == (
         f"{room} is not a run; give folders of runs, e.g. runs/NAME; if it is a scene, make a run with: nelf run {room}"

@@ -17,6 +17,8 @@ from tests.pipeline.commands import (
 )
 from tests.scenes import edit_json, make_blender_scene, make_llff_scene
 
+pytestmark = pytest.mark.slow
+
 
 def test_missing_scene_folder(tmp_path: Path) -> None:
     for command in ("run", "teach", "distill", "train", "eval"):
@@ -37,7 +39,6 @@ def test_json_cut_in_half(room: Path) -> None:
     assert "scene 'room': transforms.json is not valid JSON" in refused_scene(room)
 
 
-@pytest.mark.slow
 def test_absent_images(room: Path) -> None:
     for number in (5, 8):
         (room / f"images/{number:04d}.png").unlink()
@@ -97,7 +98,6 @@ def test_image_cut_short(room: Path) -> None:
     assert not Path("runs/room/teacher/teacher.safetensors").exists()
 
 
-@pytest.mark.slow
 def test_no_test_views(tmp_path: Path, room: Path) -> None:
     ball = make_blender_scene(tmp_path / "ball", views=(6, 2, 0))
     assert "no test views among the 8 views; add transforms_test.json" in refused_scene(ball)
@@ -106,7 +106,6 @@ def test_no_test_views(tmp_path: Path, room: Path) -> None:
     assert "no train views" in refused_at_once("teach", make_blender_scene(tmp_path / "bare", views=(0, 2, 2)))
 
 
-@pytest.mark.slow
 def test_training_on_all_views(room: Path) -> None:
     """Only stages that use test views need them: everything up to the bundles works without."""
     everything = ("experiment=smoke", "scene.holdout=0", "scene.val_holdout=0")

@@ -11,6 +11,7 @@ from unittest import mock
 
 from nelf.cli.main import main
 from tests.scenes import make_blender_scene
+from tests.student.small import small_overrides
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def finished_run() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="nelf-finished-"))
     make_blender_scene(folder / "ball", size=16)
     with contextlib.chdir(folder):
-        works("run", "ball", "experiment=smoke")
+        works("run", "ball", "experiment=smoke", *small_overrides())
     return folder / "runs" / "ball"
 
 

@@ -15,6 +15,8 @@ from nelf.pipeline.overrides import last_of_each_key, read_overrides
 from nelf.scene import SceneType
 from tests.scenes import make_blender_scene, make_colmap_scene, make_llff_scene, make_nerfstudio_scene
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -76,6 +76,7 @@ def refusal(config: DictConfig, entry: Entry, text: str) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", NUMBERS, ids=lambda entry: f"{entry.owner.__name__}.{entry.key}")
 def test_nonsense_is_refused_in_one_line(entry: Entry, composed: dict[str, DictConfig]) -> None:
     choice = choice_of(entry)

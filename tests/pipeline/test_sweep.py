@@ -17,6 +17,8 @@ from nelf.pipeline.sweep import folder_of
 from tests.pipeline.commands import copy_of_finished_run, finished_run, nelf, refused, refused_at_once, works
 from tests.scenes import make_blender_scene
 
+pytestmark = pytest.mark.slow
+
 SMOKE = [
     "experiment=smoke",
     "teacher.max_steps=1",
@@ -76,7 +78,6 @@ def test_a_missing_scene_is_found_before_the_first_run(scenes: str, noted: list[
     assert noted == []
 
 
-@pytest.mark.slow
 def test_the_summary_of_a_sweep_has_every_run(scenes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     finished = copy_of_finished_run(tmp_path / "finished")
 
@@ -130,7 +131,6 @@ def test_a_launcher_that_is_not_installed_is_named(scenes: str, monkeypatch: pyt
     assert "install it with: pip install 'nelf[slurm]'" in line
 
 
-@pytest.mark.slow
 def test_jobs_of_submitit_make_the_runs(scenes: str) -> None:
     """Real processes: one only has the report to write, the other finds its run in use."""
     shutil.copytree(finished_run(), "runs/ball")

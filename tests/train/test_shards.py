@@ -13,6 +13,8 @@ from nelf.train.trainer import PerCoreBackward, StudentTrainer
 from tests.student.small import all_levels
 from tests.train import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def learner(precision: str = "32-true", reader: str = "planes", **changes: object) -> StudentTrainer:
     model = tiny.student(**all_levels(reader=reader))
@@ -89,7 +91,6 @@ def test_networks_with_batchnorm_are_not_divided() -> None:
     assert one.shards is None
 
 
-@pytest.mark.slow
 def test_it_ends_the_same_each_time(tmp_path: object) -> None:
     first, second = learner(), learner()
     views = CachedViews(tiny.views(4, 1), 4, MemoryBudget(1.0)).batch(range(4))
