@@ -1,5 +1,6 @@
 """Each tutorial runs: its blocks marked `sh`, as written, in one folder with the scene that comes with nelf."""
 
+import json
 import os
 import re
 import subprocess
@@ -42,6 +43,10 @@ def test_its_blocks_run(name: str, tmp_path: Path) -> None:
         )
         assert result.returncode == 0, f"{block}{result.stdout}{result.stderr}"
     after = os.times()
+    for metrics in tmp_path.glob("runs/*/eval/metrics.json"):  # what was exported is what was trained
+        psnr = {model: figures["psnr"] for model, figures in json.loads(metrics.read_text()).items()}
+        assert psnr.keys() == {"teacher", "student", "ios", "android", "android-fp16", "onnx"}
+        assert [psnr[model] for model in psnr if model != "teacher"] == pytest.approx([psnr["student"]] * 5, abs=0.1)
     assert [file for file in LEFT_BEHIND[name] if not (tmp_path / file).exists()] == []
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent < SECONDS, f"{spent:.0f} s of processor time"

@@ -42,11 +42,6 @@ def small_config(family: str = "hierarchical", **changes: Any) -> StudentConfig:
     return STUDENT_CONFIGS[family](**{**SMALL.get(family, {}), **changes})
 
 
-def small_overrides(family: str = "hierarchical") -> list[str]:
-    """Overrides that give a run such a student."""
-    return [f"student.{key}={value}" for key, value in SMALL[family].items()]
-
-
 def small_student(made_for: SceneGeometry, family: str = "hierarchical", **changes: Any) -> Student:
     """The same initial weights each time."""
     torch.manual_seed(0)
