@@ -69,7 +69,7 @@ webspeed: venv  ## Measure the web viewer, on a machine that does nothing else
 ios: venv  ## Check ios_app/: Swift built and tested, the app type-checked (sets its tools up once: 2.7 GB)
 	$(BIN)/python -m pytest tests/viewers/test_ios.py $(ARGS)
 
-schema: venv  ## Write nelf/bundle/manifest.schema.json from the classes in nelf/bundle/manifest.py
+schema: venv  ## Write nelf/bundle/manifest.schema.json and tables in docs/ from the pydantic classes
 	$(BIN)/python -m tools.schema
 
 wheel: web  ## Build dist/nelf-VERSION-py3-none-any.whl, with the web viewer

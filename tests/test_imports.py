@@ -38,7 +38,7 @@ STAGES: Mapping[str, frozenset[str]] = {
     "export": frozenset(
         {"bundle", "compatibility", "runtime", "student", "evaluate.metrics", "viewer.site"}
     ),
-    "benchmark": frozenset({"bundle", "compatibility", "runtime"}),
+    "benchmark": frozenset({"bundle", "compatibility", "runtime", "viewer"}),
     "viewer": frozenset(),
     "pipeline": frozenset(
         {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export", "compatibility"}
@@ -76,11 +76,13 @@ HOMES: Mapping[str, frozenset[str]] = {
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.capture.structure_from_motion"}),
     "lpips": frozenset({"nelf.evaluate.metrics"}),
+    "cryptography": frozenset({"nelf.viewer.phone"}),
+    "segno": frozenset({"nelf.viewer.phone"}),
     "jinja2": frozenset({"nelf.evaluate.html"}),
     "numba": frozenset({"nelf.kernels"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
-    "typer": frozenset({"nelf.cli.main", "nelf.cli.bench", "nelf.cli.data"}),
+    "typer": frozenset({"nelf.cli.main", "nelf.cli.bundles", "nelf.cli.data"}),
     "rich": frozenset({"nelf.core.progress", "nelf.benchmark.tables", "nelf.pipeline.export_stage"}),
 }
 """Third party -> the only modules (or packages) that import it."""

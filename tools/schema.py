@@ -1,4 +1,5 @@
-"""Writes the JSON Schema of a manifest, and the table in docs/export.md, from the classes in nelf/bundle/manifest.py.
+"""Writes what follows from pydantic classes: the JSON Schema of a manifest, and tables in docs/export.md (of
+nelf/bundle/manifest.py) and docs/devices.md (of nelf/benchmark/browser.py).
 
 python -m tools.schema
 """
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from nelf.benchmark import browser
 from nelf.bundle import manifest
 from nelf.bundle.fields import Part
 
 PATH = Path(manifest.__file__).with_name("manifest.schema.json")
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "export.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 TABLE = re.compile(r"(?<=<!-- made by: make schema -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 
 
@@ -60,11 +62,25 @@ def _parts_in(annotation: Any) -> Iterator[type[Part]]:
         yield from _parts_in(inner)
 
 
-def page() -> str:
-    """docs/export.md with today's table."""
-    return TABLE.sub(lambda _: table(), PAGE.read_text())
+def browser_table() -> str:
+    """A row for each key of a browser's benchmark file, with the objects in it."""
+    rows = ["| object | key | what it says |", "| --- | --- | --- |"]
+    for part in (browser.BrowserBenchmark, browser.BrowserResult, browser.Latency, browser.Window, browser.Browser):
+        for name, field in part.model_fields.items():
+            inner = next(_parts_in(field.annotation), None)
+            says = field.description or (inner.__doc__ if inner else "") or ""
+            null = " May be null." if type(None) in get_args(field.annotation) else ""
+            rows.append(f"| {part.__name__} | `{name}` | {' '.join(says.split())}{null} |")
+    return "\n".join(rows)
+
+
+def pages() -> dict[Path, str]:
+    """The documents with today's tables."""
+    tables = {DOCS / "export.md": table(), DOCS / "devices.md": browser_table()}
+    return {path: TABLE.sub(lambda _, made=made: made, path.read_text()) for path, made in tables.items()}
 
 
 if __name__ == "__main__":
     PATH.write_text(text())
-    PAGE.write_text(page())
+    for path, content in pages().items():
+        path.write_text(content)

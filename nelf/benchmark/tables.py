@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nelf.benchmark.benchmark_model import PhoneReport, PhoneResult
+from nelf.benchmark.browser import BrowserBenchmark
 from nelf.benchmark.phone_app import AppBenchmark
 from nelf.benchmark.results import Measurement, Report, Result
 
@@ -163,6 +164,28 @@ def app_table(found: Sequence[AppBenchmark]) -> Table:
         cells = [_text(number) for number in (*numbers, rate)]
         table.add_row(one.model, one.accelerator, device, str(one.frames), *cells)
     return table
+
+
+def browser_tables(found: BrowserBenchmark) -> Iterator[Table]:
+    """Times in a browser, and how they developed. The ratio is that of medians to the first model's."""
+    columns = ("threads", "frames", "load ms", "first", "median", "p95", "mean", "ratio", "GFLOP/s", "golden dB")
+    title = f"{found.device.platform}, {found.device.gpu or 'no GPU told'}"
+    if not found.visible:
+        title += " (in the background for a time: do not trust the figures)"
+    table = plain_table(title, ("model", "backend"), columns)
+    for one in found.results:
+        median, first = one.latency.median, found.results[0].latency.median
+        times = (one.load_milliseconds, one.first_frame_milliseconds, median, one.latency.p95, one.latency.mean)
+        ratio, gflops = (median / first if first else None), (2e-6 * one.macs / median if median else None)
+        cells = [_text(number) for number in (*times, ratio, gflops, one.golden_psnr)]
+        table.add_row(one.name, one.backend, str(one.threads), str(one.frames), *cells)
+    yield table
+    for one in found.results:
+        if one.sustained:
+            sustained = plain_table(f"{one.name}: sustained", (), ("seconds", "frames", "median ms"))
+            for part in one.sustained:
+                sustained.add_row(f"{part.second:.0f}", str(part.frames), f"{part.median:.2f}")
+            yield sustained
 
 
 def _text(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nelf import __version__
-from nelf.cli.bench import bench
+from nelf.cli.bundles import bench, view
 from nelf.cli.data import Overrides, data
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import system_error
@@ -201,51 +201,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
         typer.echo(line)
 
 
-@app.command()
-def view(
-    bundle: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN|BUNDLE", help="Folder of a run, or of a bundle for web or android.", show_default=False
-        ),
-    ] = None,
-    example: Annotated[bool, typer.Option("--example", help="Show the trained scene that comes with nelf.")] = False,
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 0,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets everyone who reaches this machine see it.")
-    ] = "127.0.0.1",
-    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
-) -> None:
-    """Show a run in the browser until Ctrl-C. Only this machine can open it, unless you set --host.
-
-    Of a run it shows the bundle for web or android. If the current student has none, it exports web first.
-
-    Example: nelf view runs/my_photos
-    """
-    from nelf.viewer.server import ADDRESS
-    from nelf.viewer.server import view as serve
-    from nelf.viewer.site import EXAMPLE, MANIFEST, VIEWABLE, assets_folder
-
-    if (bundle is None) != example:
-        raise ConfigError("give either the folder of a run or of a bundle, or --example")
-    assets_folder()  # before an export, not after it
-    shown = EXAMPLE if bundle is None else bundle
-    if shown.is_dir() and not (shown / MANIFEST).is_file():
-        from nelf.pipeline import bundle_for, is_run
-
-        if is_run(shown):
-            with stoppable() as stop:
-                shown = bundle_for(shown, VIEWABLE, stop, echo)
-
-    def ready(url: str) -> None:
-        typer.echo(url)
-        if host != ADDRESS:
-            echo(f"WARNING: --host {host} shows this bundle to everyone who can reach that address, without a password")
-        echo("Ctrl-C ends it")
-
-    serve(shown, port, host, ready, open_browser=not no_open)
-
-
+app.command()(view)
 app.command()(bench)
 
 

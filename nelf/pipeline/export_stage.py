@@ -3,24 +3,30 @@
 import contextlib
 import dataclasses
 import functools
+import io
+import json
+import re
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
 from nelf import export as exporting
 from nelf.bundle import Manifest, read_manifest
 from nelf.bundle.manifest import VERSION
-from nelf.core.errors import ConfigError
+from nelf.core.errors import ConfigError, NelfError
 from nelf.core.files import locked, remove_leftovers_of, sha256
 from nelf.core.progress import Stop, in_step, waiting
 from nelf.distill import pseudo_poses
 from nelf.evaluate import ground_truth
 from nelf.pipeline.record import StageRecord, digest, fingerprint
 from nelf.pipeline.run import EXPORT, STUDENT, Echo, Run, leave_if_asked
+from nelf.scene.scene import Views
 from nelf.student import load_student
 
 LOCK = ".nelf.lock"
@@ -69,20 +75,26 @@ def export_to(run: Run, folder: Path, stop: Stop, echo: Echo) -> list[Path]:
     return made
 
 
-def bundle_for(run_folder: Path, targets: Sequence[str], stop: Stop, echo: Echo) -> Path:
-    """A bundle of the run's current student for one of `targets`, the first preferred; exports it if necessary."""
+def bundles_for(run_folder: Path, targets: Sequence[str], stop: Stop, echo: Echo) -> list[Path]:
+    """`ready_bundles` of a run; exports one if it has no such bundle."""
     if not (run_folder / STUDENT).is_file():
         raise ConfigError(f"{run_folder} has no trained student yet; continue with: nelf run {run_folder}")
-    found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
-    if found:
-        order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
-        return run_folder / EXPORT / min(order, key=lambda name: order[name])
+    if found := ready_bundles(run_folder, targets):
+        return found
     echo(f"{run_folder} has no bundle of its student for {' or '.join(targets)}; exporting one for {targets[0]}")
     asked = [f"export.targets=[{targets[0]}]", "export.precision=auto", "export.image_output=false"]
     run = Run.open(run_folder, asked, echo=echo)
     with run.locked():
-        (bundle,) = export_to(run, run.folder / EXPORT, stop, echo)
-    return bundle
+        return export_to(run, run.folder / EXPORT, stop, echo)
+
+
+def ready_bundles(run_folder: Path, targets: Sequence[str]) -> list[Path]:
+    """Bundles of the run's current student for `targets`, in their order; the default precision comes first."""
+    if not (run_folder / STUDENT).is_file():
+        return []
+    found = {name: one for name, one in bundles_of(run_folder, run_folder / EXPORT).items() if one.target in targets}
+    order = {name: (targets.index(one.target), name != one.target, name) for name, one in found.items()}
+    return [run_folder / EXPORT / name for name in sorted(order, key=lambda name: order[name])]
 
 
 def bundles_of(run_folder: Path, folder: Path) -> dict[str, Manifest]:
@@ -90,6 +102,42 @@ def bundles_of(run_folder: Path, folder: Path) -> dict[str, Manifest]:
     student = sha256(run_folder / STUDENT)
     manifests = {path.parent.name: read_manifest(path.parent) for path in folder.glob("*/manifest.json")}
     return {name: one for name, one in sorted(manifests.items()) if one.provenance.checkpoint == student}
+
+
+MOST_PHOTOS = 200  # that a viewer gets
+
+
+class TrainingPhotos:
+    """A run's training photos, for a viewer to show next to its picture. The scene is loaded when one is asked for."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self.run_folder = run_folder
+        self._lock = threading.Lock()  # a viewer asks in several threads
+
+    def content(self, name: str) -> bytes | None:
+        """`photos.json` or one of the pictures that it names. None for other names, and if the scene has gone."""
+        wanted = re.fullmatch(r"photos(?:\.json|/(\d{3})\.jpg)", name)
+        with self._lock:
+            views = self._views if wanted else None
+        if wanted is None or views is None:
+            return None
+        chosen = sorted({i * len(views) // MOST_PHOTOS for i in range(MOST_PHOTOS)})
+        if wanted[1] is None:
+            poses = [views.c2w[i].flatten().tolist() for i in chosen]
+            listed = [{"path": f"photos/{n:03}.jpg", "c2w": pose} for n, pose in enumerate(poses)]
+            return json.dumps({"photos": listed}).encode()
+        if int(wanted[1]) >= len(chosen):
+            return None
+        written = io.BytesIO()
+        Image.fromarray(ground_truth(views, chosen[int(wanted[1])]).numpy()).save(written, "JPEG", quality=85)
+        return written.getvalue()
+
+    @functools.cached_property
+    def _views(self) -> Views | None:
+        try:
+            return Run.open(self.run_folder, []).scene.train
+        except NelfError:
+            return None
 
 
 @contextlib.contextmanager

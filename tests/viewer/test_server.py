@@ -1,7 +1,9 @@
-"""`nelf view`: what it serves and refuses, and how it ends. Raw sockets, since clients normalise paths."""
+"""`nelf view`: what it serves and refuses, and how it ends."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -19,6 +21,7 @@ from nelf.core.errors import BundleError, ConfigError
 from nelf.viewer import site as assets
 from nelf.viewer.server import HEADERS, ViewerServer, is_our_name
 from nelf.viewer.site import Site
+from tests.viewer.browsers import ask, fake_viewer, serving
 
 SECRET = b"not for the browser"
 
@@ -26,13 +29,7 @@ SECRET = b"not for the browser"
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fake viewer."""
-    folder = tmp_path / "assets"
-    for name in ("index.html", "viewer/index-1.js", "litert/litert.wasm.gz"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"asset {name}")
-    monkeypatch.setattr(assets, "ASSETS", folder)
-    return folder
+    return fake_viewer(tmp_path / "assets", monkeypatch)
 
 
 @pytest.fixture
@@ -52,24 +49,8 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(built: Path, bundle: Path) -> Iterator[ViewerServer]:
-    with ViewerServer(Site(bundle), 0) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
+    with serving(ViewerServer(Site(bundle), 0)) as running:
         yield running
-        running.shutdown()
-        thread.join()
-
-
-def ask(server: ViewerServer, target: str, host: str | None = "", method: str = "GET") -> tuple[int, str, bytes]:
-    """Status, headers and body; sends the target unchanged."""
-    lines = [f"{method} {target} HTTP/1.1", "Connection: close"]
-    if host is not None:
-        lines.append(f"Host: {host or f'127.0.0.1:{server.server_port}'}")
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), head.decode("latin-1"), body
 
 
 @pytest.mark.parametrize(
@@ -204,14 +185,60 @@ def test_what_cannot_be_shown(built: Path, bundle: Path, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(("host", "address"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")])
 def test_told_to_listen_to_others(built: Path, bundle: Path, host: str, address: str) -> None:
-    with ViewerServer(Site(bundle), 0, host) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        assert running.url == f"http://{address}:{running.server_port}/"
-        with urllib.request.urlopen(f"http://127.0.0.2:{running.server_port}/", timeout=10) as answer:
+    """Beyond loopback every address is below a token."""
+    with serving(ViewerServer(Site(bundle), 0, host)) as running:
+        token = f"{running.token}/" if host == "0.0.0.0" else ""
+        assert len(token) in (0, 23)
+        assert running.url == f"http://{address}:{running.server_port}/{token}"
+        with urllib.request.urlopen(f"http://127.0.0.2:{running.server_port}/{token}", timeout=10) as answer:
             assert answer.read() == b"asset index.html"
-        running.shutdown()
-        thread.join()
+
+
+def test_without_the_token_nothing_is_said(built: Path, bundle: Path) -> None:
+    with serving(ViewerServer(Site(bundle), 0, "0.0.0.0")) as running:
+        token, earlier = running.token, ViewerServer(Site(bundle), 0, "0.0.0.0")
+        earlier.server_close()
+        assert ask(running, f"/{token}/")[2] == b"asset index.html"
+        assert ask(running, f"/{token}/?bundle=x")[2] == b"asset index.html"
+        assert ask(running, f"/{token}")[0] == 404  # the page's relative addresses would lead elsewhere
+        targets = ["/", "/manifest.json", "//", f"/{earlier.token}/", f"/{token[:-1]}/", f"/{token}x/", f"//{token}/",
+                   f"/%2e/{token}/", f"/x/../{token}/", f"{token}/", f"http://127.0.0.1/{token}/", "/\xe9\xff/",
+                   f"/{token}?/"]  # fmt: skip
+        for method in ("GET", "HEAD", "POST"):
+            for target in targets:
+                status, _, body = ask(running, target, method=method)
+                assert status == 403, target
+                assert token.encode() not in body
+        assert b"scan the code in its terminal again" in ask(running, "/")[2]
+        assert ask(running, f"/{token}/../secret.txt")[0] == 404
+
+
+def test_what_the_page_learns_of_the_server(server: ViewerServer) -> None:
+    assert json.loads(ask(server, "/server.json")[2]) == {"live": True, "phone": False, "benchmark": None}
+
+
+def test_a_header_without_end_is_refused(server: ViewerServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n" + (b"X: " + b"x" * 60_000 + b"\r\n") * 3)
+        assert connection.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+def test_callers_without_number(built: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those above the limit are sent away at once; the others are still served, and leave room."""
+    monkeypatch.setattr("nelf.viewer.server.MOST_CONNECTIONS", 2)
+    with serving(ViewerServer(Site(bundle), 0)) as running:
+        with contextlib.ExitStack() as connections:
+            *_, third = (
+                connections.enter_context(socket.create_connection(("127.0.0.1", running.server_port), timeout=10))
+                for _ in range(3)
+            )
+            assert third.recv(1) == b""
+        for _ in range(100):
+            if running.places.acquire(blocking=False):
+                running.places.release()
+                break
+            time.sleep(0.05)
+        assert ask(running, "/")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -242,14 +269,16 @@ def test_a_browser_that_leaves_in_the_middle(
 def test_a_mistake_of_ours_is_still_told(
     server: ViewerServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Site, "file", lambda self, target: 1 / 0)
+    monkeypatch.setattr(Site, "content", lambda self, name: 1 / 0)
     with pytest.raises(IndexError):  # there is no answer
         ask(server, "/")
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_a_port_in_use(server: ViewerServer, bundle: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"port {server.server_port} is in use; choose another with --port"):
+    with pytest.raises(
+        ConfigError, match=rf"port {server.server_port} is in use; choose another with --port, or leave"
+    ):
         ViewerServer(Site(bundle), server.server_port)
 
 
@@ -274,7 +303,7 @@ def test_the_command_until_ctrl_c(built: Path, bundle: Path, shown: str, host: s
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        assert url.startswith("http://127.0.0.1:")
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/" + ("" if host == "127.0.0.1" else r"[\w-]{22}/"), url)
         with urllib.request.urlopen(url, timeout=10) as answer:  # only once it serves is Ctrl-C what ends it
             assert answer.read() == b"asset index.html"
         with urllib.request.urlopen(f"{url}manifest.json", timeout=10) as answer:
@@ -287,5 +316,5 @@ def test_the_command_until_ctrl_c(built: Path, bundle: Path, shown: str, host: s
     warned, *rest = errors.splitlines() if host != "127.0.0.1" else ["", *errors.splitlines()]
     assert rest == ["Ctrl-C ends it"]
     assert host == "127.0.0.1" or warned.startswith(
-        "WARNING: --host 0.0.0.0 shows this bundle to everyone who can reach"
+        "WARNING: --host 0.0.0.0 is not encrypted: who reads the traffic sees it all; --phone is, by HTTPS"
     )
