@@ -84,7 +84,7 @@ def test_student_of_another_architecture(run: Path) -> None:
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     about = json.loads(header["__metadata__"]["nelf"])
-    about["config"]["width"] *= 2
+    about["config"]["cell_size"] //= 2
     header["__metadata__"]["nelf"] = json.dumps(about)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + content[8 + length :])
