@@ -17,6 +17,7 @@ from nelf.teacher.stage import new_trainer
 from tests.kernels.cases import CASES
 from tests.kernels.test_agree import agree
 from tests.teacher import tiny
+from tests.train.test_trainer import compiled_learns_the_same
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -52,6 +53,11 @@ def test_steps_do_not_wait(device: torch.device) -> None:
             trainer.advance()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler, none of ours
+def test_compiled_a_student_learns_the_same(device: torch.device) -> None:
+    compiled_learns_the_same("hierarchical", device.type)
 
 
 @pytest.mark.parametrize("kind", ["object", "unbounded", "forward-facing"])
