@@ -149,7 +149,7 @@ def check_views(views: Views, center: Float[torch.Tensor, "3"]) -> list[Problem]
     chosen = [i * len(views) // most for i in range(most)]
     c2w = views.c2w.double().numpy()
     depths = ((center.double().numpy() - c2w[:, :, 3]) * -c2w[:, :, 2]).sum(1)
-    near = {i: found for i in chosen if len(found := _neighbours(c2w, depths, i)) == 2}
+    near = {i: two for i in chosen if len(two := _neighbours(c2w, depths, i)) == 2}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         wanted = sorted({*chosen, *(j for pair in near.values() for j in pair)})
         seen = dict(zip(wanted, pool.map(lambda i: _look(views, i), wanted), strict=True))
