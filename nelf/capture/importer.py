@@ -157,7 +157,7 @@ def _prepared(source: Source, folder: Path, config: PhotosConfig, ask: Callable[
             ask()
             line.update(done)
 
-        prepared = prepare(raw, folder, config.size, one_more)
+        prepared = prepare(raw, folder, config.size, one_more, config.skip_others)
     if all(photo.sharpness < BLURRED for photo in prepared.photos):
         raise SceneError(
             f"photos '{source.name}': all {len(prepared.photos)} photos are blurred or show only plain surfaces; "

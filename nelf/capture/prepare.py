@@ -1,11 +1,13 @@
 """Make working pictures of raw photos: one camera, one orientation, at most `size` pixels, alpha from masks."""
 
+import math
 import struct
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,7 +15,7 @@ from PIL import ExifTags, Image, ImageFilter
 
 from nelf.capture.photos import FEWEST, RawPhotos, WorkingPhoto, mask_path, picture_path
 from nelf.capture.video import sharpness, to_grey
-from nelf.core.errors import SceneError
+from nelf.core.errors import SceneError, one_line
 from nelf.scene import Problem, write_image
 from nelf.scene.images import DECODER_ERRORS, Header, Photo, read_header, read_photo
 from nelf.scene.lens import NO_DISTORTION
@@ -21,18 +23,24 @@ from nelf.scene.lens import NO_DISTORTION
 QUARTERS = {3: 2, 6: 3, 8: 1}  # EXIF orientation -> quarter turns counter-clockwise that put the photo upright
 LOOKED_AT = 640  # longest side at which sharpness is measured; pictures blurred there cannot be matched
 ZOOM = 1.02  # largest ratio of focal lengths between photos of one lens
+EXPOSURE_STOPS = 1.0  # that the exposure may change; colours of one thing then differ by a factor of two
 OUTLINE = 11  # pixels
 NAMED = 4
 
 
 @dataclass(frozen=True)
 class _Looked:
-    """A photo with what its header says. focal: in pixels of the stored width; None if EXIF lacks it."""
+    """A photo with what its header says. None, or an empty name, where EXIF lacks it.
+
+    focal: in pixels of the stored width. camera: its model. exposure: exposure value at ISO 100, one unit a stop.
+    """
 
     number: int
     header: Header
-    orientation: int
-    focal: float | None
+    orientation: int = 1
+    focal: float | None = None
+    camera: str = ""
+    exposure: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,15 +58,21 @@ class Prepared:
 
 
 def prepare(
-    raw: RawPhotos, folder: Path, longest: int, progress: Callable[[int], None] = lambda done: None
+    raw: RawPhotos,
+    folder: Path,
+    longest: int,
+    progress: Callable[[int], None] = lambda done: None,
+    skip_others: bool = False,
 ) -> Prepared:
     """Write the working pictures and masks to `folder`, except those that exist.
 
-    Photos of another size or focal length than most are left out and reported. All are turned the way that EXIF asks
-    for in most of them, so that they stay pictures of one camera. progress: called with the number of photos done.
+    Photos of another size, focal length or camera than most are refused or, with `skip_others`, left out and reported.
+    All are turned the way that EXIF asks for in most of them, so that they stay pictures of one camera.
+    progress: called with the number of photos done.
     """
     looked = [_look(i, path, raw.name) for i, path in enumerate(raw.photos)]
-    chosen, problems = _of_one_camera(looked, raw)
+    chosen, problems = _of_one_camera(looked, raw, skip_others)
+    problems += _exposures(chosen, raw)
     turn = Counter(QUARTERS.get(one.orientation, 0) for one in chosen).most_common(1)[0][0]
     width, height = chosen[0].size
     scale = min(1.0, longest / max(width, height))
@@ -93,37 +107,67 @@ def prepare(
 
 def _look(number: int, path: Path, name: str) -> _Looked:
     header = read_header(path, name)
-    orientation, focal = 1, None
+    found: dict[str, Any] = {}
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             exif = image.getexif() if image.format != "PNG" or "exif" in image.info else Image.Exif()
-            orientation = int(exif.get(ExifTags.Base.Orientation) or 1)
-            in_35mm = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
+            found["orientation"] = int(exif.get(ExifTags.Base.Orientation) or 1)
+            found["camera"] = one_line(exif.get(ExifTags.Base.Model) or "", 40)
+            taken = exif.get_ifd(ExifTags.IFD.Exif)
+            in_35mm = taken.get(ExifTags.Base.FocalLengthIn35mmFilm)
             if in_35mm and 5 <= float(in_35mm) <= 2000:
-                focal = float(in_35mm) / 36 * max(header.width, header.height)
-    except (*DECODER_ERRORS, TypeError, struct.error):
+                found["focal"] = float(in_35mm) / 36 * max(header.width, header.height)
+            seconds, f_number = taken.get(ExifTags.Base.ExposureTime), taken.get(ExifTags.Base.FNumber)
+            iso = taken.get(ExifTags.Base.ISOSpeedRatings)
+            if seconds and f_number and iso:
+                exposure = math.log2(100 * float(f_number) ** 2 / (float(seconds) * float(iso)))
+                found["exposure"] = exposure if math.isfinite(exposure) else None
+    except (*DECODER_ERRORS, TypeError, ZeroDivisionError, struct.error):
         pass  # damaged EXIF; the pixels may be fine
-    return _Looked(number, header, orientation, focal)
+    return _Looked(number, header, **found)
 
 
-def _of_one_camera(looked: Sequence[_Looked], raw: RawPhotos) -> tuple[list[_Looked], list[Problem]]:
+def _exposures(chosen: Sequence[_Looked], raw: RawPhotos) -> list[Problem]:
+    """A problem if EXIF says that the camera chose its exposure anew for each photo."""
+    known = sorted((one.exposure, raw.photos[one.number].name) for one in chosen if one.exposure is not None)
+    if not known or known[-1][0] - known[0][0] <= EXPOSURE_STOPS:
+        return []
+    stops = known[-1][0] - known[0][0]
+    what = f"the camera changed its exposure by {stops:.1f} stops, from {known[0][1]} to {known[-1][1]}"
+    return [Problem(what, "lock exposure, focus and white balance (AE/AF lock) before the first photo")]
+
+
+def _of_one_camera(looked: Sequence[_Looked], raw: RawPhotos, skip_others: bool) -> tuple[list[_Looked], list[Problem]]:
     problems = []
+
+    def leave_out(others: Sequence[_Looked], what: str) -> None:
+        what = f"{_photos_are(others, raw)} {what}"
+        if not skip_others:
+            remedy = "remove them, or pass photos.skip_others=true to leave them out"
+            raise SceneError(f"photos '{raw.name}': {what}; {remedy}")
+        problems.append(Problem(what, "they are left out"))
+
     size = Counter(one.size for one in looked).most_common(1)[0][0]
     same = [one for one in looked if one.size == size]
     if len(same) < len(looked):
         others = [one for one in looked if one.size != size]
-        problems.append(
-            Problem(
-                f"{_photos_are(others, raw)} not {size[0]}x{size[1]} pixels, as most are, and left out",
-                "take all photos with one camera, without crop",
-            )
+        first = others[0].size
+        leave_out(
+            others,
+            f"{first[0]}x{first[1]} pixels and most are {size[0]}x{size[1]}: frames of a video, crops, turned, or of "
+            "another camera",
         )
+    models = Counter(one.camera for one in same if one.camera)
+    usual = models.most_common(1)[0][0] if models else ""
+    if strangers := [one for one in same if one.camera and one.camera != usual]:
+        same = [one for one in same if one not in strangers]
+        leave_out(strangers, f"of another camera ({strangers[0].camera}) than most ({usual})")
     focal = Counter(round(one.focal) for one in same if one.focal).most_common(1)
     if focal:
         zoomed = [one for one in same if one.focal and not 1 / ZOOM < one.focal / focal[0][0] < ZOOM]
         if zoomed:
             same = [one for one in same if one not in zoomed]
-            problems.append(Problem(f"{_photos_are(zoomed, raw)} of another focal length and left out", "do not zoom"))
+            leave_out(zoomed, "of another focal length: do not zoom")
     if len(same) < FEWEST:
         raise SceneError(
             f"photos '{raw.name}': only {len(same)} of {len(looked)} photos have one size and focal length; "

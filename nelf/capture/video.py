@@ -85,11 +85,11 @@ class ViewChange:
 
 
 def block_motion(
-    first: Float[np.ndarray, "height width"], second: Float[np.ndarray, "height width"]
+    first: Float[np.ndarray, "height width"], second: Float[np.ndarray, "height width"], block: int = BLOCK
 ) -> Float[np.ndarray, "blocks 4"]:
     """Centre (x, y) and motion (x, y) of each block, in pixels; blocks with unclear motion are left out."""
     height, width = first.shape
-    size = min(BLOCK, height, width)
+    size = min(block, height, width)
     rows = np.linspace(0, height - size, max(1, height // size)).astype(int)
     columns = np.linspace(0, width - size, max(1, width // size)).astype(int)
     corners = [(row, column) for row in rows for column in columns]

@@ -42,7 +42,7 @@ def data_check(
 
     config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
     check_folder(scene)
-    from nelf.capture import PhotoFolder, check_photos, is_raw
+    from nelf.capture import PhotoFolder, check_photos, check_views, is_raw
     from nelf.scene import report, write_sheet  # PyTorch is loaded here, after the check
 
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -55,7 +55,7 @@ def data_check(
         fit = "`nelf run` finds the camera poses of these photos first; before that"
     else:
         found = report(config.scene)
-        rows, problems = found.rows, found.problems
+        rows, problems = found.rows, [*found.problems, *check_views(found.scene.train, found.scene.center)]
         fit = "`nelf run` takes this scene"
         if sheet is not None:
             write_sheet(sheet, found.loaded)

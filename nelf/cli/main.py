@@ -85,12 +85,17 @@ def train(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) ->
 
 
 @app.command("eval")
-def eval_(scene: Target, overrides: Overrides = None, cfg: ShowConfig = None) -> None:
+def eval_(
+    scene: Target,
+    overrides: Overrides = None,
+    cfg: ShowConfig = None,
+    download_lpips: Annotated[bool, typer.Option("--download-lpips", help="Fetch LPIPS's weights (64 MB).")] = False,
+) -> None:
     """Measure teacher, student and exported models on the test views; write the report.
 
     Example: nelf eval runs/my_photos eval.video_seconds=8
     """
-    _stage("eval", scene, overrides, cfg)
+    _stage("eval", scene, overrides, cfg, download_lpips)
 
 
 @app.command()
@@ -243,13 +248,17 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None) -> Path:
+def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None, fetch_lpips: bool = False) -> Path:
     """Run a stage, or print its configuration; returns the run's folder."""
     from nelf.pipeline.overrides import check_request
 
     if cfg not in (None, "job"):
         raise ConfigError(f"--cfg {cfg} is not known; use --cfg job")
-    check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
+    config = check_request(target, overrides or [], writes=cfg is None)  # before PyTorch is loaded
+    if name == "eval" and not cfg and config.eval.measures_lpips and is_first_process():
+        from nelf.evaluate import offer_lpips
+
+        offer_lpips(fetch_lpips, echo)
     with waiting(f"{name}: starting", shown=is_first_process()):  # PyTorch and the converters are slow to import
         from nelf.pipeline import NEEDS, STAGES, Run, as_yaml
 
@@ -259,7 +268,7 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
         typer.echo(as_yaml(run.composed), nl=False)
         return run.folder
     run.check_pictures()
-    echo_once = echo if is_first_process() else _nothing
+    echo_once = echo if is_first_process() else lambda text: None
     echo_once(
         f"{run.scene.name}: {run.scene.format}, {run.scene.type.value} ({run.scene.type_reason}), into {run.folder}"
     )
@@ -267,10 +276,6 @@ def _stage(name: str, target: Path, overrides: list[str] | None, cfg: str | None
         run.prepare()
         STAGES[name](run, stop, echo_once)
     return run.folder
-
-
-def _nothing(text: str) -> None:
-    """Replaces `echo` in all but the first of several processes."""
 
 
 def main() -> None:

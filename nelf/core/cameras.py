@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 RIGID_TOLERANCE = 1e-2  # transforms.json of phones carries six digits, and scales drift by a few parts in a thousand
@@ -70,6 +70,48 @@ def mean_pose(c2w: Float[Tensor, "n 3 4"]) -> Float[Tensor, "3 4"]:
     backward = torch.nn.functional.normalize(c2w[:, :, 2].mean(0), dim=0)
     right = torch.nn.functional.normalize(torch.linalg.cross(c2w[:, :, 1].mean(0), backward), dim=0)
     return torch.stack([right, torch.linalg.cross(backward, right), backward, c2w[:, :, 3].mean(0)], dim=1)
+
+
+def widest_gap(
+    c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], up: Float[Tensor, "3"]
+) -> tuple[tuple[int, int], float]:
+    """Two neighbouring cameras around `center`, counter-clockwise as seen from `up`, and the degrees between them.
+
+    No two neighbours are farther apart, and no camera stands between them.
+    """
+    right, down = seen_from_above(up)
+    level = (c2w[:, :, 3] - center) @ torch.stack([right, -down]).T
+    azimuth = torch.rad2deg(torch.atan2(level[:, 1], level[:, 0]))
+    order = azimuth.argsort(stable=True)
+    gaps = torch.cat([azimuth[order[1:]], azimuth[order[:1]] + 360]) - azimuth[order]
+    widest = int(gaps.argmax())
+    return (int(order[widest]), int(order[(widest + 1) % len(order)])), float(gaps[widest])
+
+
+def seen_from_above(up: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
+    """World directions that point right and down in a drawing of the ground seen from above."""
+    least = torch.eye(3)[int(up.abs().argmin())]
+    right = torch.nn.functional.normalize(least - (least @ up) * up, dim=0)
+    return torch.stack([right, torch.linalg.cross(right, up)])
+
+
+def see_the_same(c2w: Float[Tensor, "n 3 4"], half_view: Float[Tensor, "n"]) -> Bool[Tensor, "n n"]:
+    """Whether two cameras can see one thing: they look the same way, at each other, or their axes meet ahead.
+
+    half_view: radians from the optical axis to the corner of each image. Walls are unknown.
+    """
+    origin, axis = c2w[:, :, 3].double(), -c2w[:, :, 2].double()
+    cosine = (axis @ axis.T).clamp(-1, 1)
+    same_way = torch.acos(cosine) < half_view[:, None] + half_view
+    apart = origin[:, None] - origin  # [i, j]: from j to i
+    along, across = (apart * axis[:, None]).sum(-1), (apart * axis).sum(-1)
+    slant = (1 - cosine.square()).clamp_min(1e-9)
+    first, second = (cosine * across - along) / slant, (across - cosine * along) / slant
+    gap = (apart + first[..., None] * axis[:, None] - second[..., None] * axis).norm(dim=-1)
+    wide = torch.tan(half_view.clamp(max=1.4)).double()
+    distance = apart.norm(dim=-1).clamp_min(1e-9)
+    sees = -along / distance > torch.cos(half_view.double())[:, None]
+    return same_way | (sees & sees.T) | ((first > 0) & (second > 0) & (gap < wide[:, None] * first + wide * second))
 
 
 @dataclass(frozen=True)

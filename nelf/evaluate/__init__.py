@@ -19,13 +19,13 @@ if TYPE_CHECKING:
         read_metrics,
     )
     from nelf.evaluate.html import figure
+    from nelf.evaluate.lpips_weights import lpips_is_here, offer_lpips
     from nelf.evaluate.metrics import (
         METRICS,
         PSNR_CAP,
         MetricUnavailable,
         flip_map,
         ground_truth,
-        lpips_is_here,
         psnr,
         read_picture,
         to_8bit,
@@ -74,6 +74,7 @@ __all__ = [
     "means",
     "measure",
     "measured_on",
+    "offer_lpips",
     "orbit_poses",
     "psnr",
     "read_metrics",

@@ -14,7 +14,7 @@ class EvalConfig:
     metrics: list[str] = setting(list(METRICS), OneOf(METRICS))
     """Metrics to measure: any of psnr, ssim, flip, lpips_alex, lpips_vgg; psnr is always measured."""
     lpips: bool = True
-    """Whether to measure LPIPS. It downloads weights once, 244 MB (alex) and 528 MB (vgg)."""
+    """Whether to measure LPIPS, where its weights are here; `nelf eval RUN --download-lpips` fetches them, 64 MB."""
     max_views: int | None = setting(None, Range(1, 1_000_000))
     """Most test views to measure, evenly spread; null measures all."""
     report_views: int = setting(6, Range(1, 10_000))
@@ -31,6 +31,11 @@ class EvalConfig:
     def video_frames(self) -> int:
         """Frames of the orbit video; 0 for none."""
         return round(self.video_seconds * self.video_fps)
+
+    @property
+    def measures_lpips(self) -> bool:
+        """Whether LPIPS is asked for."""
+        return self.lpips and any(name.startswith("lpips") for name in self.metrics)
 
     def skipped(self) -> dict[str, str]:
         """Metrics that are not measured, each with the setting that excludes it."""

@@ -1,12 +1,9 @@
 """8-bit pictures on white, which `eval/MODEL/VIEW.png` keeps and the report shows, and the metrics between them."""
 
-import http.client
+import functools
 import io
 import re
 import struct
-import threading
-import time
-import urllib.request
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from nelf.core.errors import NelfError, one_line
-from nelf.core.files import atomic_path, sha256, write_bytes
+from nelf.core.files import write_bytes
 from nelf.core.images import over_background, premultiplied_over, psnr_of, to_float, to_uint8
+from nelf.evaluate.lpips_weights import read_lpips
 from nelf.scene.scene import Views
 
 MOST_PIXELS = 1 << 26  # in a picture to read: 8192 x 8192
@@ -67,26 +65,8 @@ def encode(picture: UInt8[Tensor, "height width 3"], format: str) -> bytes:
     return stream.getvalue()
 
 
-BACKBONES = {
-    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
-}  # torchvision's files; their names end with the first digits of their SHA-256
-ANSWER_SECONDS = 4.0  # longest wait for the server's first answer
-DOWNLOAD_SECONDS = 600.0  # longest download
-
-_loaded: dict[
-    str, "nn.Module | MetricUnavailable"
-] = {}  # by backbone; a failure is not tried again in the same process
-_silent: dict[str, str] = {}  # by host: why it does not answer
-
-
 class MetricUnavailable(Exception):
     """A metric that cannot be measured here; the message is the reason."""
-
-
-def lpips_is_here() -> bool:
-    """Whether all weights are downloaded, so that LPIPS needs no network."""
-    return all(_cached(url).is_file() for url in BACKBONES.values())
 
 
 @torch.no_grad()
@@ -94,18 +74,17 @@ def lpips_distance(
     backbone: str, picture: Float[Tensor, "1 3 height width"], truth: Float[Tensor, "1 3 height width"]
 ) -> float:
     """LPIPS of two images in [0, 1]. Raises MetricUnavailable."""
-    if backbone not in _loaded:
-        try:
-            _loaded[backbone] = _build(backbone, _weights_file(BACKBONES[backbone]))
-        except MetricUnavailable as reason:
-            _loaded[backbone] = reason
-    network = _loaded[backbone]
-    if isinstance(network, MetricUnavailable):
-        raise MetricUnavailable(str(network))
+    try:
+        network = lpips_network(backbone)
+    except NelfError as reason:
+        raise MetricUnavailable(str(reason)) from reason
     return float(network(picture, truth, normalize=True))
 
 
-def _build(backbone: str, weights: Path) -> nn.Module:
+@functools.cache
+def lpips_network(backbone: str) -> nn.Module:
+    """The network of the package lpips, with weights from the cache. Raises NelfError without them."""
+    features = read_lpips(backbone)
     import lpips
 
     with warnings.catch_warnings(), torch.device("meta"):
@@ -113,82 +92,16 @@ def _build(backbone: str, weights: Path) -> nn.Module:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")
         network: nn.Module = lpips.LPIPS(net=backbone, pretrained=False, pnet_rand=True, verbose=False)
     scaling = network.scaling_layer = lpips.ScalingLayer()
-    features = torch.load(weights, map_location="cpu", weights_only=True)
     linear_file = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{backbone}.pth"
     given = torch.load(linear_file, map_location="cpu", weights_only=True)
     given |= scaling.state_dict(prefix="scaling_layer.")
     for name in network.state_dict():
         if convolution := re.fullmatch(r"net\.slice\d+\.(\d+\.\w+)", name):
-            given[name] = features[f"features.{convolution[1]}"]
+            given[name] = torch.from_numpy(features[convolution[1]])
         elif linear := re.fullmatch(r"lins\.(\d+)\.(.+)", name):  # lpips lists lin0, lin1, ... twice
             given[name] = given[f"lin{linear[1]}.{linear[2]}"]
     network.load_state_dict(given, strict=True, assign=True)
     return network.eval().requires_grad_(False)
-
-
-def _weights_file(url: str) -> Path:
-    """The backbone's weights in torch hub's cache, downloaded if missing, with verified checksum."""
-    path = _cached(url)
-    if not path.is_file():
-        if silence := _silence(url):
-            raise MetricUnavailable(
-                f"backbone weights {path.name} are not in {path.parent} and cannot be downloaded ({silence}); "
-                f"put the file from {url} there"
-            )
-        try:
-            with atomic_path(path) as temporary:
-                _download(url, temporary)
-                _check(temporary, path.name)
-        except (OSError, http.client.HTTPException) as error:
-            raise MetricUnavailable(f"backbone weights {path.name} could not be downloaded ({error})") from error
-    else:
-        _check(path, path.name)
-    return path
-
-
-def _cached(url: str) -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-
-
-def _check(file: Path, name: str) -> None:
-    digest = name.removesuffix(".pth").rsplit("-", 1)[1]
-    if not sha256(file).startswith(digest):
-        raise MetricUnavailable(
-            f"backbone weights {file} are damaged: their SHA-256 does not start with {digest}; delete it"
-        )
-
-
-def _download(url: str, to: Path) -> None:
-    start = time.monotonic()
-    with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer, to.open("wb") as file:
-        while block := answer.read(1 << 20):
-            file.write(block)
-            if time.monotonic() - start > DOWNLOAD_SECONDS:
-                raise TimeoutError(f"more than {DOWNLOAD_SECONDS:.0f} s")
-
-
-def _silence(url: str) -> str:
-    """Why the server of `url` does not answer, or "" if it does.
-
-    Asks once per process, in a thread: a name look-up has no timeout of its own.
-    """
-    host = url.split("/")[2]
-    if host not in _silent:
-        answer = [f"no answer from {host} within {ANSWER_SECONDS:.0f} s"]
-
-        def ask() -> None:
-            try:
-                request = urllib.request.Request(url, method="HEAD")
-                urllib.request.urlopen(request, timeout=ANSWER_SECONDS).close()
-                answer[0] = ""
-            except (OSError, http.client.HTTPException) as error:
-                answer[0] = f"{host}: {getattr(error, 'reason', error)}"
-
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(ANSWER_SECONDS)
-        _silent[host] = answer[0]
-    return _silent[host]
 
 
 PSNR_CAP = 100.0  # dB, for (nearly) identical pictures: JSON has no infinity, and one view must not dominate the mean

@@ -153,7 +153,7 @@ class _Costs:
     def eval(self) -> Expected:
         config, views = self.config.eval, len(self.run.scene.test)
         models = 1 + len(self.bundles) + (1 if self.run.teacher else 0)
-        lpips = sum(name.startswith("lpips") for name in config.metrics) if config.lpips and lpips_is_here() else 0
+        lpips = config.measures_lpips and lpips_is_here()
         pixel = (EVAL_PIXEL + (LPIPS_PIXEL if lpips else 0.0)) / self.rate
         student = 2 * self.macs / (self.flops * PLAIN_SPEED)
         seconds = models * views * (self.pixels * pixel + student) + config.video_frames * student

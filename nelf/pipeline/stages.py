@@ -206,6 +206,10 @@ def evaluate_run(run: Run, stop: Stop, echo: Echo) -> None:
     for line in write_run_report(run, bundles):
         echo(line)
     found = evaluation.read_metrics(record.folder).values()
+    excluded = run.config.eval.skipped()
+    reasons = {reason: name for model in found for name, reason in model["unavailable"].items() if name not in excluded}
+    for reason, name in reasons.items():
+        echo(f"eval: no {name.partition('_')[0].upper()}: {reason}")
     if any(len(model["views"]) < model["test_views"] for model in found):
         echo("eval: eval.max_views left out some test views, so these figures are rough")
 

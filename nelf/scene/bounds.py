@@ -191,7 +191,7 @@ def _object_range(c2w: Float[Tensor, "n 3 4"], train: Views, channels: int, prob
     distance = (c2w[:, :, 3] - center).norm(dim=1)
     nearest, farthest = float(distance.min()), float(distance.max())
     if farthest < 1e-6:
-        return _one_place(c2w, problems)
+        return _one_place(c2w)
     radius = float(distance.median()) * _half_width(train)
     reach = OBJECT_SLACK * radius
     near, far = max(nearest - reach, 0.05 * nearest, 1e-3 * farthest), farthest + reach
@@ -255,7 +255,7 @@ def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedS
         center = origin.mean(0)
     radius = float((origin - center).norm(dim=1).median())
     if radius < 1e-6:
-        return _one_place(c2w, capture.problems)
+        return _one_place(c2w)
     near, far = NEAR_UNBOUNDED * radius, FAR_UNBOUNDED * radius
     depths = _point_depths(c2w, train, capture)
     if depths is not None:
@@ -264,13 +264,8 @@ def _unbounded_range(c2w: Float[Tensor, "n 3 4"], train: Views, capture: ParsedS
     return Range(near, far, center, radius)
 
 
-def _one_place(c2w: Float[Tensor, "n 3 4"], problems: list[Problem]) -> Range:
-    problems.append(
-        Problem(
-            "all cameras are at one place, so the size of the scene is unknown; its radius is set to 1",
-            "set scene.near and scene.far, and capture from different places",
-        )
-    )
+def _one_place(c2w: Float[Tensor, "n 3 4"]) -> Range:
+    """For cameras at one place, which `check.problems` refuses: the size of the scene is unknown."""
     return Range(0.05, 100.0, c2w[:, :, 3].mean(0), 1.0)
 
 

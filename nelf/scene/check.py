@@ -11,14 +11,16 @@ from pathlib import Path
 
 import torch
 
+from nelf.core.cameras import focus_point, see_the_same
 from nelf.core.errors import SceneError
 from nelf.scene.bounds import axis_angle, camera_spread
 from nelf.scene.config import SceneConfig
+from nelf.scene.contact_sheet import gap_in_circle
 from nelf.scene.images import list_images
 from nelf.scene.lens import outside_share
 from nelf.scene.load import SPLITS, Loaded, load
 from nelf.scene.parsed import Problem
-from nelf.scene.pictures import look_at_all, picture_problems
+from nelf.scene.pictures import look_at_all, picture_problems, views_are
 from nelf.scene.scene import Scene, SceneType
 from nelf.scene.validate import Prepared
 
@@ -29,6 +31,9 @@ MOSTLY_OUTSIDE = 0.5  # share that makes the scene useless
 FOCAL_SPREAD = 1.05  # largest over smallest focal length
 MANY_GB = 4.0  # of training pixels; worth a warning
 SAME_PLACE = 1e-4  # of the camera spread
+ONE_SPOT = 2e-3  # of the nearest depth: cameras that move less see things as from one spot
+MOST_COMPARED = 5000  # views
+AXES = "check the poses: nelf expects camera to world, x right, y up, and looking along -z"
 NEEDED = ("train", "test")  # splits for `nelf run`
 
 
@@ -96,6 +101,7 @@ def problems(loaded: Loaded, downscale: int) -> list[Problem]:
         *_few_views(scene),
         *_twice_listed(loaded.prepared, scene.name),
         *_poses(scene),
+        *_directions(scene),
         *_lenses(loaded.prepared),
         *_unused(loaded),
         *_memory(scene, downscale),
@@ -166,12 +172,17 @@ def _poses(scene: Scene) -> list[Problem]:
     """Views with the same pose."""
     names = [f"{split}/{name}" for split in SPLITS for name in scene.splits[split].names]
     c2w = torch.cat([scene.splits[split].c2w for split in SPLITS])
-    if len(c2w) < 2 or len(c2w) > 5000:
+    if not 2 <= len(c2w) <= MOST_COMPARED:
         return []
     spread = max(float((c2w[:, :, 3] - c2w[:, :, 3].mean(0)).norm(dim=1).max()), 1e-9)
     apart = torch.cdist(c2w[:, :, 3] / spread, c2w[:, :, 3] / spread, compute_mode="donot_use_mm_for_euclid_dist")
     turned = torch.cdist(c2w[:, :, 2], c2w[:, :, 2], compute_mode="donot_use_mm_for_euclid_dist")
     same = torch.triu((apart < SAME_PLACE) & (turned < SAME_PLACE), diagonal=1)
+    place = scene.train.c2w[:, :, 3]
+    moved = float((place - place.mean(0)).norm(dim=1).max()) if len(place) else math.inf
+    if len(place) > 1 and moved <= max(ONE_SPOT * scene.near, 1e-6 * float(place.abs().max())):
+        what = f"all {len(place)} training cameras stand in one spot, so nothing shows how far away things are"
+        return [Problem(what, "walk around the scene while you take photos, or find the poses again", fatal=True)]
     # Training views come first. Test paths may pass a place twice, as NeRF-synthetic's do.
     pairs = same[: len(scene.train)].nonzero()
     if len(pairs) == 0:
@@ -184,6 +195,36 @@ def _poses(scene: Scene) -> list[Problem]:
     which = "1 pair of views has" if len(pairs) == 1 else f"{len(pairs)} pairs of views have"
     what = f"{which} one pose{', the first is' * (len(pairs) > 1)}{':' * (len(pairs) == 1)} {names[first]} and "
     return [Problem(what + names[second], "remove the copies, most of all those in different splits")]
+
+
+def _directions(scene: Scene) -> list[Problem]:
+    """Views that share nothing with others, cameras that look out of their circle, and gaps in it."""
+    views = scene.train
+    if not FEWEST_VIEWS <= len(views) <= MOST_COMPARED:
+        return []
+    corner = torch.tensor([views.width, views.height]) / 2
+    shared = see_the_same(views.c2w, torch.atan((corner / views.intrinsics[:, :2]).norm(dim=1)))
+    alone = [views.names[i] for i in (shared.sum(1) < 2).nonzero()[:, 0].tolist()]  # each sees what itself sees
+    if len(alone) == len(views):
+        what = f"the {len(views)} training cameras look away from each other: no two of them can see the same thing"
+        return [Problem(what, f"{AXES}; or take photos that share two thirds of what they show", fatal=True)]
+    found = []
+    if alone:
+        found.append(Problem(f"{views_are(alone)} alone: no other camera sees what they show", "add photos in between"))
+    backwards = ((focus_point(views.c2w) - views.c2w[:, :, 3]) * views.c2w[:, :, 2]).sum(1) > 0
+    if scene.channels == 4 and bool(backwards.all()):
+        what = "the images show an object with alpha, but all training cameras look away from each other"
+        found.append(Problem(what, AXES, fatal=True))
+    if (gap := gap_in_circle(scene)) is not None:
+        first, second = views.names[gap.first], views.names[gap.second]
+        found.append(
+            Problem(
+                f"no photo over {gap.degrees:.0f} degrees of the circle, between {first} and {second}",
+                "take photos there, every 10 degrees or so; to see it",
+                command="nelf data check {scene} --sheet cameras.png",
+            )
+        )
+    return found
 
 
 def _lenses(prepared: Prepared) -> list[Problem]:

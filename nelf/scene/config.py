@@ -86,6 +86,8 @@ class PhotosConfig:
     auto: exhaustive up to 100 photos; sequential for more, and for a video."""
     frames: int = setting(120, Range(3, 10_000))
     """Most frames taken from a video."""
+    skip_others: bool = False
+    """Leave out photos of another size, focal length or camera than most; by default they are refused."""
     seed: int = setting(0, Range(0, MOST_SEED))
     """Seed of structure from motion."""
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from nelf.core.cameras import seen_from_above, widest_gap
 from nelf.core.errors import SceneError
 from nelf.core.files import atomic_path
 from nelf.core.images import over_background, to_float, to_uint8
 from nelf.scene.load import SPLITS, Loaded
-from nelf.scene.scene import Scene, Views
+from nelf.scene.scene import Scene, SceneType, Views
 
 WIDTH = 1600  # pixels of the sheet
 DRAWING = 600  # pixels along one side of a drawing of the cameras
@@ -22,8 +24,31 @@ THUMBNAIL = 150  # pixels along the longer side
 GAP = 8
 LINE = 14  # height of a line of text
 COLORS = {"train": (40, 90, 200), "val": (200, 130, 0), "test": (200, 40, 40)}
-GREY = (150, 150, 150)
+GREY, PINK = (150, 150, 150), (255, 220, 220)
 MOST_THUMBNAILS = 400  # of each split, evenly spread
+
+
+WIDE_GAP = 60.0  # degrees without a camera around the centre of interest
+MOSTLY = 0.75  # share of cameras that look towards the centre where they stand around it
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A sector around the centre of interest without a training camera; first and second stand at its ends."""
+
+    first: int
+    second: int
+    degrees: float
+
+
+def gap_in_circle(scene: Scene) -> Gap | None:
+    """The widest gap of cameras that stand around something; None for a small one, and where one side is a choice."""
+    c2w = scene.train.c2w
+    ahead = ((scene.center - c2w[:, :, 3]) * -c2w[:, :, 2]).sum(1) > 0
+    if scene.type is SceneType.FORWARD_FACING or len(c2w) < 3 or float(ahead.float().mean()) < MOSTLY:
+        return None
+    (first, second), degrees = widest_gap(c2w, scene.center, scene.up)
+    return Gap(first, second, degrees) if WIDE_GAP <= degrees < 180 else None
 
 
 def write_sheet(path: Path, loaded: Loaded) -> None:
@@ -38,7 +63,7 @@ def write_sheet(path: Path, loaded: Loaded) -> None:
     sheet = Image.new("RGB", (WIDTH, top + rows * (height + LINE + GAP) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     _legend(draw, scene)
-    draw_cameras(draw, scene, (GAP, LINE + GAP), _from_above(scene.up), "from above")
+    draw_cameras(draw, scene, (GAP, LINE + GAP), seen_from_above(scene.up), "from above", gap_in_circle(scene))
     draw_cameras(draw, scene, (DRAWING + 4 * GAP, LINE + GAP), _from_the_side(scene.up), "from the side")
     for number, (split, index) in enumerate(cells):
         row, column = divmod(number, columns)
@@ -57,11 +82,16 @@ def write_sheet(path: Path, loaded: Loaded) -> None:
 
 
 def draw_cameras(
-    draw: ImageDraw.ImageDraw, scene: Scene, corner: tuple[int, int], axes: Float[Tensor, "2 3"], title: str
+    draw: ImageDraw.ImageDraw,
+    scene: Scene,
+    corner: tuple[int, int],
+    axes: Float[Tensor, "2 3"],
+    title: str,
+    gap: Gap | None = None,
 ) -> None:
     """Draw each camera as a dot with a line along its view axis, and the ball of interest, in a square.
 
-    axes: world directions that point right and down in the drawing.
+    axes: world directions that point right and down in the drawing. gap: drawn as a sector.
     """
     places = torch.cat([scene.splits[split].c2w[:, :, 3] for split in SPLITS])
     points = torch.cat([places, scene.center[None]]) @ axes.T
@@ -78,6 +108,12 @@ def draw_cameras(
     draw.rectangle((left, top, left + DRAWING, top + DRAWING), outline=GREY)
     draw.text((left + 4, top + 4), title, fill=GREY)
     x, y = placed(scene.center)
+    if gap is not None:
+        ends = [placed(scene.train.c2w[camera, :, 3]) for camera in (gap.second, gap.first)]  # Pillow goes clockwise
+        start, end = (math.degrees(math.atan2(below - y, beyond - x)) for beyond, below in ends)
+        reach = max(math.hypot(beyond - x, below - y) for beyond, below in ends)
+        draw.pieslice((x - reach, y - reach, x + reach, y + reach), start, end, fill=PINK)
+        draw.text((left + 4, top + 4 + LINE), f"pink: {gap.degrees:.0f} degrees without a camera", fill=COLORS["test"])
     radius = scene.radius * scale
     if radius < DRAWING / 2:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=GREY)
@@ -101,14 +137,8 @@ def _legend(draw: ImageDraw.ImageDraw, scene: Scene) -> None:
         x += round(draw.textlength(text)) + 3 * GAP
 
 
-def _from_above(up: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
-    least = torch.eye(3)[int(up.abs().argmin())]
-    right = torch.nn.functional.normalize(least - (least @ up) * up, dim=0)
-    return torch.stack([right, torch.linalg.cross(right, up)])
-
-
 def _from_the_side(up: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
-    return torch.stack([_from_above(up)[0], -up])
+    return torch.stack([seen_from_above(up)[0], -up])
 
 
 def _thumbnail(views: Views, index: int, width: int, height: int) -> Image.Image | None:

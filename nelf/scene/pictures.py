@@ -121,14 +121,12 @@ def _empty_ones(decoded: Mapping[str, Picture]) -> list[Problem]:
     if invisible := [name for name, picture in decoded.items() if not picture.visible]:
         found.append(
             Problem(
-                f"{_views_are(invisible)} transparent all over (alpha is 0)",
+                f"{views_are(invisible)} transparent all over (alpha is 0)",
                 "they show nothing; remove them, or correct their alpha",
             )
         )
     if plain := [name for name, picture in decoded.items() if picture.visible and picture.color is not None]:
-        found.append(
-            Problem(f"{_views_are(plain)} of one plain colour", "look at them; remove those that show nothing")
-        )
+        found.append(Problem(f"{views_are(plain)} of one plain colour", "look at them; remove those that show nothing"))
     return found
 
 
@@ -159,7 +157,7 @@ def _first_of(groups: Sequence[list[str]]) -> str:
     return ", ".join(groups[0][:NAMED]) + (", ..." if len(groups[0]) > NAMED else "") + more
 
 
-def _views_are(names: Sequence[str]) -> str:
+def views_are(names: Sequence[str]) -> str:
     """How many views, and the first few by name: "3 views (a, b, c) are"."""
     listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     return f"{len(names)} view{'s' if len(names) > 1 else ''} ({listed}) {'are' if len(names) > 1 else 'is'}"

@@ -14,7 +14,7 @@ from nelf.core.cameras import bend, is_rigid, orthonormalize
 from nelf.core.errors import SceneError
 from nelf.core.files import why_absent
 from nelf.scene.config import FARTHEST
-from nelf.scene.images import DepthFile, DepthReader, Header, Photo, PhotoReader, read_header
+from nelf.scene.images import DepthFile, DepthReader, Header, Photo, PhotoReader, list_images, read_header
 from nelf.scene.lens import Camera, LensError, fit_lens, folds
 from nelf.scene.parsed import FrameErrors, ParsedFrame, ParsedScene, Problem
 from nelf.scene.scene import Views
@@ -199,9 +199,12 @@ def _present(capture: ParsedScene, root: Path, allow_missing: bool, faults: Fram
     names = f"{place} names {first.listed}, which {why_absent(root / first.listed)}"
     count = f"{len(absent)} of {len(capture.frames)} images {'is' if len(absent) == 1 else 'are'} missing"
     if not present:
+        folder = (root / first.listed).parent
+        others = [path.name for path in list_images(folder)] if folder.is_dir() else []
+        remedy = f"{folder} holds {len(others)} others, such as {others[0]}: use the poses of these" if others else ""
         raise SceneError(
-            f"scene '{faults.scene}': {names}. None of the {len(absent)} images exists; put them where the scene "
-            "names them"
+            f"scene '{faults.scene}': {names}. None of the {len(absent)} images exists; "
+            f"{remedy or 'put them where the scene names them'}"
         )
     if allow_missing:
         capture.problems.append(Problem(f"{count}, the first is {first.listed}", "add them, or remove their frames"))

@@ -1,6 +1,7 @@
 """One camera, orientation and size from the content of a phone's folder; EXIF."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ SIZE = (64, 48)
 
 
 def save(
-    folder: Path, name: str, *, orientation: int = 1, in_35mm: int | None = 26, size: tuple[int, int] = SIZE
+    folder: Path,
+    name: str,
+    *,
+    orientation: int = 1,
+    in_35mm: int | None = 26,
+    size: tuple[int, int] = SIZE,
+    model: str = "",
+    seconds: float | None = None,
 ) -> Path:
     """A photo that is stored red on the left, blue on the right, and speckled."""
     width, height = size
@@ -27,12 +35,17 @@ def save(
     exif[ExifTags.Base.Orientation] = orientation
     if in_35mm:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = in_35mm
+    if model:
+        exif[ExifTags.Base.Model] = model
+    if seconds:
+        taken = {ExifTags.Base.ExposureTime: seconds, ExifTags.Base.FNumber: 2.0, ExifTags.Base.ISOSpeedRatings: 100}
+        exif.get_ifd(ExifTags.IFD.Exif).update(taken)
     image.save(folder / name, exif=exif, quality=95)
     return folder / name
 
 
-def prepared(folder: Path, tmp_path: Path, longest: int = 1000) -> Prepared:
-    return prepare(list_photos(folder), tmp_path / "working", longest)
+def prepared(folder: Path, tmp_path: Path, longest: int = 1000, skip_others: bool = False) -> Prepared:
+    return prepare(list_photos(folder), tmp_path / "working", longest, skip_others=skip_others)
 
 
 def picture(tmp_path: Path, number: int) -> np.ndarray:
@@ -69,18 +82,59 @@ def test_photos_of_another_size_or_focal_length_are_left_out(tmp_path: Path) -> 
         save(photos, f"{i}.jpg")
     save(photos, "crop.jpg", size=(40, 40))
     save(photos, "tele.jpg", in_35mm=77)
+    save(photos, "other.jpg", model="Camera B")
     save(photos, "silent.jpg", in_35mm=None)
-    found = prepared(photos, tmp_path)
-    assert [photo.name for photo in found.photos] == ["0", "1", "2", "3", "silent"]
-    assert [str(problem).partition(";")[0] for problem in found.problems] == [
-        "1 photo (crop.jpg) is not 64x48 pixels, as most are, and left out",
-        "1 photo (tele.jpg) is of another focal length and left out",
+    for i in range(2):
+        save(photos, f"known{i}.jpg", model="Camera A")
+    found = prepared(photos, tmp_path, skip_others=True)
+    assert [photo.name for photo in found.photos] == ["0", "1", "2", "3", "known0", "known1", "silent"]
+    assert [str(problem) for problem in found.problems] == [
+        "1 photo (crop.jpg) is 40x40 pixels and most are 64x48: frames of a video, crops, turned, or of another "
+        "camera; they are left out",
+        "1 photo (other.jpg) is of another camera (Camera B) than most (Camera A); they are left out",
+        "1 photo (tele.jpg) is of another focal length: do not zoom; they are left out",
     ]
     for i in range(2):
         (photos / f"{i}.jpg").unlink()
-    (photos / "silent.jpg").unlink()
+    for name in ("silent", "other", "known0", "known1"):
+        (photos / f"{name}.jpg").unlink()
     with pytest.raises(SceneError, match=r"only 2 of 4 photos have one size and focal length; take at least 3"):
+        prepared(photos, tmp_path, skip_others=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"size": (32, 18)}, "1 photo (odd.jpg) is 32x18 pixels and most are 64x48: frames of a video"),
+        (
+            {"size": SIZE[::-1]},
+            "1 photo (odd.jpg) is 48x64 pixels and most are 64x48: frames of a video, crops, turned",
+        ),
+        ({"in_35mm": 77}, "1 photo (odd.jpg) is of another focal length: do not zoom"),
+        ({"model": "Camera B"}, "1 photo (odd.jpg) is of another camera (Camera B) than most (Camera A)"),
+    ],
+)
+def test_a_photo_unlike_the_others_is_refused(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
+    photos = tmp_path / "photos"
+    for i in range(4):
+        save(photos, f"{i}.jpg", model="Camera A")
+    save(photos, "odd.jpg", **{"model": "Camera A", **options})
+    with pytest.raises(SceneError) as caught:
         prepared(photos, tmp_path)
+    assert f"photos 'photos': {expected}" in str(caught.value)
+    assert str(caught.value).endswith("; remove them, or pass photos.skip_others=true to leave them out")
+    assert not (tmp_path / "working").exists()
+
+
+def test_an_exposure_that_changes_is_told(tmp_path: Path) -> None:
+    for i, seconds in enumerate((0.01, 0.012, 0.008)):
+        save(tmp_path / "photos", f"{i}.jpg", seconds=seconds)
+    assert prepared(tmp_path / "photos", tmp_path).problems == []
+    save(tmp_path / "photos", "dark.jpg", seconds=0.002)
+    (problem,) = prepared(tmp_path / "photos", tmp_path).problems
+    assert str(problem).startswith(
+        "the camera changed its exposure by 2.6 stops, from 1.jpg to dark.jpg; lock exposure"
+    )
 
 
 def test_masks(tmp_path: Path) -> None:

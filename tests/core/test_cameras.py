@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nelf.core.cameras import focus_point, is_rigid, look_at, orthonormalize
+from nelf.core.cameras import focus_point, is_rigid, look_at, orthonormalize, see_the_same, widest_gap
 from tests.scenes import hemisphere_poses, pose_towards
 
 
@@ -44,3 +44,23 @@ def test_orthonormalize_gives_the_nearest_rotation() -> None:
     bent[:, :3] *= 1.004
     assert is_rigid(bent)
     torch.testing.assert_close(orthonormalize(bent), pose)
+
+
+def test_the_widest_gap_between_cameras() -> None:
+    degrees = torch.tensor([0.0, 40.0, 80.0, 200.0, 250.0, 300.0])
+    eye = torch.stack([torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees)), 0 * degrees + 0.3], dim=1)
+    center, up = torch.tensor([5.0, 6.0, 7.0]), torch.tensor([0.0, 0.0, 1.0])
+    poses = look_at(eye + center, center.expand_as(eye), up)
+    (first, second), width = widest_gap(poses, center, up)
+    assert (first, second) == (2, 3)
+    assert width == pytest.approx(120, abs=1e-3)
+    assert widest_gap(poses, center, -up)[0] == (3, 2)  # the other way round, seen from below
+
+
+def test_which_cameras_can_see_the_same() -> None:
+    up, half_view = torch.tensor([0.0, 0.0, 1.0]), torch.full((5,), 0.4)
+    eye = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0], [0, -1.1, 0]])
+    towards = see_the_same(look_at(eye, torch.zeros(5, 3), up), half_view)
+    assert bool(towards.all())
+    away = see_the_same(look_at(eye, 2 * eye, up), half_view)
+    assert away.nonzero().tolist() == [[0, 0], [1, 1], [2, 2], [3, 3], [3, 4], [4, 3], [4, 4]]

@@ -173,7 +173,15 @@ def test_missing_images(room: Path) -> None:
 
 def test_all_images_missing(room: Path) -> None:
     (room / "images").rename(room / "photos")
-    assert "None of the 12 images exists" in refusal(room, allow_missing=True)
+    assert "None of the 12 images exists; put them where the scene names them" in refusal(room, allow_missing=True)
+
+
+def test_poses_of_other_photos(room: Path) -> None:
+    for path in (room / "images").iterdir():
+        path.rename(path.with_stem(f"IMG_{path.stem}"))
+    line = refusal(room)
+    assert "None of the 12 images exists; " in line
+    assert line.endswith("images holds 12 others, such as IMG_0001.png: use the poses of these")
 
 
 def test_mixed_sizes(room: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import torch
 from PIL import Image
 
 from nelf.core.errors import SceneError
-from nelf.scene import SceneConfig, check, load_scene, report, write_sheet
-from tests.scenes import edit_json, make_blender_scene, make_llff_scene, make_nerfstudio_scene
+from nelf.scene import SceneConfig, check, contact_sheet, load_scene, report, write_sheet
+from tests.scenes import edit_json, make_blender_scene, make_llff_scene, make_nerfstudio_scene, pose_towards
 
 
-def problems(folder: Path, **options: bool) -> str:
+def problems(folder: Path, **options: Any) -> str:
     return "\n".join(str(problem) for problem in report(SceneConfig(str(folder), **options)).problems)
 
 
@@ -166,6 +167,67 @@ def test_photos_of_two_sizes_become_of_one(tmp_path: Path) -> None:
     column, row = 50, 30
     there = (round((column + 0.5 - 36) / zoom + 36 - 0.5), round((row + 0.5 - 24) / zoom + 24 - 0.5))
     assert np.abs(views.read(5)[row, column].astype(int) - plain.read(5)[there[1], there[0]].astype(int)).max() < 25
+
+
+def poses_of(folder: Path, edit: Callable[[int, np.ndarray], np.ndarray]) -> None:
+    frames = json.loads((folder / "transforms.json").read_text())["frames"]
+    edit_frames(
+        folder,
+        {i: {"transform_matrix": edit(i, np.array(f["transform_matrix"])).tolist()} for i, f in enumerate(frames)},
+    )
+
+
+def test_cameras_in_one_spot(tmp_path: Path) -> None:
+    """A panorama. A trembling hand is no walk either, where points tell how far away the scene is."""
+    room = make_nerfstudio_scene(tmp_path / "room", views=24)
+    first = np.array(json.loads((room / "transforms.json").read_text())["frames"][0]["transform_matrix"])[:3, 3]
+
+    def turn(i: int, pose: np.ndarray) -> np.ndarray:
+        pose[:3, 3] = first
+        return pose
+
+    poses_of(room, turn)
+    (fatal,) = [problem for problem in report(SceneConfig(str(room))).problems if problem.fatal]
+    assert str(fatal) == (
+        "all 18 training cameras stand in one spot, so nothing shows how far away things are; walk around the scene "
+        "while you take photos, or find the poses again"
+    )
+    poses_of(room, lambda i, pose: pose + np.eye(4, k=3) * 1e-3 * (i % 2))
+    assert "stand in one spot" in problems(room, near=1.0, far=20.0)
+    assert "stand in one spot" not in problems(room, near=0.01, far=20.0)
+
+
+def test_cameras_that_share_nothing(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=24)
+    assert "alone" not in problems(room)
+
+    def away(i: int, pose: np.ndarray) -> np.ndarray:
+        return pose_towards(pose[:3, 3], pose[:3, 3] + [0.1, 0.0, 5.0]) if i == 3 else pose  # it looks at the sky
+
+    poses_of(room, away)
+    assert "1 view (0004) is alone: no other camera sees what they show; add photos in between" in problems(room)
+
+
+def test_a_gap_is_told_and_drawn(tmp_path: Path) -> None:
+    room = make_nerfstudio_scene(tmp_path / "room", views=36)
+
+    def around(i: int, pose: np.ndarray) -> np.ndarray:
+        angle = math.radians(i * 260 / 35)  # the last 100 degrees are empty
+        return pose_towards(np.array([4 * math.cos(angle), 4 * math.sin(angle), 1.0]), np.zeros(3))
+
+    poses_of(room, around)
+    found = report(SceneConfig(str(room), val_holdout=0, holdout=0, type="unbounded"))
+    (gap,) = [problem for problem in found.problems if "degrees of the circle" in str(problem)]
+    assert str(gap).startswith("no photo over 100 degrees of the circle, between 0036 and 0001; take photos there")
+    assert gap.words("room", []) == ["nelf", "data", "check", "room", "--sheet", "cameras.png"]
+    write_sheet(tmp_path / "sheet.png", found.loaded)
+    drawing = np.asarray(Image.open(tmp_path / "sheet.png"))[22:622, 8:608]
+    pink = (drawing == contact_sheet.PINK).all(-1)
+    assert 0.04 < pink.mean() < 0.5
+    whole = make_nerfstudio_scene(tmp_path / "whole", views=36)
+    assert "degrees of the circle" not in problems(whole, type="unbounded")
+    write_sheet(tmp_path / "whole.png", report(SceneConfig(str(whole), type="unbounded")).loaded)
+    assert not (np.asarray(Image.open(tmp_path / "whole.png")) == contact_sheet.PINK).all(-1).any()
 
 
 def test_contact_sheet(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.scenes import (
     edit_json,
@@ -26,6 +26,7 @@ from tests.scenes import (
     make_plain_scene,
     make_polycam_scene,
     make_record3d_scene,
+    pose_towards,
 )
 
 Change = Callable[[Path], object]
@@ -214,6 +215,37 @@ def from_one_place(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return turned
 
 
+def a_star(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Four cameras that look out of a square."""
+    turned = []
+    for quarter, one in enumerate(listed[:4]):
+        away = np.array([np.cos(quarter * np.pi / 2), np.sin(quarter * np.pi / 2), 0.0])
+        turned.append(one | {"transform_matrix": pose_towards(away, 2 * away).tolist()})
+    return turned
+
+
+def backwards(split: str) -> Change:
+    """The axes of OpenCV."""
+
+    def change(folder: Path) -> None:
+        path = folder / f"transforms_{split}.json"
+        listed = edit_json(path)["frames"]
+        flip = np.diag([1.0, -1.0, -1.0, 1.0])
+        turned = [(np.array(one["transform_matrix"]) @ flip).tolist() for one in listed]
+        edit_json(path, frames=[one | {"transform_matrix": pose} for one, pose in zip(listed, turned, strict=True)])
+
+    return change
+
+
+def other_camera(folder: Path) -> None:
+    """EXIF names another model in one photo."""
+    for path in folder.glob("*.png"):
+        with Image.open(path) as opened:
+            exif = opened.getexif()
+            exif[ExifTags.Base.Model] = "Beta" if path.name == "0003.png" else "Alpha"
+            opened.copy().save(path, exif=exif)
+
+
 def absolute_names(folder: Path) -> None:
     frames(lambda listed: [one | {"file_path": str(folder / one["file_path"])} for one in listed])(folder)
 
@@ -234,6 +266,7 @@ def renamed(new: Callable[[str], str]) -> Change:
     return change
 
 
+SPLITS = ("train", "val", "test")
 NO_FOCAL = top(fl_x=None, fl_y=None)
 NO_SIZE = top(w=None, h=None, cx=None, cy=None)
 PIPE = "which is a pipe or device, not a file"
@@ -282,7 +315,17 @@ BAD: Mapping[str, Case] = {
     "all poses without scale": Case("room", poses(lambda pose: 0 * pose), "none of its frames can be used"),
     "one pose for all": Case("room", frames(same_pose_everywhere), "have the same pose"),
     "two poses for one photo": Case("room", frame(5, file_path="images/0001.png"), "0001.png has 2 different poses"),
+    "all cameras in one spot": Case("room", frames(from_one_place), "stand in one spot"),
+    "cameras that look away": Case("room", frames(a_star), "look away from each other"),
+    "an object seen backwards": Case(
+        "ball", both(*(backwards(split) for split in SPLITS)), "look away from each other"
+    ),
     # Images
+    "names of other photos": Case(
+        "room",
+        frames(lambda listed: [one | {"file_path": f"images/IMG_{i}.png"} for i, one in enumerate(listed)]),
+        "holds 12 others, such as 0001.png: use the poses of these",
+    ),
     "images that are missing": Case("room", remove("images/000[34].png"), "2 of 12 images are missing; pass scene."),
     "no image at all": Case("room", remove("images/*.png"), "None of the 12 images exists"),
     "a folder for an image": Case("room", instead(Path.mkdir), "names images/0003.png, which is a folder"),
@@ -336,6 +379,11 @@ BAD: Mapping[str, Case] = {
     # Photos without poses
     "two photos": Case("photos", remove("000[3-9].png", "001*.png"), "2 photos in"),
     "photos of one colour": Case("photos", image(of_one_color((7, 7, 7)), "*.png"), "are blurred or show only plain"),
+    "a video frame among photos": Case("photos", image(halved, "0003.png"), "is 12x8 pixels and most are 24x16"),
+    "a portrait among photos": Case(
+        "photos", image(lambda opened: opened.rotate(90, expand=True), "0003.png"), "is 16x24 pixels and most are 24x16"
+    ),
+    "a photo of another camera": Case("photos", other_camera, "is of another camera (Beta) than most (Alpha)"),
     "a photo that is none": Case("photos", text("0003.png", "<html>404</html>"), "not an image in a known format"),
 }
 
@@ -358,7 +406,6 @@ ODD: Mapping[str, Case] = {
     ),
     "a lens that distorts": Case("lens", nothing),
     "a lens for each photo": Case("lenses", nothing),
-    "a panorama": Case("room", frames(from_one_place)),
     "a national grid": Case("room", poses(lambda pose: pose + np.eye(4, k=3) * 5e4)),
     "a scene of a millimetre": Case("room", poses(lambda pose: pose * np.array([[1, 1, 1, 1e-3]] * 3 + [[1] * 4]))),
     "poses with few digits": Case("room", poses(lambda pose: pose.round(3))),
