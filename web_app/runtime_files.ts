@@ -14,26 +14,30 @@ Copyright Google LLC. Licensed under the Apache License, Version 2.0;
 a copy is at http://www.apache.org/licenses/LICENSE-2.0
 `;
 
+/** Version of LiteRT.js, and the folder of its files: another version lies in another one, so caches never mix two. */
+function installed(): { wasm: string; version: string; folder: string } {
+  const home = join(dirname(createRequire(import.meta.url).resolve("@litertjs/core")), "..");
+  const { version } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as { version: string };
+  return { wasm: join(home, "wasm"), version, folder: `litert-${version}` };
+}
+
 export function runtimeFiles(): Plugin {
   return {
     name: "runtime-files",
-    apply: "build",
+    config: () => ({ define: { LITERT_FOLDER: JSON.stringify(installed().folder) } }),
     generateBundle() {
-      const entry = createRequire(import.meta.url).resolve("@litertjs/core");
-      const home = join(dirname(entry), "..");
-      const wasm = join(home, "wasm");
-      const { version } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as { version: string };
+      const { wasm, version, folder } = installed();
       for (const name of readdirSync(wasm).filter((file) =>
         VARIANTS.includes(basename(file).split(".")[0]!),
       )) {
         const source = readFileSync(join(wasm, name));
         this.emitFile(
           name.endsWith(".wasm")
-            ? { type: "asset", fileName: `litert/${name}.gz`, source: gzipSync(source, { level: 9 }) }
-            : { type: "asset", fileName: `litert/${name}`, source },
+            ? { type: "asset", fileName: `${folder}/${name}.gz`, source: gzipSync(source, { level: 9 }) }
+            : { type: "asset", fileName: `${folder}/${name}`, source },
         );
       }
-      this.emitFile({ type: "asset", fileName: "litert/NOTICE.txt", source: NOTICE(version) });
+      this.emitFile({ type: "asset", fileName: `${folder}/NOTICE.txt`, source: NOTICE(version) });
     },
   };
 }

@@ -3,6 +3,7 @@
 python -m tools.web build      npm packages, then nelf/viewer/assets
 python -m tools.web check      lint, types, vectors, and Chromium (by apt-get if missing)
 python -m tools.web speed      pictures per second and the time to the first, on an idle machine
+python -m tools.web screenshots    the page at four widths, light and dark: runs/web/screenshots and docs/images
 
 Node.js is this machine's, or a Python wheel's if it has none (tools/node.py). Exit code 1 if something is wrong. If a
 registry cannot be reached, the check is skipped with a message; that is an error too if the variable CI is true.
@@ -155,7 +156,12 @@ def speed() -> None:
     npm_run("speed", environment=environment())
 
 
-STEPS = {"build": build, "check": check, "speed": speed}
+def screenshots() -> None:
+    build()
+    npm_run("screenshots", environment={**environment(), "NELF_SHEETS": str(ROOT / "docs" / "images")})
+
+
+STEPS = {"build": build, "check": check, "speed": speed, "screenshots": screenshots}
 
 
 def main() -> int:

@@ -8,7 +8,8 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { bundle, launch, nelfView, type Served, Visit } from "./helpers";
+import { bundle, nelfView, type Served } from "./hosts";
+import { launch, Visit } from "./visit";
 
 const SECONDS = 5;
 const LEAST_RATE = 30; // pictures a second

@@ -1,6 +1,6 @@
 /**
- * Presents pictures: bilinear, over what the page has behind the canvas. On a GPU with WebGL 2, at the
- * screen's resolution and turned where the viewer asks for it; where a CPU would play the GPU, on a 2D canvas.
+ * Presents pictures over what the page has behind the canvas. On a GPU with WebGL 2: sharpened by a bicubic filter, at the
+ * screen's resolution, and turned where the viewer asks for it. Where a CPU would play the GPU: bilinear, on a 2D canvas.
  *
  * Colour is premultiplied in pictures and on the page, so a transparent canvas is the composition.
  */
@@ -56,6 +56,10 @@ void main() {
   gl_Position = vec4(corner, 0.0, 1.0);
 }`;
 
+/**
+ * Catmull-Rom's cubic (Keys 1981, a = -1/2) over 4x4 texels, held to the range of the inner 2x2: edges stay steeper than
+ * with the bilinear filter, and nothing rings.
+ */
 const FRAGMENTS = `#version 300 es
 precision highp float;
 uniform highp sampler2D picture;
@@ -63,13 +67,44 @@ uniform vec2 canvas;
 uniform mat3 warp;
 out vec4 color;
 
+vec4 texel(ivec2 at, ivec2 size) {
+  return texelFetch(picture, clamp(at, ivec2(0), size - 1), 0);
+}
+
+vec4 weights(float t) {
+  return vec4(
+    t * (-0.5 + t * (1.0 - 0.5 * t)),
+    1.0 + t * t * (1.5 * t - 2.5),
+    t * (0.5 + t * (2.0 - 1.5 * t)),
+    t * t * (0.5 * t - 0.5));
+}
+
 void main() {
-  vec2 size = vec2(textureSize(picture, 0));
+  ivec2 texels = textureSize(picture, 0);
+  vec2 size = vec2(texels);
   vec2 shown = vec2(gl_FragCoord.x, canvas.y - gl_FragCoord.y) / canvas * size;
   vec3 source = warp * vec3(shown, 1.0);
   vec2 place = source.xy / source.z;
   if (source.z <= 0.0 || any(lessThan(place, vec2(0.0))) || any(greaterThan(place, size))) place = shown;
-  color = texture(picture, place / size);
+  ivec2 corner = ivec2(floor(place - 0.5));
+  vec2 rest = place - 0.5 - vec2(corner);
+  vec4 across = weights(rest.x);
+  vec4 down = weights(rest.y);
+  vec4 sum = vec4(0.0);
+  vec4 low = vec4(1.0);
+  vec4 high = vec4(0.0);
+  for (int row = 0; row < 4; row++) {
+    for (int column = 0; column < 4; column++) {
+      vec4 value = texel(corner + ivec2(column, row) - 1, texels);
+      sum += across[column] * down[row] * value;
+      if ((row == 1 || row == 2) && (column == 1 || column == 2)) {
+        low = min(low, value);
+        high = max(high, value);
+      }
+    }
+  }
+  vec4 held = clamp(sum, low, high);
+  color = vec4(min(held.rgb, held.a), held.a);
 }`;
 
 class WebGlRenderer implements FrameRenderer {
@@ -143,10 +178,7 @@ class WebGlRenderer implements FrameRenderer {
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, this.size.width, this.size.height);
     for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
-      gl.texParameteri(gl.TEXTURE_2D, filter, gl.LINEAR);
-    }
-    for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) {
-      gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
+      gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST);
     }
     this.uniforms = {
       canvas: gl.getUniformLocation(program, "canvas"),

@@ -3,15 +3,20 @@
 const COUNT = 120;
 
 export class FrameTimes {
-  private readonly times = new Float64Array(COUNT);
-  private readonly sorted = new Float64Array(COUNT);
+  private readonly times: Float64Array;
+  private readonly sorted: Float64Array;
   private next = 0;
   /** Of all pictures since the beginning. */
   total = 0;
 
+  constructor(private readonly count = COUNT) {
+    this.times = new Float64Array(count);
+    this.sorted = new Float64Array(count);
+  }
+
   add(milliseconds: number): void {
     this.times[this.next] = milliseconds;
-    this.next = (this.next + 1) % COUNT;
+    this.next = (this.next + 1) % this.count;
     this.total++;
   }
 
@@ -22,7 +27,7 @@ export class FrameTimes {
 
   /** The time that a share of the last pictures did not exceed (nearest rank); NaN where there are none. */
   quantile(share: number): number {
-    const count = Math.min(this.total, COUNT);
+    const count = Math.min(this.total, this.count);
     if (count === 0) return Number.NaN;
     const sorted = this.sorted.subarray(0, count);
     sorted.set(this.times.subarray(0, count));

@@ -40,6 +40,8 @@ export interface BoxRegion {
   max_angle?: number;
 }
 
+export type Region = OrbitRegion | BoxRegion;
+
 export interface Tensor {
   name: string;
   shape: readonly number[];
@@ -69,7 +71,7 @@ export interface Manifest {
     background: readonly [number, number, number];
   };
   camera: { intrinsics: Four; near: number; far: number; up: readonly number[]; focus: readonly number[] };
-  region: OrbitRegion | BoxRegion;
+  region: Region;
   model: { path: string; input: Tensor; output: Tensor };
   files: readonly FileInfo[];
   golden: string;
@@ -77,8 +79,8 @@ export interface Manifest {
   student: { name: string; parameters: number; macs: number };
 }
 
-/** The content of a bundle's file; null where there is none. */
-export type Read = (path: string) => Promise<Uint8Array<ArrayBuffer> | null>;
+/** The content of a bundle's file; null where there is none. `sha256`: of the version that is wanted, where one is known. */
+export type Read = (path: string, sha256?: string) => Promise<Uint8Array<ArrayBuffer> | null>;
 
 /** The manifest of a bundle. Throws a BundleError for anything but a valid one; the files themselves: `readFile`. */
 export async function readManifest(read: Read): Promise<Manifest> {
@@ -118,7 +120,7 @@ export async function readFile(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const file = manifest.files.find((one) => one.path === path);
   if (!file) throw invalid(`manifest.json does not list the file ${path}.`);
-  const bytes = await read(path);
+  const bytes = await read(path, file.sha256);
   if (!bytes) throw new BundleError("damaged_file", `The file ${path} is missing.`);
   if (bytes.length !== file.bytes) {
     throw new BundleError(

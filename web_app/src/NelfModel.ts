@@ -4,6 +4,10 @@ import { BundleError } from "./errors";
 import type { Pose } from "./geometry";
 import type { Manifest } from "./Manifest";
 import type { Answer, Backend, Picture, Request } from "./messages";
+import WORKER from "./model.worker.ts?worker&url";
+
+/** Of the viewer's own files, the one that the page does not name. */
+export const WORKER_URL = new URL(WORKER, import.meta.url).href;
 
 const LONGEST_LOAD = 60_000; // ms; after that a backend counts as not working
 const MOST_THREADS = 4; // more are the small cores of a phone, which the others would wait for
@@ -15,6 +19,8 @@ interface Waiting {
 
 export class NelfModel {
   readonly threads: number;
+  /** URLs of the runtime's files that it uses. */
+  files: readonly string[] = [];
   private waiting: Waiting | undefined;
   private free: Uint8ClampedArray<ArrayBuffer> | undefined;
 
@@ -22,6 +28,7 @@ export class NelfModel {
     private readonly worker: Worker,
     private readonly manifest: Manifest,
     readonly backend: Backend,
+    private readonly arrived: (bytes: number, total: number) => void,
   ) {
     this.threads = backend === "threads" ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
     worker.onmessage = ({ data }: MessageEvent<Answer>) => this.settle(data);
@@ -31,15 +38,19 @@ export class NelfModel {
     };
   }
 
-  /** Start the runtime in `runtime` (a URL) and load the model into it. Throws a BundleError. */
+  /**
+   * Start the runtime in `runtime` (a URL) and load the model into it. `arrived`: so many bytes of the runtime are here.
+   * Throws a BundleError.
+   */
   static async load(
     manifest: Manifest,
     bytes: Uint8Array<ArrayBuffer>,
     backend: Backend,
     runtime: string,
+    arrived: (bytes: number, total: number) => void = () => undefined,
   ): Promise<NelfModel> {
-    const worker = new Worker(new URL("./model.worker.ts", import.meta.url), { name: `nelf ${backend}` });
-    const model = new NelfModel(worker, manifest, backend);
+    const worker = new Worker(WORKER_URL, { name: `nelf ${backend}` });
+    const model = new NelfModel(worker, manifest, backend, arrived);
     const { input, output } = manifest.model;
     const timer = setTimeout(() => {
       model.settle({ type: "failed", reason: `no answer within ${LONGEST_LOAD / 1000} seconds` });
@@ -54,7 +65,7 @@ export class NelfModel {
         input,
         output,
       } as const;
-      await model.ask(message, "ready");
+      model.files = (await model.ask(message, "ready")).files;
       return model;
     } catch (error) {
       model.release();
@@ -102,6 +113,10 @@ export class NelfModel {
   }
 
   private settle(answer: Answer): void {
+    if (answer.type === "progress") {
+      this.arrived(answer.bytes, answer.total);
+      return;
+    }
     const waiting = this.waiting;
     this.waiting = undefined;
     if (answer.type === "failed")

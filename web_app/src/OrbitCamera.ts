@@ -31,6 +31,7 @@ export class OrbitCamera {
   private readonly motion: Motion;
   private unit = 1;
   private held = false;
+  private pushed = 0;
   private readonly speeds: Record<Kind, Speed> = { orbit: [0, 0], pan: [0, 0], dolly: [0, 0] };
 
   constructor(manifest: Manifest) {
@@ -100,6 +101,26 @@ export class OrbitCamera {
     return this.moving;
   }
 
+  /** How far moves would have left the region since this was asked last, in view sides (or e-foldings). */
+  takeEdge(): number {
+    const pushed = this.pushed;
+    this.pushed = 0;
+    return pushed;
+  }
+
+  /** Numbers for a link that leads back to this view. */
+  get state(): readonly number[] {
+    return this.motion.state;
+  }
+
+  /** Go where `state` says, at rest. Returns whether it can be a state of this region. */
+  restore(state: readonly number[]): boolean {
+    if (state.length !== this.state.length || !finite(...state)) return false;
+    this.rest();
+    this.motion.restore(state);
+    return true;
+  }
+
   /** Back to where it began, at rest. */
   reset(): void {
     this.rest();
@@ -113,6 +134,7 @@ export class OrbitCamera {
   private go(kind: Kind, [x, y]: Speed): void {
     if (kind === "dolly") this.motion.dolly(x);
     else this.motion[kind](x, y);
+    this.pushed = Math.max(this.pushed, this.motion.edge);
   }
 
   private move(kind: Kind, way: Speed, dt: number): void {

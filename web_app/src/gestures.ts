@@ -30,17 +30,25 @@ const KEYS: Keys = {
   "0": (camera) => camera.reset(),
 };
 
+export interface Steering {
+  /** Gestures count here. */
+  surface: HTMLElement;
+  camera: OrbitCamera;
+  /** Shorter side of the picture, in CSS pixels. */
+  side: () => number;
+  /** The camera may have moved, or will when the returned function is called. */
+  changed: () => void;
+  /** A person steers. */
+  touched: () => void;
+  /** Whether the person asked for no movement that goes on by itself. */
+  calm: () => boolean;
+}
+
 /**
- * Let `surface` steer `camera`. `changed` is called when it may have moved, or will when the returned function is called:
- * once a frame, before the camera is used. Each finger sends its moves by itself, several at the same time; only
- * together they are a gesture. `calm`: whether the person asked for no movement that goes on by itself.
+ * Let a person steer the camera. The returned function is to be called once a frame, before the camera is used. Each finger
+ * sends its moves by itself, several at the same time; only together they are a gesture.
  */
-export function listen(
-  surface: HTMLElement,
-  camera: OrbitCamera,
-  changed: () => void,
-  calm: () => boolean,
-): () => void {
+export function listen({ surface, camera, side, changed, touched, calm }: Steering): () => void {
   const fingers = new Map<number, Point>();
   let shifting = false; // the mouse: right or middle button, or with Shift
   let last = 0; // seconds, of what the camera knows
@@ -85,6 +93,7 @@ export function listen(
   };
 
   surface.addEventListener("pointerdown", (event) => {
+    touched();
     apply();
     surface.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
@@ -97,6 +106,7 @@ export function listen(
 
   surface.addEventListener("pointermove", (event) => {
     if (!fingers.has(event.pointerId)) return;
+    touched();
     stay();
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     moved = event.timeStamp / 1000;
@@ -124,6 +134,7 @@ export function listen(
     "wheel",
     (event) => {
       event.preventDefault();
+      touched();
       const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1);
       camera.pinch(Math.exp(-pixels / WHEEL), 0);
       changed();
@@ -137,13 +148,14 @@ export function listen(
   });
 
   document.addEventListener("keydown", (event) => {
-    const elsewhere = event.target !== surface && event.target !== document.body;
+    const elsewhere = event.target instanceof Element && event.target.closest("dialog, input, select, a");
     if (elsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = event.shiftKey && event.key.startsWith("Arrow");
     const move = KEYS[arrow ? `Shift+${event.key}` : event.key];
     if (!move) return;
     event.preventDefault();
-    move(camera, Math.min(surface.clientWidth, surface.clientHeight) * KEY_STEP);
+    touched();
+    move(camera, side() * KEY_STEP);
     changed();
   });
   return apply;

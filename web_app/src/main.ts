@@ -1,98 +1,90 @@
-/** The page: opens the bundle that lies beside it, and shows it. */
+/** The page: a bundle beside it, a list of bundles, two of them side by side, or a benchmark. */
 
-import { candidates, hasThreads } from "./backends";
+import { benchmarkPage } from "./benchmark_page";
+import { show } from "./elements";
 import { BundleError } from "./errors";
-import { listen } from "./gestures";
-import { compareView, type GoldenView, readGolden } from "./golden";
-import { type Manifest, type Read, readFile, readManifest, unsupported } from "./Manifest";
-import { BACKENDS, type Backend } from "./messages";
-import { NelfModel } from "./NelfModel";
+import { readGolden } from "./golden";
+import { type Manifest, type Read, readFile, readManifest } from "./Manifest";
+import { type Offline, startOffline } from "./offline";
 import * as page from "./page";
-import { Viewer } from "./Viewer";
+import { openScene, type Scene } from "./scene";
+import { HERE, type Listed, listed, type Plan, reader, type ServerInfo, server } from "./site";
+import { startPage } from "./start";
 
 declare global {
   interface Window {
     /** For tests and the curious: the viewer, once it is open. */
-    nelf?: { viewer: Viewer; model: NelfModel; opened: number };
+    nelf?: Scene;
   }
 }
 
-const RUNTIME = new URL("./litert/", document.baseURI).href;
+const asked = new URLSearchParams(location.search);
+const offline = server.then(startOffline);
 
-/** A file of the bundle, which lies where the page lies. */
-const read: Read = async (path) => {
-  const url = new URL(path.split("/").map(encodeURIComponent).join("/"), document.baseURI);
-  const response = await fetch(url).catch(() => {
-    throw new BundleError("unreachable", `${path} cannot be loaded: the server does not answer.`);
-  });
-  if (response.ok) return new Uint8Array(await response.arrayBuffer());
-  if (response.status === 404) return null;
-  throw new BundleError("unreachable", `${path} cannot be loaded: the server says ${response.status}.`);
-};
-
-interface Opened {
-  model: NelfModel;
-  /** Why no faster backend is used, a line each. */
-  fallbacks: string[];
-}
-
-/** The model on the first backend that gives the right picture. */
-async function openModel(
-  manifest: Manifest,
-  first: GoldenView | undefined,
-  asked: string | null,
-): Promise<Opened> {
-  const bytes = await readFile(manifest, manifest.model.path, read);
-  const fallbacks: string[] = [];
-  for (const backend of await candidates(asked)) {
-    try {
-      const model = await NelfModel.load(manifest, bytes, backend, RUNTIME);
-      if (!first) return { model, fallbacks };
-      const { psnr, required } = await compareView(model, first, manifest, read);
-      if (psnr >= required) return { model, fallbacks };
-      model.release();
-      fallbacks.push(`${page.BACKEND_NAMES[backend]} gives a wrong picture (${psnr.toFixed(1)} dB).`);
-    } catch (error) {
-      if (!(error instanceof BundleError) || error.code !== "runtime_failed") throw error;
-      fallbacks.push(`${page.BACKEND_NAMES[backend]}: ${error.message}`);
-    }
-  }
-  throw new BundleError("runtime_failed", fallbacks.join(" "));
+/** Where the bundle `id` lies. */
+function baseOf(bundles: readonly Listed[], id: string): URL {
+  const found = bundles.find((one) => one.id === id);
+  if (found) return new URL(found.path, HERE);
+  throw new BundleError(
+    "not_a_bundle",
+    `There is no bundle ${id} here, but ${bundles.map((one) => one.id).join(", ")}.`,
+  );
 }
 
 async function open(): Promise<void> {
-  const start = performance.now();
-  const manifest = await readManifest(read);
-  page.describe(manifest);
-  const refused = unsupported(manifest);
-  if (refused) throw refused;
-  const views = await readGolden(manifest, read);
-  const asked = new URLSearchParams(location.search);
-  const { model, fallbacks } = await openModel(manifest, views[0], asked.get("backend"));
-  const events = { shown: () => page.showTimes(viewer), failed: page.fail };
-  const viewer: Viewer = new Viewer(page.canvas, manifest, model, events, asked.get("present") === "webgl");
+  if (!crossOriginIsolated) await offline; // it may load the page again
+  const id = asked.get("bundle");
+  const alone = id === null && !asked.has("benchmark") && (await isBundle(HERE));
+  const bundles = alone ? null : await listed();
+  if (asked.has("benchmark")) return benchmark(await server, bundles);
+  if (!bundles) return scene([HERE]);
+  if (id === null) return startPage(bundles);
+  const other = asked.get("compare");
+  show("home");
+  return scene([id, ...(other === null ? [] : [other])].map((one) => baseOf(bundles, one)));
+}
 
-  viewer.input = listen(page.canvas, viewer.camera, () => viewer.changed(), page.prefersCalm);
-  page.layOut(manifest, (width, height, scale) => viewer.resize(width, height, scale));
-  page.connect({
-    manifest,
-    backend: model.backend,
-    threads: model.threads,
-    fallbacks,
-    backends: BACKENDS.filter((one) => one !== "threads" || hasThreads()),
-    choose: (backend: Backend) => {
-      const url = new URL(location.href);
-      url.searchParams.set("backend", backend);
-      location.replace(url);
-    },
-    reset: () => {
-      viewer.camera.reset();
-      viewer.changed();
-    },
-    check: () => viewer.check(views, read),
+async function isBundle(base: URL): Promise<boolean> {
+  return (await reader(base)("manifest.json")) !== null;
+}
+
+async function benchmark(info: ServerInfo | null, bundles: readonly Listed[] | null): Promise<void> {
+  const plan: Plan | null | undefined = info?.benchmark;
+  if (!plan) throw new BundleError("unreachable", "Nobody asks for a benchmark here.");
+  const names = new Map(bundles?.map(({ id, name }) => [id, name]));
+  const measured = plan.bundles.map((id) => ({
+    id,
+    name: names.get(id) ?? id,
+    base: bundles ? baseOf(bundles, id) : HERE,
+  }));
+  await benchmarkPage(plan, measured, asked.get("benchmark") === "auto");
+}
+
+async function scene(bases: readonly URL[]): Promise<void> {
+  show("viewer");
+  const opened = await openScene(bases, asked).catch(async (error: unknown) => {
+    page.fail(error);
+    await golden(reader(bases[0]!)).catch(() => undefined); // there may be none to show
+    return undefined;
   });
-  window.nelf = { viewer, model, opened: performance.now() - start };
-  viewer.changed();
+  if (!opened) return;
+  window.nelf = opened;
+  page.showOffline(await offline);
+  await opened.settled;
+  page.showOffline(await kept(opened, await offline));
+}
+
+/** Keep what was opened for use without a network, once it is shown. */
+async function kept(opened: Scene, state: Offline): Promise<Offline> {
+  if (state !== "keeping") return state;
+  return opened.keep();
+}
+
+/** A golden view in the place of the picture. */
+async function golden(read: Read): Promise<void> {
+  const manifest: Manifest = await readManifest(read);
+  const [first] = await readGolden(manifest, read);
+  page.showGolden(manifest, await readFile(manifest, first!.image, read));
 }
 
 open().catch(page.fail);

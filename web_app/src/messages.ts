@@ -26,6 +26,15 @@ export interface Run {
 
 export interface Ready {
   type: "ready";
+  /** URLs of the runtime's files. */
+  files: string[];
+}
+
+/** So much of the runtime has arrived; total: NaN where the host does not say. */
+export interface Progress {
+  type: "progress";
+  bytes: number;
+  total: number;
 }
 
 /** milliseconds: from the pose's arrival to the values. */
@@ -48,4 +57,4 @@ export interface Failed {
 }
 
 export type Request = Load | Run;
-export type Answer = Ready | Picture | Values | Failed;
+export type Answer = Ready | Progress | Picture | Values | Failed;

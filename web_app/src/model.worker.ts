@@ -46,6 +46,7 @@ function answer(message: Answer, transfer: Transferable[] = []): void {
 async function load(request: Load): Promise<void> {
   const name = await variant(request);
   const script = new URL(`${name}.js`, request.runtime).href;
+  const packed = new URL(`${name}.wasm.gz`, request.runtime).href;
   let failed: (error: unknown) => void = () => undefined;
   const trouble = new Promise<never>((_, reject) => {
     failed = reject;
@@ -54,7 +55,7 @@ async function load(request: Load): Promise<void> {
     locateFile: (file) => new URL(file, request.runtime).href,
     mainScriptUrlOrBlob: script,
     instantiateWasm: (imports, done) => {
-      unpacked(`${script.replace(/\.js$/, ".wasm")}.gz`)
+      unpacked(packed)
         .then((wasm) => WebAssembly.instantiateStreaming(wasm, imports))
         .then(({ instance, module }) => done(instance, module))
         .catch(failed);
@@ -81,7 +82,7 @@ async function load(request: Load): Promise<void> {
     throw new Error(`the model gives ${found}, manifest.json says ${output} [${request.output.shape}]`);
   }
   complaints = [];
-  answer({ type: "ready" });
+  answer({ type: "ready", files: [script, packed] });
 }
 
 async function variant({ backend }: Load): Promise<string> {
@@ -93,7 +94,16 @@ async function variant({ backend }: Load): Promise<string> {
 async function unpacked(url: string): Promise<Response> {
   const response = await fetch(url);
   if (!response.ok || !response.body) throw new Error(`${url} cannot be loaded (${response.status})`);
-  const stream = response.body.pipeThrough(new DecompressionStream("gzip"));
+  const total = Number(response.headers.get("content-length") ?? Number.NaN);
+  let bytes = 0;
+  const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform(chunk, controller) {
+      bytes += chunk.length;
+      answer({ type: "progress", bytes, total });
+      controller.enqueue(chunk);
+    },
+  });
+  const stream = response.body.pipeThrough(counted).pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream, { headers: { "content-type": "application/wasm" } });
 }
 

@@ -33,6 +33,11 @@ const PAN_LIMIT = 0.15;
 const STEEPEST = radians(85);
 
 export interface Motion {
+  /** How far the last move would have left the region, in the units of its arguments. */
+  readonly edge: number;
+  /** Numbers that say where it is; `restore` brings it back there, inside the region. */
+  readonly state: readonly number[];
+  restore(state: readonly number[]): void;
   orbit(dx: number, dy: number): void;
   pan(dx: number, dy: number): void;
   dolly(logScale: number): void;
@@ -54,6 +59,7 @@ class OrbitMotion implements Motion {
   private elevation = 0;
   private radius = 0;
   private shift: readonly [number, number] = [0, 0];
+  edge = 0;
 
   constructor(
     manifest: Manifest,
@@ -80,19 +86,37 @@ class OrbitMotion implements Motion {
 
   orbit(dx: number, dy: number): void {
     const turn = this.turn - dx * TURN;
-    this.turn =
-      this.region.azimuth_width >= 360
-        ? turn - 2 * Math.PI * Math.floor((turn + Math.PI) / (2 * Math.PI))
-        : clamp(turn, -this.halfArc, this.halfArc);
-    this.elevation = clamp(this.elevation + dy * TURN, ...this.elevations);
+    const round = this.region.azimuth_width >= 360;
+    this.turn = round
+      ? turn - 2 * Math.PI * Math.floor((turn + Math.PI) / (2 * Math.PI))
+      : clamp(turn, -this.halfArc, this.halfArc);
+    const elevation = this.elevation + dy * TURN;
+    this.elevation = clamp(elevation, ...this.elevations);
+    const beyond = round ? 0 : Math.abs(turn - this.turn);
+    this.edge = Math.max(beyond, Math.abs(elevation - this.elevation)) / TURN;
   }
 
   pan(dx: number, dy: number): void {
-    this.shift = shifted(this.shift, dx * this.span, dy * this.span);
+    const before = this.shift;
+    this.shift = shifted(before, dx * this.span, dy * this.span);
+    this.edge = beyondShift(before, this.shift, dx, dy, this.span);
   }
 
   dolly(logScale: number): void {
-    this.radius = clamp(this.radius * Math.exp(-logScale), ...this.region.radius);
+    const radius = this.radius * Math.exp(-logScale);
+    this.radius = clamp(radius, ...this.region.radius);
+    this.edge = Math.abs(Math.log(radius / this.radius));
+  }
+
+  get state(): readonly number[] {
+    return [this.turn, this.elevation, this.radius, ...this.shift];
+  }
+
+  restore([turn, elevation, radius, p, q]: readonly number[]): void {
+    this.reset();
+    this.orbit(-turn! / TURN, (elevation! - this.elevation) / TURN);
+    this.radius = clamp(radius!, ...this.region.radius);
+    this.shift = shifted([0, 0], -p!, q!);
   }
 
   c2w(): Pose {
@@ -118,6 +142,7 @@ class BoxMotion implements Motion {
   private readonly span: number;
   private place: Vector = [0, 0, 0];
   private shift: readonly [number, number] = [0, 0];
+  edge = 0;
 
   constructor(manifest: Manifest, region: BoxRegion) {
     const [x, y, z, origin] = columns(region.reference);
@@ -141,6 +166,17 @@ class BoxMotion implements Motion {
   private moveTo(to: Vector): void {
     const inside = (i: 0 | 1 | 2) => clamp(to[i], this.low[i], this.high[i]);
     this.place = [inside(0), inside(1), inside(2)];
+    const size = Math.max(...add(this.high, this.low, -1));
+    this.edge = size > 0 ? length(add(to, this.place, -1)) / size : 0;
+  }
+
+  get state(): readonly number[] {
+    return [...this.place, ...this.shift];
+  }
+
+  restore([x, y, z, p, q]: readonly number[]): void {
+    this.moveTo([x!, y!, z!]);
+    this.shift = shifted([0, 0], -p!, q!);
   }
 
   orbit(dx: number, dy: number): void {
@@ -149,7 +185,9 @@ class BoxMotion implements Motion {
   }
 
   pan(dx: number, dy: number): void {
-    this.shift = shifted(this.shift, dx * this.span, dy * this.span);
+    const before = this.shift;
+    this.shift = shifted(before, dx * this.span, dy * this.span);
+    this.edge = beyondShift(before, this.shift, dx, dy, this.span);
   }
 
   dolly(logScale: number): void {
@@ -184,6 +222,7 @@ class NearbyCamerasMotion implements Motion {
   private readonly span: number;
   private eye: Vector = [0, 0, 0];
   private back: Vector = [0, 0, 1];
+  edge = 0;
 
   constructor(manifest: Manifest, region: BoxRegion, cameras: readonly Pose[]) {
     this.eyes = cameras.map((camera) => columns(camera)[3]);
@@ -228,6 +267,16 @@ class NearbyCamerasMotion implements Motion {
     return upright(this.back, this.up, this.eye);
   }
 
+  get state(): readonly number[] {
+    return [...this.eye, ...this.back];
+  }
+
+  restore(state: readonly number[]): void {
+    this.eye = vector(state);
+    this.back = unit(vector(state.slice(3)), this.backs[0]!);
+    this.stay();
+  }
+
   private right(): Vector {
     return columns(this.c2w())[0];
   }
@@ -248,6 +297,7 @@ class NearbyCamerasMotion implements Motion {
     const home = this.eyes[nearest]!;
     const offset = add(this.eye, home, -1);
     const size = length(offset);
+    this.edge = Math.max(0, size - this.reach) / this.distance;
     if (size > this.reach) this.eye = add(home, offset, this.reach / size);
     this.back = toward(this.back, this.backs[nearest]!, this.widest);
   }
@@ -270,4 +320,17 @@ function span(manifest: Manifest): number {
 
 function shifted(shift: readonly [number, number], dx: number, dy: number): readonly [number, number] {
   return [clamp(shift[0] - dx, -PAN_LIMIT, PAN_LIMIT), clamp(shift[1] + dy, -PAN_LIMIT, PAN_LIMIT)];
+}
+
+/** How far a shift by (dx, dy) would have gone beyond the limit. */
+function beyondShift(
+  before: readonly [number, number],
+  after: readonly [number, number],
+  dx: number,
+  dy: number,
+  span: number,
+): number {
+  return (
+    Math.max(Math.abs(before[0] - dx * span - after[0]), Math.abs(before[1] + dy * span - after[1])) / span
+  );
 }

@@ -1,119 +1,128 @@
-/** What of the page the viewer fills in: names, numbers, dialogs, errors. */
+/** What of the page the viewer fills in: names, progress, dialogs, errors. */
 
+import { type Attempt, BACKEND_NAMES } from "./backends";
+import { element, fill, find, on, show, text } from "./elements";
 import { BundleError } from "./errors";
 import type { Comparison } from "./golden";
 import type { Manifest } from "./Manifest";
 import type { Backend } from "./messages";
-import type { Viewer } from "./Viewer";
+import { OFFLINE_NAMES, type Offline } from "./offline";
 
-export const BACKEND_NAMES: Record<Backend, string> = {
-  webgpu: "GPU (WebGPU)",
-  threads: "CPU (WebAssembly, threads)",
-  wasm: "CPU (WebAssembly, one thread)",
-};
-
-const HUD_INTERVAL = 250; // ms between changes of the numbers: they are to be read
 const MOST_LOST = 0.12; // of the size that may be lost to have whole screen pixels for a picture's
+/** How much larger a picture may get that fills the screen: more would show a strip of it. */
+const MOST_FILLED = 1.6;
 
 export const canvas = find<HTMLCanvasElement>("picture");
 
-function find<T extends HTMLElement>(id: string): T {
-  return document.getElementById(id) as T;
+export function describe({ name, image, student, precision }: Manifest): void {
+  document.title = `${name} · nelf`;
+  text("name", name);
+  text("about", `${student.name}, ${precision}, ${image.width} × ${image.height}`);
+  canvas.setAttribute("aria-label", `The scene ${name}, seen from a camera that you can move`);
 }
 
-function text(id: string, content: string): void {
-  find(id).textContent = content;
+/** What is being loaded, and how much of it is here; NaN: not known. */
+export function progress(what: string, bytes = Number.NaN, total = Number.NaN): void {
+  const bar = find<HTMLProgressElement>("progress-bar");
+  const megabytes = (count: number) => (count / 1e6).toFixed(1);
+  const known = total > 0;
+  bar.max = known ? total : 1;
+  if (known) bar.value = bytes;
+  else bar.removeAttribute("value");
+  const amount = known ? `: ${megabytes(bytes)} of ${megabytes(total)} MB` : "";
+  text("progress", Number.isNaN(bytes) || known ? `${what}${amount}` : `${what}: ${megabytes(bytes)} MB`);
 }
 
-export function prefersCalm(): boolean {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
-
-export function describe(manifest: Manifest): void {
-  const { width, height } = manifest.image;
-  document.title = `${manifest.name} · nelf`;
-  text("name", manifest.name);
-  text("about", `${width} × ${height}`);
-  canvas.setAttribute("aria-label", `The scene ${manifest.name}, seen from a camera that you can move`);
-  text("progress", "Loading the network");
-}
-
-/** Keep the canvas as large as the stage allows, without distortion; `resized` gets its size in CSS pixels. */
+/**
+ * Keep the canvases as large as the stage allows, without distortion. `resized` gets their size in CSS pixels. On request
+ * they fill the stage, and their edges lie outside; scenes without an outline do so in portrait from the start.
+ */
 export function layOut(
   { image }: Manifest,
+  canvases: readonly HTMLCanvasElement[],
   resized: (width: number, height: number, scale: number) => void,
 ): void {
   const stage = find("stage");
-  new ResizeObserver(() => {
+  let filled = image.channels === 3 && stage.clientHeight > stage.clientWidth;
+  const arrange = () => {
     const scale = devicePixelRatio;
-    const fit = Math.min(stage.clientWidth / image.width, stage.clientHeight / image.height);
+    const [across, down] = [stage.clientWidth / image.width, stage.clientHeight / image.height];
+    const fit = Math.min(across, down);
     const whole = Math.floor(fit * scale) / scale;
-    const factor = whole > fit * (1 - MOST_LOST) ? whole : fit;
+    const inside = whole > fit * (1 - MOST_LOST) ? whole : fit;
+    const factor = filled ? Math.min(Math.max(across, down), MOST_FILLED * fit) : inside;
     const [width, height] = [image.width * factor, image.height * factor];
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
+    for (const { style } of canvases) {
+      style.width = `${width}px`;
+      style.height = `${height}px`;
+    }
+    stage.style.setProperty("--width", `${Math.min(width, stage.clientWidth)}px`);
+    find("fill").setAttribute("aria-pressed", String(filled));
     resized(width, height, scale);
-  }).observe(stage);
+  };
+  on("fill", "click", () => {
+    filled = !filled;
+    arrange();
+  });
+  new ResizeObserver(arrange).observe(stage);
 }
 
-let lastHud = 0;
-let lastTotal = 0;
-
-/** The numbers below the picture, and the picture instead of the cover. */
-export function showTimes(viewer: Viewer): void {
-  find("cover").hidden = true;
-  const now = performance.now();
-  const passed = now - lastHud;
-  if (passed < HUD_INTERVAL) return;
-  const { times, quality } = viewer;
-  const rate = ((times.total - lastTotal) * 1000) / passed;
-  text("median", `${times.median.toFixed(1)} ms`);
-  text("p95", `${times.p95.toFixed(1)} ms`);
-  // A rate is that of movement: across a pause it would say how long nobody touched the page.
-  if (passed < 4 * HUD_INTERVAL)
-    text("rate", `${rate.toFixed(0)} / s${quality === "warped" ? ", warped" : ""}`);
-  lastHud = now;
-  lastTotal = times.total;
-}
-
-export interface Controls {
+export interface Details {
   manifest: Manifest;
   backend: Backend;
-  threads: number;
-  fallbacks: readonly string[];
+  attempts: readonly Attempt[];
   backends: readonly Backend[];
-  choose: (backend: Backend) => void;
-  reset: () => void;
+  choose: (backend: Backend | "") => void;
+  asked: string | null;
   check: () => AsyncGenerator<Comparison>;
 }
 
-export function connect(controls: Controls): void {
-  const { manifest, backend, threads, fallbacks, backends } = controls;
-  text("backend", threads > 1 ? `CPU, ${threads} threads` : backend === "webgpu" ? "GPU" : "CPU, 1 thread");
-  text("fallbacks", fallbacks.join(" "));
+export function connectDetails(details: Details): void {
+  const { manifest, backends, asked } = details;
   fill(find("facts"), facts(manifest));
   find("backend-choice").replaceChildren(
-    ...backends.map((one) => new Option(BACKEND_NAMES[one], one, one === backend, one === backend)),
+    new Option("the fastest here", "", !asked, !asked),
+    ...backends.map((one) => new Option(BACKEND_NAMES[one], one, one === asked, one === asked)),
   );
-  find("backdrop-label").hidden = manifest.image.channels === 3;
-  on("reset", "click", controls.reset);
+  show("backdrop-label", manifest.image.channels === 4);
   on("backend-choice", "change", () =>
-    controls.choose(find<HTMLSelectElement>("backend-choice").value as Backend),
+    details.choose(find<HTMLSelectElement>("backend-choice").value as Backend | ""),
   );
   const showBackdrop = () => {
     const [r, g, b] = manifest.image.background.map((value) => Math.round(value * 255));
     const scene = find<HTMLSelectElement>("backdrop").value === "scene";
-    canvas.style.setProperty("--backdrop", scene ? `rgb(${r} ${g} ${b})` : "transparent");
+    find("stage").style.setProperty("--backdrop", scene ? `rgb(${r} ${g} ${b})` : "transparent");
   };
   showBackdrop();
   on("backdrop", "change", showBackdrop);
-  on("details", "click", () => find<HTMLDialogElement>("details-dialog").showModal());
-  on("check", "click", () => void runCheck(controls.check()));
-  for (const id of ["reset", "check", "details"]) find<HTMLButtonElement>(id).disabled = false;
+  const dialog = find<HTMLDialogElement>("details-dialog");
+  on("details", "click", () => dialog.showModal());
+  on("check", "click", () => {
+    dialog.close();
+    void runCheck(details.check());
+  });
+  for (const id of ["check", "details"]) find<HTMLButtonElement>(id).disabled = false;
+  showAttempts(details.backend, details.attempts);
 }
 
-function on(id: string, event: string, call: () => void): void {
-  find(id).addEventListener(event, call);
+/** Which backends were considered, what came of them, and which one runs. */
+export function showAttempts(chosen: Backend, attempts: readonly Attempt[]): void {
+  const lines = attempts.map(({ backend, milliseconds, psnr, reason }) => {
+    const figures = [
+      ...(milliseconds === undefined ? [] : [`${milliseconds.toFixed(1)} ms`]),
+      ...(psnr === undefined || reason ? [] : [`${psnr.toFixed(1)} dB to PyTorch`]),
+      ...(reason ? [reason] : []),
+      ...(backend === chosen ? ["in use"] : []),
+    ];
+    return element("li", `${BACKEND_NAMES[backend]}: ${figures.join(", ")}`);
+  });
+  find("attempts").replaceChildren(...lines);
+}
+
+export function showOffline(state: Offline): void {
+  text("offline", OFFLINE_NAMES[state]);
+  find("offline").dataset.state = state;
+  show("authority", state === "certificate");
 }
 
 function facts({
@@ -133,12 +142,6 @@ function facts({
     ["Work", `${millions(student.macs)} multiply-adds a picture`],
     ["Bundle", `for ${target}, ${precision}, format ${version}`],
   ];
-}
-
-function fill(list: HTMLElement, entries: readonly [string, string][]): void {
-  const element = (tag: string, content: string) =>
-    Object.assign(document.createElement(tag), { textContent: content });
-  list.replaceChildren(...entries.flatMap(([term, value]) => [element("dt", term), element("dd", value)]));
 }
 
 async function runCheck(comparisons: AsyncGenerator<Comparison>): Promise<void> {
@@ -178,13 +181,29 @@ async function runCheck(comparisons: AsyncGenerator<Comparison>): Promise<void> 
 /** Say what is wrong and what to do, instead of the picture. */
 export function fail(error: unknown): void {
   const { code, message, remedy } = asBundleError(error);
+  show("viewer");
   text("error-what", message);
   text("error-remedy", remedy);
   text("error-code", code);
-  find("progress").hidden = true;
-  find("error").hidden = false;
-  find("cover").hidden = false;
+  show("loading", false);
+  show("error");
+  show("cover");
   find("retry").onclick = () => location.reload();
+}
+
+/** What the scene would look like, on the page of an error: RGB or premultiplied RGBA, 8 bits. */
+export function showGolden({ image }: Manifest, bytes: Uint8Array): void {
+  const picture = find<HTMLCanvasElement>("error-picture");
+  const { width, height, channels } = image;
+  Object.assign(picture, { width, height });
+  const straight = new ImageData(width, height);
+  for (let from = 0, to = 0; from < bytes.length; from += channels, to += 4) {
+    const alpha = channels === 4 ? bytes[from + 3]! : 255;
+    for (let c = 0; c < 3; c++) straight.data[to + c] = alpha && (bytes[from + c]! * 255) / alpha;
+    straight.data[to + 3] = alpha;
+  }
+  picture.getContext("2d")!.putImageData(straight, 0, 0);
+  show("error-view");
 }
 
 function asBundleError(error: unknown): BundleError {
