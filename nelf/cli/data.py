@@ -44,6 +44,7 @@ def data_check(
     check_folder(scene)
     from nelf.capture import PhotoFolder, check_photos, check_views, is_raw
     from nelf.scene import report, write_sheet  # PyTorch is loaded here, after the check
+    from nelf.scene.pictures import readable
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {sheet} must end in .png")
@@ -55,7 +56,9 @@ def data_check(
         fit = "`nelf run` finds the camera poses of these photos first; before that"
     else:
         found = report(config.scene)
-        rows, problems = found.rows, [*found.problems, *check_views(found.scene.train, found.scene.center)]
+        rows, problems = found.rows, [*found.problems]
+        if views := readable(found.scene.train, found.loaded.pictures["train"]):
+            problems += check_views(views, found.scene.center)
         fit = "`nelf run` takes this scene"
         if sheet is not None:
             write_sheet(sheet, found.loaded)
