@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 from torch import Tensor
@@ -13,19 +14,33 @@ from torch import Tensor
 from nelf.core.cameras import focus_point, look_at, orthonormalize
 from nelf.core.errors import SceneError
 from nelf.distill.config import DistillConfig
-from nelf.distill.train_cameras import (
-    Sampler,
-    TrainCameras,
-    nearest_others,
-    share_of_way,
-    turn_between,
-    two_of_nearest,
-)
 from nelf.scene import SceneBounds, SceneType
 
+Sampler = Callable[[np.random.Generator], Tensor]
+"""Random numbers of one view -> its pose, c2w [3, 4], double precision."""
+
+NEAREST = 4  # training cameras from which a pose takes its distance, aim and roll
 CANDIDATES = 64  # directions per attempt
 ATTEMPTS = 64
 SLACK_DEGREES = 30.0  # cameras surround a direction if no gap between their bearings exceeds 180 + this
+
+
+@dataclass(frozen=True)
+class TrainCameras:
+    """Training cameras, double precision.
+
+    c2w: world space, true rotations. center, radius: ball of interest (world space). up: world direction, unit length.
+    """
+
+    c2w: Float[Tensor, "n 3 4"]
+    center: Float[Tensor, "3"]
+    radius: float
+    up: Float[Tensor, "3"]
+
+    @property
+    def eyes(self) -> Float[Tensor, "n 3"]:
+        """Positions of the cameras, world space."""
+        return self.c2w[:, :, 3]
 
 
 def object_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
@@ -274,3 +289,35 @@ def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: Dis
 def generator(seed: int, index: int) -> np.random.Generator:
     """Random number generator of one pseudo view."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
+
+
+def two_of_nearest(distances: Float[Tensor, "n"], random: np.random.Generator) -> tuple[int, int]:
+    """Two different cameras among the `NEAREST` ones."""
+    nearest = torch.argsort(distances, stable=True)[:NEAREST].tolist()
+    first, second = random.permutation(len(nearest))[:2]
+    return nearest[first], nearest[second]
+
+
+def share_of_way(random: np.random.Generator, config: DistillConfig) -> float:
+    """Position between two cameras: 0 is the first, 1 the second."""
+    return float(random.uniform(-config.extrapolate, 1 + config.extrapolate))
+
+
+def turn_between(
+    a: Float[Tensor, "3 3"], b: Float[Tensor, "3 3"], t: float, jitter: float, random: np.random.Generator
+) -> Float[Tensor, "3 3"]:
+    """Rotation at share t between a and b, plus a random one of about `jitter` times the angle between them.
+
+    Equal rotations return that rotation exactly.
+    """
+    start = Rotation.from_matrix(a.numpy())
+    way = (start.inv() * Rotation.from_matrix(b.numpy())).as_rotvec()
+    off = random.normal(size=3) * (jitter * np.linalg.norm(way))
+    return torch.from_numpy((start * Rotation.from_rotvec(t * way) * Rotation.from_rotvec(off)).as_matrix())
+
+
+def nearest_others(distances: Float[Tensor, "n n"], count: int) -> Int[Tensor, "n k"]:
+    """For each camera the `count` nearest other ones."""
+    count = min(count, len(distances) - 1)
+    others = distances + torch.diag(torch.full((len(distances),), torch.inf, dtype=distances.dtype))
+    return torch.argsort(others, dim=1, stable=True)[:, :count]

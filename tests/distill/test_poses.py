@@ -12,8 +12,7 @@ from torch import Tensor
 from nelf.core.cameras import is_rigid, look_at
 from nelf.core.errors import SceneError
 from nelf.distill import DistillConfig, pseudo_poses
-from nelf.distill.poses import CoveredDirections, generator, hull, point_in_polygon
-from nelf.distill.train_cameras import turn_between
+from nelf.distill.poses import CoveredDirections, generator, hull, point_in_polygon, turn_between
 from nelf.scene import SceneType
 from tests.distill.fakes import make_bounds, make_scene
 from tests.scenes import hemisphere_poses
