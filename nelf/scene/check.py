@@ -187,10 +187,6 @@ def _poses(scene: Scene) -> list[Problem]:
     pairs = same[: len(scene.train)].nonzero()
     if len(pairs) == 0:
         return []
-    train = len(scene.train)
-    if train > 1 and int(same[:train, :train].sum()) == train * (train - 1) // 2:
-        what = f"all {train} training views have the same pose, so the depth of the scene is unknown"
-        return [Problem(what, "find the poses again, or take photos from different places", fatal=True)]
     first, second = pairs[0].tolist()
     which = "1 pair of views has" if len(pairs) == 1 else f"{len(pairs)} pairs of views have"
     what = f"{which} one pose{', the first is' * (len(pairs) > 1)}{':' * (len(pairs) == 1)} {names[first]} and "

@@ -151,7 +151,7 @@ def own_addresses() -> list[str]:
     found = []
     for name, addresses in psutil.net_if_addrs().items():
         for one in addresses if name in up else ():
-            if one.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(ValueError):  # hardware addresses are among them
                 address = ipaddress.ip_address(one.address.partition("%")[0])
                 if not address.is_loopback and not (address.version == 6 and address.is_link_local):
                     found.append(address)

@@ -20,7 +20,7 @@ from nelf.export import TARGETS, CalibrationViews, ExportConfig, ExportGraph, co
 from nelf.export.graph import Request
 from nelf.runtime.coreml_program import Program
 from nelf.student import HierarchicalConfig, Student
-from tests.export.conftest import ALL, Elsewhere, Exported
+from tests.export.conftest import AGAIN, Elsewhere, Exported
 from tests.export.networks import around, context, student
 
 pytestmark = pytest.mark.slow
@@ -201,7 +201,7 @@ def test_layers_too_small_for_a_palette_have_eight_bits(tmp_path: Path) -> None:
     assert kinds["constexpr_affine_dequantize"] == sum(coreml.TINY < size <= coreml.SMALL for size in sizes) > 0
 
 
-@pytest.mark.parametrize(("target", "precision"), ALL)
+@pytest.mark.parametrize(("target", "precision"), AGAIN)
 def test_another_process_gives_the_same_bytes(
     bundles: Exported, elsewhere: Elsewhere, target: str, precision: str
 ) -> None:

@@ -313,7 +313,7 @@ BAD: Mapping[str, Case] = {
     ),
     "a frame without a pose": Case("room", frame(3, transform_matrix=None), "has no transform_matrix"),
     "all poses without scale": Case("room", poses(lambda pose: 0 * pose), "none of its frames can be used"),
-    "one pose for all": Case("room", frames(same_pose_everywhere), "have the same pose"),
+    "one pose for all": Case("room", frames(same_pose_everywhere), "stand in one spot"),
     "two poses for one photo": Case("room", frame(5, file_path="images/0001.png"), "0001.png has 2 different poses"),
     "all cameras in one spot": Case("room", frames(from_one_place), "stand in one spot"),
     "cameras that look away": Case("room", frames(a_star), "look away from each other"),
