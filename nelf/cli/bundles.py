@@ -253,7 +253,7 @@ def _bench_in_browser(
             _introduce(server.urls(browser.QUERY), server.introduction(browser.QUERY))
             report, ended = browser.wait_for_reports(session, stop, echo, keep)
         else:
-            with browser.chromium(server.url + browser.QUERY) as alive:
+            with browser.chromium(server.url + f"{browser.QUERY}=auto") as alive:
                 report, ended = browser.wait_for_reports(session, stop, echo, keep, alive)
     show(browser_tables(browser.as_benchmark(report, session.plan, subjects, ended)))
     if stop.requested:

@@ -1,6 +1,7 @@
 """`nelf bench --device browser`: the plan, the reports of a page, and devices that fall silent. The page is played."""
 
 import json
+import os
 import shutil
 import socket
 import stat
@@ -22,7 +23,7 @@ from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.progress import Stop
 from nelf.viewer import phone
 from nelf.viewer.server import MOST_REPORT, ViewerServer
-from nelf.viewer.site import EXAMPLE, Site
+from nelf.viewer.site import ASSETS, EXAMPLE, Site
 from tests.pipeline.commands import refused, refused_at_once, works
 from tests.viewer.browsers import ask, fake_viewer, serving, small_bundle, trusting
 
@@ -249,7 +250,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
 PAGE = f"""
 import json, sys, time, urllib.request
 assert "--headless=new" in sys.argv
-url = sys.argv[-1].removesuffix("?benchmark")
+url = sys.argv[-1].removesuffix("?benchmark=auto")
 def get(name):
     return json.load(urllib.request.urlopen(url + name))
 ids = get("server.json")["benchmark"]["bundles"]
@@ -280,6 +281,23 @@ def test_in_chromium(page: Callable[[str], None], tmp_path: Path) -> None:
     assert (first["latency"]["median"], first["golden_psnr"]) == (8, 52.5)
     assert first["macs"] > 1e8
     assert browser.BrowserBenchmark.model_validate_json((tmp_path / "b.json").read_text()).results
+
+
+@pytest.mark.slow
+def test_the_page_itself_in_chromium(tmp_path: Path) -> None:
+    """The built page, which begins by itself. `make webtest` builds it and brings Chromium."""
+    missing = not (ASSETS / "index.html").is_file() or not any(map(shutil.which, browser.CHROMIUMS))
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip("not run: no built viewer or no Chromium; make webtest brings both")
+    outcome = works("bench", EXAMPLE, "--browser", "chromium", "--json", tmp_path / "b.json", "--seconds", "1")
+    content = json.loads((tmp_path / "b.json").read_text())
+    (result,) = content["results"]
+    assert (content["ended"], content["visible"]) == (None, True)
+    assert "HeadlessChrome" in content["device"]["user_agent"]
+    assert result["golden_psnr"] > 40
+    assert result["frames"] > 5
+    assert result["first_frame_milliseconds"] > result["load_milliseconds"] > 0
+    assert result["backend"] in outcome.out + outcome.err
 
 
 @pytest.mark.slow

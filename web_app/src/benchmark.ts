@@ -112,7 +112,7 @@ function resultOf({ bundle, attempt, threads, measured, sustained }: Running): R
     backend: attempt.backend,
     threads,
     load_milliseconds: attempt.loaded!,
-    first_frame_milliseconds: attempt.first!,
+    first_frame_milliseconds: attempt.loaded! + attempt.first!,
     frames: measured.frames,
     latency: measured.latency(),
     sustained: (sustained.frames > 0 ? sustained : measured).seconds,
