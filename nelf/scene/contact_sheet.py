@@ -26,8 +26,6 @@ LINE = 14  # height of a line of text
 COLORS = {"train": (40, 90, 200), "val": (200, 130, 0), "test": (200, 40, 40)}
 GREY, PINK = (150, 150, 150), (255, 220, 220)
 MOST_THUMBNAILS = 400  # of each split, evenly spread
-
-
 WIDE_GAP = 60.0  # degrees without a camera around the centre of interest
 MOSTLY = 0.75  # share of cameras that look towards the centre where they stand around it
 
