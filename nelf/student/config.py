@@ -4,6 +4,8 @@ This module does not import torch, so that a wrong value is refused at once.
 """
 
 import enum
+from collections.abc import Sequence
+from collections.abc import Mapping as Table
 from dataclasses import dataclass
 
 from nelf.core.errors import ConfigError
@@ -47,6 +49,11 @@ class StudentConfig:
         """Whether depths of a bounded scene are only those at which its sphere is."""
         return False
 
+    @property
+    def choices(self) -> Table[str, Sequence[int]]:
+        """Setting -> values that `nelf fit` tries, the cheapest first. Empty: this family has one size."""
+        return {}
+
 
 @dataclass
 class RaysConfig(StudentConfig):
@@ -70,6 +77,26 @@ class RaysConfig(StudentConfig):
     @property
     def within_ball(self) -> bool:
         return self.clip_to_sphere
+
+
+HIERARCHICAL_CHOICES: Table[str, Sequence[int]] = {
+    "points_per_ray": (8, 16, 24, 32),
+    "width": (16, 24, 32, 48, 64),
+    "blocks": (1, 2, 3),
+    "coarse_channels": (4, 8),
+    "middle_nodes": (24, 36, 48),
+    "middle_channels": (4, 8),
+    "middle_samples": (1, 3, 5, 7),
+    "middle_width": (16, 24, 32, 40, 56, 72),
+    "middle_blocks": (1, 2, 3),
+    "cell": (2, 1),
+    "cell_features": (16, 24, 32, 48),
+    "fine_nodes": (64, 96, 128, 192),
+    "fine_channels": (4, 8),
+    "fine_samples": (1, 2, 3, 5),
+    "decoder_width": (16, 24, 32, 48),
+    "decoder_blocks": (0, 1, 2, 3),
+}
 
 
 @dataclass
@@ -119,6 +146,10 @@ class HierarchicalConfig(RaysConfig):
         super().__post_init__()
         if self.depth_spacing == Mapping.NDC:
             raise ConfigError("student.depth_spacing=ndc gives no depths, but this student needs them; use auto")
+
+    @property
+    def choices(self) -> Table[str, Sequence[int]]:
+        return HIERARCHICAL_CHOICES
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """The hierarchical student: three levels of rays, and the decoder from cells to pixels."""
 
 import math
+from collections.abc import Mapping as Table
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,9 +10,10 @@ from torch import Tensor, nn
 
 from nelf.core.errors import ConfigError
 from nelf.student.blocks import fused_block, unet
-from nelf.student.config import HierarchicalConfig, Mapping
+from nelf.student.config import HierarchicalConfig, Mapping, StudentConfig
 from nelf.student.deploy import Layout
 from nelf.student.geometry import SceneGeometry
+from nelf.student.hierarchical.channels import channel_groups, smaller_configs
 from nelf.student.hierarchical.deployed import DeployedHierarchical
 from nelf.student.hierarchical.feature_tables import (
     COARSE,
@@ -22,6 +25,7 @@ from nelf.student.hierarchical.feature_tables import (
     points_on,
     spread,
 )
+from nelf.student.prune import ChannelGroup
 from nelf.student.protocol import DepthPixels, Prediction, Student
 from nelf.student.ray_encoding import exact, image_plane
 
@@ -155,3 +159,12 @@ class Hierarchical(Student):
 
     def deploy(self, layout: Layout, dtype: torch.dtype) -> nn.Module:
         return DeployedHierarchical(self, layout, dtype)
+
+    def channel_groups(self) -> Sequence[ChannelGroup]:
+        """See `Prunable`."""
+        return channel_groups(self.config, self, HIDDEN)
+
+    def smaller_configs(self, config: StudentConfig) -> Table[str, StudentConfig]:
+        """See `Prunable`."""
+        assert isinstance(config, HierarchicalConfig)
+        return smaller_configs(config)
