@@ -40,14 +40,18 @@ STAGES: Mapping[str, frozenset[str]] = {
     ),
     "benchmark": frozenset({"bundle", "compatibility", "runtime", "viewer"}),
     "viewer": frozenset(),
+    "fit": frozenset({"bundle", "benchmark", "student", "viewer"}),
     "pipeline": frozenset(
-        {"scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export", "compatibility"}
+        {
+            "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export",
+            "compatibility", "fit",
+        }
     ),
     "__main__": frozenset({"cli"}),
     "cli": frozenset(
         {
             "scene", "capture", "teacher", "distill", "student", "train", "evaluate", "bundle", "export",
-            "compatibility", "benchmark", "viewer", "pipeline",
+            "compatibility", "benchmark", "viewer", "fit", "pipeline",
         }
     ),
 }  # fmt: skip
@@ -82,7 +86,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "numba": frozenset({"nelf.kernels"}),
     "hydra": frozenset({"nelf.pipeline"}),
     "omegaconf": frozenset({"nelf.pipeline"}),
-    "typer": frozenset({"nelf.cli.main", "nelf.cli.bundles", "nelf.cli.data"}),
+    "typer": frozenset({"nelf.cli.main", "nelf.cli.bundles", "nelf.cli.data", "nelf.cli.fit"}),
     "rich": frozenset({"nelf.core.progress", "nelf.benchmark.tables", "nelf.pipeline.export_stage"}),
 }
 """Third party -> the only modules (or packages) that import it."""

@@ -9,6 +9,7 @@ import typer
 from nelf import __version__
 from nelf.cli.bundles import bench, view
 from nelf.cli.data import Overrides, data
+from nelf.cli.fit import fit
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import system_error
 from nelf.core.processes import is_first_process, later_rank
@@ -208,6 +209,7 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
 
 app.command()(view)
 app.command()(bench)
+app.command()(fit)
 
 
 @app.command("config")

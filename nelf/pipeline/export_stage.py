@@ -169,8 +169,8 @@ def current_bundles(run: Run, echo: Echo) -> dict[str, Path]:
     return found
 
 
-def bundle_context(run: Run) -> exporting.BundleContext:
-    """What bundles store about the run's scene."""
+def bundle_context(run: Run, student: str | None = None) -> exporting.BundleContext:
+    """What bundles store about the run's scene. student: SHA-256 of what they are made from, by default the run's."""
     scene = run.scene
     golden, names = golden_poses(run)
     photos = {name: ground_truth(scene.test, i) for i, name in enumerate(scene.test.names) if name in names}
@@ -187,7 +187,7 @@ def bundle_context(run: Run) -> exporting.BundleContext:
         golden_names=names,
         golden_photos=photos,
         calibration=calibration_views(run),
-        provenance={"checkpoint": sha256(run.folder / STUDENT), "config": _made_with(run)},
+        provenance={"checkpoint": student or sha256(run.folder / STUDENT), "config": _made_with(run)},
     )
 
 

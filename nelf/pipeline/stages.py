@@ -100,6 +100,13 @@ def rendered_scene(run: Run) -> Scene:
     return load_scene(SceneConfig(path=str(run.folder / PSEUDO), holdout=0, val_holdout=0))
 
 
+def pseudo_scene(run: Run) -> Scene:
+    """The pseudo views that the student learns from: the run's own, or those of distill.folder."""
+    return (
+        external_scene(run.config.distill, run.scene) if run.config.distill.source == "folder" else rendered_scene(run)
+    )
+
+
 def new_student(run: Run) -> Student:
     """An untrained student for the run's scene."""
     scene = run.scene
@@ -120,8 +127,8 @@ def new_student(run: Run) -> Student:
 
 
 @as_step("train")
-def run_train(run: Run, stop: Stop, echo: Echo) -> None:
-    """Distill the student."""
+def run_train(run: Run, stop: Stop, echo: Echo, start: Student | None = None) -> None:
+    """Distill the student. start: with the weights to begin from; None begins from random ones."""
     run_distill(run, stop, echo)
     record = StageRecord(run.folder / STUDENT.parent)
     external = external_scene(run.config.distill, run.scene) if run.config.distill.source == "folder" else None
@@ -130,7 +137,7 @@ def run_train(run: Run, stop: Stop, echo: Echo) -> None:
         echo(in_step("train: up to date"))
         return
     with run.running(record, fingerprint, outputs):
-        student = new_student(run)
+        student = start or new_student(run)
         scene, pseudo = run.scene, external or rendered_scene(run)
         student = train(
             student,

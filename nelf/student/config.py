@@ -4,8 +4,8 @@ This module does not import torch, so that a wrong value is refused at once.
 """
 
 import enum
-from collections.abc import Sequence
 from collections.abc import Mapping as Table
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nelf.core.errors import ConfigError

@@ -102,9 +102,7 @@ def _change(group: ChannelGroup, products: Mapping[str, Tensor]) -> Float[Tensor
     return torch.stack(parts).sum(dim=0) if parts else torch.zeros(len(group.slots[0].positions))
 
 
-def choose(
-    model: Student, scores: Importance, cost: Callable[[StudentConfig], float], limit: float
-) -> StudentConfig:
+def choose(model: Student, scores: Importance, cost: Callable[[StudentConfig], float], limit: float) -> StudentConfig:
     """A smaller configuration that costs at most `limit`.
 
     Step by step the setting shrinks whose channels have the least importance for the cost that they save. Raises

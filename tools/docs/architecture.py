@@ -14,6 +14,7 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 WHAT = {
     "cli": "the command line",
     "pipeline": "configuration, runs, stages",
+    "fit": "a student for a device",
     "benchmark": "how fast a bundle is",
     "export": "student to bundles",
     "bundle": "manifest, files, checks",

@@ -84,9 +84,7 @@ def channel_groups(config: HierarchicalConfig, model: nn.Module, hidden: float) 
         trunk("middle_width", made_by("fuse"), middle, read_by(last_middle), 1),
         *(inside("middle_width", block, WIDER) for block in middle),
         group("middle_width", [*made_by(last_middle), read_by("correct.0"), read_by("to_cells.0")], hidden),
-        group(
-            "cell_features", [*made_by("to_cells.0", cells), _first("decoder.narrow.weight", config.cell_features)]
-        ),
+        group("cell_features", [*made_by("to_cells.0", cells), _first("decoder.narrow.weight", config.cell_features)]),
         trunk("decoder_width", made_by("decoder.narrow"), decoder, read_by(last_decoder), 1),
         *(inside("decoder_width", block, WIDER) for block in decoder),
     ]

@@ -25,8 +25,8 @@ from nelf.student.hierarchical.feature_tables import (
     points_on,
     spread,
 )
-from nelf.student.prune import ChannelGroup
 from nelf.student.protocol import DepthPixels, Prediction, Student
+from nelf.student.prune import ChannelGroup
 from nelf.student.ray_encoding import exact, image_plane
 
 
