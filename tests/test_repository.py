@@ -23,6 +23,7 @@ DOCUMENTS = (
     "docs/results.md",
     "docs/design.md",
     "docs/benchmark.md",
+    "docs/fit.md",
     "docs/student.md",
     "docs/teacher.md",
     "docs/scaling.md",
