@@ -83,6 +83,17 @@ def test_a_phone_that_is_unplugged(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         device.measure(BUNDLES, Stop(requested=True))
 
 
+class PretendServer:
+    url = "http://127.0.0.1:1/"
+
+    def __init__(self, *given: Any, **named: Any) -> None: ...
+
+    def __enter__(self) -> "PretendServer":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Browser]:
     """Chromium whose page sends these results, by the names of bundles."""
@@ -93,7 +104,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Browser]:
 
         @contextmanager
         def running(*given: Any, **named: Any) -> Iterator[Any]:
-            yield SimpleNamespace(url="http://127.0.0.1:1/")
+            yield lambda: True
 
         monkeypatch.setattr(browser, "find_chromium", lambda: "chromium")
         monkeypatch.setattr(
@@ -101,7 +112,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Browser]:
         )
         monkeypatch.setattr(browser, "chromium", running)
         monkeypatch.setattr(browser, "answering", running)
-        monkeypatch.setattr(devices, "ViewerServer", running)
+        monkeypatch.setattr(devices, "ViewerServer", PretendServer)
         monkeypatch.setattr(browser, "wait_for_reports", lambda *given, **named: (told, ended))
         found = open_device("chromium", None, None, None, introduce)
         assert isinstance(found, Browser)

@@ -12,6 +12,7 @@ from nelf.core.progress import Stop
 from nelf.fit import Budget
 from nelf.pipeline import fit_stage
 from nelf.pipeline.fit_stage import SCORED, Fitting, Plan, table_file
+from nelf.pipeline.run import Run
 from nelf.train import TrainConfig
 from tests.fit.devices import networks, space
 from tests.fit.test_latency import table
@@ -19,13 +20,19 @@ from tests.student.small import small_config
 from tests.train.tiny import student, views
 
 
+class PretendRun(Run):
+    """A run without a folder. val: its validation views."""
+
+    def __init__(self, val: int) -> None:
+        self.config: Any = SimpleNamespace(student=small_config(), train=TrainConfig(batch_size=2))
+        self.scene: Any = SimpleNamespace(val=views(val, seed=1) if val else views(2).select([]))
+        self.__dict__["fabric"] = SimpleNamespace(device=torch.device("cpu"))
+
+
 def fitting(monkeypatch: pytest.MonkeyPatch, pseudo: int, val: int = 2) -> Fitting:
     monkeypatch.setattr(fit_stage, "pseudo_scene", lambda run: SimpleNamespace(train=views(pseudo)))
     monkeypatch.setattr(fit_stage, "new_student", lambda run: student())
-    config = SimpleNamespace(student=small_config(), train=TrainConfig(batch_size=2))
-    scene = SimpleNamespace(val=views(val, seed=1) if val else views(2).select([]))
-    run: Any = SimpleNamespace(config=config, scene=scene, fabric=SimpleNamespace(device=torch.device("cpu")))
-    return Fitting(run, Stop(), "fp32")
+    return Fitting(PretendRun(val), Stop(), "fp32")
 
 
 @pytest.mark.parametrize("pseudo", [2, 20, 45])

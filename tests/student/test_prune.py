@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ WIDE = {
 STEP = 0.003  # larger ones cross the kinks of linear interpolation
 
 
-def network(**changes: object) -> Hierarchical:
+def network(**changes: Any) -> Hierarchical:
     model = with_contrast(small_student(frame(size=(16, 24)), **{**WIDE, **changes}), cameras(2, seed=7))
     assert isinstance(model, Hierarchical)
     return model
@@ -49,9 +50,11 @@ def silence(model: Hierarchical, group: ChannelGroup, smaller: StudentConfig) ->
     parameters = dict(model.named_parameters())
     total = len(group.slots[0].positions)
     left = group.number(smaller)
-    gone = [*range((total - left) // 2), *range(total - (total - left) // 2, total)] if group.centred else [
-        *range(total - left)
-    ]
+    gone = (
+        [*range((total - left) // 2), *range(total - (total - left) // 2, total)]
+        if group.centred
+        else [*range(total - left)]
+    )
     for slots in group.slots:
         if slots.counts:
             parameters[slots.parameter].movedim(slots.axis, 0)[slots.positions[gone].flatten()] = 0.0
