@@ -23,6 +23,7 @@ COMMANDS = [
     "verify",
     "view",
     "bench",
+    "fit",
     "config",
     "demo",
 ]

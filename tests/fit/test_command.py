@@ -97,5 +97,5 @@ def test_a_student_for_a_size_by_pruning(run: Path) -> None:
     pruned = load_student(run.with_name("small") / STUDENT)
     assert file_megabytes(count_operations(pruned), "fp32") <= size - 0.01
     assert load_student(run / STUDENT).config != pruned.config
-    line = refused("fit", run, "--budget", f"{size - 0.02:.3f}MB", "--prune", *command)
+    line = refused("fit", run, "--budget", f"{size + 1:.3f}MB", "--prune", *command)
     assert "small has another student already; choose a name for the new one: --name NAME" in line
