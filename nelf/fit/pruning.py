@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from nelf.core.errors import CheckpointError
-from nelf.core.files import remove, write_json
+from nelf.core.files import read_json, remove, write_json
 from nelf.student import Student, StudentConfig, load_student, save_student
 from nelf.student.prune import choose, importance, shrink
 
@@ -36,7 +36,7 @@ def prune_in_rounds(
     Every round removes the same share of what it finds. Finished rounds are kept in `folder` and not done again,
     unless `about`, which is everything that they depend on, has changed. Raises ConfigError if the limit is too low.
     """
-    if _about(folder) != json.loads(json.dumps(about)):
+    if not is_begun(folder, about):
         remove(folder)
         write_json(folder / ABOUT, about)
     first = cost(student.config)
@@ -55,11 +55,13 @@ def prune_in_rounds(
     return student.eval()
 
 
-def _about(folder: Path) -> object:
+def is_begun(folder: Path, about: object) -> bool:
+    """Whether `folder` has rounds of pruning about the same."""
     try:
-        return json.loads((folder / ABOUT).read_text())
-    except (OSError, ValueError):
-        return None
+        found: object = read_json(folder / ABOUT)
+    except (OSError, ValueError):  # none, or damaged
+        return False
+    return found == json.loads(json.dumps(about))
 
 
 def check_start(path: Path) -> Student:

@@ -91,7 +91,7 @@ class Search:
     """The state of one search, kept in its folder after every training."""
 
     def __init__(self, folder: Path, about: dict[str, Any], budget: Budget, rungs: Sequence[Rung]) -> None:
-        """about: everything that the search depends on, as JSON. A search about something else is removed."""
+        """about: everything that the search depends on, as JSON. A search about something else does not count."""
         self.folder, self.about, self.budget, self.rungs = folder, about, budget, list(rungs)
         self.candidates: list[Candidate] = []
         self.best: int | None = None
@@ -103,11 +103,10 @@ class Search:
             kept = []
         if kept:
             self.candidates, self.best = kept, found["best"]
-        else:
-            remove(folder)
 
     def begin(self, networks: Sequence[Values], describe: Callable[[Values], Candidate]) -> None:
-        """Take these networks; for a search without candidates. describe: makes the candidate, without its number."""
+        """Take these networks, in place of any other search. describe: makes the candidate, without its number."""
+        remove(self.folder)
         self.candidates = [
             dataclasses.replace(describe(values), number=number) for number, values in enumerate(networks, 1)
         ]

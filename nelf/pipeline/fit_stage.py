@@ -32,7 +32,7 @@ from nelf.fit import (
     read_table,
     subject_of,
 )
-from nelf.fit.pruning import ROUNDS, check_start
+from nelf.fit.pruning import ROUNDS, check_start, is_begun
 from nelf.fit.search import Rung
 from nelf.fit.space import Values
 from nelf.pipeline.config import compose_config, typed
@@ -50,7 +50,7 @@ from nelf.train.losses import image_loss, premultiplied
 
 SCORED = 32
 """Pseudo views that no training of the search uses; fewer where that would be more than a tenth of them."""
-FOLDER = "fit"
+FOLDER, TABLES = "fit", "tables"
 UNNAMED: dict[str, Any] = {"name": "fit", "larger": None, "smaller": None}
 """What tells a student of a search from the preset that it started from."""
 TARGET = "android"
@@ -157,9 +157,6 @@ class Fitting:
             yield image_loss(self.run.config.train.loss, image, premultiplied(batch.images))
 
 
-TABLES = "tables"
-
-
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What `nelf fit` is asked for.
@@ -218,10 +215,13 @@ def look_for(run: Run, plan: Plan, prune: bool, stop: Stop, echo: Echo) -> Found
         return model.predict(counts) if plan.budget.needs_table and model else file_megabytes(counts, plan.precision)
 
     if start is not None:
+        about["from"] = sha256(run.folder / STUDENT)
+        if not is_begun(folder, about):
+            _check_name(run, plan)
         start = prune_in_rounds(
             start, cost, plan.budget.amount, fitting.losses,
             lambda student, place, _: fitting.trained(student, place, plan.minutes / ROUNDS),
-            folder, {**about, "from": sha256(run.folder / STUDENT)}, echo,
+            folder, about, echo,
         )  # fmt: skip
         return Found(start.config, start, None)
 
@@ -233,12 +233,20 @@ def look_for(run: Run, plan: Plan, prune: bool, stop: Stop, echo: Echo) -> Found
 
     search = Search(folder, about, plan.budget, plan_rungs(plan.minutes))
     if not search.candidates:
+        _check_name(run, plan)
         draws = np.random.default_rng(plan.seed)
         with waiting("fit: choosing networks within the budget"):
             networks = fitting.space.within(search.rungs[0].networks, cost, plan.budget, draws)
         search.begin(networks, lambda values: fitting.candidate(values, plan.budget, model))
     best = search.run(functools.partial(fitting.score, folder), measure, echo)
     return Found(fitting.space.config(best.values), None, search)
+
+
+def _check_name(run: Run, plan: Plan) -> None:
+    """Raise ConfigError before a search whose student would replace another one."""
+    folder = run.folder.parent / plan.name
+    if (folder / STUDENT).is_file():
+        raise ConfigError(f"{folder} has another student already; choose a name for the new one: --name NAME")
 
 
 def _measured(fitting: Fitting, plan: Plan) -> tuple[Bench | None, LatencyTable | None]:
@@ -260,10 +268,7 @@ def _measured(fitting: Fitting, plan: Plan) -> tuple[Bench | None, LatencyTable 
 
 
 def fitted_run(run: Run, name: str, config: StudentConfig) -> Run:
-    """The new run for the student, next to `run`. It learns from the same pseudo views, and keeps all other settings.
-
-    Raises ConfigError if a run of that name has another student.
-    """
+    """The new run for the student, next to `run`. It has the same pseudo views, and all other settings."""
     pseudo = absolute(run.config.distill.folder or str(run.folder / PSEUDO))
     plain = typed(compose_config([f"scene_type={run.scene.type.value}", *run.overrides])).student
     changed = [
@@ -274,11 +279,7 @@ def fitted_run(run: Run, name: str, config: StudentConfig) -> Run:
     asked = [f"name={quoted(name)}", f"runs={quoted(absolute(str(run.folder.parent)))}", "distill.source=folder"]
     if is_raw(Path(run.config.scene.path)):  # the scene that was made of the photos
         asked += [f"scene.path={quoted(absolute(str(run.scene.root)))}", f"scene.name={quoted(run.scene.name)}"]
-    found = Run.compose([*run.overrides, *asked, f"distill.folder={quoted(pseudo)}", *changed], new=False)
-    trained = found.folder / STUDENT
-    if trained.is_file() and load_student(trained).config != config:
-        raise ConfigError(f"{found.folder} has another student already; choose a name for the new one: --name NAME")
-    return found
+    return Run.compose([*run.overrides, *asked, f"distill.folder={quoted(pseudo)}", *changed], new=False)
 
 
 def finish(run: Run, stop: Stop, echo: Echo, start: Student | None) -> list[Path]:

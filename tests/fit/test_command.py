@@ -87,6 +87,9 @@ def test_a_student_for_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     again = works(*command, "export.targets=[onnx]")
     assert "train: up to date" in again.err
     assert "round 1" not in again.err
+    line = refused("fit", run, "--budget", "2ms", "--minutes", "0.03", "export.targets=[onnx]")
+    assert "ball-2ms has another student already; choose a name for the new one: --name NAME" in line
+    assert read_json(run / "fit" / "ball-2ms" / "search.json") == search
 
 
 def test_a_student_for_a_size_by_pruning(run: Path) -> None:
