@@ -28,6 +28,8 @@ VERSION: Literal["1.0"] = "1.0"
 FITTED, CHECKED = 26, 10
 """Networks from which the model is made, and others that tell its error."""
 SEED = 26
+LARGE_MEDIAN, LARGE = 0.1, 0.25
+"""Errors of the prediction that a device without other work does not have."""
 NAMES = ("name", "larger", "smaller")
 """Settings that do not change the network."""
 
@@ -211,11 +213,15 @@ class LatencyModel:
         return [abs(self._time(one.work) - one.milliseconds) / one.milliseconds for one in self.checks]
 
     def describe(self) -> str:
-        """Its error, for people."""
+        """Its error, for people, with a remedy where it is large."""
         errors = self.errors()
         if not errors:
             return "its error is unknown: the table has no network to check it"
-        return (
-            f"predicted against measured time of {len(errors)} other networks: median error "
-            f"{statistics.median(errors):.1%}, largest {max(errors):.1%}"
+        median, largest = statistics.median(errors), max(errors)
+        told = (
+            f"predicted against measured time of {len(errors)} other networks: median error {median:.1%}, "
+            f"largest {largest:.1%}"
         )
+        if median > LARGE_MEDIAN or largest > LARGE:
+            told += "; that is much: remove the table, and measure again while the device is idle"
+        return told

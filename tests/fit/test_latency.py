@@ -60,7 +60,8 @@ def test_the_error_is_that_of_the_networks_left_out(of: SearchSpace) -> None:
     entries = networks(of)
     slower = [one.model_copy(update={"milliseconds": 2 * one.milliseconds}) if one.check else one for one in entries]
     assert LatencyModel(slower).errors() == pytest.approx([0.5] * CHECKED, abs=1e-3)
-    assert LatencyModel(slower).describe().endswith("10 other networks: median error 50.0%, largest 50.0%")
+    assert "10 other networks: median error 50.0%, largest 50.0%; that is much: " in LatencyModel(slower).describe()
+    assert exact_model(of).describe().endswith("median error 0.0%, largest 0.0%")
     assert "is unknown" in LatencyModel([one for one in entries if not one.check]).describe()
 
 
