@@ -241,7 +241,8 @@ def export_bundle(
             )
         write_golden(temporary, found.views)
         if extra_files:
-            shutil.copytree(extra_files, temporary, dirs_exist_ok=True)
+            unused = shutil.ignore_patterns("*.br")  # for servers that ask what a browser unpacks
+            shutil.copytree(extra_files, temporary, dirs_exist_ok=True, ignore=unused)
         files = list_files(temporary, chosen.file)
         size = sum(file.bytes for file in files if file.role == "model")
         manifest = Manifest(
