@@ -197,8 +197,9 @@ def _timed(bundle: Path) -> tuple[float, str] | None:
     try:
         content = read_json(run / TIMES) if run else {}
         result = next(one for one in content["results"] if Path(one["name"]).name == bundle.resolve().name)
-        if "latency" in result:  # of a browser
-            return _number(result["latency"]["median"]), str(content["device"]["platform"])
+        if "latency" in result:  # of a browser or an app
+            device = content["device"]
+            return _number(result["latency"]["median"]), str(device.get("platform") or device["model"])
         times = [_number(one["times"]["median_ms"]) for one in result["measurements"]]
         return min(times), str(content["machine"]["processor"])
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
