@@ -74,6 +74,23 @@ test("two bundles side by side: one pose, a line that fingers and keys move", as
   expect(complaints).toEqual([]);
 });
 
+test.each([
+  [320, 568],
+  [360, 640],
+  [390, 844],
+])("figures cover no picture of a split screen of %d x %d points", async (width, height) => {
+  const shown = await visit(`${host.url}?bundle=demo&compare=constant`, { viewport: { width, height } });
+  const { page } = await shown.opened();
+  await page.getByRole("button", { name: "Figures" }).click();
+  const box = async (id: string) => (await page.locator(id).boundingBox())!;
+  const [hud, picture, slider] = [await box("#hud"), await box("#picture"), await box("#split")];
+  expect(hud.y + hud.height).toBeLessThanOrEqual(picture.y);
+  expect(picture.y + picture.height / 2, "the slider leaves most of it").toBeLessThan(slider.y);
+  const [left, stage] = [await box("#left-label"), await box("#stage")];
+  expect(left.y + left.height).toBeLessThanOrEqual(hud.y);
+  expect(picture.y + picture.height).toBeLessThanOrEqual(stage.y + stage.height);
+});
+
 test("a bundle that is not there", async () => {
   const said = await (await visit(`${host.url}?bundle=other`)).failed();
   expect(said.code).toBe("not_a_bundle");
