@@ -5,7 +5,7 @@ import { firstRight, measureOthers } from "./choice";
 import { Measurement, type Phase } from "./course";
 import { createRenderer } from "./FrameRenderer";
 import { readGolden } from "./golden";
-import { readManifest, unsupported } from "./Manifest";
+import { explained, readManifest, unsupported } from "./Manifest";
 import { type Device, PROTOCOL, type Report, type Result } from "./report";
 import { type Plan, reader } from "./site";
 import { Pane, Viewer } from "./Viewer";
@@ -60,9 +60,14 @@ export class Benchmark {
     const manifest = await readManifest(read);
     const refused = unsupported(manifest);
     if (refused) throw refused;
-    const source = { manifest, read, views: await readGolden(manifest, read), arrived: () => undefined };
     const asked = new URLSearchParams(location.search).get("backend");
-    const choice = await firstRight(source, asked, false);
+    const opened = async () => {
+      const source = { manifest, read, views: await readGolden(manifest, read), arrived: () => undefined };
+      return { source, choice: await firstRight(source, asked, false) };
+    };
+    const { source, choice } = await opened().catch(async (error: unknown) => {
+      throw await explained(error, manifest, read);
+    });
     const renderer = createRenderer(this.canvas(), manifest.image, () => undefined, false);
     const pane = new Pane(choice.model, renderer);
     const viewer = new Viewer(manifest, [pane], { shown: () => undefined, failed: () => undefined });
