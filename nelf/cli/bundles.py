@@ -31,6 +31,10 @@ def view(
         typer.Option(help="Address to listen on; by default this machine alone, with --phone all.", show_default=False),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a folder to publish, for any host of files."),
+    ] = None,
 ) -> None:
     """Show bundles in the browser until Ctrl-C. Only this machine can open them, unless you set --phone or --host.
 
@@ -40,13 +44,19 @@ def view(
     Example: nelf view runs/my_photos --phone
     """
     from nelf.viewer.server import ADDRESS, ViewerServer, serve
-    from nelf.viewer.site import EXAMPLE, Site, assets_folder
+    from nelf.viewer.site import EXAMPLE, Site, assets_folder, write_site
 
     if (not shown) != example:
         raise ConfigError("give folders of runs or of bundles, or --example")
+    if out is not None and (phone or host or port):
+        raise ConfigError("--out writes a folder and serves nothing; leave out --phone, --host and --port")
     assets_folder()  # before an export, not after it
     with stoppable() as stop:
         site = Site(*(_bundles(shown, stop) if shown else [EXAMPLE]))
+    if out is not None:
+        write_site(site, out)
+        typer.echo(str(out))
+        return
     _add_photos(site)
     if phone:
         from nelf.viewer.phone import PhoneServer

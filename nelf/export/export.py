@@ -48,6 +48,7 @@ from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph, Pixe
 from nelf.export.targets import TARGETS, Target, Tolerance
 from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime
 from nelf.student import Student, count_macs, count_parameters
+from nelf.viewer.site import FOR_SERVERS
 
 Colour = tuple[float, float, float]
 WARM_UP = 2  # images rendered before timing starts
@@ -241,7 +242,7 @@ def export_bundle(
             )
         write_golden(temporary, found.views)
         if extra_files:
-            unused = shutil.ignore_patterns("*.br")  # for servers that ask what a browser unpacks
+            unused = shutil.ignore_patterns(f"*{FOR_SERVERS}")
             shutil.copytree(extra_files, temporary, dirs_exist_ok=True, ignore=unused)
         files = list_files(temporary, chosen.file)
         size = sum(file.bytes for file in files if file.role == "model")

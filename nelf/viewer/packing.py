@@ -9,10 +9,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from nelf.viewer.site import FOR_SERVERS
+
 BROTLI, GZIP = "br", "gzip"
-IN_BROTLI = ".br"
-"""Suffix of what the build packed (web_app/runtime_files.ts). It stands next to the gzip file of the same content."""
-PACKED_ALREADY = (".gz", IN_BROTLI, ".png", ".jpg")
+PACKED_ALREADY = (".gz", FOR_SERVERS, ".png", ".jpg")
 WASM = "application/wasm"
 LEAST_PACKED, MOST_PACKED = 1 << 10, 32 << 20  # bytes
 SAMPLE = 1 << 18  # bytes; a file that these promise nothing for is sent as it is
@@ -42,7 +42,7 @@ def transfer(name: str, content: Path | bytes, accepted: str) -> Transfer:
     encodings, lasting = _accepted(accepted), FIXED.match(name) is not None
     suffix = PurePosixPath(name).suffix
     if isinstance(content, Path) and BROTLI in encodings and suffix == ".gz":
-        shorter = content.with_suffix(IN_BROTLI)
+        shorter = content.with_suffix(FOR_SERVERS)
         if shorter.is_file():
             return Transfer(shorter, BROTLI, WASM, lasting)
     if GZIP in encodings and suffix not in PACKED_ALREADY:

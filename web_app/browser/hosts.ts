@@ -11,7 +11,8 @@ import type { Manifest as Bundle } from "../src/Manifest";
 import type { Report } from "../src/report";
 import type { ServerInfo } from "../src/site";
 
-const ROOT = join(import.meta.dirname, "../..");
+/** The repository. */
+export const ROOT = join(import.meta.dirname, "../..");
 /** The bundle of `nelf view --example`. */
 export const EXAMPLE = join(ROOT, "nelf/viewer/example");
 
