@@ -51,10 +51,10 @@ def bench_app(
         try:
             with _started(adb, subject, package, accelerator, (seconds, minutes), echo) as (answer, token):
                 report, ended = _follow(adb, subject, package, answer, token, stop, sleep)
-        except BenchError as error:
+        except (BenchError, Interrupted) as error:
             if not found:
                 raise
-            ended = str(error)
+            ended = "stopped by Ctrl-C" if isinstance(error, Interrupted) else str(error)
         else:
             found.append((report, subject))
         if ended:

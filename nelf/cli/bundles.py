@@ -220,7 +220,10 @@ def bench(
         from nelf.benchmark.browser import make_plan
         from nelf.benchmark.phone_app import bench_app
         from nelf.benchmark.report import SECONDS
+        from nelf.core.files import check_writable
 
+        if json_file:
+            check_writable(json_file)
         opened = open_subjects(bundles)
         plan = make_plan([one.name for one in opened], seconds or SECONDS, minutes)
         with stoppable() as stop:

@@ -313,6 +313,20 @@ def test_an_app_that_is_cut_short_leaves_what_it_had(
     assert "'0A1B2C' not found" in str(measured(subject).ended)
 
 
+def test_ctrl_c_keeps_the_bundles_before(phone: Any, subject: ModelUnderTest) -> None:
+    """The second bundle has measured nothing yet."""
+    phone(answers=INSTALLED | {"cat /sdcard": answer()})
+    stop, subjects = Stop(), [subject, replace(subject, name="second")]
+
+    def echo(line: str) -> None:
+        if line.startswith("second: "):
+            stop.requested = True
+            phone(answers=INSTALLED | {"cat /sdcard": answer(token="old")})
+
+    found = bench_app(Adb(SERIAL), subjects, "org.nelf.viewer", "auto", 30.0, 0.0, stop, echo)
+    assert (found.ended, [one.name for one in found.results]) == ("stopped by Ctrl-C", ["android"])
+
+
 def test_an_app_that_is_not_there_or_says_nothing(
     phone: Any, subject: ModelUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
