@@ -1,7 +1,7 @@
 """Frame time of two bundles in Chromium, each in the page of its own version of nelf, in turns.
 
-    git worktree add /tmp/old c2161ba     # there: make web, train `m` on the same scene, nelf export RUN --target web
-    python benchmarks/browser.py /tmp/old/runs/lego_200/export/web runs/lego_200/export/web --rounds 20
+    git worktree add ../old c2161ba       # there: make web, train `m` on the same scene, nelf export RUN --target web
+    python benchmarks/browser.py ../old/runs/lego_200/export/web runs/lego_200/export/web --rounds 20
 
 A folder is what `nelf export --target web` makes: the page and the bundle. Prints medians of one picture, of the
 network alone and as the viewer shows them, and the ratios of the second folder to the first with their 95 % intervals.
