@@ -95,7 +95,9 @@ test.each([
   expect(picture.y + picture.height).toBeLessThanOrEqual(stage.y + stage.height);
 });
 
-test("the folder that nelf view --out writes works on any host of files, pictures and threads included", async () => {
+test("the folder that nelf view --out writes works on any host of files, with pictures and threads", {
+  timeout: 300_000,
+}, async () => {
   const folder = join(mkdtempSync(join(tmpdir(), "nelf-web-")), "site");
   const command = ["-m", "nelf.cli.main", "view", bundle("demo"), bundle("constant"), "--out", folder];
   execFileSync(needed("NELF_PYTHON"), command, { env: { ...process.env, PYTHONPATH: ROOT } });
