@@ -34,6 +34,9 @@ def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
             tiny_teacher.instant_ngp(samples_per_step=1 << 18, max_rays_per_step=256 * shares),
             folder / "instant_ngp",
         ),
+        "proposing": _teacher(
+            fabric, tiny_teacher.proposing(max_steps=8, samples_per_step=1024 * shares), folder / "proposing"
+        ),
         "nerf": _teacher(fabric, tiny_teacher.nerf(max_rays_per_step=32 * shares), folder / "nerf"),
         "student": _student(fabric, shares, folder / "student"),
     }

@@ -169,6 +169,7 @@ class Trainer:
         out, samples = self.model.render_train_in_float32(self.table.rays(index), draws)
         loss = _loss(out, self.table.rgba(index), background)
         self.fabric.backward(loss)
+        self.field.after_step(self._total)
         return loss.detach(), samples
 
     def _step(self, loss: Tensor, samples: int | Tensor) -> None:
@@ -226,6 +227,13 @@ class Trainer:
         dtype = torch.float32 if self.fabric.device.type == "mps" else torch.float64
         mean: list[float] = self.fabric.all_reduce(torch.tensor(values, dtype=dtype)).tolist()
         return mean
+
+    def _total(self, values: Tensor) -> Tensor:
+        """`values` summed over all processes."""
+        if self.fabric.world_size == 1:
+            return values
+        total: Tensor = self.fabric.all_reduce(values, reduce_op="sum")
+        return total
 
     def _fit_rays(self, samples: float, least: float, most: float) -> None:
         """Take as many rays as fill the batch with samples, within shares of the current number."""
