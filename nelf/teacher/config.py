@@ -46,8 +46,8 @@ class InstantNGPConfig(TeacherConfig):
     max_resolution: int = setting(256, Range(1, 2**16))
     """Cells across the unit cube at the finest level."""
     feature_decay: float = setting(0.0, Range(0, 1))
-    """Weight decay of the hash grid's features, added to their gradient before Adam. It fades what few photos saw, which
-    would otherwise float in front of the cameras of new views."""
+    """Weight decay of the hash grid's features, added to their gradient before Adam. It fades what few photos saw and
+    what would otherwise float in front of the cameras of new views."""
     width: int = setting(64, Range(1, 4096))
     """Channels of the two small networks."""
     occupancy_resolution: int = setting(128, Range(1, 512))
