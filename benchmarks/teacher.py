@@ -3,10 +3,10 @@
     python benchmarks/teacher.py $DATA/lego_200 --minutes 1 --out runs/teachers \\
         --arm default "" --arm wide "teacher.width=128"
 
-An arm is a name and overrides. Each arm trains a hash-grid teacher for `--minutes`, or for `--steps` on a busy machine,
+An arm is a name and overrides. Each arm trains a hash-grid teacher for `--minutes` (or `--steps`, on a busy machine),
 one after the other, with a clock around each part of a step. A part's time excludes the parts inside it, except that
-the occupancy grid includes its evaluations of the field. PSNR is over `--views` evenly spread views of `--split` (choose
-settings by val) and over as many training views. Finished arms are skipped.
+the occupancy grid includes its evaluations of the field. PSNR is over `--views` even views of `--split` (choose by val)
+and over as many training views. Finished arms are skipped.
 Figures go to OUT/teachers.json and to stdout.
 """
 
