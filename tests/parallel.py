@@ -35,7 +35,9 @@ def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
             folder / "instant_ngp",
         ),
         "proposing": _teacher(
-            fabric, tiny_teacher.proposing(max_steps=8, samples_per_step=1024 * shares), folder / "proposing"
+            fabric,
+            tiny_teacher.proposing(max_steps=8, samples_per_step=1 << 18, max_rays_per_step=64 * shares),
+            folder / "proposing",
         ),
         "nerf": _teacher(fabric, tiny_teacher.nerf(max_rays_per_step=32 * shares), folder / "nerf"),
         "student": _student(fabric, shares, folder / "student"),
