@@ -36,7 +36,7 @@ def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
         ),
         "proposing": _teacher(
             fabric,
-            tiny_teacher.proposing(max_steps=8, samples_per_step=1 << 18, max_rays_per_step=64 * shares),
+            tiny_teacher.proposing(max_steps=20, lr=0.1, samples_per_step=1 << 18, max_rays_per_step=64 * shares),
             folder / "proposing",
         ),
         "nerf": _teacher(fabric, tiny_teacher.nerf(max_rays_per_step=32 * shares), folder / "nerf"),
