@@ -5,8 +5,8 @@
 
 An arm is a name and overrides. Each arm trains a hash-grid teacher for `--minutes` (or `--steps`, on a busy machine),
 one after the other, with a clock around each part of a step. A part's time excludes the parts inside it, except that
-the occupancy grid includes its evaluations of the field. PSNR is over `--views` even views of `--split` (choose by val)
-and over as many training views. Finished arms are skipped.
+the occupancy grid includes its evaluations of the field. PSNR is the mean over `--views` views of `--split`, evenly
+spread, and over as many training views. Choose settings by `--split val`. Finished arms are skipped.
 Figures go to OUT/teachers.json and to stdout.
 """
 

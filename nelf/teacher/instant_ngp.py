@@ -33,8 +33,8 @@ SEEN_SHARE = 0.1  # the same for each training sample in the cell
 class OccupancyGrid(nn.Module):
     """Occupancy grid. density: of each cell, per cube unit (see Samples.lengths); 0 in carved cells.
 
-    It is an upper estimate where it says which cells are empty. With `means` it is a running mean, which says where a
-    ray most likely ends: an upper estimate would remember for thousands of steps what was long since learnt to be air.
+    Without `means` it is an upper estimate, which tells the empty cells. With `means` it is a running mean, which tells
+    where a ray most likely ends. An upper estimate is too slow for that: it keeps fog for thousands of steps.
 
     allowed: indices of the cells that were not carved, in order of updates. cursor: the next one to update.
     mean: density averaged over all allowed cells.
@@ -97,13 +97,13 @@ class OccupancyGrid(nn.Module):
         valid: Bool[Tensor, "n"],
         total: Callable[[Tensor], Tensor],
     ) -> None:
-        """Take training samples into the cells' means. valid: which rows are samples; total: sums over all processes.
+        """Take training samples into the means of cells that were not carved. The order of the samples does not matter.
 
-        The order of the samples does not matter.
+        valid: which rows are samples. total: sums over all processes.
         """
         cell = (points.nan_to_num() * self.resolution).long().clamp(0, self.resolution - 1)
         index = (cell[:, 0] * self.resolution + cell[:, 1]) * self.resolution + cell[:, 2]
-        valid = valid & density.isfinite()
+        valid = valid & density.isfinite() & (self.density.view(-1)[index] > 0)
         sums = self.density.new_zeros(2, self.density.numel())
         sums[0].index_add_(0, index, torch.where(valid, density, 0.0))
         sums[1].index_add_(0, index, valid.to(sums.dtype))

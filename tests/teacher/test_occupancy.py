@@ -135,3 +135,11 @@ def test_means_forget_what_is_air_now() -> None:
             one.update(lambda points: torch.zeros(len(points)), draws)
     assert float(grid.density.max()) < 1
     assert float(upper.density.min()) > 50
+
+
+def test_training_samples_leave_carved_cells_empty() -> None:
+    grid = OccupancyGrid(2, means=True)
+    grid.density[0] = 0.0
+    points = torch.tensor([[0.25, 0.25, 0.25], [0.75, 0.25, 0.25]])
+    grid.observe(points, torch.tensor([9.0, 9.0]), torch.tensor([True, True]), lambda sums: sums)
+    assert (float(grid.density[0].max()), float(grid.density[1, 0, 0])) == (0.0, pytest.approx(1.8))
