@@ -44,10 +44,11 @@ from nelf.core.files import atomic_path
 from nelf.core.images import premultiplied_over, to_float, to_uint8
 from nelf.evaluate.metrics import psnr
 from nelf.export.config import ExportConfig, check_known
-from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph, PixelGraph, Request
+from nelf.export.graph import BundleContext, CalibrationViews, Conversions, ExportGraph, PixelGraph, Request
 from nelf.export.targets import TARGETS, Target, Tolerance
 from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime
 from nelf.student import Student, count_macs, count_parameters
+from nelf.viewer.site import FOR_SERVERS
 
 Colour = tuple[float, float, float]
 WARM_UP = 2  # images rendered before timing starts
@@ -196,12 +197,14 @@ def export_bundle(
     config: ExportConfig,
     folder: Path,
     before_view: Callable[[], None] = lambda: None,
+    conversions: Conversions | None = None,
 ) -> Manifest:
     """Write `model` as the bundle `folder` for one target in one precision; replaces an older bundle.
 
     The model file is executed from disk on every golden pose. If it differs from PyTorch by more than `config` allows,
     raises ExportError and leaves nothing behind. The same holds if `before_view` raises, which is called before each of
     these executions.
+    conversions: pass one dictionary to all exports of one model, and what they have in common is converted once.
     """
     check_known("export.targets", target, TARGETS)
     check_known("export.precision", precision, TARGETS[target].forms, f" for the target {target}")
@@ -223,6 +226,7 @@ def export_bundle(
                 allowed_drop=config.calibration_drop_db,
                 ios_deployment=config.ios_deployment,
                 image_output=picture,
+                conversions={} if conversions is None else conversions,
             )
         )
         reference = functools.partial(as_pixels, background=context.background) if picture else _as_it_is
@@ -241,7 +245,8 @@ def export_bundle(
             )
         write_golden(temporary, found.views)
         if extra_files:
-            shutil.copytree(extra_files, temporary, dirs_exist_ok=True)
+            unused = shutil.ignore_patterns(f"*{FOR_SERVERS}")
+            shutil.copytree(extra_files, temporary, dirs_exist_ok=True, ignore=unused)
         files = list_files(temporary, chosen.file)
         size = sum(file.bytes for file in files if file.role == "model")
         manifest = Manifest(
