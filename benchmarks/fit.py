@@ -27,13 +27,13 @@ from benchmarks.student import STUDENT, TUNING, Arm, mean_psnr, time_litert
 from nelf.core.errors import ConfigError, Interrupted
 from nelf.core.files import write_json
 from nelf.core.progress import Stop, stoppable
-from nelf.fit import Bench, Budget, Device, LatencyModel, LatencyTable, make_table, prune_in_rounds, subject_of
-from nelf.fit.budget import Unit
+from nelf.fit import Bench, Budget, Device, LatencyModel, LatencyTable, make_table, subject_of
 from nelf.fit.devices import open_device
-from nelf.fit.pruning import ROUNDS
+from nelf.fit.space import Unit
 from nelf.pipeline import Run
 from nelf.pipeline.fit_stage import Fitting, Plan, look_for
 from nelf.student import Student, StudentConfig, load_student, save_student
+from nelf.student.prune import ROUNDS, prune_in_rounds
 
 THREADS = 2
 REPEATS = 100

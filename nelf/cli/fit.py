@@ -45,8 +45,7 @@ def fit(
 
     Example: nelf fit runs/my_photos --budget 16ms
     """
-    from nelf.fit.budget import Budget
-    from nelf.fit.operations import BYTES
+    from nelf.fit.space import BYTES, Budget
     from nelf.pipeline.overrides import check_request, is_run
 
     asked = Budget.parse(budget)

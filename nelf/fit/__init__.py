@@ -1,18 +1,14 @@
-"""Find the best student for a device and a budget: a table of its times, a search, and pruning."""
+"""Find the best student for a device and a budget: a table of its times, and a search."""
 
 from typing import TYPE_CHECKING
 
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.fit.budget import Budget
-    from nelf.fit.devices import open_device
+    from nelf.fit.devices import Bench, Device, make_table, open_device
     from nelf.fit.latency import LatencyModel, LatencyTable, check_table, read_table, subject_of
-    from nelf.fit.measuring import Bench, Device, make_table
-    from nelf.fit.operations import Counts, count_operations, file_megabytes
-    from nelf.fit.pruning import prune_in_rounds
     from nelf.fit.search import Candidate, Search, front, plan_rungs
-    from nelf.fit.space import SearchSpace
+    from nelf.fit.space import Budget, Counts, SearchSpace, count_operations, file_megabytes
 else:
     __getattr__ = lazy_names(__name__)
 
@@ -33,7 +29,6 @@ __all__ = [
     "make_table",
     "open_device",
     "plan_rungs",
-    "prune_in_rounds",
     "read_table",
     "subject_of",
 ]

@@ -19,8 +19,7 @@ from nelf import __version__
 from nelf.bundle.fields import Count, Part, Positive, Text, first_line
 from nelf.core.errors import BenchError
 from nelf.core.files import read_json, write_json
-from nelf.fit.operations import Counts
-from nelf.fit.space import SearchSpace, Values
+from nelf.fit.space import Counts, SearchSpace, Values
 from nelf.student import StudentConfig
 
 FORMAT: Literal["nelf-latency"] = "nelf-latency"
@@ -70,7 +69,7 @@ class NetworkTime(Part):
     values: dict[str, int]
     """Its settings that differ between the networks."""
     work: dict[str, float]
-    """Amounts by kind, see nelf/fit/operations.py."""
+    """Amounts by kind, see nelf/fit/space.py."""
     milliseconds: Positive
     """Of one image; corrected by the reference, which ran at the same time."""
     check: bool

@@ -14,8 +14,7 @@ from typing import Any
 from nelf.core.errors import ConfigError
 from nelf.core.files import read_json, remove, write_json
 from nelf.core.progress import duration, step, steps
-from nelf.fit.budget import Budget
-from nelf.fit.space import Values
+from nelf.fit.space import Budget, Values
 
 KEPT = 3  # one of so many networks goes on to the next round
 ROUNDS = 3

@@ -28,11 +28,9 @@ from nelf.fit import (
     file_megabytes,
     make_table,
     plan_rungs,
-    prune_in_rounds,
     read_table,
     subject_of,
 )
-from nelf.fit.pruning import ROUNDS, check_start, is_begun
 from nelf.fit.search import Rung
 from nelf.fit.space import Values
 from nelf.pipeline.config import compose_config, typed
@@ -43,6 +41,7 @@ from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, Echo, Run
 from nelf.pipeline.stages import new_student, pseudo_scene, run_distill, run_train
 from nelf.scene.scene import Views
 from nelf.student import Student, StudentConfig, load_student, make_student, save_student
+from nelf.student.prune import ROUNDS, check_start, is_begun, prune_in_rounds
 from nelf.train import train
 from nelf.train.batches import CachedViews, MemoryBudget
 from nelf.train.loop import validate

@@ -14,7 +14,7 @@ from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.progress import Stop
 from nelf.fit import devices, open_device
 from nelf.fit.devices import Browser, Host, Phone
-from tests.benchmark.test_browser import measured, report
+from tests.benchmark.test_browser import LATENCY, measured, report
 
 BUNDLES = [Path("reference"), Path("network-0"), Path("network-1")]
 
@@ -99,7 +99,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Browser]:
     """Chromium whose page sends these results, by the names of bundles."""
 
     def play(*ids: str, ended: str | None = None, **changed: Any) -> Browser:
-        results = [measured(one, latency={"median": 8.0 + n, "p95": 11.0, "mean": 8.5}) for n, one in enumerate(ids)]
+        results = [measured(one, latency={**LATENCY, "median": 8.0 + n}) for n, one in enumerate(ids)]
         told = browser.Report.model_validate(report(*results, finished=ended is None, **changed))
 
         @contextmanager
@@ -126,7 +126,7 @@ def test_a_browser(page: Callable[..., Browser]) -> None:
     assert found.milliseconds == [8.0, 9.0, 10.0]
     assert found.ended is None
     assert found.device.kind == "chromium"
-    assert found.device.name == "iPhone apple Firefox/140"
+    assert found.device.name == "iPhone, apple, Firefox/140"
     assert (found.device.runtime, found.device.threads) == ("webgpu", 1)
 
 

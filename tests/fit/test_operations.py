@@ -7,7 +7,7 @@ import torch
 
 from nelf.export import ExportGraph, litert
 from nelf.fit import count_operations, file_megabytes
-from nelf.fit.operations import _Recorder
+from nelf.fit.space import _Recorder
 from nelf.student import Layout, count_macs
 from tests.student.frames import frame
 from tests.student.small import small_student

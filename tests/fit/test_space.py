@@ -5,8 +5,7 @@ import pytest
 
 from nelf.core.errors import ConfigError
 from nelf.fit import Budget, SearchSpace, file_megabytes
-from nelf.fit.budget import Unit
-from nelf.fit.space import CLOSE
+from nelf.fit.space import CLOSE, Unit
 from nelf.student import HierarchicalConfig, StudentConfig
 from tests.fit.devices import made_for, space, time_of
 from tests.student.small import small_config

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from nelf.core.errors import CheckpointError, ConfigError, Interrupted
-from nelf.fit import prune_in_rounds
-from nelf.fit.pruning import check_start
 from nelf.student import HierarchicalConfig, Student, StudentConfig, save_student
 from nelf.student.hierarchical.channels import WIDTHS
+from nelf.student.prune import check_start, prune_in_rounds
 from tests.student.frames import cameras, frame
 from tests.student.small import small_student
 
