@@ -28,7 +28,7 @@ from nelf.core.errors import ConfigError, Interrupted
 from nelf.core.files import write_json
 from nelf.core.progress import Stop, stoppable
 from nelf.fit import Bench, Budget, Device, LatencyModel, LatencyTable, make_table, subject_of
-from nelf.fit.devices import open_device
+from nelf.fit.devices import export_workers, open_device
 from nelf.fit.space import Unit
 from nelf.pipeline import Run
 from nelf.pipeline.fit_stage import Fitting, Plan, look_for
@@ -50,7 +50,7 @@ def table_of(run: Run, name: str, out: Path, stop: Stop) -> tuple[Bench, Latency
     """The device's table, measured once, and what times single networks next to it."""
     fitting = Fitting(run, stop, "fp32")
     subject = subject_of(fitting.space, "fp32")
-    bench = Bench(fitting.space, subject, device_of(name), fitting.export, out / "bundles", stop)
+    bench = Bench(fitting.space, subject, device_of(name), fitting.export, out / "bundles", stop, export_workers())
     return bench, make_table(out / f"table-{name}.json", bench)
 
 

@@ -1,5 +1,6 @@
 """`nelf fit`: the best student for a device and a budget. Stages are imported inside the command."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +9,12 @@ import typer
 
 from nelf.cli.data import Overrides
 from nelf.core.errors import ConfigError
+from nelf.core.files import is_plain_name
 from nelf.core.processes import later_rank
 from nelf.core.progress import echo, stoppable, waiting
 
+TABLES, BUNDLES = "tables", "bundles"
+"""Folders next to those of the searches, which have the names of runs."""
 LEFT, RIGHT = ("network", "", "settings"), ("PSNR dB", "rounds", "ms", "measured", "MB")
 
 
@@ -30,7 +34,7 @@ def fit(
     prune: Annotated[bool, typer.Option("--prune", help="Prune the student of RUN instead of searching.")] = False,
     name: Annotated[str | None, typer.Option(help="Of the new run; by default RUN-BUDGET.", show_default=False)] = None,
     precision: Annotated[str, typer.Option(help="Of the measured files: fp32 or fp16.")] = "fp32",
-    threads: Annotated[int | None, typer.Option(help="Of the device. Default: all cores; phone: 4.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of the device. Default: all cores; phone: 4.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Of the networks to try.", min=0)] = 0,
     benchmark_model: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Google's benchmark_model, built for the phone.")
@@ -49,8 +53,8 @@ def fit(
     from nelf.pipeline.overrides import check_request, is_run
 
     asked = Budget.parse(budget)
-    if not minutes > 0:
-        raise ConfigError(f"--minutes {minutes:g} is too short; use more than 0")
+    if not 0 < minutes < math.inf:
+        raise ConfigError(f"--minutes {minutes:g} is not a time to train for; use more than 0")
     if precision not in BYTES:
         raise ConfigError(f"--precision {precision} is not known; use one of {', '.join(BYTES)}")
     if (rank := later_rank()) is not None:
@@ -58,7 +62,12 @@ def fit(
     if not is_run(run):
         raise ConfigError(f"{run} is not a run; give the folder of one, e.g. runs/NAME, or start with: nelf run SCENE")
     check_request(run, list(overrides or []))
-    new = name or f"{run.resolve().name}-{asked}" + ("-pruned" if prune else "")
+    for override in overrides or []:
+        if override.startswith(("name=", "runs=")):
+            raise ConfigError(f"{override}: the new run is next to RUN; name it by --name NAME")
+    new = f"{run.resolve().name}-{asked}{'-pruned' * prune}" if name is None else name
+    if not is_plain_name(new) or new in (TABLES, BUNDLES):
+        raise ConfigError(f"--name {new} cannot be used; give the name of one folder, not {TABLES} or {BUNDLES}")
     with waiting("fit: starting"):
         from nelf.fit.devices import open_device
         from nelf.pipeline import Run
@@ -76,7 +85,8 @@ def fit(
     if elsewhere and not Path(str(kind)).is_file():
         raise ConfigError(f"--device {kind} does not exist; give a table of times, or measure with --device host")
     opened = None if kind is None or elsewhere else open_device(kind, threads, benchmark_model, accelerator, _introduce)
-    table = None if kind is None else Path(kind) if elsewhere else table_file(run, kind, threads)
+    measured = [part for part in (kind, accelerator, threads, precision) if part is not None]
+    table = None if kind is None else Path(kind) if elsewhere else table_file(run, measured)
     source = Run.open(run, list(overrides or []), echo=echo)
     if source.ranks > 1:
         raise ConfigError(f"device.devices and num_nodes ask for {source.ranks} processes; only one can fit")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nelf.fit.devices import Bench, Device, make_table, open_device
-    from nelf.fit.latency import LatencyModel, LatencyTable, check_table, read_table, subject_of
+    from nelf.fit.devices import Bench, make_table, open_device
+    from nelf.fit.latency import Device, LatencyModel, LatencyTable, check_table, read_table, subject_of
     from nelf.fit.search import Candidate, Search, front, plan_rungs
     from nelf.fit.space import Budget, Counts, SearchSpace, count_operations, file_megabytes
 else:

@@ -3,15 +3,20 @@
 The networks are exported and timed in groups next to the reference, and every group is kept.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
+import multiprocessing
+import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from nelf import __version__
 from nelf.benchmark import BenchOptions, bench, browser, open_subjects
@@ -21,11 +26,13 @@ from nelf.benchmark.local import describe_machine
 from nelf.benchmark.report import name_of_device
 from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.files import remove
-from nelf.core.processes import usable_cores
+from nelf.core.processes import available_memory, end_with_parent, usable_cores
 from nelf.core.progress import ProgressLine, Stop, echo
 from nelf.fit.latency import (
+    Device,
     DeviceFacts,
     LatencyTable,
+    Measured,
     NetworkTime,
     Planned,
     Subject,
@@ -39,34 +46,10 @@ from nelf.viewer.phone import PhoneServer
 from nelf.viewer.server import ViewerServer
 
 PREFIX = "group-"
+EXPORTER_BYTES = 2 * 1024**3  # that a process needs to export a network
+STOPPED = "fit: stopped; the same command goes on from there"
 EXPORTED = 0.9
 """Share of a network's work that is its export; the rest is its time on the device."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """milliseconds: of the first bundles, in their order. ended: why the others are missing; None if none are."""
-
-    device: DeviceFacts
-    milliseconds: Sequence[float]
-    ended: str | None = None
-
-
-@runtime_checkable
-class Device(Protocol):
-    """Something that can time bundles."""
-
-    group: int
-    """Bundles to time together: what is lost if it is cut short."""
-    asked_often: bool
-    """Whether single networks may be timed during a search. A person must be there for a phone's browser."""
-
-    @property
-    def facts(self) -> DeviceFacts | None:
-        """What it is; None if that is known only after a measurement."""
-
-    def measure(self, bundles: Sequence[Path], stop: Stop) -> Measured:
-        """Time bundles. Raises BenchError if nothing was measured."""
 
 
 Export = Callable[[StudentConfig, Path], None]
@@ -84,7 +67,10 @@ class Bench:
     folder: Path
     """For bundles that are not needed for long."""
     stop: Stop
+    workers: int = 1
+    """Processes that export a table's networks; with more than one, `export` must be picklable."""
     reference: Path = field(init=False)
+    pool: ProcessPoolExecutor | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.reference = self.folder / "reference"
@@ -99,16 +85,38 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=PREFIX) as folder:
             bundles = [Path(folder) / f"network-{number}" for number in range(len(configs))]
-            for config, bundle in zip(configs, bundles, strict=True):
+            self._export_all([*zip(configs, bundles, strict=True)], each)
+            try:
+                found = self.device.measure([self.reference, *bundles], self.stop)
+            except BenchError as error:
+                if self.stop.requested:  # Ctrl-C of a terminal also ends the processes that measure
+                    raise Interrupted(STOPPED) from error
+                raise
+        if not all(one > 0 for one in found.milliseconds):
+            raise BenchError(f"{found.device} told a time of 0 ms, so its clock is too coarse; use another device")
+        return found
+
+    def _export_all(self, jobs: Sequence[tuple[StudentConfig, Path]], each: Callable[[], None]) -> None:
+        futures = [self.pool.submit(self.export, *job) for job in jobs] if self.pool else []
+        work = [future.result for future in futures] or [functools.partial(self.export, *job) for job in jobs]
+        try:
+            for export in work:
                 if self.stop.requested:
-                    raise Interrupted("fit: stopped; the same command goes on from there")
-                self.export(config, bundle)
+                    raise Interrupted(STOPPED)
+                export()
                 each()
-            return self.device.measure([self.reference, *bundles], self.stop)
+        except BrokenProcessPool as error:
+            why = "a process that exports networks ended, most likely because memory ran out"
+            raise BenchError(f"{why}; the same command goes on from there") from error
+        finally:
+            for future in futures:
+                future.cancel()
 
     def milliseconds(self, config: StudentConfig, table: LatencyTable) -> float:
         """Time of one network, corrected by the reference as the table's times are. Raises BenchError."""
         found = self.time([config])
+        if self.stop.requested:
+            raise Interrupted(STOPPED)
         if found.ended is not None or len(found.milliseconds) < 2:
             raise BenchError(f"{found.ended or 'the device sent too few times'}; the same command goes on from there")
         reference, own = found.milliseconds
@@ -126,7 +134,10 @@ def make_table(path: Path, bench: Bench) -> LatencyTable:
     if table is not None:
         check_table(path, table, bench.subject, bench.device.facts)
     done = len(table.networks) if table is not None else 0
-    with ProgressLine("table of times", len(planned), "networks", start=done) as line:
+    with (
+        _exporters(bench, done < len(planned)),
+        ProgressLine("table of times", len(planned), "networks", start=done) as line,
+    ):
         while done < len(planned):
             # The first network is the reference, which every group has anyway.
             group = planned[max(done, 1) : max(done, 1) + bench.device.group]
@@ -142,12 +153,38 @@ def make_table(path: Path, bench: Bench) -> LatencyTable:
             table.write(path)
             done = len(table.networks)
             line.update(done)
+            if bench.stop.requested and not table.complete:
+                raise Interrupted(STOPPED)
             if found.ended is not None:
                 raise BenchError(
                     f"{found.ended}; {done} of {len(planned)} networks are kept in {path}, and the same command goes on"
                 )
     assert table is not None
     return table
+
+
+def export_workers() -> int:
+    """Processes that this machine has cores and memory for."""
+    memory = available_memory()
+    return max(1, min(usable_cores(), usable_cores() if memory is None else memory // EXPORTER_BYTES))
+
+
+@contextlib.contextmanager
+def _exporters(bench: Bench, needed: bool) -> Iterator[None]:
+    """Within the block the networks are exported in several processes at a time."""
+    if not needed or bench.workers < 2:
+        yield
+        return
+    with ProcessPoolExecutor(bench.workers, multiprocessing.get_context("spawn"), _begin_worker) as bench.pool:
+        try:
+            yield
+        finally:
+            bench.pool = None
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command decides what Ctrl-C ends
+    end_with_parent()
 
 
 def _with(
@@ -205,7 +242,7 @@ class Host:
 
         def leave(done: float) -> None:
             if stop.requested:
-                raise Interrupted("fit: stopped; the same command goes on from there")
+                raise Interrupted(STOPPED)
 
         report = bench(open_subjects(bundles), self.options, leave, self._machine)
         return Measured(self.facts, [result.measurements[0].times.median_ms for result in report.results])
@@ -238,7 +275,7 @@ class Phone:
 
         def leave(line: str) -> None:
             if stop.requested:
-                raise Interrupted("fit: stopped; the same command goes on from there")
+                raise Interrupted(STOPPED)
 
         report = bench_on_phone(self.adb, open_subjects(bundles), self.options, leave)
         runs = [result.first.run for result in report.results]

@@ -9,16 +9,17 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from scipy.optimize import nnls
 
 from nelf import __version__
 from nelf.bundle.fields import Count, Part, Positive, Text, first_line
 from nelf.core.errors import BenchError
 from nelf.core.files import read_json, write_json
+from nelf.core.progress import Stop
 from nelf.fit.space import Counts, SearchSpace, Values
 from nelf.student import StudentConfig
 
@@ -48,6 +49,32 @@ class DeviceFacts(Part):
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.threads else ""
         return f"{self.name} ({self.runtime}{threads})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """milliseconds: of the first bundles, in their order. ended: why the others are missing; None if none are."""
+
+    device: DeviceFacts
+    milliseconds: Sequence[float]
+    ended: str | None = None
+
+
+@runtime_checkable
+class Device(Protocol):
+    """Something that can time bundles."""
+
+    group: int
+    """Bundles to time together: what is lost if it is cut short."""
+    asked_often: bool
+    """Whether single networks may be timed during a search. A person must be there for a phone's browser."""
+
+    @property
+    def facts(self) -> DeviceFacts | None:
+        """What it is; None if that is known only after a measurement."""
+
+    def measure(self, bundles: Sequence[Path], stop: Stop) -> Measured:
+        """Time bundles. Raises BenchError if nothing was measured."""
 
 
 class Subject(Part):
@@ -87,6 +114,12 @@ class LatencyTable(Part):
     networks: list[NetworkTime]
     format: Literal["nelf-latency"] = FORMAT
     version: Literal["1.0"] = VERSION
+
+    @model_validator(mode="after")
+    def _begins_with_the_reference(self) -> "LatencyTable":
+        if not self.networks or self.networks[0].check:
+            raise ValueError("it does not begin with the reference")
+        return self
 
     @property
     def complete(self) -> bool:
@@ -148,7 +181,8 @@ def check_table(path: Path, table: LatencyTable, subject: Subject, device: Devic
         if have.get(key) != want.get(key):
             raise BenchError(
                 f"{path} has {key} {have.get(key)}, but this run needs {want.get(key)}; "
-                "give a table of such networks, or let nelf measure one with --device host, adb or browser"
+                "give a table of such networks, or remove this one and let nelf measure again with --device host, "
+                "adb or browser"
             )
 
 

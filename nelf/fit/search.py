@@ -167,7 +167,7 @@ class Search:
             least = min(one.cost for one in alive)
             raise ConfigError(
                 f"--budget {self.budget}: no network of the search keeps it on the device; the nearest costs "
-                f"{self.budget.show(least)}; use --budget {least * 1.02:.2f}{self.budget.unit.value} or more"
+                f"{self.budget.show(least)}; use --budget {self.budget.least(least)} or more"
             )
         return found
 

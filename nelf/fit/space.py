@@ -55,7 +55,12 @@ class Budget:
 
     def show(self, amount: float) -> str:
         """An amount in the budget's unit, for people."""
-        return f"{amount:.3g} {self.unit.value}"
+        return f"{float(f'{amount:.3g}'):g} {self.unit.value}"
+
+    def least(self, amount: float) -> "Budget":
+        """The budget to use for a network that costs `amount`: a little more, in three digits, rounded up."""
+        step = 10.0 ** (math.floor(math.log10(amount)) - 2)
+        return Budget(float(f"{math.ceil(1.05 * amount / step) * step:.3g}"), self.unit)
 
     def __str__(self) -> str:
         return f"{self.amount:g}{self.unit.value}"
@@ -63,10 +68,9 @@ class Budget:
 
 def nearest(budget: Budget, smallest: float, describe: Callable[[], str]) -> ConfigError:
     """The error for a budget that no network keeps. smallest: cost of the cheapest. describe: its settings."""
-    least = Budget(round(smallest * 1.05, 2), budget.unit)
     return ConfigError(
         f"--budget {budget}: no student of this family is so cheap; the cheapest costs about {budget.show(smallest)} "
-        f"({describe()}); use --budget {least} or more, or smaller images (scene.downscale)"
+        f"({describe()}); use --budget {budget.least(smallest)} or more, or smaller images (scene.downscale)"
     )
 
 

@@ -2,17 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from nelf import __version__
 from nelf import export as exporting
 from nelf.bundle import read_manifest
 from nelf.capture import is_raw
-from nelf.core.errors import BenchError, ConfigError
+from nelf.core.errors import BenchError, CheckpointError, ConfigError
 from nelf.core.files import remove, sha256
 from nelf.core.progress import Stop, steps, waiting
 from nelf.fit import (
@@ -31,17 +32,18 @@ from nelf.fit import (
     read_table,
     subject_of,
 )
+from nelf.fit.devices import Export, export_workers
 from nelf.fit.search import Rung
 from nelf.fit.space import Values
 from nelf.pipeline.config import compose_config, typed
 from nelf.pipeline.export_stage import bundle_context, export_to
-from nelf.pipeline.overrides import absolute, quoted
+from nelf.pipeline.overrides import absolute, is_run, quoted
 from nelf.pipeline.record import fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, Echo, Run
 from nelf.pipeline.stages import new_student, pseudo_scene, run_distill, run_train
 from nelf.scene.scene import Views
-from nelf.student import Student, StudentConfig, load_student, make_student, save_student
-from nelf.student.prune import ROUNDS, check_start, is_begun, prune_in_rounds
+from nelf.student import SceneGeometry, Student, StudentConfig, load_student, make_student, save_student
+from nelf.student.prune import ROUNDS, LimitError, check_start, is_begun, prune_in_rounds
 from nelf.train import train
 from nelf.train.batches import CachedViews, MemoryBudget
 from nelf.train.loop import validate
@@ -91,12 +93,18 @@ class Fitting:
     @functools.cached_property
     def _context(self) -> exporting.BundleContext:
         context = bundle_context(self.run, fingerprint(untrained=self.run.scene_digest))
-        return dataclasses.replace(context, golden_photos={}, calibration=None)
+        return dataclasses.replace(
+            context,
+            golden=context.golden[:1],
+            golden_names=context.golden_names[:1],
+            golden_photos={},
+            calibration=None,
+        )
 
-    def export(self, config: StudentConfig, folder: Path) -> None:
-        """Write the untrained student as a bundle, executed and compared as every export."""
-        model = make_student(config, self.frame)
-        exporting.export_bundle(model, TARGET, self.precision, self._context, self.run.config.export, folder)
+    @functools.cached_property
+    def export(self) -> Export:
+        """Writes an untrained student as a bundle; a value for another process."""
+        return functools.partial(_export, self.frame, self.precision, self._context, self.run.config.export)
 
     def megabytes(self, config: StudentConfig, folder: Path) -> float:
         """Size of the exported model file in MB (10^6 bytes)."""
@@ -156,6 +164,18 @@ class Fitting:
             yield image_loss(self.run.config.train.loss, image, premultiplied(batch.images))
 
 
+def _export(
+    frame: SceneGeometry,
+    precision: str,
+    context: exporting.BundleContext,
+    options: exporting.ExportConfig,
+    config: StudentConfig,
+    folder: Path,
+) -> None:
+    """Write an untrained student as a bundle, executed and compared as every export."""
+    exporting.export_bundle(make_student(config, frame), TARGET, precision, context, options, folder)
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What `nelf fit` is asked for.
@@ -182,21 +202,28 @@ class Found:
     search: Search | None
 
 
-def table_file(run: Path, device: str, threads: int | None) -> Path:
-    """Where a run keeps the table of a device that it measured."""
-    name = device.replace(":", "-") + (f"-{threads}" if threads else "")
+def table_file(run: Path, measured: Sequence[object]) -> Path:
+    """Where a run keeps a table of times. measured: the device, and the options that it was measured with."""
+    name = "-".join(map(str, measured)).replace(":", "-").replace("/", "-")
     return run / FOLDER / TABLES / f"{name}.json"
 
 
 def look_for(run: Run, plan: Plan, prune: bool, stop: Stop, echo: Echo) -> Found:
     """Search, or prune the run's own student. Everything is kept in the run's folder `fit`."""
+    folder = run.folder / FOLDER / plan.name
+    if not folder.is_dir():
+        _check_name(run, plan)
     start = check_start(run.folder / STUDENT) if prune else None  # before any work
     with steps(("teach", "distill")):
         run_distill(run, stop, echo)
     if start is not None:
         start.config = run.config.student = dataclasses.replace(start.config, **UNNAMED)
     fitting = Fitting(run, stop, plan.precision)
-    folder = run.folder / FOLDER / plan.name
+    if start is not None and _image(start) != _image(fitting):
+        raise CheckpointError(
+            f"{run.folder / STUDENT} makes images of {_image(start)}, but the scene has {_image(fitting)}; "
+            "train it again: nelf train RUN"
+        )
     bench, table = _measured(fitting, plan)
     model = LatencyModel(table.networks) if table else None
     if table and model:
@@ -216,12 +243,23 @@ def look_for(run: Run, plan: Plan, prune: bool, stop: Stop, echo: Echo) -> Found
     if start is not None:
         about["from"] = sha256(run.folder / STUDENT)
         if not is_begun(folder, about):
-            _check_name(run, plan)
-        start = prune_in_rounds(
-            start, cost, plan.budget.amount, fitting.losses,
-            lambda student, place, _: fitting.trained(student, place, plan.minutes / ROUNDS),
-            folder, about, echo,
-        )  # fmt: skip
+            _begin(run, plan, folder, echo)
+        try:
+            start = prune_in_rounds(
+                start, cost, plan.budget.amount, fitting.losses,
+                lambda student, place, _: fitting.trained(student, place, plan.minutes / ROUNDS),
+                folder, about, echo,
+            )  # fmt: skip
+        except LimitError as error:
+            raise ConfigError(
+                f"--budget {plan.budget}: pruning ends at {plan.budget.show(error.reached)}; "
+                f"use --budget {plan.budget.least(error.reached)} or more, or a search without --prune"
+            ) from error
+        if bench and table and bench.device.asked_often and plan.budget.needs_table:
+            told = bench.milliseconds(start.config, table)
+            lower = Budget(plan.budget.amount**2 / told, plan.budget.unit)
+            advice = f"; for less prune again with --budget {lower}" if told > plan.budget.amount else ""
+            echo(f"fit: measured, the pruned student costs {plan.budget.show(told)}{advice}")
         return Found(start.config, start, None)
 
     def measure(one: Candidate) -> float | None:
@@ -232,7 +270,7 @@ def look_for(run: Run, plan: Plan, prune: bool, stop: Stop, echo: Echo) -> Found
 
     search = Search(folder, about, plan.budget, plan_rungs(plan.minutes))
     if not search.candidates:
-        _check_name(run, plan)
+        _begin(run, plan, folder, echo)
         draws = np.random.default_rng(plan.seed)
         with waiting("fit: choosing networks within the budget"):
             networks = fitting.space.within(search.rungs[0].networks, cost, plan.budget, draws)
@@ -241,11 +279,22 @@ def look_for(run: Run, plan: Plan, prune: bool, stop: Stop, echo: Echo) -> Found
     return Found(fitting.space.config(best.values), None, search)
 
 
+def _image(of: Student | Fitting) -> str:
+    return f"{of.frame.width}x{of.frame.height} pixels of {of.frame.channels} channels"
+
+
 def _check_name(run: Run, plan: Plan) -> None:
-    """Raise ConfigError before a search whose student would replace another one."""
+    """Raise ConfigError before a search whose student would replace another run, or RUN itself."""
     folder = run.folder.parent / plan.name
-    if (folder / STUDENT).is_file():
-        raise ConfigError(f"{folder} has another student already; choose a name for the new one: --name NAME")
+    if is_run(folder):
+        raise ConfigError(f"{folder} is another run already; choose a name for the new one: --name NAME")
+
+
+def _begin(run: Run, plan: Plan, folder: Path, echo: Echo) -> None:
+    """Check the name, and tell the user where a search for something else ends."""
+    _check_name(run, plan)
+    if folder.is_dir():
+        echo(f"fit: {folder} is about something else (other settings, views or times), and begins anew")
 
 
 def _measured(fitting: Fitting, plan: Plan) -> tuple[Bench | None, LatencyTable | None]:
@@ -261,8 +310,8 @@ def _measured(fitting: Fitting, plan: Plan) -> tuple[Bench | None, LatencyTable 
                 f"{plan.table} holds {len(table.networks)} of {table.planned} networks; finish it where it was begun"
             )
         return None, table
-    work = fitting.run.folder / FOLDER / "bundles" / fingerprint(subject=subject.model_dump())[:12]
-    bench = Bench(fitting.space, subject, plan.device, fitting.export, work, fitting.stop)
+    work = fitting.run.folder / FOLDER / "bundles" / fingerprint(subject=subject.model_dump(), nelf=__version__)[:12]
+    bench = Bench(fitting.space, subject, plan.device, fitting.export, work, fitting.stop, export_workers())
     return bench, make_table(plan.table, bench)
 
 

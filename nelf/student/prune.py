@@ -66,6 +66,14 @@ class Prunable(Protocol):
         """Setting -> `config` with this setting one step smaller."""
 
 
+class LimitError(ConfigError):
+    """A limit that pruning cannot reach. reached: the least cost."""
+
+    def __init__(self, reached: float, limit: float) -> None:
+        super().__init__(f"pruning ends at a cost of {reached:.4g}, above the limit of {limit:.4g}; raise the budget")
+        self.reached = reached
+
+
 Importance = Sequence[Float[Tensor, "_"]]
 """Of each group's channels, in the order of `channel_groups`."""
 
@@ -113,7 +121,7 @@ def choose(model: Student, scores: Importance, cost: Callable[[StudentConfig], f
     """A smaller configuration that costs at most `limit`.
 
     Step by step the setting shrinks whose channels have the least importance for the cost that they save. Raises
-    ConfigError if the limit cannot be reached.
+    LimitError if the limit cannot be reached.
     """
     groups = groups_of(model)
     assert isinstance(model, Prunable)
@@ -126,7 +134,7 @@ def choose(model: Student, scores: Importance, cost: Callable[[StudentConfig], f
             if price < now and (best is None or (loss - lost) / (now - price) < best[0]):
                 best = (loss - lost) / (now - price), price, loss, smaller
         if best is None:
-            raise ConfigError(f"pruning ends at a cost of {now:.4g}, above the limit of {limit:.4g}; raise the budget")
+            raise LimitError(now, limit)
         _, now, lost, config = best
     return config
 
@@ -186,7 +194,7 @@ def prune_in_rounds(
     """A student of the same family that costs at most `limit`.
 
     Every round removes the same share of what it finds. Finished rounds are kept in `folder` and not done again,
-    unless `about`, which is everything that they depend on, has changed. Raises ConfigError if the limit is too low.
+    unless `about`, which is everything that they depend on, has changed. Raises LimitError if the limit is too low.
     """
     if not is_begun(folder, about):
         remove(folder)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from nelf.core.progress import Stop
 from nelf.fit import Counts, LatencyModel, SearchSpace
-from nelf.fit.devices import Measured
-from nelf.fit.latency import DeviceFacts, NetworkTime, plan_networks
+from nelf.fit.latency import DeviceFacts, Measured, NetworkTime, plan_networks
 from nelf.student import HierarchicalConfig, SceneGeometry, StudentConfig
 from tests.student.frames import frame
 from tests.student.small import small_config

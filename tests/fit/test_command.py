@@ -35,7 +35,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("options", "expected"),
     [
         (["--budget", "16"], "--budget 16 is not a time or a size; use e.g. --budget 16ms or --budget 2MB"),
-        (["--budget", "16ms", "--minutes", "0"], "--minutes 0 is too short; use more than 0"),
+        (["--budget", "16ms", "--minutes", "0"], "--minutes 0 is not a time to train for; use more than 0"),
+        (["--budget", "16ms", "--minutes", "inf"], "--minutes inf is not a time to train for; use more than 0"),
+        (["--budget", "16ms", "--name", ".."], "--name .. cannot be used; give the name of one folder"),
+        (["--budget", "16ms", "--name", "tables"], "--name tables cannot be used; give the name of one folder"),
+        (["--budget", "16ms", "name=other"], "name=other: the new run is next to RUN; name it by --name NAME"),
         (["--budget", "16ms", "--precision", "w4"], "--precision w4 is not known; use one of fp32, fp16"),
         (["--budget", "16ms", "student.widht=3"], "student.widht"),
     ],
@@ -53,6 +57,7 @@ def test_what_is_no_budget_is_refused_at_once(tmp_path: Path, options: list[str]
         (["--accelerator", "gpu"], "--accelerator is for a phone; add --device adb"),
         (["--device", "browser", "--threads", "2"], "--threads is not for a browser"),
         (["--device", "host", "--threads", "9999"], "--threads 9999: this process may use"),
+        (["--name", "ball"], "ball is another run already; choose a name for the new one"),
         ([], "has one size, so there is nothing to fit; use student=m"),
     ],
 )
@@ -70,7 +75,8 @@ def test_a_student_for_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     device = MadeUpDevice(space())
     monkeypatch.setattr("nelf.fit.devices.open_device", lambda *given: device)
     monkeypatch.setattr("nelf.pipeline.fit_stage.SearchSpace", MadeUpSpace)
-    monkeypatch.setattr("nelf.pipeline.fit_stage.Fitting.export", lambda self, *given: device.export(*given))
+    monkeypatch.setattr("nelf.pipeline.fit_stage.Fitting.export", device.export)
+    monkeypatch.setattr("nelf.pipeline.fit_stage.export_workers", lambda: 1)  # the device must see the exports
     command = ("fit", run, "--budget", "2ms", "--minutes", "0.02")
     said = works(*command, "export.targets=[onnx]")
     fitted = run.with_name("ball-2ms")
@@ -88,7 +94,7 @@ def test_a_student_for_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "train: up to date" in again.err
     assert "round 1" not in again.err
     line = refused("fit", run, "--budget", "2ms", "--minutes", "0.03", "export.targets=[onnx]")
-    assert "ball-2ms has another student already; choose a name for the new one: --name NAME" in line
+    assert "ball-2ms is another run already; choose a name for the new one: --name NAME" in line
     assert read_json(run / "fit" / "ball-2ms" / "search.json") == search
 
 
@@ -101,4 +107,4 @@ def test_a_student_for_a_size_by_pruning(run: Path) -> None:
     assert file_megabytes(count_operations(pruned), "fp32") <= size - 0.01
     assert load_student(run / STUDENT).config != pruned.config
     line = refused("fit", run, "--budget", f"{size + 1:.3f}MB", "--prune", *command)
-    assert "small has another student already; choose a name for the new one: --name NAME" in line
+    assert "small is another run already; choose a name for the new one: --name NAME" in line

@@ -116,7 +116,7 @@ def test_a_network_that_is_too_slow_on_the_device_is_left_out(tmp_path: Path) ->
 
 def test_if_all_are_too_slow_the_nearest_is_named(tmp_path: Path) -> None:
     search = begun(tmp_path)
-    with pytest.raises(ConfigError, match=r"the nearest costs 2\.11 ms; use --budget 2\.15ms or more"):
+    with pytest.raises(ConfigError, match=r"the nearest costs 2\.11 ms; use --budget 2\.22ms or more"):
         search.run(Trainer().score, lambda one: 2.1 + 0.01 * one.number, lambda line: None)
 
 

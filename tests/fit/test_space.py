@@ -31,6 +31,13 @@ def test_other_texts_are_refused(text: str) -> None:
         Budget.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("amount", "least"), [(2.11, "2.22ms"), (0.00123, "0.0013ms"), (100.0, "105ms"), (1234.5, "1300ms")]
+)
+def test_the_least_budget_is_a_little_more_in_three_digits(amount: float, least: str) -> None:
+    assert str(Budget(1.0, Unit.MILLISECONDS).least(amount)) == least
+
+
 def cost_in(of: SearchSpace, config: StudentConfig) -> float:
     return time_of(of.count(config).work)
 
@@ -57,10 +64,11 @@ def test_a_budget_beyond_the_largest_network_gets_the_largest() -> None:
 def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
     of = space()
     least = cost_in(of, of.config(of.smallest()))
+    budget = Budget(least / 2, Unit.MILLISECONDS)
     with pytest.raises(ConfigError) as caught:
-        of.within(5, lambda config: cost_in(of, config), Budget(least / 2, Unit.MILLISECONDS), np.random.default_rng(0))
+        of.within(5, lambda config: cost_in(of, config), budget, np.random.default_rng(0))
     assert f"the cheapest costs about {least:.3g} ms (points_per_ray=8, width=16" in str(caught.value)
-    assert f"use --budget {round(1.05 * least, 2):g}ms or more, or smaller images" in str(caught.value)
+    assert f"use --budget {budget.least(least)} or more, or smaller images" in str(caught.value)
 
 
 def test_a_size_limits_the_file() -> None:

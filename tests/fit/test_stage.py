@@ -80,7 +80,8 @@ def test_half_a_table_made_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 def test_every_device_has_its_file() -> None:
     files = {
-        table_file(Path("run"), *asked) for asked in (("host", None), ("host", 2), ("adb", None), ("adb:1A", None))
+        table_file(Path("run"), asked)
+        for asked in (["host", "fp32"], ["host", 2, "fp32"], ["host", "fp16"], ["adb", "fp32"], ["adb:1A", "fp32"])
     }
-    assert len(files) == 4
-    assert Path("run/fit/tables/adb-1A.json") in files
+    assert len(files) == 5
+    assert Path("run/fit/tables/adb-1A-fp32.json") in files
