@@ -9,8 +9,9 @@ trained for `--train` minutes in turns. prune: for each seed, m trained for `--t
 60 % of its multiply-adds with `--tune` minutes of training between the rounds, against networks of the same sizes that
 are trained from the start for all these minutes.
 
-PSNR is measured once, at the end, on the test views; times in LiteRT with two threads, in turns. An interrupted
-benchmark goes on where it stopped. `--out` gets results.json and the printed tables.
+PSNR is measured once, at the end, on the test views; times in LiteRT with two threads, in turns. The search of half is
+kept in RUN/fit, all else in `--out`, which holds one choice of sizes. An interrupted benchmark goes on where it stopped.
+`--out` gets results.json and the printed tables.
 """
 
 import argparse
@@ -38,7 +39,8 @@ from nelf.student.prune import ROUNDS, prune_in_rounds
 THREADS = 2
 REPEATS = 100
 WIDTHS = ("width", "middle_width", "cell_features", "decoder_width")
-SHARES = (0.2, 0.4, 0.6)
+SHARES = [0.2, 0.4, 0.6]
+SIZES = ("minutes", "train", "tune", "shares")
 NO_PHOTOS = "train.finetune.enabled=false"
 
 
@@ -120,7 +122,8 @@ def half(folder: Path, seed: int, out: Path, options: argparse.Namespace, stop: 
     if not kept.is_file():
         whole = bench.milliseconds(run.config.student, table)
         write_json(kept, {"m_ms": whole, "limit_ms": round(whole / 2, 3)})
-    whole, limit = json.loads(kept.read_text()).values()
+    found_times = json.loads(kept.read_text())
+    whole, limit = found_times["m_ms"], found_times["limit_ms"]
     plan = Plan(
         Budget(limit, Unit.MILLISECONDS), bench.device, out / "table-host.json",
         options.minutes, f"half-{seed}", "fp32", seed,
@@ -155,7 +158,7 @@ def prune(folder: Path, seed: int, out: Path, options: argparse.Namespace, stop:
     names, models, arms = list[str](), list[Student](), list[Arm]()
     minutes = options.train + options.tune
     arms.append(arm(folder, "0", place, config, seed, minutes, NO_PHOTOS))
-    for share in SHARES:
+    for share in options.shares:
         name = f"{100 * share:.0f}"
         pruned = prune_in_rounds(
             start, cost, (1 - share) * cost(config), fitting.losses,
@@ -189,11 +192,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="of each search")
     parser.add_argument("--train", type=float, default=20.0, help="minutes of each training")
     parser.add_argument("--tune", type=float, default=8.0, help="minutes between the rounds of pruning, in all")
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of multiply-adds to prune")
     parser.add_argument("--slice", type=float, default=60.0, help="seconds of each turn")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
 
+    sizes = {"run": str(options.run), **{name: getattr(options, name) for name in SIZES}}
+    kept = options.out / "sizes.json"
+    if kept.is_file() and set(options.part) != {"predict"} and (before := json.loads(kept.read_text())) != sizes:
+        parser.error(f"--out {options.out} holds trainings of other sizes, {before}; give another folder")
+    if set(options.part) != {"predict"}:
+        write_json(kept, sizes)
     path = options.out / "results.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     with stoppable() as stop:

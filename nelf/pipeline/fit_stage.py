@@ -93,13 +93,7 @@ class Fitting:
     @functools.cached_property
     def _context(self) -> exporting.BundleContext:
         context = bundle_context(self.run, fingerprint(untrained=self.run.scene_digest))
-        return dataclasses.replace(
-            context,
-            golden=context.golden[:1],
-            golden_names=context.golden_names[:1],
-            golden_photos={},
-            calibration=None,
-        )
+        return dataclasses.replace(context, golden_photos={}, calibration=None)
 
     @functools.cached_property
     def export(self) -> Export:
