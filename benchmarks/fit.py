@@ -10,7 +10,7 @@ trained for `--train` minutes in turns. prune: for each seed, m trained for `--t
 are trained from the start for all these minutes.
 
 PSNR is measured once, at the end, on the test views; times in LiteRT with two threads, in turns. The search of half is
-kept in RUN/fit, all else in `--out`, which holds one choice of sizes. An interrupted benchmark goes on where it stopped.
+kept in RUN/fit, all else in `--out`, which holds one choice of sizes. If interrupted, it goes on where it stopped.
 `--out` gets results.json and the printed tables.
 """
 
