@@ -80,7 +80,7 @@ def test_a_student_for_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     command = ("fit", run, "--budget", "2ms", "--minutes", "0.02")
     said = works(*command, "export.targets=[onnx]")
     fitted = run.with_name("ball-2ms")
-    table = read_json(run / "fit" / "tables" / "host.json")
+    table = read_json(run / "fit" / "tables" / "host-fp32.json")
     assert sum(not one["check"] for one in table["networks"]) == FITTED
     assert "median error" in said.err
     search = read_json(run / "fit" / "ball-2ms" / "search.json")
