@@ -22,8 +22,10 @@ from nelf.student.hierarchical.feature_tables import (
     points_on,
     spread,
 )
-from nelf.student.protocol import DepthPixels, Prediction, Student
+from nelf.student.hierarchical.parts import cut_in_parts, reach_of
+from nelf.student.protocol import DepthPixels, Prediction
 from nelf.student.ray_encoding import exact, image_plane
+from nelf.student.tiles import Cut, Reach, TileParts, TileStudent
 
 
 class CellDecoder(nn.Module):
@@ -55,7 +57,7 @@ class CellDecoder(nn.Module):
 HIDDEN = 2.5  # hidden channels per channel of the middle level, in the layer that makes the features of its cells
 
 
-class Hierarchical(Student):
+class Hierarchical(TileStudent):
     """Three levels of rays, coarse to fine. `prepare` returns the rays of cells, [batch, rows, columns, 6]: position
     minus the geometry's center, and unnormalised direction.
     """
@@ -155,3 +157,14 @@ class Hierarchical(Student):
 
     def deploy(self, layout: Layout, dtype: torch.dtype) -> nn.Module:
         return DeployedHierarchical(self, layout, dtype)
+
+    @property
+    def reach(self) -> Reach:
+        return reach_of(self.config)
+
+    @property
+    def state_features(self) -> int:
+        return self.config.width
+
+    def cut(self, cut: Cut, layout: Layout, dtype: torch.dtype) -> TileParts:
+        return cut_in_parts(self, cut, layout, dtype)
