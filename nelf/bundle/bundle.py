@@ -2,17 +2,20 @@
 
 import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from nelf.bundle.contents import check_files, read_golden, safe_path
 from nelf.bundle.manifest import Manifest, read_manifest
-from nelf.core.errors import BundleError, BundleErrorCode, ExportError, NelfError, one_line
-from nelf.core.images import psnr_of
+from nelf.bundle.program import TileModel, load_program
+from nelf.core.errors import BundleError, BundleErrorCode, ConfigError, ExportError, NelfError, one_line
+from nelf.core.images import premultiplied_over, psnr_of, to_uint8
 from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime, RuntimeModel
 
 
@@ -38,7 +41,8 @@ class Bundle:
     @functools.cached_property
     def runtime(self) -> Runtime:
         """What executes the model file here."""
-        suffix = Path(self.manifest.model.path).suffix
+        program = self.manifest.program
+        suffix = Path(self.manifest.model.path if program is None else program.first).suffix
         if suffix not in RUNTIMES:
             raise BundleError(
                 f"{self.folder} has a model file of the type {suffix!r}, this nelf can execute {', '.join(RUNTIMES)}; "
@@ -49,15 +53,23 @@ class Bundle:
 
     @functools.cached_property
     def model(self) -> RuntimeModel:
-        """The model file in its runtime, on as many threads as torch uses."""
+        """The model file in its runtime, or the parts of a program, on as many threads as torch uses."""
+        runtime, threads = self.runtime, torch.get_num_threads()
         try:
-            return self.runtime.open(safe_path(self.folder, self.manifest.model.path), torch.get_num_threads())
+            if self.manifest.program is not None:
+                return load_program(self.folder, self.manifest, threads)
+            return runtime.open(safe_path(self.folder, self.manifest.model.path), threads)
         except ExportError as error:
             raise BundleError(f"{self.folder}: {error}", BundleErrorCode.DAMAGED_FILE) from error
 
-    def render(self, c2w: Float[Tensor, "3 4"]) -> Float[Tensor, "height width channels"]:
-        """The image that the model file gives for a pose; RGBA has colour premultiplied."""
-        model, expected = self.model, tuple(self.manifest.model.output.shape[1:])
+    def render(
+        self, c2w: Float[Tensor, "3 4"], model: RuntimeModel | None = None
+    ) -> Float[Tensor, "height width channels"]:
+        """The image that the model file gives for a pose; RGBA has colour premultiplied.
+
+        model: one to call instead, such as a program that leaves nothing out.
+        """
+        model, expected = model or self.model, tuple(self.manifest.model.output.shape[1:])
         try:
             image = render(model, c2w)
         except ExportError as error:
@@ -68,6 +80,22 @@ class Bundle:
             message = f"{self.folder}: the model gives {found}, the manifest says float32 {expected}; export it again"
             raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
         return image
+
+    def still(self, c2w: Sequence[Sequence[float]], height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture over the background, every block of a program decoded. c2w: 3 rows of 4 numbers.
+
+        Raises ConfigError for a size that the bundle cannot render.
+        """
+        model, image = self.model, self.manifest.image
+        if isinstance(model, TileModel):
+            return model.still(np.asarray([c2w], np.float32), height, width, image.background)
+        if (height, width) != (image.height, image.width):
+            raise ConfigError(
+                f"{self.folder} renders {image.width} x {image.height} pixels and no other size; "
+                "export it in tiles with: nelf export RUN --tiles"
+            )
+        shown = premultiplied_over(self.render(torch.tensor(c2w)), torch.tensor(image.background))
+        return to_uint8(shown).numpy()
 
 
 def open_bundle(folder: Path, check_hashes: bool = True) -> Bundle:
@@ -125,6 +153,7 @@ class Verification:
     """Result of executing a bundle on its golden views.
 
     reason: why it failed, None when it passed. Limits are the export's, widened by the golden images' rounding.
+    chosen: of a program, with blocks left out; `differences` are of every block decoded.
     """
 
     runtime: str
@@ -132,6 +161,7 @@ class Verification:
     required_psnr: float
     allowed_max_abs: float
     reason: str | None
+    chosen: list[Difference] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -145,6 +175,7 @@ class Verification:
         return (
             f"{len(self.differences)} views, {psnr:.1f} dB or more (asked for: {self.required_psnr:.1f} dB), "
             f"largest error {error:.4f} (allowed: {self.allowed_max_abs:.4f})"
+            + (f"; {min(d.psnr for d in self.chosen):.1f} dB or more with blocks left out" if self.chosen else "")
         )
 
 
@@ -156,6 +187,14 @@ def verify_bundle(folder: Path) -> Verification:
         message = f"{folder} was exported without limits to verify it by ({parity.reason}); export it again"
         raise BundleError(message, BundleErrorCode.UNSUPPORTED_TARGET)
     psnr, max_abs = with_rounding(parity.required_psnr, parity.allowed_max_abs)
-    views = read_golden(folder, bundle.manifest)
-    differences = [compare(view.name, bundle.render(view.c2w), view.image) for view in views]
-    return Verification(bundle.runtime.name, differences, psnr, max_abs, failure(differences, psnr, max_abs))
+    views, model, chosen = read_golden(folder, bundle.manifest), bundle.model, list[Difference]()
+    if isinstance(model, TileModel):
+        chosen = [compare(view.name, bundle.render(view.c2w), view.image) for view in views]
+        model = model.everywhere()
+    differences = [compare(view.name, bundle.render(view.c2w, model), view.image) for view in views]
+    reason = failure(differences, psnr, max_abs)
+    if chosen and reason is None:
+        assert bundle.manifest.program is not None
+        reason = failure(chosen, with_rounding(bundle.manifest.program.required_psnr, 1.0)[0], 1.0)
+        reason = reason and f"with blocks left out, {reason}"
+    return Verification(bundle.runtime.name, differences, psnr, max_abs, reason, chosen)

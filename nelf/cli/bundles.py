@@ -10,6 +10,8 @@ import typer
 from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.progress import ProgressLine, Stop, echo, stoppable
 
+MOST_PIXELS = 16384  # on a side
+
 if TYPE_CHECKING:
     from nelf.pipeline import TrainingPhotos
     from nelf.viewer.site import Site
@@ -218,6 +220,48 @@ def bench(
         write_json(json_file, content)
     if ended:
         raise BenchError(f"{ended}; earlier results are kept")
+
+
+def render(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for android, onnx or web.")],
+    out: Annotated[Path, typer.Option(help="The picture, a .png file.")] = Path("still.png"),
+    size: Annotated[
+        str | None,
+        typer.Option(help="WIDTHxHEIGHT; any but its own needs export.tiles.", show_default=False),
+    ] = None,
+    view: Annotated[str | None, typer.Option(help="Name of a golden view; by default the first.")] = None,
+) -> None:
+    """Render a still of a golden view, over the background. A bundle in tiles renders large ones in little memory.
+
+    Example: nelf render runs/my_photos/export/web-tiles --size 3840x2160 --out still.png
+    """
+    from PIL import Image
+
+    from nelf.bundle import open_bundle
+    from nelf.bundle.contents import golden_entries
+    from nelf.core.files import atomic_path, check_writable
+
+    if out.suffix != ".png":
+        raise ConfigError(f"--out {out} is not a .png file")
+    check_writable(out)
+    opened = open_bundle(bundle)
+    entries = {entry.name: entry for entry in golden_entries(bundle, opened.manifest)}
+    name = view or next(iter(entries))
+    if name not in entries:
+        raise ConfigError(f"--view {name} is not a golden view of {bundle}; use one of {', '.join(entries)}")
+    width, height = parse_size(size) if size else (opened.manifest.image.width, opened.manifest.image.height)
+    picture = opened.still(entries[name].c2w, height, width)
+    with atomic_path(out) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG")
+    typer.echo(out)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height from the command line, such as "3840x2160". Raises ConfigError."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= MOST_PIXELS >= int(height) > 0):
+        raise ConfigError(f"--size {text} is not WIDTHxHEIGHT of at most {MOST_PIXELS} pixels; use e.g. 3840x2160")
+    return int(width), int(height)
 
 
 def _refuse(given: Mapping[str, object], reason: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nelf import __version__
-from nelf.cli.bundles import bench, view
+from nelf.cli.bundles import bench, render, view
 from nelf.cli.data import Overrides, data
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import system_error
@@ -135,6 +135,9 @@ def export(
     image_output: Annotated[
         bool, typer.Option("--image-output", help="ios: the model returns a CVPixelBuffer instead of a float32 tensor.")
     ] = False,
+    tiles: Annotated[
+        bool, typer.Option("--tiles", help="android, onnx, web: a program that renders in tiles and skips empty ones.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the bundles; by default the run's export/.")] = None,
     into: Annotated[
         list[Path] | None, typer.Option(help="ios_app or android_app: add the scene to this app; may be repeated.")
@@ -158,6 +161,8 @@ def export(
         asked.append(f"export.precision={precision}")
     if image_output:
         asked.append("export.image_output=true")
+    if tiles:
+        asked.append("export.tiles=true")
     check_request(run, asked, writes=out is None)  # before PyTorch is loaded
     if out is not None:
         check_writable(out, folder=True)
@@ -198,16 +203,19 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
         raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)
-    model = opened.folder / opened.manifest.model.path
-    if model.suffix not in {known.value for known in Format}:
-        typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
-        return
-    for line in check_compatibility(read_graph(model)).lines():
-        typer.echo(line)
+    program = opened.manifest.program
+    for name in (opened.manifest.model.path,) if program is None else program.parts:
+        model = opened.folder / name
+        if model.suffix not in {known.value for known in Format}:
+            typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
+            return
+        for line in check_compatibility(read_graph(model)).lines():
+            typer.echo(line if program is None else f"{name}: {line}")
 
 
 app.command()(view)
 app.command()(bench)
+app.command()(render)
 
 
 @app.command("config")

@@ -33,16 +33,18 @@ class _Named(nn.Module):
         return {OUTPUT: self.wrapped(pose)}
 
 
-def convert(graph: nn.Module, precision: str, path: Path) -> None:
+def convert(graph: nn.Module, precision: str, path: Path, samples: Mapping[str, Tensor] | None = None) -> None:
     """Write `graph`, or a part of one that takes the pose, as `path`.
 
+    samples: inputs by name, of a graph that returns its outputs by name; by default a pose becomes an image.
     fp16 stores weights as float16; the delegate chooses the arithmetic.
     A file to be quantised is written in float32 first: see `export`.
     """
     with captured_output("the LiteRT conversion"):
         import litert_torch
 
-        model = litert_torch.convert(_Named(graph).eval(), sample_kwargs={INPUT: torch.eye(3, 4)[None]})
+        named = (_Named(graph) if samples is None else graph).eval()
+        model = litert_torch.convert(named, sample_kwargs=dict(samples or {INPUT: torch.eye(3, 4)[None]}))
         model.export(str(path))
         if precision == "fp16":
             _halve_weights(path)

@@ -84,7 +84,7 @@ class Ball(TileStudent):
         nearest = (torch.linalg.cross(eye.expand_as(rays), rays)).norm(dim=-1) / rays.norm(dim=-1)
         return (nearest < 0.75).float().expand(1, 4, -1, -1)
 
-    def prepare(self, *_: object) -> Tensor:  # type: ignore[override]
+    def prepare(self, *_: object) -> Tensor:
         raise NotImplementedError
 
     predict = deploy = cut = prepare  # type: ignore[assignment]

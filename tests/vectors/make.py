@@ -16,6 +16,7 @@ from typing import Any
 from tests.vectors.bundles import bundle_cases
 from tests.vectors.gestures import pose_cases
 from tests.vectors.manifests import MANIFESTS
+from tests.vectors.tiles import tile_cases
 
 FOLDER = Path(__file__).parent
 
@@ -26,6 +27,7 @@ def contents() -> dict[str, Any]:
         **{f"manifests/{name}.json": manifest for name, manifest in MANIFESTS.items()},
         "bundles.json": bundle_cases(),
         "poses.json": pose_cases(),
+        "tiles.json": tile_cases(),
     }
 
 

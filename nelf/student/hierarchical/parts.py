@@ -84,7 +84,8 @@ class FirstPart(nn.Module):
 
     def __init__(self, whole: DeployedHierarchical, model: Model, cut: Cut, dtype: torch.dtype) -> None:
         super().__init__()
-        self.layout, self.coarse, self.steps = whole.layout, whole.coarse, whole.steps
+        self.layout, self.coarse = whole.layout, whole.coarse
+        self.register_buffer("steps", whole.steps, persistent=False)
         self.reads = reads_of(model, "coarse", self.layout, dtype)
         self.plane = _Plane(cut.window, COARSE, 0)
         self.estimates = pointwise(cut.estimates.weight, self.layout, cut.estimates.bias)
@@ -94,6 +95,7 @@ class FirstPart(nn.Module):
         self.register_buffer("samples", torch.linspace(0, 1, HULL_SAMPLES).reshape(1, 1, 1, -1), persistent=False)
         self.register_buffer("ones", torch.ones(1, *cut.window, 1), persistent=False)
 
+    steps: Tensor
     samples: Tensor
     ones: Tensor
 
@@ -129,14 +131,19 @@ class DecoderPart(nn.Module):
         fine = [COARSE // config.cell * n + 2 * config.decoder_blocks for n in tile]
         self.middle_plane = _Plane((middle[0], middle[1]), MIDDLE, -(first + second) * MIDDLE)
         self.fine_plane = _Plane((fine[0], fine[1]), config.cell, -config.decoder_blocks * config.cell)
-        self.upsample, self.depth_logits, self.fractions = whole.upsample, whole.depth_logits, whole.fractions
+        self.upsample, self.depth_logits = whole.upsample, whole.depth_logits
+        for name in ("fractions", "middle_offsets", "fine_offsets"):
+            self.register_buffer(name, getattr(whole, name), persistent=False)
         self.fuse, self.middle_reads = whole.fuse, reads_of(model, "middle", self.layout, dtype)
         self.middle = _unpadded(whole.middle, self.layout)
         self.correct, self.to_cells, self.narrow = whole.correct, whole.to_cells, whole.narrow
         self.fine_reads, self.paint = reads_of(model, "fine", self.layout, dtype), _unpadded(whole.paint, self.layout)
-        self.middle_offsets, self.fine_offsets = whole.middle_offsets, whole.fine_offsets
         self.inside_middle = _Repeat(COARSE // MIDDLE, self.layout).to(dtype)
         self.inside_cells = _Repeat(self.cells, self.layout).to(dtype)
+
+    fractions: Tensor
+    middle_offsets: Tensor
+    fine_offsets: Tensor
 
     def forward(
         self,
