@@ -1,4 +1,4 @@
-"""The program of a bundle that renders in tiles, and what its numbers mean. docs/tiles.md shows it as a whole.
+"""The program of a bundle that renders in tiles, and what its numbers mean. docs/tiles.md says what it is for.
 
 A picture is a grid of blocks of BLOCK x BLOCK pixels. The grid may be larger than the picture, by the same margin on
 both sides or one pixel more below and to the right. The first part runs on windows of blocks, the decoder on tiles.
@@ -24,11 +24,7 @@ Margin = Annotated[int, Field(ge=0)]
 
 
 class TileProgram(Part):
-    """Run the first part, choose blocks by threshold, run the decoder on batches of tiles that cover the rest, paste.
-
-    A block is empty where its share of the hull is below `empty_below`, else easy where its detail is below
-    `easy_below`. Nothing is drawn in empty blocks, and their colour in easy ones.
-    """
+    """How its parts render in tiles ([docs/tiles.md](tiles.md))."""
 
     type: Literal["tiles"]
     first: Text
@@ -48,7 +44,9 @@ class TileProgram(Part):
     channels: Count
     """Of `state`."""
     empty_below: float
+    """Share of the hull below which a block is empty: nothing is drawn."""
     easy_below: float
+    """Detail below which another block is easy: its colour is drawn."""
     required_psnr: float
     """In dB, of a golden view with blocks chosen; `parity` is of every block decoded."""
 

@@ -99,7 +99,7 @@ def export_bundle(
             exact = measure(model, written.runtime, written.exact, context, reference, before_view)
         near, disagreement = parity(exact, config, chosen.forms[precision].gate)
         if program is not None and disagreement is None:
-            program, disagreement = _with_limit(program, found, config)
+            program, disagreement = limited(program, found, config)
         shown, loss = quality(found, config, chosen.forms[precision].gate)
         if disagreement is not None:
             raise ExportError(
@@ -163,7 +163,7 @@ def _write_in_tiles(
     return Written(PARTS, RUNTIMES[parts[0].suffix], loaded, loaded.everywhere(), program=program)
 
 
-def _with_limit(program: TileProgram, found: Measured, config: ExportConfig) -> tuple[TileProgram, str | None]:
+def limited(program: TileProgram, found: Measured, config: ExportConfig) -> tuple[TileProgram, str | None]:
     """The program with what `nelf verify` asks for, and why it leaves out too much, or None if it does not."""
     reason = failure(found.differences, config.min_psnr_tiles, 1.0)
     worst = min(d.psnr for d in found.differences)

@@ -1,0 +1,132 @@
+"""Bundles in tiles: exported, executed, refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nelf.benchmark import open_subjects
+from nelf.bundle import open_bundle, verify_bundle
+from nelf.bundle.bundle import Difference
+from nelf.bundle.program import TileModel
+from nelf.core.errors import BundleError, ConfigError, ExportError
+from nelf.export import ExportConfig, export_bundle, plan
+from nelf.export.config import CHOICES
+from nelf.export.export import SLACK_DB, limited
+from nelf.export.measured import Measured
+from nelf.export.targets import TARGETS
+from nelf.export.tiles import choose_tile, choose_window, decoder_cost
+from nelf.runtime import RUNTIMES, open_model
+from nelf.student import Layout, network_macs
+from nelf.student.tiles import Cut, Estimates, Hull, check_tiles
+from tests.bundle.test_program import PROGRAM
+from tests.export.networks import around, context, student
+from tests.vectors.manifests import MANIFESTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "batch"), [("android", 2), ("onnx", 1)])
+def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
+    """What each runtime gives is the whole network's image; the manifest says how; a part that changed is noticed."""
+    model, folder = student(channels=4, size=(45, 60)), tmp_path / "bundle"
+    config = ExportConfig(targets=[target], tiles=True, tiles_batch=batch)
+    manifest = export_bundle(model, target, "fp32", context(model=model), config, folder)
+    assert manifest.version == "3.0"
+    assert manifest.parity.status == "passed"
+    assert manifest.parity.psnr_min > 100
+    program = manifest.program
+    assert program is not None
+    assert program.batch == batch
+    assert {file.path for file in manifest.files if file.role == "model"} == set(program.parts)
+    verified = verify_bundle(folder)
+    assert verified.passed, verified.reason
+    assert len(verified.chosen) == len(verified.differences) == 8
+    assert "with blocks left out" in verified.summary
+
+    bundle, pose = open_bundle(folder), around(1)[0]
+    image = bundle.render(pose)
+    assert isinstance(bundle.model, TileModel)
+    assert bundle.model.tiles > 0
+    still = bundle.still(pose.tolist(), 45, 60)
+    over = image[..., :3] + 1 - image[..., 3:]
+    assert np.abs(still / 255 - over.clamp(0, 1).numpy()).max() < 1 / 255
+    with pytest.raises(ConfigError, match="no picture of 8000 x 45 pixels"):
+        bundle.still(pose.tolist(), 45, 8000)
+
+    (subject,) = open_subjects([folder])  # for `nelf bench`
+    assert subject.size == manifest.model.bytes
+    again = open_model(subject.path, 1).run({"pose": pose[None].numpy()})["image"]
+    np.testing.assert_allclose(again[0], image.numpy(), atol=1e-6)
+
+    part = folder / program.decoder
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match=r"decoder.* was changed"):
+        open_bundle(folder)
+
+
+def test_a_manifest_is_no_model_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFESTS["around"]))
+    with pytest.raises(ExportError, match="not the manifest of a bundle with a program"):
+        open_model(tmp_path / "manifest.json", 1)
+    assert ".json" in RUNTIMES
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"targets": ["ios", "android"]}, "no program for ios; name targets of android, onnx, web"),
+        ({"targets": ["android"], "precision": "int8"}, "no form in int8; use one of fp32, fp16"),
+    ],
+)
+def test_what_has_no_program_is_refused(asked: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ExportConfig(tiles=True, **asked)  # type: ignore[arg-type]
+
+
+def test_choices_are_those_of_the_targets() -> None:
+    assert {name for name, choice in CHOICES.items() if choice.tiles} == {
+        name for name, target in TARGETS.items() if target.convert_part
+    }
+    assert plan(["android"], "fp16", tiles=True) == [("android", "fp16", "android-fp16-tiles")]
+
+
+def test_a_bundle_that_leaves_out_too_much_is_refused() -> None:
+    found = Measured(RUNTIMES[".onnx"], differences=[Difference("a", 60.0, 0.1), Difference("b", 39.0, 0.9)])
+    _, reason = limited(PROGRAM, found, ExportConfig())
+    assert reason is not None
+    assert "view b: 39.0 dB, at least 40.0 dB" in reason
+    kept, reason = limited(PROGRAM, found, ExportConfig(min_psnr_tiles=30.0))
+    assert reason is None
+    assert kept.required_psnr == 39.0 - SLACK_DB
+
+
+@torch.no_grad()
+def test_the_cost_of_a_tile_is_that_of_its_network() -> None:
+    model = check_tiles(student(channels=4, size=(64, 64)))
+    nothing = Estimates(torch.zeros(5, model.state_features), torch.zeros(5))
+    decoder = model.cut(Cut((5, 3), (2, 2), Hull(torch.ones(2, 2, 2)), nothing), Layout.CHANNELS_FIRST, torch.float32)[
+        1
+    ]
+    around = 2 * model.reach.decoder
+    macs = network_macs(decoder, (1, 3, 4), (1, 5 + around, 3 + around, model.state_features + 1), (1, 4))
+    assert decoder_cost(model)(5, 3) == macs
+
+
+def test_tiles_suit_what_needs_them() -> None:
+    model = check_tiles(student(channels=4, size=(256, 256)))
+    wide = np.zeros((4, 32, 32), bool)
+    wide[:, 14:18, 2:30] = True
+    rows, columns = choose_tile(model, wide, 1)
+    assert rows == 4
+    assert columns > 10
+
+
+@pytest.mark.parametrize(
+    ("size", "window"), [((64, 100), (8, 13)), ((1024, 2056), (128, 97)), ((2160, 1040), (96, 96))]
+)
+def test_large_pictures_have_windows(size: tuple[int, int], window: tuple[int, int]) -> None:
+    model = check_tiles(student(channels=4, size=size))
+    assert choose_window(model) == window
+    assert all((blocks - one) % 2 == 0 for blocks, one in zip(model.grid, window, strict=True))
