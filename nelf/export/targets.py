@@ -65,7 +65,7 @@ class Target:
     default: whether the target is made if you name none.
     varying: files whose bytes differ between exports, and why.
     image_output: whether the output can be an image of the system.
-    convert_part: writes a part of a program, from its inputs and the names of its outputs; None if there are none.
+    convert_part: writes a part of a program, from its inputs and the names of its outputs; None without programs.
     packages: distributions that affect the file, apart from those of every export.
     system: oldest version by system, if it cannot be chosen.
     experimental: converter or platform is a beta.

@@ -241,7 +241,7 @@ def choose_thresholds(blocks: Blocks, estimates: Estimates, psnr: float) -> tupl
 
 
 def _threshold(scores: Float[Tensor, "n"], errors: Float[Tensor, "n"], allowed: float) -> float:
-    """The largest threshold below which the errors are at most `allowed` in all; `NOTHING` if there is none."""
+    """The largest threshold below which the errors are at most `allowed` in all, or `NOTHING`."""
     order = scores.argsort()
     count = int((errors[order].double().cumsum(0) <= allowed).sum())
     if len(scores) == 0 or count == 0:

@@ -1,16 +1,22 @@
 """Bundles in tiles: exported, executed, refused."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from nelf.benchmark import open_subjects
 from nelf.bundle import open_bundle, verify_bundle
 from nelf.bundle.bundle import Difference
-from nelf.bundle.program import TileModel
+from nelf.bundle.program import Picture, TileModel
+from nelf.bundle.tiles import check_cover
 from nelf.core.errors import BundleError, ConfigError, ExportError
 from nelf.export import ExportConfig, export_bundle, plan
 from nelf.export.config import CHOICES
@@ -18,9 +24,10 @@ from nelf.export.export import SLACK_DB, limited
 from nelf.export.measured import Measured
 from nelf.export.targets import TARGETS
 from nelf.export.tiles import choose_tile, choose_window, decoder_cost
-from nelf.runtime import RUNTIMES, open_model
-from nelf.student import Layout, network_macs
-from nelf.student.tiles import Cut, Estimates, Hull, check_tiles
+from nelf.runtime import RUNTIMES, OperationTime, open_model
+from nelf.runtime.protocol import Arrays
+from nelf.student import Layout, Student, make_student, network_macs
+from nelf.student.tiles import Cut, Estimates, Hull, TileStudent, check_tiles
 from tests.bundle.test_program import PROGRAM
 from tests.export.networks import around, context, student
 from tests.vectors.manifests import MANIFESTS
@@ -130,3 +137,68 @@ def test_large_pictures_have_windows(size: tuple[int, int], window: tuple[int, i
     model = check_tiles(student(channels=4, size=size))
     assert choose_window(model) == window
     assert all((blocks - one) % 2 == 0 for blocks, one in zip(model.grid, window, strict=True))
+
+
+class Eager:
+    """A part in PyTorch, called like one in a file."""
+
+    inputs: Mapping[str, tuple[tuple[int, ...], str]] = {}
+
+    def __init__(self, part: nn.Module, *outputs: str) -> None:
+        self.part, self.outputs = part, outputs
+
+    @torch.no_grad()
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        found = self.part(*(torch.from_numpy(value) for value in inputs.values()))
+        given = found if isinstance(found, tuple) else (found,)
+        return {name: value.numpy() for name, value in zip(self.outputs, given, strict=True)}
+
+    def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
+        return []
+
+
+def in_eager_tiles(model: TileStudent, window: tuple[int, int], tile: tuple[int, int]) -> TileModel:
+    """The program of a student, in PyTorch."""
+    count, frame = 1 + model.frame.channels, model.frame
+    nothing = Estimates(torch.zeros(count, model.state_features), torch.zeros(count))
+    cut = Cut(tile, window, Hull(torch.ones(2, 2, 2)), nothing)
+    first, decoder = model.cut(cut, Layout.CHANNELS_FIRST, torch.float32)
+    program = PROGRAM.model_copy(
+        update={
+            "window": list(window),
+            "window_reach": model.reach.first,
+            "tile": list(tile),
+            "tile_reach": model.reach.decoder,
+            "channels": model.state_features + 1,
+        }
+    )
+    check_cover(program, frame.height, frame.width)
+    picture = Picture(frame.height, frame.width, frame.intrinsics)
+    parts = Eager(first, "state", "estimates"), Eager(decoder, "image")
+    return TileModel(program, picture, frame.channels, *parts, choose=False)
+
+
+@torch.no_grad()
+def whole(model: Student, pose: Tensor) -> NDArray[np.float32]:
+    image: NDArray[np.float32] = model(pose[None])[0].permute(1, 2, 0).numpy()
+    return image
+
+
+@pytest.mark.parametrize(("size", "window"), [((256, 272), (24, 26)), ((250, 283), (22, 24))])
+def test_windows_of_the_first_part_are_the_whole_network(size: tuple[int, int], window: tuple[int, int]) -> None:
+    """The reach is that of the coarse level, and windows begin where its strides do."""
+    model, pose = check_tiles(student(channels=4, size=size)), around(1)[0]
+    image = in_eager_tiles(model, window, (5, 7)).run({"pose": pose[None].numpy()})["image"][0]
+    assert np.abs(image - whole(model, pose)).max() < 1e-4
+
+
+def test_a_still_is_what_a_larger_network_shows() -> None:
+    model, pose = check_tiles(student(channels=4, size=(192, 192))), around(1)[0]
+    fx, fy, cx, cy = (value * 4 / 3 for value in model.frame.intrinsics)
+    frame = dataclasses.replace(model.frame, height=256, width=272, intrinsics=(fx, fy, cx + 8, cy))
+    larger = make_student(model.config, frame)
+    larger.load_state_dict(model.state_dict())
+    still = in_eager_tiles(model, (24, 24), (6, 6)).still(pose[None].numpy(), 256, 272, (1.0, 1.0, 1.0))
+    image = whole(larger.eval(), pose)
+    over = (image[..., :3] + 1 - image[..., 3:]).clip(0, 1)
+    assert np.abs(still / 255 - over).max() < 0.51 / 255 + 1e-4

@@ -188,11 +188,13 @@ GOOD = [
 ]  # fmt: skip
 
 
-def viewer(name: str, target: str, *replace: tuple[str, str], not_by: str = "") -> dict[str, Any]:
+def viewer(
+    name: str, target: str, *replace: tuple[str, str], not_by: str = "", manifest: str = "window"
+) -> dict[str, Any]:
     """A valid bundle for `target`, and the apps that do not show it."""
     pairs = [('"target": "any"', f'"target": "{target}"'), *replace]
     codes = dict.fromkeys(not_by.split(), str(Code.UNSUPPORTED_TARGET))
-    return {"name": name, "manifest": "window", "replace": [list(pair) for pair in pairs], "codes": codes}
+    return {"name": name, "manifest": manifest, "replace": [list(pair) for pair in pairs], "codes": codes}
 
 
 VIEWERS = [
@@ -203,6 +205,7 @@ VIEWERS = [
     viewer("a picture for ios", "ios", PICTURE, not_by="android web"),
     viewer("a picture for android", "android", PICTURE, not_by="ios android web"),
     viewer("bytes that are no picture, for ios", "ios", output("uint8", "NHWC"), not_by="ios android web"),
+    viewer("tiles for android", "android", not_by="ios android", manifest="tiles"),
     viewer("floats in another order", "android", output("float32", "NCHW"), not_by="ios android web"),
 ]
 
