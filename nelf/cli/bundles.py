@@ -235,21 +235,23 @@ def render(
 
     Example: nelf render runs/my_photos/export/web-tiles --size 3840x2160 --out still.png
     """
-    from PIL import Image
-
-    from nelf.bundle import open_bundle
-    from nelf.bundle.contents import golden_entries
     from nelf.core.files import atomic_path, check_writable
 
     if out.suffix != ".png":
         raise ConfigError(f"--out {out} is not a .png file")
+    asked = parse_size(size) if size else None
     check_writable(out)
+    from PIL import Image
+
+    from nelf.bundle import open_bundle
+    from nelf.bundle.contents import golden_entries
+
     opened = open_bundle(bundle)
     entries = {entry.name: entry for entry in golden_entries(bundle, opened.manifest)}
     name = view or next(iter(entries))
     if name not in entries:
         raise ConfigError(f"--view {name} is not a golden view of {bundle}; use one of {', '.join(entries)}")
-    width, height = parse_size(size) if size else (opened.manifest.image.width, opened.manifest.image.height)
+    width, height = asked or (opened.manifest.image.width, opened.manifest.image.height)
     picture = opened.still(entries[name].c2w, height, width)
     with atomic_path(out) as temporary:
         Image.fromarray(picture).save(temporary, "PNG")
