@@ -167,7 +167,7 @@ class TileModel:
         picture: Picture,
         paste: Paste,
         grid: Grid,
-        state: Float32[np.ndarray, "rows columns channels"],
+        state: Float32[np.ndarray, "tall wide channels"],
         needed: Bool[np.ndarray, "rows columns"],
     ) -> None:
         """Runs the decoder on tiles over the needed blocks."""
