@@ -132,7 +132,7 @@ def programs(model: MobileR2L, folder: Path) -> Iterator[tuple[str, Path, Path |
         whole, alone = (folder / f"{name}-{part}.mlpackage" for part in ("whole", "alone"))
         yield f"{name}, all float16", converted(graph, pose, whole, half=True), converted(form, pose, alone, half=True)
     path = folder / "ours.mlpackage"
-    coreml.convert(ExportGraph(model), "fp16", path, "16")
+    coreml.save(coreml.convert(ExportGraph(model), "fp16", "16"), "fp16", path)
     yield f"{own}, phases in float32 (ours)", path, None
 
 
@@ -176,7 +176,7 @@ def duration(model: MobileR2L, pose: Float[Tensor, "1 3 4"], repeats: int, folde
     runs: dict[str, Callable[[], object]] = {}
     for name, module in {"whole": graph, "encoding": encoding}.items():
         path = folder / f"{name}.tflite"
-        litert.convert(module, "fp32", path)
+        litert.convert(module, path)
         runs[name] = functools.partial(open_model(path, torch.get_num_threads()).run, {INPUT: pose.numpy()})
     return in_turns(runs, repeats)
 

@@ -31,7 +31,7 @@ from nelf.bundle.bundle import render
 from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
 from nelf.evaluate import to_8bit
-from nelf.export import TARGETS, CalibrationViews, ExportGraph, export_bundle, litert
+from nelf.export import TARGETS, CalibrationViews, Conversions, ExportGraph, export_bundle, litert
 from nelf.export.litert import quantize
 from nelf.pipeline import Run, compose_config, typed
 from nelf.pipeline.export_stage import bundle_context
@@ -53,10 +53,12 @@ def quality(folder: Path) -> None:
             if target.extra_files:  # another target's file with a viewer
                 continue
             made: dict[str, Manifest] = {}
+            conversions: Conversions = {}
             for precision in target.forms:
                 try:
+                    bundle = Path(temporary) / f"{name}-{precision}"
                     made[precision] = export_bundle(
-                        student, name, precision, context, run.config.export, Path(temporary) / f"{name}-{precision}"
+                        student, name, precision, context, run.config.export, bundle, conversions=conversions
                     )
                 except ExportError as error:
                     print(f"| {name} | {precision} | {error} |")
@@ -93,9 +95,9 @@ def report(name: str, model: Student, folder: Path, repeats: int) -> None:
     parts = {} if encoding is None else {"encoding": encoding}
     paths = {part: folder / f"{part}.tflite" for part in ("straight", "ours", "int8", *parts)}
     rays = straight(model, pose, paths["straight"])
-    litert.convert(graph, "fp32", paths["ours"])
+    litert.convert(graph, paths["ours"])
     for part, module in parts.items():
-        litert.convert(module, "fp32", paths[part])
+        litert.convert(module, paths[part])
     paths["int8"].write_bytes(paths["ours"].read_bytes())
     # Random weights say nothing about the loss of trained ones in 8 bits: keep no layer in float for it.
     found = quantize(paths["int8"], "int8", some_photos(model, paths["ours"]), allowed_drop=math.inf)

@@ -162,7 +162,7 @@ def time_litert(models: dict[str, Student], out: Path, repeats: int) -> dict[str
     for name, model in models.items():
         path = out / name / "model.tflite"
         if not path.exists():
-            litert.convert(ExportGraph(model, TARGETS["android"].layout), "fp32", path)
+            litert.convert(ExportGraph(model, TARGETS["android"].layout), path)
         loaded[name], sizes[name] = open_model(path, torch.get_num_threads()), path.stat().st_size
     pose = {INPUT: torch.eye(3, 4)[None].numpy()}
     times: dict[str, list[float]] = {name: [] for name in models}

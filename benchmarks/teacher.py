@@ -1,11 +1,12 @@
-"""Where a teacher's training time goes, and what other settings reach in the same time.
+"""Where a teacher's training time goes, and what other settings reach in the same time or number of steps.
 
     python benchmarks/teacher.py $DATA/lego_200 --minutes 1 --out runs/teachers \\
         --arm default "" --arm wide "teacher.width=128"
 
-An arm is a name and overrides. Each arm trains a hash-grid teacher for `--minutes`, one after the other, with a clock
-around each part of a step. A part's time excludes the parts inside it, except that the occupancy grid includes its
-evaluations of the field. PSNR is over `--views` evenly spread test views. Finished arms are skipped.
+An arm is a name and overrides. Each arm trains a hash-grid teacher for `--minutes` (or `--steps`, on a busy machine),
+one after the other, with a clock around each part of a step. A part's time excludes the parts inside it, except that
+the occupancy grid includes its evaluations of the field. PSNR is the mean over `--views` views of `--split`, evenly
+spread, and over as many training views. Choose settings by `--split val`. Finished arms are skipped.
 Figures go to OUT/teachers.json and to stdout.
 """
 
@@ -26,6 +27,7 @@ from benchmarks.student import psnr_over
 from nelf.core.files import write_json
 from nelf.kernels import hash_encoding
 from nelf.pipeline import Run
+from nelf.scene import Views
 from nelf.teacher import instant_ngp, render_image
 from nelf.teacher.field import RadianceField
 from nelf.teacher.instant_ngp import OccupancyGrid
@@ -95,10 +97,10 @@ def watched() -> Iterator[Clock]:
             setattr(owner, key, found)
 
 
-def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
+def measure(run: Run, minutes: float | None, steps: int | None, split: str, views: int) -> dict[str, Any]:
     """Train one teacher; see the top of this file."""
     config = run.config.teacher
-    config.max_minutes, config.max_steps = minutes, None
+    config.max_minutes, config.max_steps = minutes, steps
     trainer = new_trainer(run.scene, config, run.fabric)
     trainer.advance()  # compiles
     trainer.seconds = 0.0
@@ -108,8 +110,10 @@ def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
             asked += trainer.rays
             trainer.advance()
     shares = {name: clock.seconds[name] / trainer.seconds for name in PARTS}
+    field = trainer.field.eval()
     return {
-        "test_psnr": test_psnr(trainer.field.eval(), run, views),
+        "psnr": mean_psnr(field, run, getattr(run.scene, split), views),
+        "training_psnr": mean_psnr(field, run, run.scene.train, views),
         "steps": trainer.step,
         "step_ms": 1e3 * trainer.seconds / trainer.step,
         "rays_a_step": asked / trainer.step,
@@ -117,35 +121,43 @@ def measure(run: Run, minutes: float, views: int) -> dict[str, Any]:
     }
 
 
-def test_psnr(field: RadianceField, run: Run, count: int) -> float:
-    """Mean PSNR in dB over `count` test views."""
+def mean_psnr(field: RadianceField, run: Run, views: Views, count: int) -> float:
+    """Mean PSNR in dB over `count` of `views`, evenly spread."""
 
     def render(c2w: Tensor, intrinsics: Tensor) -> Tensor:
         seen = render_image(field, c2w, intrinsics, *run.scene.size)
         return torch.cat([seen.rgb, seen.alpha[..., None]], dim=-1) if run.scene.channels == 4 else seen.rgb
 
-    test = run.scene.test
-    return psnr_over(test.select([i * len(test) // count for i in range(min(count, len(test)))]), render)
+    count = min(count, len(views))
+    return psnr_over(views.select([i * len(views) // count for i in range(count)]), render)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scene", type=Path, help="folder of a scene")
     parser.add_argument("--arm", nargs=2, action="append", required=True, metavar=("NAME", "OVERRIDES"))
-    parser.add_argument("--minutes", type=float, default=1.0, help="training time of each arm")
-    parser.add_argument("--views", type=int, default=20, help="test views to measure")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float, help="training time of each arm")
+    budget.add_argument("--steps", type=int, help="training steps of each arm")
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="views to measure")
+    parser.add_argument("--views", type=int, default=20, help="how many of them")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
     kept = options.out / "teachers.json"
     results = json.loads(kept.read_text()) if kept.is_file() else {}
-    print(f"| arm | test PSNR | steps | ms per step | rays per step | {' | '.join(PARTS)} | rest |")
-    print("| --- " * (6 + len(PARTS)) + "|")
+    parts = " | ".join(PARTS)
+    print(f"| arm | {options.split} PSNR | training PSNR | steps | ms per step | rays per step | {parts} | rest |")
+    print("| --- " * (7 + len(PARTS)) + "|")
     for name, overrides in options.arm:
         if name not in results:
-            results[name] = measure(Run.open(options.scene, overrides.split()), options.minutes, options.views)
+            results[name] = measure(
+                Run.open(options.scene, overrides.split()), options.minutes, options.steps, options.split, options.views
+            )
             write_json(kept, results)
         r = results[name]
-        figures = f"{r['test_psnr']:.2f} | {r['steps']} | {r['step_ms']:.1f} | {r['rays_a_step']:.0f}"
+        figures = (
+            f"{r['psnr']:.2f} | {r['training_psnr']:.2f} | {r['steps']} | {r['step_ms']:.1f} | {r['rays_a_step']:.0f}"
+        )
         shares = " | ".join(f"{100 * share:.0f} %" for share in r["shares"].values())
         print(f"| {name} | {figures} | {shares} |", flush=True)
 

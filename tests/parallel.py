@@ -34,6 +34,11 @@ def curves(folder: Path, fabric: Fabric, shares: int) -> Curves:
             tiny_teacher.instant_ngp(samples_per_step=1 << 18, max_rays_per_step=256 * shares),
             folder / "instant_ngp",
         ),
+        "proposing": _teacher(
+            fabric,
+            tiny_teacher.proposing(max_steps=20, lr=0.1, samples_per_step=1 << 18, max_rays_per_step=64 * shares),
+            folder / "proposing",
+        ),
         "nerf": _teacher(fabric, tiny_teacher.nerf(max_rays_per_step=32 * shares), folder / "nerf"),
         "student": _student(fabric, shares, folder / "student"),
     }

@@ -38,9 +38,15 @@ def test_two_processes_see_what_one_with_twice_the_batch_sees(tmp_path: Path) ->
     assert "Warning" not in two.stderr
     found = json.loads((tmp_path / "two" / "curves.json").read_text())
     expected = parallel.curves(tmp_path / "one", make_fabric(DeviceConfig(accelerator="cpu")), 2)
-    assert {name: len(losses) for name, losses in found.items()} == {"instant_ngp": 20, "nerf": 10, "student": 18}
+    assert {name: len(losses) for name, losses in found.items()} == {
+        "instant_ngp": 20,
+        "proposing": 20,
+        "nerf": 10,
+        "student": 18,
+    }
     for name, losses in found.items():
-        # The same numbers added in another order: 6e-6 at most was measured; with other jitter 1e-3 and more.
+        # The same numbers added in another order: 6e-6 at most was measured; with another jitter 1e-3 and more,
+        # with a density grid that sees one process's samples 6e-4.
         assert losses == pytest.approx(expected[name], rel=1e-4), name
     # One process writes: no file is there twice.
     assert len(list((tmp_path / "two").rglob("events.out.*"))) == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nelf.benchmark.browser import BrowserBenchmark
+from nelf.benchmark.report import DeviceBenchmark, name_of_device
 from nelf.bundle.fields import first_line
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "devices.md"
@@ -32,16 +32,19 @@ def browser_of(user_agent: str) -> str:
     return f"{NAMES.get(known[0][0], known[0][0])} {known[0][1]}" if known else "?"
 
 
-def rows_of(found: BrowserBenchmark) -> Iterator[list[str]]:
+def rows_of(found: DeviceBenchmark) -> Iterator[list[str]]:
     """Cells of each result."""
     device = found.device
-    parts = (device.platform, device.gpu, f"{device.cores} cores")
+    if device.type == "browser":
+        about, opened_by = f"{name_of_device(device)}, {device.cores} cores", browser_of(device.user_agent)
+    else:
+        about, opened_by = name_of_device(device), f"our app {device.app}"
     cut = " (cut short)" if found.ended else ""
     for one in found.results:
         psnr = "-" if one.golden_psnr is None else f"{one.golden_psnr:.1f}"
         yield [
-            ", ".join(part for part in parts if part),
-            browser_of(device.user_agent),
+            about,
+            opened_by,
             f"{one.student}, {one.target}, {one.precision}",
             f"{one.width} x {one.height}",
             one.backend + cut,
@@ -53,7 +56,7 @@ def rows_of(found: BrowserBenchmark) -> Iterator[list[str]]:
         ]
 
 
-def added(page: str, found: BrowserBenchmark) -> str:
+def added(page: str, found: DeviceBenchmark) -> str:
     """The page with the rows of `found`, in order; those that they replace are gone."""
     match = ROWS.search(page)
     assert match, f"{PAGE} has no table of devices"
@@ -80,7 +83,7 @@ def main() -> int:
             if not file.exists():  # it said why
                 return code
         try:
-            PAGE.write_text(added(PAGE.read_text(), BrowserBenchmark.model_validate_json(file.read_bytes())))
+            PAGE.write_text(added(PAGE.read_text(), DeviceBenchmark.model_validate_json(file.read_bytes())))
         except OSError as error:
             print(f"{file} cannot be read: {error.strerror}", file=sys.stderr)
             return 2

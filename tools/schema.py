@@ -1,5 +1,5 @@
 """Writes what follows from pydantic classes: the JSON Schema of a manifest, and tables in docs/export.md (of
-nelf/bundle/manifest.py) and docs/devices.md (of nelf/benchmark/browser.py).
+nelf/bundle/manifest.py) and docs/devices.md (of nelf/benchmark/report.py).
 
 python -m tools.schema
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from nelf.benchmark import browser
+from nelf.benchmark import report
 from nelf.bundle import manifest
 from nelf.bundle.fields import Part
 
@@ -62,10 +62,11 @@ def _parts_in(annotation: Any) -> Iterator[type[Part]]:
         yield from _parts_in(inner)
 
 
-def browser_table() -> str:
-    """A row for each key of a browser's benchmark file, with the objects in it."""
+def device_table() -> str:
+    """A row for each key of the benchmark file of a browser or an app, with the objects in it."""
     rows = ["| object | key | what it says |", "| --- | --- | --- |"]
-    for part in (browser.BrowserBenchmark, browser.BrowserResult, browser.Latency, browser.Window, browser.Browser):
+    for part in (report.DeviceBenchmark, report.DeviceResult, report.Latency, report.Window, report.Condition,
+                 report.PassedOver, report.Browser, report.App):  # fmt: skip
         for name, field in part.model_fields.items():
             inner = next(_parts_in(field.annotation), None)
             says = field.description or (inner.__doc__ if inner else "") or ""
@@ -76,7 +77,7 @@ def browser_table() -> str:
 
 def pages() -> dict[Path, str]:
     """The documents with today's tables."""
-    tables = {DOCS / "export.md": table(), DOCS / "devices.md": browser_table()}
+    tables = {DOCS / "export.md": table(), DOCS / "devices.md": device_table()}
     return {path: TABLE.sub(lambda _, made=made: made, path.read_text()) for path, made in tables.items()}
 
 

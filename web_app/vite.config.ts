@@ -21,6 +21,7 @@ export default defineConfig({
       { test: { name: "unit", root, include: ["tests/**/*.test.ts"], environment: "node" } },
       { test: inBrowser("browser", "browser/**/*.test.ts") },
       { test: inBrowser("speed", "browser/**/*.speed.ts") },
+      { test: inBrowser("turns", "browser/**/*.turns.ts") },
       { test: inBrowser("screenshots", "browser/**/*.shots.ts") },
     ],
   },

@@ -27,6 +27,10 @@ public enum UIInterfaceOrientation: Int { case unknown, portrait, portraitUpside
     public static var current: UIDevice { UIDevice() }
     public var systemName: String { "" }
     public var systemVersion: String { "" }
+    public enum BatteryState: Int { case unknown, unplugged, charging, full }
+    public var isBatteryMonitoringEnabled = false
+    public var batteryLevel: Float { -1 }
+    public var batteryState: BatteryState { .unknown }
 }
 
 @MainActor open class UIScene: UIResponder {}
@@ -39,4 +43,5 @@ public enum UIInterfaceOrientation: Int { case unknown, portrait, portraitUpside
     public static var shared: UIApplication { UIApplication() }
     public var connectedScenes: Set<UIScene> { [] }
     public var isIdleTimerDisabled = false
+    nonisolated public static let didEnterBackgroundNotification = Notification.Name("")
 }

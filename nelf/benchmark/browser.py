@@ -13,24 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import from_json
+from typing import Any
 
 from nelf.benchmark.local import check_amount
+from nelf.benchmark.report import WARM_UP_SECONDS, Report, parse_report
 from nelf.benchmark.results import ModelUnderTest
-from nelf.bundle.fields import NotNegative, Part, Positive, Text, first_line
 from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.progress import Stop
 from nelf.viewer.server import ViewerServer
 from nelf.viewer.site import Site
 
-PROTOCOL: Literal[1] = 1
-FORMAT: Literal["nelf-bench-browser"] = "nelf-bench-browser"
-VERSION = "1.0"
-WARM_UP_SECONDS = 3.0
-SECONDS = 30.0
 ARRIVAL_SECONDS = 600.0  # until the first report: someone must find a phone
 SILENCE_SECONDS = 60.0  # between reports, which come every 5 s: the phone sleeps, or its page was closed
 RELOAD_SECONDS = 15.0  # after a page says that it stops: it may be loaded again
@@ -41,119 +33,9 @@ CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless=new", "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--disable-quic", "--window-size=1280,800")  # fmt: skip
 
-Said = Annotated[str, Field(max_length=400)]
-Number = Annotated[int, Field(ge=0, le=1_000_000_000)]
-
-
-class Browser(Part):
-    """What the browser tells of its device, and no more."""
-
-    user_agent: Said
-    platform: Said
-    cores: Annotated[int, Field(ge=1, le=4096)]
-    memory_gb: Positive | None
-    """As browsers tell it: rounded, and at most 8 or so."""
-    screen: Annotated[list[NotNegative], Field(min_length=3, max_length=3)]
-    """Width and height in points, and pixels of a point."""
-    gpu: Said | None
-    mobile: bool | None
-
-
-class Latency(Part):
-    """Of one picture, pose in and pixels out, in milliseconds."""
-
-    median: NotNegative
-    p95: NotNegative
-    mean: NotNegative
-
-
-class Window(Part):
-    """A stretch of the sustained run."""
-
-    second: NotNegative
-    """From its start."""
-    frames: Number
-    median: NotNegative
-    """Milliseconds."""
-
-
-class Measured(Part):
-    """One bundle."""
-
-    bundle: Text
-    """Its id in the plan."""
-    backend: Said
-    """What ran: WebGPU, or WebAssembly with or without threads."""
-    threads: Annotated[int, Field(ge=0, le=4096)]
-    """That compute."""
-    load_milliseconds: NotNegative
-    """Until the model could run."""
-    first_frame_milliseconds: NotNegative
-    """From the start of loading to the first picture."""
-    frames: Number
-    """That count."""
-    latency: Latency
-    sustained: Annotated[list[Window], Field(max_length=20_000)]
-    golden_psnr: float | None
-    """The least of the golden views, in dB."""
-
-
-class Report(Part):
-    """What the page sends every 5 seconds and at its end."""
-
-    protocol: Literal[1]
-    finished: bool
-    stopped: Said | None
-    """Why it was cut short."""
-    device: Browser
-    results: Annotated[list[Measured], Field(max_length=200)]
-    visible: bool
-    """Whether the page was in front all the time."""
-
-    @model_validator(mode="after")
-    def _ends_once(self) -> "Report":
-        if self.finished and self.stopped is not None:
-            raise ValueError("finished and stopped contradict each other")
-        return self
-
-
-class BrowserResult(Measured):
-    """A bundle, and what was measured."""
-
-    name: Text
-    """As it was given to `nelf bench`."""
-    target: Text
-    precision: Text
-    student: Text
-    width: Number
-    height: Number
-    bytes: Number
-    """Of the model."""
-    macs: Annotated[int, Field(ge=0)]
-    """Multiply-accumulates of one picture."""
-
-
-class BrowserBenchmark(Part):
-    """The file that `nelf bench --device browser --json FILE` writes."""
-
-    device: Browser
-    visible: bool
-    """False: the page was in the background for a time. Do not trust the figures."""
-    warm_up_seconds: float
-    """For each bundle, before anything counts."""
-    seconds: float
-    """For each bundle."""
-    minutes: float | None
-    """Of the sustained run of each bundle."""
-    results: list[BrowserResult]
-    ended: str | None
-    """Why it ended early: then it has what was measured until then."""
-    format: Literal["nelf-bench-browser"] = FORMAT
-    version: str = VERSION
-
 
 def make_plan(ids: Sequence[str], seconds: float, minutes: float) -> dict[str, Any]:
-    """What the page is to do. Raises ConfigError."""
+    """What the page or the app is to do. Raises ConfigError."""
     check_amount(1, minutes)
     if not 1 <= seconds <= 3600:
         raise ConfigError(f"--seconds {seconds:g} is not allowed; use 1 to 3600")
@@ -170,17 +52,7 @@ def make_site(subjects: Sequence[ModelUnderTest]) -> Site:
 
 def read_report(body: bytes, plan: Mapping[str, Any]) -> Report:
     """The report in a request. Raises BenchError, one line, if it is not one or contradicts the plan."""
-    try:
-        content = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise BenchError(f"the page's report is not JSON ({error}); reload the page") from error
-    if isinstance(content, dict) and content.get("protocol") != PROTOCOL:
-        spoken = str(content.get("protocol"))[:20]
-        raise BenchError(f"the page speaks protocol {spoken}, this nelf {PROTOCOL}; build the page again: make web")
-    try:
-        report = Report.model_validate_json(body)
-    except ValidationError as error:
-        raise BenchError(f"the page's report is not valid: {first_line(error)}; reload the page") from error
+    report = parse_report(body, "page", "build the page again: make web")
     ids = [result.bundle for result in report.results]
     wrong = [one for one in ids if one not in plan["bundles"] or ids.count(one) > 1]
     if wrong:
@@ -207,7 +79,7 @@ class Session:
         except BenchError as error:
             self.inbox.put(str(error))
             return HTTPStatus.BAD_REQUEST, str(error)
-        device = sender, report.device.user_agent
+        device = sender, report.device.model_dump_json()
         with self._lock:
             self._device = self._device or device
         if device != self._device:
@@ -284,35 +156,12 @@ def _amount(report: Report) -> tuple[bool, int, int]:
 def _news(report: Report, before: Report | None) -> Iterator[str]:
     """What the terminal says of a report."""
     if before is None:
-        told = report.device.model_dump(exclude_none=True)
+        told = report.device.model_dump(exclude_none=True, exclude={"type"})
         yield "the browser tells: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
     known = {one.bundle for one in before.results} if before else set()
     for one in report.results:
         if one.bundle not in known:
             yield f"{one.bundle}: {one.backend}, first picture after {one.first_frame_milliseconds:.0f} ms"
-
-
-def as_benchmark(
-    report: Report, plan: Mapping[str, Any], subjects: Mapping[str, ModelUnderTest], ended: str | None
-) -> BrowserBenchmark:
-    """A report as the file that is kept. subjects: by id."""
-    results = []
-    for one in report.results:
-        subject = subjects[one.bundle]
-        assert subject.manifest is not None
-        about = {
-            "name": subject.name,
-            "target": subject.manifest.target,
-            "precision": subject.manifest.precision,
-            "student": subject.manifest.student.name,
-            "width": subject.manifest.image.width,
-            "height": subject.manifest.image.height,
-            "bytes": subject.size,
-            "macs": subject.macs,
-        }
-        results.append(BrowserResult.model_validate(one.model_dump() | about))
-    times = {key: plan[key] for key in ("warm_up_seconds", "seconds", "minutes")}
-    return BrowserBenchmark(device=report.device, visible=report.visible, results=results, ended=ended, **times)
 
 
 def find_chromium() -> str:

@@ -1,16 +1,17 @@
 """Print reports as tables on the terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import statistics
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.table import Table
 
 from nelf.benchmark.benchmark_model import PhoneReport, PhoneResult
-from nelf.benchmark.browser import BrowserBenchmark
-from nelf.benchmark.phone_app import AppBenchmark
+from nelf.benchmark.report import DeviceBenchmark, DeviceResult, milliwatts, name_of_device
 from nelf.benchmark.results import Measurement, Report, Result
 
 MOST_OPERATIONS = 6
+MOST_STRETCHES = 20  # rows of a sustained run
 LEAST_WIDTH = 160  # columns if stdout is not a terminal
 
 
@@ -153,39 +154,48 @@ def _sustained(result: PhoneResult) -> Table:
     return table
 
 
-def app_table(found: Sequence[AppBenchmark]) -> Table:
-    """The app's measurements."""
-    columns = ("frames", "load ms", "first", "median", "p90", "p99", "memory MB", "frames/s")
-    table = plain_table(f"Our app ({UNTESTED})", ("model", "accelerator", "device"), columns)
-    for one in found:
-        device = f"{one.device.get('manufacturer', '')} {one.device.get('model', '')}".strip()
-        numbers = (one.load_ms, one.first_ms, one.median_ms, one.p90_ms, one.p99_ms, one.memory_mb)
-        rate = one.frames / one.seconds if one.seconds else None
-        cells = [_text(number) for number in (*numbers, rate)]
-        table.add_row(one.model, one.accelerator, device, str(one.frames), *cells)
-    return table
-
-
-def browser_tables(found: BrowserBenchmark) -> Iterator[Table]:
-    """Times in a browser, and how they developed. The ratio is that of medians to the first model's."""
-    columns = ("threads", "frames", "load ms", "first", "median", "p95", "mean", "ratio", "GFLOP/s", "golden dB")
-    title = f"{found.device.platform}, {found.device.gpu or 'no GPU told'}"
+def device_tables(found: DeviceBenchmark) -> Iterator[Table]:
+    """Times in a browser or an app, and how they developed. The ratio is that of medians to the first model's."""
+    columns = ("threads", "frames", "load ms", "first", "median", "p90", "p95", "frames/s", "ratio", "GFLOP/s", "MB",
+               "golden dB", "battery mW")  # fmt: skip
+    title = name_of_device(found.device)
+    if found.device.type == "app":
+        title += f" ({UNTESTED})"
     if not found.visible:
         title += " (in the background for a time: do not trust the figures)"
     table = plain_table(title, ("model", "backend"), columns)
     for one in found.results:
         median, first = one.latency.median, found.results[0].latency.median
-        times = (one.load_milliseconds, one.first_frame_milliseconds, median, one.latency.p95, one.latency.mean)
+        times = (one.load_milliseconds, one.first_frame_milliseconds, median, one.latency.p90, one.latency.p95)
         ratio, gflops = (median / first if first else None), (2e-6 * one.macs / median if median else None)
-        cells = [_text(number) for number in (*times, ratio, gflops, one.golden_psnr)]
-        table.add_row(one.name, one.backend, str(one.threads), str(one.frames), *cells)
+        more = (one.rate, ratio, gflops, one.memory_mb, one.golden_psnr, milliwatts(one.conditions))
+        table.add_row(one.name, one.backend, str(one.threads), str(one.frames), *map(_text, (*times, *more)))
     yield table
     for one in found.results:
         if one.sustained:
-            sustained = plain_table(f"{one.name}: sustained", (), ("seconds", "frames", "median ms"))
-            for part in one.sustained:
-                sustained.add_row(f"{part.second:.0f}", str(part.frames), f"{part.median:.2f}")
-            yield sustained
+            yield _over_time(one)
+
+
+def _over_time(one: DeviceResult) -> Table:
+    """At most MOST_STRETCHES rows, each with the condition that was told last before its end."""
+    columns = ("seconds", "frames/s", "median ms", "thermal status", "battery °C", "battery %")
+    table = plain_table(f"{one.name}: sustained", (), columns)
+    width = -(-len(one.sustained) // MOST_STRETCHES)
+    offset = max((told.second for told in one.conditions), default=0.0) - len(one.sustained)
+    for start in range(0, len(one.sustained), width):
+        part = one.sustained[start : start + width]
+        end = start + len(part)
+        told = [told for told in one.conditions if told.second <= end + max(offset, 0.0)]
+        now = told[-1] if told else None
+        table.add_row(
+            str(end),
+            f"{sum(window.frames for window in part) / len(part):.1f}",
+            f"{statistics.median(window.median for window in part):.2f}",
+            "-" if now is None or now.thermal_status is None else str(now.thermal_status),
+            _text(now.battery_celsius if now else None),
+            _text(now.battery_percent if now else None),
+        )
+    return table
 
 
 def _text(value: float | None) -> str:

@@ -55,7 +55,8 @@ def check_rigid(name: str, pose: list[float]) -> None:
         raise ValueError(f"{name} is not a rigid pose")
 
 
-TAGS = {"orbit", "box", "passed", "measured", "not_run"}  # which pydantic puts between the keys of an error's place
+TAGS = {"orbit", "box", "passed", "measured", "not_run", "browser", "app"}
+"""What pydantic puts between the keys of an error's place."""
 
 
 def first_line(error: ValidationError) -> str:

@@ -13,6 +13,7 @@ from nelf.core.progress import ProgressLine, Stop, echo, stoppable
 MOST_PIXELS = 16384  # on a side
 
 if TYPE_CHECKING:
+    from nelf.benchmark.report import DeviceBenchmark
     from nelf.pipeline import TrainingPhotos
     from nelf.viewer.site import Site
 
@@ -32,6 +33,10 @@ def view(
         typer.Option(help="Address to listen on; by default this machine alone, with --phone all.", show_default=False),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, open no browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a folder to publish, for any host of files."),
+    ] = None,
 ) -> None:
     """Show bundles in the browser until Ctrl-C. Only this machine can open them, unless you set --phone or --host.
 
@@ -41,13 +46,19 @@ def view(
     Example: nelf view runs/my_photos --phone
     """
     from nelf.viewer.server import ADDRESS, ViewerServer, serve
-    from nelf.viewer.site import EXAMPLE, Site, assets_folder
+    from nelf.viewer.site import EXAMPLE, Site, assets_folder, write_site
 
     if (not shown) != example:
         raise ConfigError("give folders of runs or of bundles, or --example")
+    if out is not None and (phone or host or port):
+        raise ConfigError("--out writes a folder and serves nothing; leave out --phone, --host and --port")
     assets_folder()  # before an export, not after it
     with stoppable() as stop:
         site = Site(*(_bundles(shown, stop) if shown else [EXAMPLE]))
+    if out is not None:
+        write_site(site, out)
+        typer.echo(str(out))
+        return
     _add_photos(site)
     if phone:
         from nelf.viewer.phone import PhoneServer
@@ -140,7 +151,9 @@ def bench(
     threads: Annotated[str | None, typer.Option(help="Such as 1,2. Default: 1 and all cores; phone: 4.")] = None,
     runs: Annotated[int | None, typer.Option(help="Fewest counted frames per bundle; 100 by default.")] = None,
     minutes: Annotated[float, typer.Option(help="Continue this long; on a phone: sustained, with temperatures.")] = 0.0,
-    seconds: Annotated[float | None, typer.Option(help="Of each bundle in a browser; 30 by default.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Of each bundle in a browser or our app; 30 by default.")
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -156,6 +169,10 @@ def bench(
     ] = None,
     app_package: Annotated[
         str | None, typer.Option("--app", metavar="PACKAGE", help="Let our app on the phone measure.")
+    ] = None,
+    app_report: Annotated[
+        list[Path] | None,
+        typer.Option("--app-report", metavar="FILE", help="benchmark.json that our app on iOS wrote, of a bundle."),
     ] = None,
     accelerator: Annotated[str | None, typer.Option(help="Of the phone: cpu, gpu; with --app also auto, npu.")] = None,
 ) -> None:
@@ -176,7 +193,15 @@ def bench(
         _refuse({**asked, **others}, "is not for a browser")
         _bench_in_browser(bundles, json_file, seconds, minutes, browser is None)
         return
-    _refuse({"--seconds": seconds}, "is for a browser; add --device browser")
+    if app_report:
+        _refuse({**asked, "--threads": threads, "--runs": runs, "--seconds": seconds, "--device": device},
+                "is not for a file that an app wrote")  # fmt: skip
+        from nelf.benchmark.phone_app import read_app_files
+
+        _show_device(read_app_files(app_report, open_subjects(bundles)), json_file)
+        return
+    if app_package is None:
+        _refuse({"--seconds": seconds}, "is for a browser or our app; add --device browser, or --app PACKAGE")
     runs = 100 if runs is None else runs
     if device is None:
         _refuse(asked, "is for a phone; add --device adb")
@@ -191,35 +216,54 @@ def bench(
         raise ConfigError("--device adb needs one of --benchmark-model PATH and --app PACKAGE")
     from nelf.benchmark.adb import connect
     from nelf.benchmark.benchmark_model import PhoneOptions, bench_on_phone
-    from nelf.benchmark.phone_app import run_app
-    from nelf.benchmark.tables import app_table, phone_tables
+    from nelf.benchmark.tables import phone_tables
 
-    ended: str | None = None
+    if app_package is not None:
+        from nelf.benchmark.browser import make_plan
+        from nelf.benchmark.phone_app import bench_app
+        from nelf.benchmark.report import SECONDS
+        from nelf.core.files import check_writable
+
+        if json_file:
+            check_writable(json_file)
+        opened = open_subjects(bundles)
+        plan = make_plan([one.name for one in opened], seconds or SECONDS, minutes)
+        with stoppable() as stop:
+            phone = connect(serial or None)
+            found = bench_app(phone, opened, app_package, accelerator or "auto", plan["seconds"], minutes, stop, echo)
+        _show_device(found, json_file)
+        return
+    assert benchmark_model is not None
     with stoppable() as stop:
 
         def progress(line: str) -> None:
             _leave_bench(stop.requested)
             echo(line)
 
-        if benchmark_model is not None:
-            cores = parse_threads(threads or "4")
-            if len(cores) > 1:
-                raise ConfigError(f"--threads {threads}: a phone measures one number at a time, e.g. --threads 4")
-            options = PhoneOptions(benchmark_model, accelerator or "cpu", cores[0], runs, minutes)
-            report = bench_on_phone(connect(serial or None), open_subjects(bundles), options, progress)
-            tables, content, ended = list(phone_tables(report)), report.as_json(), report.ended
-        else:
-            assert app_package is not None
-            phone, subjects = connect(serial or None), open_subjects(bundles)
-            found = [run_app(phone, one, app_package, accelerator or "auto", minutes, progress) for one in subjects]
-            tables, content = [app_table(found)], {"app": [one.as_json() for one in found]}
-    show(tables)
+        cores = parse_threads(threads or "4")
+        if len(cores) > 1:
+            raise ConfigError(f"--threads {threads}: a phone measures one number at a time, e.g. --threads 4")
+        options = PhoneOptions(benchmark_model, accelerator or "cpu", cores[0], runs, minutes)
+        report = bench_on_phone(connect(serial or None), open_subjects(bundles), options, progress)
+    show(phone_tables(report))
     if json_file:
         from nelf.core.files import write_json
 
-        write_json(json_file, content)
-    if ended:
-        raise BenchError(f"{ended}; earlier results are kept")
+        write_json(json_file, report.as_json())
+    if report.ended:
+        raise BenchError(f"{report.ended}; earlier results are kept")
+
+
+def _show_device(found: "DeviceBenchmark", json_file: Path | None) -> None:
+    """The tables of a browser or an app, and the file. Raises BenchError at the end if the run was cut short."""
+    from nelf.benchmark.tables import device_tables, show
+    from nelf.core.files import write_json
+
+    show(device_tables(found))
+    if json_file:
+        write_json(json_file, found.model_dump(mode="json"))
+    if found.ended:
+        raise BenchError(f"{found.ended}; what was measured is kept")
 
 
 def render(
@@ -276,7 +320,7 @@ def _bench_in_browser(
     bundles: list[Path], json_file: Path | None, seconds: float | None, minutes: float, phone: bool
 ) -> None:
     from nelf.benchmark import browser, open_subjects
-    from nelf.benchmark.tables import browser_tables, show
+    from nelf.benchmark.report import SECONDS, Report, as_benchmark
     from nelf.core.files import check_writable, write_json
     from nelf.viewer.phone import PhoneServer
     from nelf.viewer.server import ViewerServer
@@ -286,11 +330,11 @@ def _bench_in_browser(
     opened = open_subjects(bundles)
     site = browser.make_site(opened)
     subjects = dict(zip(site.bundles, opened, strict=True))
-    session = browser.Session(browser.make_plan(list(subjects), seconds or browser.SECONDS, minutes))
+    session = browser.Session(browser.make_plan(list(subjects), seconds or SECONDS, minutes))
 
-    def keep(report: browser.Report, ended: str | None) -> None:
+    def keep(report: Report, ended: str | None) -> None:
         if json_file:
-            write_json(json_file, browser.as_benchmark(report, session.plan, subjects, ended).model_dump(mode="json"))
+            write_json(json_file, as_benchmark(report, session.plan, subjects, ended).model_dump(mode="json"))
 
     kind = PhoneServer if phone else ViewerServer
     server = kind(site, 0, plan=session.plan, receive=session.receive)
@@ -301,11 +345,11 @@ def _bench_in_browser(
         else:
             with browser.chromium(server.url + f"{browser.QUERY}=auto") as alive:
                 report, ended = browser.wait_for_reports(session, stop, echo, keep, alive)
-    show(browser_tables(browser.as_benchmark(report, session.plan, subjects, ended)))
+    found = as_benchmark(report, session.plan, subjects, ended)
     if stop.requested:
+        _show_device(found.model_copy(update={"ended": None}), None)
         raise Interrupted(f"bench: {ended}; what was measured is kept")
-    if ended:
-        raise BenchError(f"{ended}; what was measured is kept")
+    _show_device(found, json_file)
 
 
 def _bench_here(bundles: list[Path], json_file: Path | None, threads: str | None, runs: int, minutes: float) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nelf.export.apps import APPS, app_in, install_in_app
     from nelf.export.config import ExportConfig, plan
     from nelf.export.export import export_bundle
-    from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph
+    from nelf.export.graph import BundleContext, CalibrationViews, Conversions, ExportGraph
     from nelf.export.targets import TARGETS
 else:
     __getattr__ = lazy_names(__name__)
@@ -20,6 +20,7 @@ __all__ = [
     "BundleContext",
     "CalibrationViews",
     "CompatibilityReport",
+    "Conversions",
     "ExportConfig",
     "ExportGraph",
     "app_in",

@@ -53,13 +53,18 @@ def refuse_tensorflow() -> None:
 
 def export(request: Request) -> Quantization | None:
     """Write the package for `request`. Returns how it was quantised, if it was."""
-    convert(request.graph, request.precision, request.path, request.ios_deployment, request.image_output)
+    floats = "fp32" if request.precision == "fp32" else "fp16"
+    key = ("coreml", floats, request.ios_deployment, str(request.image_output))
+    made = request.conversions
+    if key not in made:
+        made[key] = convert(request.graph, floats, request.ios_deployment, request.image_output)
+    save(made[key], request.precision, request.path)
     method = METHODS.get(request.precision)
     return Quantization(method=method, calibration_views=0, groups=[]) if method else None
 
 
-def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, image_output: bool = False) -> None:
-    """Write `graph` as the package `path` (a folder ending in .mlpackage).
+def convert(graph: ExportGraph, floats: str, deployment: str, image_output: bool = False) -> Any:
+    """`graph` as coremltools' model with arithmetic in `floats`, fp32 or fp16.
 
     image_output: the graph returns pixels (`PixelGraph`), and Core ML hands them out as a CVPixelBuffer.
     """
@@ -78,16 +83,22 @@ def convert(graph: ExportGraph, precision: str, path: Path, deployment: str, ima
                 else ct.TensorType(OUTPUT, dtype=float)
             ],
             minimum_deployment_target=getattr(ct.target, DEPLOYMENTS[deployment]),
-            compute_precision=ct.precision.FLOAT32 if precision == "fp32" else _half(ct),
+            compute_precision=ct.precision.FLOAT32 if floats == "fp32" else _half(ct),
             skip_model_load=True,  # Core ML exists only on macOS
         )
-        if precision in METHODS:
-            model = _compressed(model, precision)
         model.input_description[INPUT] = "camera to world, 3x4, OpenGL axes"
         model.output_description[OUTPUT] = (
             "picture, RGB" if image_output else "height x width x RGB(A), 0 to 1, colour premultiplied by alpha"
         )
-        model.save(str(path))
+    return model
+
+
+def save(model: Any, precision: str, path: Path) -> None:
+    """Write `model` as the package `path` (a folder ending in .mlpackage), its weights compressed to `precision`."""
+    with captured_output("writing the Core ML package"):
+        import coremltools as ct
+
+        (_compressed(model, precision) if precision in METHODS else model).save(str(path))
         _make_reproducible(ct, path)
 
 

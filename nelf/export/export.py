@@ -38,13 +38,14 @@ from nelf.core.cameras import is_rigid
 from nelf.core.errors import ConfigError, ExportError
 from nelf.core.files import atomic_path
 from nelf.export.config import ExportConfig, check_known
-from nelf.export.graph import BundleContext, CalibrationViews, ExportGraph, PixelGraph, Request
+from nelf.export.graph import BundleContext, CalibrationViews, Conversions, ExportGraph, PixelGraph, Request
 from nelf.export.measured import SLACK_DB, Measured, as_pixels, latency, measure, parity, quality
 from nelf.export.targets import TARGETS, Target
 from nelf.export.tiles import PARTS, write_program
 from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime, RuntimeModel
 from nelf.student import Student, count_macs, count_parameters
 from nelf.student.tiles import check_tiles
+from nelf.viewer.site import FOR_SERVERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +74,14 @@ def export_bundle(
     config: ExportConfig,
     folder: Path,
     before_view: Callable[[], None] = lambda: None,
+    conversions: Conversions | None = None,
 ) -> Manifest:
     """Write `model` as the bundle `folder` for one target in one precision; replaces an older bundle.
 
     The model file is executed from disk on every golden pose. If it differs from PyTorch by more than `config` allows,
     raises ExportError and leaves nothing behind. The same holds if `before_view` raises, which is called before each of
     these executions.
+    conversions: pass one dictionary to all exports of one model, and what they have in common is converted once.
     """
     check_known("export.targets", target, TARGETS)
     check_known("export.precision", precision, TARGETS[target].forms, f" for the target {target}")
@@ -91,7 +94,8 @@ def export_bundle(
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         write = _write_in_tiles if config.tiles else _write_model
-        written = write(model, chosen, precision, context, config, temporary)
+        shared = {} if conversions is None else conversions
+        written = write(model, chosen, precision, context, config, temporary, shared)
         reference = functools.partial(as_pixels, background=context.background) if picture else _as_it_is
         found = measure(model, written.runtime, written.loaded, context, reference, before_view)
         exact, program = found, written.program
@@ -113,7 +117,8 @@ def export_bundle(
             )
         write_golden(temporary, found.views)
         if extra_files:
-            shutil.copytree(extra_files, temporary, dirs_exist_ok=True)
+            unused = shutil.ignore_patterns(f"*{FOR_SERVERS}")
+            shutil.copytree(extra_files, temporary, dirs_exist_ok=True, ignore=unused)
         files = list_files(temporary, written.path)
         size = sum(file.bytes for file in files if file.role == "model")
         manifest = Manifest(
@@ -130,7 +135,13 @@ def export_bundle(
 
 
 def _write_model(
-    model: Student, target: Target, precision: str, context: BundleContext, config: ExportConfig, folder: Path
+    model: Student,
+    target: Target,
+    precision: str,
+    context: BundleContext,
+    config: ExportConfig,
+    folder: Path,
+    conversions: Conversions,
 ) -> Written:
     """The model as one file."""
     path, picture = folder / target.file, config.image_output and target.image_output
@@ -143,6 +154,7 @@ def _write_model(
             allowed_drop=config.calibration_drop_db,
             ios_deployment=config.ios_deployment,
             image_output=picture,
+            conversions=conversions,
         )
     )
     loaded = RUNTIMES[path.suffix].open(path, torch.get_num_threads())
@@ -150,7 +162,13 @@ def _write_model(
 
 
 def _write_in_tiles(
-    model: Student, target: Target, precision: str, context: BundleContext, config: ExportConfig, folder: Path
+    model: Student,
+    target: Target,
+    precision: str,
+    context: BundleContext,
+    config: ExportConfig,
+    folder: Path,
+    conversions: Conversions,
 ) -> Written:
     """The model as the parts of a program."""
     views = context.train if context.tile_views is None else context.tile_views

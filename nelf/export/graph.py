@@ -102,6 +102,10 @@ class BundleContext:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+Conversions = dict[tuple[str, ...], Any]
+"""What converters made of one model, for the precisions that begin with the same file. Keys begin with the runtime."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One model file to write.
@@ -109,6 +113,7 @@ class Request:
     calibration: training views that set the ranges of 8-bit activations and decide which layers need more precision.
     allowed_drop: dB of PSNR that quantised layers may lose on them.
     image_output: whether the output is an image of the system (ios) instead of a tensor.
+    conversions: shared by all requests for one model, so that each conversion happens once.
     """
 
     graph: ExportGraph
@@ -118,3 +123,4 @@ class Request:
     allowed_drop: float = 0.1
     ios_deployment: str = "16"
     image_output: bool = False
+    conversions: Conversions = field(default_factory=dict)

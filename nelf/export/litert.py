@@ -33,12 +33,10 @@ class _Named(nn.Module):
         return {OUTPUT: self.wrapped(pose)}
 
 
-def convert(graph: nn.Module, precision: str, path: Path, samples: Mapping[str, Tensor] | None = None) -> None:
-    """Write `graph`, or a part of one that takes the pose, as `path`.
+def convert(graph: nn.Module, path: Path, samples: Mapping[str, Tensor] | None = None) -> None:
+    """Write `graph`, or a part of one, as `path` in float32.
 
     samples: inputs by name, of a graph that returns its outputs by name; by default a pose becomes an image.
-    fp16 stores weights as float16; the delegate chooses the arithmetic.
-    A file to be quantised is written in float32 first: see `export`.
     """
     with captured_output("the LiteRT conversion"):
         import litert_torch
@@ -46,20 +44,20 @@ def convert(graph: nn.Module, precision: str, path: Path, samples: Mapping[str, 
         named = (_Named(graph) if samples is None else graph).eval()
         model = litert_torch.convert(named, sample_kwargs=dict(samples or {INPUT: torch.eye(3, 4)[None]}))
         model.export(str(path))
-        if precision == "fp16":
-            _halve_weights(path)
 
 
-def _halve_weights(path: Path) -> None:
-    from litert_quantizer import qtyping, quantizer
-    from litert_quantizer.algorithm_manager import AlgorithmName
+def halve_weights(path: Path) -> None:
+    """Store the weights of the float32 file `path` as float16. The delegate chooses the arithmetic."""
+    with captured_output("storing weights as float16"):
+        from litert_quantizer import qtyping, quantizer
+        from litert_quantizer.algorithm_manager import AlgorithmName
 
-    recipe = quantizer.Quantizer(str(path))
-    for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "EMBEDDING_LOOKUP"):
-        recipe.add_weight_only_config(
-            ".*", qtyping.TFLOperationName[operation], num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING
-        )
-    content = recipe.quantize().quantized_model
+        recipe = quantizer.Quantizer(str(path))
+        for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "EMBEDDING_LOOKUP"):
+            recipe.add_weight_only_config(
+                ".*", qtyping.TFLOperationName[operation], num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING
+            )
+        content = recipe.quantize().quantized_model
     path.write_bytes(content)
 
 
@@ -99,7 +97,14 @@ def export(request: Request) -> Quantization | None:
     precision = request.precision
     if precision in METHODS and not request.calibration.images:
         raise ExportError(f"{precision} needs training views with photos to measure the loss of 8 bits, but got none")
-    convert(request.graph, precision, request.path)
+    made = request.conversions
+    if (key := ("litert",)) in made:
+        request.path.write_bytes(made[key])
+    else:
+        convert(request.graph, request.path)
+        made[key] = request.path.read_bytes()
+    if precision == "fp16":
+        halve_weights(request.path)
     if precision not in METHODS:
         return None
     return quantize(request.path, precision, request.calibration, request.allowed_drop)

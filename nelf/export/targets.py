@@ -49,7 +49,9 @@ ConvertPart = Callable[[nn.Module, str, Path, Mapping[str, Tensor], Sequence[str
 def _litert_part(
     graph: nn.Module, precision: str, path: Path, samples: Mapping[str, Tensor], outputs: Sequence[str]
 ) -> None:
-    litert.convert(graph, precision, path, samples)  # takes the outputs' names from the graph
+    litert.convert(graph, path, samples)  # takes the outputs' names from the graph
+    if precision == "fp16":
+        litert.halve_weights(path)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def export_to(run: Run, folder: Path, stop: Stop, echo: Echo) -> list[Path]:
     """Export the run's student; skips current bundles. Returns the bundles' folders."""
     student = load_student(run.folder / STUDENT)
     config, context = run.config.export, bundle_context(run)
-    made = []
+    made: list[Path] = []
+    conversions: exporting.Conversions = {}
     ask = functools.partial(leave_if_asked, stop, "export")
     planned = list(exporting.plan(config.targets, config.precision, config.image_output, config.tiles))
     with _alone_in(run, folder):
@@ -65,7 +66,9 @@ def export_to(run: Run, folder: Path, stop: Stop, echo: Echo) -> list[Path]:
             if bundle.exists() and not (bundle / "manifest.json").is_file():
                 raise ConfigError(f"{bundle} exists and is not a bundle; remove it, or choose another folder by --out")
             with record.running(made_from, []), waiting(f"export: {name}, bundle {len(made)} of {len(planned)}"):
-                manifest = exporting.export_bundle(student, target, precision, context, config, bundle, ask)
+                manifest = exporting.export_bundle(
+                    student, target, precision, context, config, bundle, ask, conversions
+                )
                 record.content["bundle"] = sha256(bundle)
             assert manifest.parity.status == "passed"
             echo(

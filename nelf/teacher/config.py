@@ -11,9 +11,9 @@ class TeacherConfig:
     """Settings that all teachers share."""
 
     name: str = "instant_ngp"
-    """hashgrid, or vanilla (NeRF's MLP: slow, the readable reference)."""
+    """instant_ngp, or nerf (an MLP: slow, the readable reference)."""
     max_minutes: float | None = setting(10.0, Positive(MOST_MINUTES), unit="minutes")
-    """Training time; null trains for `iterations`."""
+    """Training time; null trains for `max_steps`."""
     max_steps: int | None = setting(None, Range(1, 10**9))
     """Training steps. With minutes set too, whichever ends first."""
     samples_per_step: int = setting(16384, Range(1, 2**26))
@@ -45,6 +45,9 @@ class InstantNGPConfig(TeacherConfig):
     """Cells across the unit cube at the coarsest level."""
     max_resolution: int = setting(256, Range(1, 2**16))
     """Cells across the unit cube at the finest level."""
+    feature_decay: float = setting(0.0, Range(0, 1))
+    """Weight decay of the hash grid's features, added to their gradient before Adam. It fades what few photos saw and
+    what would otherwise float in front of the cameras of new views."""
     width: int = setting(64, Range(1, 4096))
     """Channels of the two small networks."""
     occupancy_resolution: int = setting(128, Range(1, 512))

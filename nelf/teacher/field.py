@@ -116,6 +116,9 @@ class RadianceField(nn.Module, abc.ABC):
     def before_step(self, step: int, draws: StepRandom) -> None:
         """Called before every training step."""
 
+    def after_step(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Called after the gradients of every training step. total: sums a tensor over all processes."""
+
     def hits_occupied(self, rays: Rays) -> Bool[Tensor, "n"]:
         """Mask of the rays that can teach anything."""
         return torch.ones(len(rays), dtype=torch.bool, device=rays.origins.device)

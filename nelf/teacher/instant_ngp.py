@@ -25,10 +25,16 @@ UNASKED = 1.0  # density of a cell not yet sampled: that of an untrained field
 DECAY = 0.95  # of a cell's density per update, so that the grid notices a cell that became empty
 COARSEST_CARVED = 32  # cells across the first grid of carving
 CELLS_AT_ONCE = 1 << 16  # cells per update
+MEANS_AT_ONCE = 1 << 14  # the same where training samples update most cells anyway
+MEAN_SHARE = 0.5  # of the new value in a cell's mean
+SEEN_SHARE = 0.1  # the same for each training sample in the cell
 
 
 class OccupancyGrid(nn.Module):
-    """Occupancy grid. density: last upper estimate per cell, per cube unit (see Samples.lengths); 0 in carved cells.
+    """Occupancy grid. density: of each cell, per cube unit (see Samples.lengths); 0 in carved cells.
+
+    Without `means` it is an upper estimate, which tells the empty cells. With `means` it is a running mean, which tells
+    where a ray most likely ends. An upper estimate is too slow for that: it keeps fog for thousands of steps.
 
     allowed: indices of the cells that were not carved, in order of updates. cursor: the next one to update.
     mean: density averaged over all allowed cells.
@@ -39,9 +45,10 @@ class OccupancyGrid(nn.Module):
     mean: Tensor
     cursor: Tensor
 
-    def __init__(self, resolution: int) -> None:
+    def __init__(self, resolution: int, *, means: bool = False) -> None:
         super().__init__()
         self.resolution = resolution
+        self.means = means
         self.register_buffer("density", torch.full((resolution,) * 3, UNASKED))
         self.register_buffer("allowed", torch.arange(resolution**3))
         self.register_buffer("mean", torch.tensor(UNASKED))
@@ -75,11 +82,33 @@ class OccupancyGrid(nn.Module):
         if begin >= len(self.allowed):
             self.allowed = self.allowed[draws.permutation(len(self.allowed)).to(self.allowed.device)]
             begin = 0
-        flat, turn = self.density.view(-1), self.allowed[begin : begin + CELLS_AT_ONCE]
-        self._go_to(begin + CELLS_AT_ONCE)
-        asked = density(self._random_points(turn, draws))
-        flat[turn] = torch.maximum(flat[turn] * DECAY, asked)
+        count = MEANS_AT_ONCE if self.means else CELLS_AT_ONCE
+        flat, turn = self.density.view(-1), self.allowed[begin : begin + count]
+        self._go_to(begin + count)
+        asked, before = density(self._random_points(turn, draws)), flat[turn]
+        flat[turn] = before.lerp(asked, MEAN_SHARE) if self.means else torch.maximum(before * DECAY, asked)
         self.mean = flat[self.allowed].mean()
+
+    @torch.no_grad()
+    def observe(
+        self,
+        points: Float[Tensor, "n 3"],
+        density: Float[Tensor, "n"],
+        valid: Bool[Tensor, "n"],
+        total: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Take training samples into the means of cells that were not carved. The order of the samples does not matter.
+
+        valid: which rows are samples. total: sums over all processes.
+        """
+        cell = (points.nan_to_num() * self.resolution).long().clamp(0, self.resolution - 1)
+        index = (cell[:, 0] * self.resolution + cell[:, 1]) * self.resolution + cell[:, 2]
+        valid = valid & density.isfinite() & (self.density.view(-1)[index] > 0)
+        sums = self.density.new_zeros(2, self.density.numel())
+        sums[0].index_add_(0, index, torch.where(valid, density, 0.0))
+        sums[1].index_add_(0, index, valid.to(sums.dtype))
+        seen, count = total(sums)
+        self.density.view(-1).lerp_(seen / count.clamp_min(1), 1 - (1 - SEEN_SHARE) ** count)
 
     def threshold(self, step: float, opacity: float) -> Float[Tensor, ""]:
         """Density below which a sample of length `step` has less than `opacity`, or less than half the mean density."""
@@ -142,11 +171,15 @@ class HashGridNeRF(RadianceField):
             nn.Linear(config.width, config.width), nn.ReLU(True),
             nn.Linear(config.width, 3),
         )  # fmt: skip
-        self.occupancy = OccupancyGrid(config.occupancy_resolution)
+        self.occupancy = OccupancyGrid(config.occupancy_resolution, means=config.importance_samples is not None)
+        self._seen: tuple[Samples, Tensor] | None = None  # samples of the last step, and their densities
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         networks = [*self.density_network.parameters(), *self.color_network.parameters()]
-        return [{"params": [self.grid.table]}, {"params": networks, "weight_decay": 1e-6}]
+        return [
+            {"params": [self.grid.table], "weight_decay": self.config.feature_decay},
+            {"params": networks, "weight_decay": 1e-6},
+        ]
 
     def on_training_views(self, views: Views) -> None:
         """Carve the occupancy grid with the alpha of a bounded object's views."""
@@ -156,6 +189,13 @@ class HashGridNeRF(RadianceField):
     def before_step(self, step: int, draws: StepRandom) -> None:
         if step % UPDATE_EVERY == 0:
             self.occupancy.update(self.density, draws)
+
+    def after_step(self, total: Callable[[Tensor], Tensor]) -> None:
+        if self.occupancy.means and self._seen is not None:
+            samples, density = self._seen
+            rows = torch.arange(len(density), device=density.device)
+            self.occupancy.observe(samples.points, density, rows < samples.offsets[-1], total)
+        self._seen = None
 
     def hits_occupied(self, rays: Rays) -> Bool[Tensor, "n"]:
         # A coarse grid, dilated by a cell, with steps shorter than a cell: cheap, and without false negatives.
@@ -175,7 +215,9 @@ class HashGridNeRF(RadianceField):
         geometry = self.density_network(self.grid(samples.points, count))
         color = self.color_network(torch.cat([geometry, directions[samples.ray]], dim=1)).sigmoid()
         values = torch.cat([color, samples.depths[:, None]], dim=1)
-        out = composite(_density(geometry) * samples.lengths, values, samples.ray, samples.offsets)
+        density = _density(geometry)
+        self._seen = samples, density.detach()
+        out = composite(density * samples.lengths, values, samples.ray, samples.offsets)
         return out, len(samples.ray) if samples.found is None else samples.found
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """Train a teacher: the table of training pixels, and the loop."""
 
 import copy
+import functools
 import math
 import time
 from typing import Any
@@ -169,6 +170,7 @@ class Trainer:
         out, samples = self.model.render_train_in_float32(self.table.rays(index), draws)
         loss = _loss(out, self.table.rgba(index), background)
         self.fabric.backward(loss)
+        self.field.after_step(functools.partial(_total, self.fabric))
         return loss.detach(), samples
 
     def _step(self, loss: Tensor, samples: int | Tensor) -> None:
@@ -245,7 +247,7 @@ def informative_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) 
     parts = [slice(start, min(start + AT_ONCE, len(table))) for start in range(0, len(table), AT_ONCE)]
     for part in parts[fabric.global_rank :: fabric.world_size]:
         found[part] = field.hits_occupied(table.rays(torch.arange(part.start, part.stop, device=device)))
-    useful = (fabric.all_reduce(found, reduce_op="sum") if fabric.world_size > 1 else found).bool()
+    useful = _total(fabric, found).bool()
     count = int(useful.sum())
     if count == len(table):
         return None
@@ -256,6 +258,14 @@ def informative_pixels(field: RadianceField, table: PixelTable, fabric: Fabric) 
         index[filled : filled + len(places)] = places
         filled += len(places)
     return index
+
+
+def _total(fabric: Fabric, values: Tensor) -> Tensor:
+    """`values` summed over all processes."""
+    if fabric.world_size == 1:
+        return values
+    total: Tensor = fabric.all_reduce(values, reduce_op="sum")
+    return total
 
 
 def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:

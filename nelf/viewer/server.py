@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nelf.core.errors import ConfigError
+from nelf.viewer.packing import transfer
 from nelf.viewer.site import Site, name_of
 
 ADDRESS = "127.0.0.1"
@@ -50,7 +51,7 @@ TYPES = {
 }
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     # These two isolate the page: otherwise browsers give WebAssembly only one thread.
@@ -60,8 +61,8 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
 }
+ASK_AGAIN, LASTING = "no-cache", "private, max-age=31536000, immutable"
 PATIENCE = 30.0  # seconds that a connection may be silent
 
 Receive = Callable[[bytes, str], tuple[HTTPStatus, str]]
@@ -205,6 +206,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     timeout = PATIENCE
     rbufsize = 0
     rfile: LimitedReader
+    cache_control: str
 
     def setup(self) -> None:
         """Read with a limit."""
@@ -214,6 +216,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """Each request has the limit for itself."""
         self.rfile.left = MOST_HEADER
+        self.cache_control = ASK_AGAIN
         super().handle_one_request()
 
     def do_GET(self) -> None:
@@ -268,17 +271,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         found = self.server.site.content(name)
         try:
-            stream = found.open("rb") if isinstance(found, Path) else found and io.BytesIO(found)
+            sent = transfer(name, found, self.headers.get("Accept-Encoding", "")) if found else None
+            stream = sent and (sent.content.open("rb") if isinstance(sent.content, Path) else io.BytesIO(sent.content))
         except OSError:
-            stream = None
-        if not stream:
+            sent = stream = None
+        if not sent or not stream:
             return self.send_error(HTTPStatus.NOT_FOUND, "There is no such file")
         with stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
             self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", TYPES.get(PurePosixPath(name).suffix, "application/octet-stream"))
+            kind = sent.kind or TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+            self.send_header("Content-Type", kind)
+            if sent.encoding:
+                self.send_header("Content-Encoding", sent.encoding)
             self.send_header("Content-Length", str(size))
+            self.send_header("Vary", "Accept-Encoding")
+            self.cache_control = LASTING if sent.lasting else ASK_AGAIN
             self.end_headers()
             if with_body:
                 shutil.copyfileobj(stream, self.wfile)
@@ -287,6 +296,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def end_headers(self) -> None:
         for name, value in HEADERS.items():
             self.send_header(name, value)
+        self.send_header("Cache-Control", self.cache_control)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:

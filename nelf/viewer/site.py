@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from nelf.core.errors import BundleError, BundleErrorCode, ConfigError
-from nelf.core.files import read_json
+from nelf.core.files import atomic_path, read_json
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE = "index.html"
@@ -39,6 +39,9 @@ LISTING = "bundles.json"
 BUNDLES = "bundles"
 VIEWABLE = ("web", "android")
 """Targets whose model a browser can run; the one made for it comes first."""
+PAGE_ROLE = "page"
+FOR_SERVERS = ".br"
+"""Suffix of files for servers that ask what a browser unpacks (nelf/viewer/packing.py)."""
 METRICS = Path("eval") / "metrics.json"
 TIMES = "bench.json"
 """In a run's folder: what `nelf bench --json` wrote about its bundles."""
@@ -80,6 +83,32 @@ class Site:
         """The bundles as they are now. One that was removed, or whose manifest is damaged, is left out."""
         entries = [_entry(identity, bundle) for identity, bundle in self.bundles.items()]
         return json.dumps({"bundles": [entry for entry in entries if entry]}).encode()
+
+
+def write_site(site: Site, folder: Path) -> None:
+    """Write all that any host of files needs to show the site, with relative addresses only.
+
+    Replaces a page that is there. Raises ConfigError for a folder with something else in it, BundleError for a bundle
+    that lacks a file or names one outside of it.
+    """
+    if folder.exists() and not (folder / PAGE).is_file():
+        raise ConfigError(f"{folder} exists and has no page in it; remove it, or choose another folder with --out")
+    names = [name for name in site.assets if not name.endswith(FOR_SERVERS)] + ([] if site.alone else [LISTING])
+    for identity, bundle in site.bundles.items():
+        inside = [MANIFEST, *sorted(_listed(bundle, page=False))]
+        for name in inside:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise BundleError(f"{bundle} names the file {name}; do not use it", BundleErrorCode.UNSAFE_PATH)
+        picture = None if site.alone else _golden(bundle)
+        inside += [_as_png(picture)] if picture else []
+        names += [name if site.alone else f"{BUNDLES}/{identity}/{name}" for name in inside]
+    with atomic_path(folder) as temporary:
+        for name in names:
+            content = site.content(name)
+            if content is None:
+                raise BundleError(f"{name} is missing in its bundle; export it again", BundleErrorCode.DAMAGED_FILE)
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(content.read_bytes() if isinstance(content, Path) else content)
 
 
 def name_of(target: str) -> str | None:
@@ -138,10 +167,13 @@ def _file_of(bundle: Path, name: str) -> Path | None:
     return path if path.is_relative_to(bundle.resolve()) and path.is_file() else None
 
 
-def _listed(bundle: Path) -> set[str]:
+def _listed(bundle: Path, *, page: bool = True) -> set[str]:
+    """Files of the bundle. page: the viewer's too, which an export for the web has next to the bundle's own."""
     files = _manifest(bundle).get("files")
-    entries = files if isinstance(files, list) else []
-    return {entry["path"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("path"), str)}
+    entries = [one for one in (files if isinstance(files, list) else []) if isinstance(one, dict)]
+    return {
+        one["path"] for one in entries if isinstance(one.get("path"), str) and (page or one.get("role") != PAGE_ROLE)
+    }
 
 
 def _manifest(bundle: Path) -> dict[str, Any]:
@@ -197,8 +229,9 @@ def _timed(bundle: Path) -> tuple[float, str] | None:
     try:
         content = read_json(run / TIMES) if run else {}
         result = next(one for one in content["results"] if Path(one["name"]).name == bundle.resolve().name)
-        if "latency" in result:  # of a browser
-            return _number(result["latency"]["median"]), str(content["device"]["platform"])
+        if "latency" in result:  # of a browser or an app
+            device = content["device"]
+            return _number(result["latency"]["median"]), str(device.get("platform") or device["model"])
         times = [_number(one["times"]["median_ms"]) for one in result["measurements"]]
         return min(times), str(content["machine"]["processor"])
     except (OSError, ValueError, KeyError, TypeError, StopIteration):

@@ -92,29 +92,49 @@ tenth battery 315
 """
 
 APP_FILE = {
-    "format": "nelf-app-benchmark",
-    "version": "1.4",
+    "protocol": 2,
     "token": "TOKEN",
-    "model": "ball",
-    "model_sha256": "",
-    "accelerator": "gpu",
-    "fallbacks": [{"accelerator": "npu", "reason": "no NPU library for this SoC"}],
-    "device": {"manufacturer": "Example", "model": "Phone", "soc": "", "os": "15", "app": "0.1.0"},
-    "load_ms": 412.0,
-    "first_ms": 30.1,
-    "warmup_frames": 20,
-    "frames": 1800,
-    "seconds": 30.0,
-    "median_ms": 7.1,
-    "p90_ms": 8.0,
-    "p99_ms": 11.9,
-    "mean_ms": 7.3,
-    "min_ms": 6.8,
-    "max_ms": 25.0,
-    "windows": [{"seconds": 10.0, "frames": 610, "median_ms": 7.0, "p90_ms": 7.9}],
-    "thermal": [{"seconds": 10.0, "status": 0, "headroom": None, "battery_c": 31.5}],
-    "memory_mb": 182.4,
-    "error": None,
-    "later": "a key of another minor version",
+    "plan": {"warm_up_seconds": 3.0, "seconds": 30.0, "minutes": None},
+    "finished": True,
+    "stopped": None,
+    "device": {
+        "type": "app",
+        "manufacturer": "Example",
+        "model": "Phone",
+        "soc": "",
+        "os": "Android 15",
+        "app": "0.1.0",
+    },
+    "results": [
+        {
+            "bundle": "ball",
+            "model_sha256": "",
+            "backend": "gpu",
+            "passed_over": [{"backend": "npu", "reason": "no NPU library for this SoC"}],
+            "threads": 0,
+            "load_milliseconds": 412.0,
+            "first_frame_milliseconds": 442.1,
+            "frames": 1800,
+            "rate": 60.0,
+            "latency": {"median": 7.1, "p90": 8.0, "p95": 8.4, "mean": 7.3},
+            "sustained": [{"second": 0, "frames": 61, "median": 7.0}, {"second": 1, "frames": 59, "median": 7.2}],
+            "conditions": [
+                {
+                    "second": 0.0,
+                    "thermal_status": 1,
+                    "headroom": None,
+                    "battery_celsius": 31.5,
+                    "battery_percent": 80.0,
+                    "battery_milliamperes": 800.0,
+                    "battery_volts": 4.0,
+                    "charging": False,
+                }
+            ],
+            "memory_mb": 182.4,
+            "golden_psnr": None,
+        }
+    ],
+    "visible": True,
+    "later": "a key of another version",
 }
-"""The example of docs/benchmark.md, from a later minor version."""
+"""What our Android app writes, and a key more."""

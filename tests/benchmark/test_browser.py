@@ -18,7 +18,8 @@ import pytest
 
 from nelf.benchmark import browser, open_subjects
 from nelf.benchmark.browser import Session, make_plan, read_report, wait_for_reports
-from nelf.benchmark.tables import browser_tables
+from nelf.benchmark.report import DeviceBenchmark, Report, as_benchmark
+from nelf.benchmark.tables import device_tables
 from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.progress import Stop
 from nelf.viewer import phone
@@ -28,21 +29,23 @@ from tests.pipeline.commands import refused, refused_at_once, works
 from tests.viewer.browsers import ask, fake_viewer, serving, small_bundle, trusting
 
 PLAN = make_plan(["a", "b"], 30.0, 0.0)
-DEVICE = {"user_agent": "Firefox/140", "platform": "iPhone", "cores": 6, "memory_gb": None, "screen": [390, 844, 3],
-          "gpu": "apple", "mobile": True}  # fmt: skip
+DEVICE = {"type": "browser", "user_agent": "Firefox/140", "platform": "iPhone", "cores": 6, "memory_gb": None,
+          "screen": [390, 844, 3], "gpu": "apple", "mobile": True}  # fmt: skip
+
+LATENCY = {"median": 8.0, "p90": 10.0, "p95": 11.0, "mean": 8.5}
 
 
 def measured(bundle: str, frames: int = 100, **changed: Any) -> dict[str, Any]:
     return {
-        "bundle": bundle, "backend": "webgpu", "threads": 1, "load_milliseconds": 250.5,
-        "first_frame_milliseconds": 400, "frames": frames, "latency": {"median": 8.0, "p95": 11.0, "mean": 8.5},
-        "sustained": [], "golden_psnr": 52.5,
+        "bundle": bundle, "model_sha256": None, "backend": "webgpu", "passed_over": [], "threads": 1,
+        "load_milliseconds": 250.5, "first_frame_milliseconds": 400, "frames": frames, "rate": 60.0, "latency": LATENCY,
+        "sustained": [], "conditions": [], "memory_mb": None, "golden_psnr": 52.5,
     } | changed  # fmt: skip
 
 
 def report(*results: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {
-        "protocol": 1, "finished": False, "stopped": None, "device": DEVICE, "results": list(results), "visible": True,
+        "protocol": 2, "finished": False, "stopped": None, "device": DEVICE, "results": list(results), "visible": True,
     } | changed  # fmt: skip
 
 
@@ -50,7 +53,7 @@ def sent(session: Session, *reports: dict[str, Any], sender: str = "phone") -> l
     return [session.receive(json.dumps(one).encode(), sender)[0] for one in reports]
 
 
-def heard(session: Session) -> tuple[browser.Report, str | None, list[str]]:
+def heard(session: Session) -> tuple[Report, str | None, list[str]]:
     said: list[str] = []
     found, ended = wait_for_reports(session, Stop(), said.append)
     return found, ended, said
@@ -86,14 +89,14 @@ NOT_FINITE = json.dumps(report(measured("a", load_milliseconds=1e999))).encode()
         (b"[" * 100_000, "is not JSON"),
         (NOT_FINITE, "is not JSON"),
         (b"3", "is not valid"),
-        (b"{}", "speaks protocol None, this nelf 1; build the page again: make web"),
-        (report(protocol=2), "speaks protocol 2, this nelf 1"),
+        (b"{}", "speaks protocol None, this nelf 2; build the page again: make web"),
+        (report(protocol=1), "speaks protocol 1, this nelf 2"),
         (report(protocol="x" * 999), "speaks protocol " + 20 * "x" + ", this"),
-        ({"protocol": 1}, "is not valid: finished"),
+        ({"protocol": 2}, "is not valid: finished"),
         (report(measured("a", frames=-1)), "results.0.frames"),
         (report(measured("a", frames=2.5)), "results.0.frames"),
         (report(measured("a", backend="x" * 500)), "results.0.backend"),
-        (report(measured("a", latency={"median": 1, "p95": 1, "mean": -1})), "results.0.latency.mean"),
+        (report(measured("a", latency=LATENCY | {"mean": -1})), "results.0.latency.mean"),
         (report(*[measured("a")] * 300), "results should|results: List"),
         (report(device={**DEVICE, "user_agent": "x" * 500}), "device.user_agent"),
         (report(device={**DEVICE, "screen": [1, 2]}), "device.screen"),
@@ -167,8 +170,8 @@ def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BenchError, match="sent no report within 0 s; open the address again, in the same network"):
         heard(Session(PLAN))
     session = Session(PLAN)
-    sent(session, report(protocol=2))
-    with pytest.raises(BenchError, match="within 0 s; the page speaks protocol 2"):
+    sent(session, report(protocol=1))
+    with pytest.raises(BenchError, match="within 0 s; the page speaks protocol 1"):
         heard(session)
     with pytest.raises(BenchError, match="the browser ended"):
         wait_for_reports(Session(PLAN), Stop(), print, alive=lambda: False)
@@ -180,7 +183,7 @@ def test_ctrl_c() -> None:
     session, stop = Session(PLAN), Stop()
     sent(session, report(measured("a")))
 
-    def ask_to_stop(one: browser.Report, why: str | None) -> None:
+    def ask_to_stop(one: Report, why: str | None) -> None:
         stop.requested = True
 
     assert wait_for_reports(session, stop, print, ask_to_stop)[1] == "stopped by Ctrl-C"
@@ -272,7 +275,7 @@ def test_in_chromium(page: Callable[[str], None], tmp_path: Path) -> None:
     assert "iPhone, apple" in outcome.out
     assert "the browser tells: user agent Firefox/140" in outcome.err
     content = json.loads((tmp_path / "b.json").read_text())
-    assert (content["format"], content["version"], content["ended"]) == ("nelf-bench-browser", "1.0", None)
+    assert (content["format"], content["version"], content["ended"]) == ("nelf-bench-device", "2.0", None)
     assert (content["warm_up_seconds"], content["seconds"], content["minutes"]) == (3, 5, 0.5)
     assert content["device"] == DEVICE
     first, second = content["results"]
@@ -280,7 +283,7 @@ def test_in_chromium(page: Callable[[str], None], tmp_path: Path) -> None:
     assert (first["target"], first["precision"], first["student"], first["width"]) == ("android", "int8", "m", 128)
     assert (first["latency"]["median"], first["golden_psnr"]) == (8, 52.5)
     assert first["macs"] > 1e8
-    assert browser.BrowserBenchmark.model_validate_json((tmp_path / "b.json").read_text()).results
+    assert DeviceBenchmark.model_validate_json((tmp_path / "b.json").read_text()).results
 
 
 @pytest.mark.slow
@@ -345,7 +348,8 @@ def test_what_the_command_refuses(
         "--threads is not for a browser": ["--device", "browser", "--threads", "2"],
         "--runs is not for a browser": ["--browser", "chromium", "--runs", "5"],
         "--device is not for a browser": ["--browser", "chromium", "--device", "adb"],
-        "--seconds is for a browser; add --device browser": ["--seconds", "5"],
+        "--seconds is for a browser or our app; add --device browser, or --app PACKAGE": ["--seconds", "5"],
+        "--seconds is not for a file that an app wrote": ["--app-report", "a.json", "--seconds", "5"],
         "--seconds 0.5 is not allowed; use 1 to 3600": ["--device", "browser", "--seconds", "0.5"],
         "--device ios is not known; use adb, adb:SERIAL if several phones are connected, or browser": [
             "--device",
@@ -368,6 +372,6 @@ def test_the_plan() -> None:
 
 def test_the_table_of_a_page_that_measured_nothing() -> None:
     (example,) = open_subjects([EXAMPLE])
-    empty = browser.as_benchmark(read_report(json.dumps(report()).encode(), PLAN), PLAN, {"a": example}, "why")
-    (table,) = browser_tables(empty)
+    empty = as_benchmark(read_report(json.dumps(report()).encode(), PLAN), PLAN, {"a": example}, "why")
+    (table,) = device_tables(empty)
     assert table.row_count == 0

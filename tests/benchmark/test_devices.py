@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nelf.benchmark.browser import BrowserBenchmark
-from tests.benchmark.test_browser import DEVICE, measured
+from nelf.benchmark.report import DeviceBenchmark
+from tests.benchmark.test_browser import DEVICE, LATENCY, measured
 from tools import devices
 
 IPHONE = ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -17,13 +17,13 @@ ANDROID = (
 )
 
 
-def benchmark(user_agent: str = IPHONE, median: float = 8.0, ended: str | None = None) -> BrowserBenchmark:
+def benchmark(user_agent: str = IPHONE, median: float = 8.0, ended: str | None = None) -> DeviceBenchmark:
     about = {"name": "web", "target": "web", "precision": "fp32", "student": "m", "width": 200, "height": 100,
              "bytes": 1, "macs": 1}  # fmt: skip
-    result = measured("a", latency={"median": median, "p95": 11.0, "mean": 8.5}) | about
+    result = measured("a", latency=LATENCY | {"median": median}) | about
     content = {"device": DEVICE | {"user_agent": user_agent}, "visible": True, "warm_up_seconds": 3.0, "seconds": 30.0,
                "minutes": None, "results": [result], "ended": ended}  # fmt: skip
-    return BrowserBenchmark.model_validate(content)
+    return DeviceBenchmark.model_validate(content)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,13 @@ def test_a_row_is_added_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "| iPhone, apple, 6 cores | Safari 18 | m, web, fp32 | 200 x 100 | webgpu (cut short) | 1 | 7.0 | 11.0 | 400 "
         "| 52.5 |",
     ]
+
+
+def test_a_row_of_our_app() -> None:
+    app = {"type": "app", "manufacturer": "Example", "model": "Phone", "soc": "", "os": "Android 15", "app": "0.1.0"}
+    found = DeviceBenchmark.model_validate(benchmark().model_dump() | {"device": app})
+    (cells,) = devices.rows_of(found)
+    assert cells[:3] == ["Example Phone, Android 15", "our app 0.1.0", "m, web, fp32"]
 
 
 @pytest.mark.parametrize(

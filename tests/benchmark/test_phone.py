@@ -16,10 +16,12 @@ import pytest
 from nelf.benchmark import ModelUnderTest, open_subjects
 from nelf.benchmark.adb import SCRIPT, Adb, parse_condition
 from nelf.benchmark.benchmark_model import read_output
-from nelf.benchmark.phone_app import read_app_file, run_app
-from nelf.benchmark.tables import UNTESTED
+from nelf.benchmark.phone_app import bench_app, read_app_files
+from nelf.benchmark.report import DeviceBenchmark, Report, milliwatts
+from nelf.benchmark.tables import UNTESTED, device_tables
 from nelf.bundle import Manifest
 from nelf.core.errors import BenchError
+from nelf.core.progress import Stop
 from tests.benchmark.answers import APP_FILE, CONDITION, CPU_RUN, CRASH, GPU_RUN
 from tests.pipeline.commands import refused, works
 from tests.vectors.manifests import MANIFESTS
@@ -243,41 +245,86 @@ def subject(lite_file: Path, tmp_path: Path) -> ModelUnderTest:
     return replace(plain, name="android", folder=folder, path=folder / "model.tflite", manifest=manifest)
 
 
-def answer(**changes: Any) -> str:
-    return json.dumps(APP_FILE | {"model_sha256": "ab" * 32} | changes)
+def answer(model: str = "ab" * 32, **changes: Any) -> str:
+    results = [one | {"model_sha256": model} for one in APP_FILE["results"]]
+    return json.dumps(APP_FILE | {"results": results} | changes)
 
 
 INSTALLED = {"pm list packages": "package:org.nelf.viewer"}
 
 
+def measured(subject: ModelUnderTest, accelerator: str = "auto", minutes: float = 0.0) -> DeviceBenchmark:
+    said: list[str] = []
+    return bench_app(Adb(SERIAL), [subject], "org.nelf.viewer", accelerator, 30.0, minutes, Stop(), said.append,
+                     sleep=lambda _: None)  # fmt: skip
+
+
 def test_the_app_measures(phone: Any, subject: ModelUnderTest) -> None:
     calls = phone(answers=INSTALLED | {"cat /sdcard": answer()})
-    found = run_app(Adb(SERIAL), subject, "org.nelf.viewer", "gpu", minutes=2.0)
-    assert (found.median_ms, found.accelerator, found.thermal[0]["headroom"]) == (7.1, "gpu", None)
+    found = measured(subject, "gpu", minutes=2.0)
+    (result,) = found.results
+    assert (found.ended, found.visible, result.name, result.backend) == (None, True, "android", "gpu")
+    assert (result.latency.median, result.conditions[0].headroom, milliwatts(result.conditions)) == (7.1, None, 3200)
     sent = [call[2:] for call in calls()]
     (start,) = [words[1] for words in sent if "am start" in words[1]]
     assert start.startswith("am start -S -W -a org.nelf.action.BENCHMARK -p org.nelf.viewer --es bundle nelf-bench-")
-    assert "--es accelerator gpu --ef minutes 2 --es token " in start
+    assert "--es accelerator gpu --ef warm_up_seconds 3 --ef seconds 30 --ef minutes 2 --es token " in start
     (pushed,) = [words for words in sent if words[0] == "push"]
     assert pushed[1] == str(subject.folder)
     assert pushed[2].startswith("/sdcard/Android/data/org.nelf.viewer/files/bundles/nelf-bench-")
     assert "rm -rf /sdcard/Android/data/org.nelf.viewer/files/bundles/nelf-bench-" in sent[-1][1]
+    first, over_time = device_tables(found)
+    assert UNTESTED in str(first.title)
+    assert [list(column.cells) for column in over_time.columns][:4] == [["1", "2"], ["61.0", "59.0"],
+                                                                       ["7.00", "7.20"], ["1", "1"]]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (answer(error="no accelerator runs this model"), "the app could not measure: no accelerator runs this model"),
-        (answer(model_sha256="cd" * 32), "the app measured another model"),
-        (answer(version="2.0"), "has version 2.0, but this nelf reads 1.x"),
-        (answer(format="else"), "is not a nelf-app-benchmark"),
+        (answer(finished=False, stopped="no accelerator", results=[]), "the app measured nothing: no accelerator"),
+        (answer(results=[]), "the app measured nothing: no frame came"),
+        (answer("cd" * 32), "the app measured another model"),
+        (answer(protocol=1), "the app speaks protocol 1, this nelf 2; install the app again"),
+        (json.dumps({"format": "nelf-app-benchmark", "version": "1.0"}), "the app speaks protocol None"),
+        (answer(plan=None), "is not that of one bundle on one device"),
+        (answer(device={"type": "else"}), "the app's report is not valid: device"),
         ("{cut", "is not JSON"),
     ],
 )
 def test_answers_of_the_app_that_are_refused(phone: Any, subject: ModelUnderTest, text: str, message: str) -> None:
     phone(answers=INSTALLED | {"cat /sdcard": text})
     with pytest.raises(BenchError, match=message):
-        run_app(Adb(SERIAL), subject, "org.nelf.viewer")
+        measured(subject)
+
+
+def test_an_app_that_is_cut_short_leaves_what_it_had(
+    phone: Any, subject: ModelUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its screen is left; it falls silent, as on a phone that sleeps; the phone is gone."""
+    phone(answers=INSTALLED | {"cat /sdcard": answer(finished=False, stopped="the screen was left", visible=False)})
+    found = measured(subject)
+    assert (found.ended, found.visible, found.results[0].frames) == ("the screen was left", False, 1800)
+    monkeypatch.setattr("nelf.benchmark.phone_app.SILENCE_SECONDS", -1.0)
+    calls = phone(answers=INSTALLED | {"cat /sdcard": answer(finished=False)})
+    assert str(measured(subject).ended).startswith("org.nelf.viewer was silent for ")
+    phone(answers=INSTALLED | {"cat /sdcard": answer(finished=False)}, gone_after=len(calls()) - 2)
+    monkeypatch.setattr("nelf.benchmark.phone_app.SILENCE_SECONDS", 60.0)
+    assert "'0A1B2C' not found" in str(measured(subject).ended)
+
+
+def test_ctrl_c_keeps_the_bundles_before(phone: Any, subject: ModelUnderTest) -> None:
+    """The second bundle has measured nothing yet."""
+    phone(answers=INSTALLED | {"cat /sdcard": answer()})
+    stop, subjects = Stop(), [subject, replace(subject, name="second")]
+
+    def echo(line: str) -> None:
+        if line.startswith("second: "):
+            stop.requested = True
+            phone(answers=INSTALLED | {"cat /sdcard": answer(token="old")})
+
+    found = bench_app(Adb(SERIAL), subjects, "org.nelf.viewer", "auto", 30.0, 0.0, stop, echo)
+    assert (found.ended, [one.name for one in found.results]) == ("stopped by Ctrl-C", ["android"])
 
 
 def test_an_app_that_is_not_there_or_says_nothing(
@@ -285,17 +332,40 @@ def test_an_app_that_is_not_there_or_says_nothing(
 ) -> None:
     phone()
     with pytest.raises(BenchError, match=r"org\.nelf\.viewer is not installed"):
-        run_app(Adb(SERIAL), subject, "org.nelf.viewer")
-    monkeypatch.setattr("nelf.benchmark.phone_app.GRACE_SECONDS", -29.0)
+        measured(subject)
+    monkeypatch.setattr("nelf.benchmark.phone_app.GRACE_SECONDS", -1.0)
     phone(answers=INSTALLED | {"cat /sdcard": answer(token="old")})
-    with pytest.raises(BenchError, match=r"wrote no /sdcard/\S*/benchmark\.json in time"):
-        run_app(Adb(SERIAL), subject, "org.nelf.viewer", sleep=lambda _: None)
+    with pytest.raises(BenchError, match=r"measured nothing: org\.nelf\.viewer was silent .* is the phone unlocked"):
+        measured(subject)
 
 
-def test_every_key_of_the_apps_file_is_needed_and_documented() -> None:
-    document = (Path(__file__).parents[2] / "docs" / "benchmark.md").read_text()
-    for key in APP_FILE.keys() - {"later", "format", "version"}:
-        content = {name: value for name, value in APP_FILE.items() if name != key}
-        with pytest.raises(BenchError, match=f"lacks {key}"):
-            read_app_file(json.dumps(content), "phone")
-        assert f"`{key}`" in document
+def test_files_that_the_ios_app_wrote(subject: ModelUnderTest, tmp_path: Path) -> None:
+    file = tmp_path / "benchmark.json"
+    file.write_text(answer())
+    found = read_app_files([file], [subject])
+    assert (found.ended, found.seconds, found.results[0].name) == (None, 30, "android")
+    for text, why in {
+        answer(finished=False, stopped="the app was left"): "the app was left",
+        answer(finished=False): "the app ended before its time",
+    }.items():
+        file.write_text(text)
+        assert read_app_files([file], [subject]).ended == why
+    for text, message in {
+        answer(results=[], finished=False): "the app measured nothing: it had just begun",
+        answer("cd" * 32): "is of another model than android",
+        "": "cannot be read: the app's report is not JSON",
+    }.items():
+        file.write_text(text)
+        with pytest.raises(BenchError, match=message):
+            read_app_files([file], [subject])
+    with pytest.raises(BenchError, match=r"none\.json cannot be read: No such file"):
+        read_app_files([tmp_path / "none.json"], [subject])
+
+
+def test_power_is_told_only_on_battery() -> None:
+    told = Report.model_validate(APP_FILE).results[0].conditions[0]
+    warm = told.model_copy(update={"battery_milliamperes": 1000.0})
+    assert milliwatts([told, warm]) == 3600
+    assert milliwatts([told, warm.model_copy(update={"charging": True})]) is None
+    assert milliwatts([told.model_copy(update={"battery_volts": None})]) is None
+    assert milliwatts([]) is None

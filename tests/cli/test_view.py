@@ -125,3 +125,12 @@ def test_its_training_photos(run: Path, shown: list[Path], monkeypatch: pytest.M
     works("view", run, "--no-open")
     monkeypatch.setattr(Run, "open", classmethod(lambda cls, *_: (_ for _ in ()).throw(SceneError("it has gone"))))
     assert sites[2].content("photos.json") is None
+
+
+def test_a_folder_to_publish(run: Path, shown: list[Path], tmp_path: Path) -> None:
+    export = run / "export"
+    outcome = works("view", export / "android", export / "android-fp16", "--out", tmp_path / "site")
+    assert (outcome.out, shown) == (f"{tmp_path / 'site'}\n", [])
+    listed = json.loads((tmp_path / "site/bundles.json").read_text())["bundles"]
+    assert [one["precision"] for one in listed] == ["fp32", "fp16"]
+    assert "serves nothing; leave out --phone" in refused_at_once("view", run, "--out", tmp_path / "x", "--phone")

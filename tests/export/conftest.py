@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from nelf.bundle import Manifest
-from nelf.export import TARGETS, ExportConfig, export_bundle
+from nelf.export import TARGETS, Conversions, ExportConfig, export_bundle
 from nelf.student import Student
 from tests.export.networks import context, usual
 
@@ -35,6 +35,12 @@ def model() -> Student:
 
 
 @pytest.fixture(scope="session")
+def conversions() -> Conversions:
+    """What exports of `model` share."""
+    return {}
+
+
+@pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
     """Some forms once more, by a process with other hashes, which runs on its own core while `bundles` are made."""
     folder = tmp_path_factory.mktemp("elsewhere")
@@ -50,12 +56,15 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
 
 
 @pytest.fixture(scope="session")
-def bundles(model: Student, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def bundles(
+    model: Student, conversions: Conversions, elsewhere: Elsewhere, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     """Every target in every precision, of one student. Do not change them."""
     root = tmp_path_factory.mktemp("export")
     made: Exported = {}
     for target, precision in ALL:
         folder = root / f"{target}-{precision}"
         of_scene = context(model=model)
-        made[target, precision] = folder, export_bundle(model, target, precision, of_scene, ExportConfig(), folder)
+        arguments = model, target, precision, of_scene, ExportConfig(), folder
+        made[target, precision] = folder, export_bundle(*arguments, conversions=conversions)
     return made

@@ -17,6 +17,7 @@ from nelf.core.errors import ConfigError, ExportError, StorageError
 from nelf.core.files import write_json
 from nelf.export import (
     TARGETS,
+    Conversions,
     ExportConfig,
     config,
     coreml,
@@ -188,13 +189,15 @@ def test_plan() -> None:
     assert plan(["ios", "onnx"], "fp32", image_output=True)[1] == ("onnx", "fp32", "onnx")
 
 
-def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, model: Student) -> None:
+def test_a_file_that_loses_too_much_is_refused(tmp_path: Path, model: Student, conversions: Conversions) -> None:
     of_scene, folder = context(model=model), tmp_path / "ios"
+    strict = ExportConfig(max_drop_db=0.0)
     with pytest.raises(ExportError, match=r"ios w4: .* lost, but export.max_drop_db=0 is allowed; .*force=true") as e:
-        export_bundle(model, "ios", "w4", of_scene, ExportConfig(max_drop_db=0.0), folder)
+        export_bundle(model, "ios", "w4", of_scene, strict, folder, conversions=conversions)
     assert e.value.exit_code == 2
     assert not list(tmp_path.iterdir())
-    manifest = export_bundle(model, "ios", "w4", of_scene, ExportConfig(max_drop_db=0.0, force=True), folder)
+    forced = dataclasses.replace(strict, force=True)
+    manifest = export_bundle(model, "ios", "w4", of_scene, forced, folder, conversions=conversions)
     assert manifest.quality is not None
     assert manifest.quality.forced
     assert verify_bundle(folder).passed
@@ -223,10 +226,11 @@ def test_picture_output(channels: int, tmp_path: Path) -> None:
     assert (picture - 255 * expected.clamp(0, 1)).abs().mean() < 0.4, "half a step at most, a quarter in the mean"
 
 
-def test_without_photos(tmp_path: Path, model: Student) -> None:
+def test_without_photos(tmp_path: Path, model: Student, conversions: Conversions) -> None:
+    folder = tmp_path / "ios"
     with pytest.raises(ExportError, match=r"ios w8: without a photo .* its loss is unknown; .*export\.force=true"):
-        export_bundle(model, "ios", "w8", context(), ExportConfig(), tmp_path / "ios")
-    manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(force=True), tmp_path / "ios")
+        export_bundle(model, "ios", "w8", context(), ExportConfig(), folder, conversions=conversions)
+    manifest = export_bundle(model, "ios", "w8", context(), ExportConfig(force=True), folder, conversions=conversions)
     assert manifest.quality is not None
     assert (manifest.quality.status, manifest.quality.forced) == ("not_run", True)
     for precision in ("int8", "int8-dynamic"):
@@ -235,11 +239,13 @@ def test_without_photos(tmp_path: Path, model: Student) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["ios"]
 
 
-def test_without_test_views_training_views_say_what_is_lost(tmp_path: Path, model: Student) -> None:
+def test_without_test_views_training_views_say_what_is_lost(
+    tmp_path: Path, model: Student, conversions: Conversions
+) -> None:
     of_scene = dataclasses.replace(context(model=model), golden_photos={})
     strict = ExportConfig(max_drop_db=0.0)
     with pytest.raises(ExportError, match=r"photos of 8 training views where PyTorch has .*max_drop_db=0 is allowed"):
-        export_bundle(model, "ios", "w4", of_scene, strict, tmp_path / "ios")
+        export_bundle(model, "ios", "w4", of_scene, strict, tmp_path / "ios", conversions=conversions)
 
 
 def test_latency_where_it_says_something(bundles: Exported) -> None:

@@ -160,7 +160,7 @@ def _numpy(var: Any) -> Any:
 @pytest.mark.parametrize(("deployment", "specification"), [("16", 7), ("17", 8)])
 def test_core_ml_deployment(deployment: str, specification: int, tmp_path: Path, model: Student) -> None:
     path = tmp_path / "model.mlpackage"
-    coreml.convert(ExportGraph(model), "fp16", path, deployment)
+    coreml.save(coreml.convert(ExportGraph(model), "fp16", deployment), "fp16", path)
     with captured_output("reading"):
         import coremltools as ct
 

@@ -22,6 +22,7 @@ def test_the_viewer_lies_beside_the_bundle(
     (built / "viewer").mkdir(parents=True)
     (built / "index.html").write_text("the page")
     (built / "viewer/index.js").write_text("its code")
+    (built / "viewer/code.wasm.br").write_text("for servers that choose")
     monkeypatch.setattr(assets, "ASSETS", built)
     folder = tmp_path / "web"
     manifest = export_bundle(model, "web", "fp32", context(), ExportConfig(), folder)

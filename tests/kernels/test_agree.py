@@ -93,7 +93,7 @@ def test_cuda_compiles_for_every_generation(capability: str) -> None:
     compiling.cubin(compiling.source((("RANDOM", 1),)), capability)  # loads NVRTC
     began = time.process_time()
     code = compiling.cubin(compiling.source(MODEL), capability)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # it takes about one second
     assert code.startswith(b"\x7fELF")
 
 

@@ -140,7 +140,7 @@ def test_a_configuration_does_not_import_torch() -> None:
     "override", ["teacher.max_minutes=-1", "train.max_minutes=nan", "distill.views=100000000", "name=../evil", "+foo=1"]
 )
 def test_a_command_refuses_it_before_it_loads_torch(override: str, tmp_path: Path) -> None:
-    """In CPU time, which a busy machine does not change much; benchmarks/startup.py measures wall time."""
+    """In CPU time, which a busy machine changes less; benchmarks/startup.py measures wall time."""
     command = [sys.executable, "-X", "importtime", "-m", "nelf", "run", str(ROOT / "datasets" / "stilllife"), override]
     before = os.times()
     result = subprocess.run(
@@ -152,5 +152,5 @@ def test_a_command_refuses_it_before_it_loads_torch(override: str, tmp_path: Pat
     assert len(lines) == 1
     assert lines[0].startswith("nelf: ")
     assert "| torch" not in result.stderr
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 2
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 6
     assert list(tmp_path.iterdir()) == []

@@ -87,3 +87,59 @@ def test_the_threshold_is_never_above_the_average() -> None:
     for _ in range(400):
         grid.update(lambda points: torch.full((len(points),), 1e-4), StepRandom(0))
     assert grid.threshold(1e-3, 0.01) < grid.density.max()  # a field that is thin everywhere is still looked at
+
+
+def test_training_samples_move_the_means_of_their_cells() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, density = torch.rand(500, 3, generator=generator), 100 * torch.rand(500, generator=generator)
+    density[3] = torch.nan
+    valid = torch.arange(500) < 400
+    grid = OccupancyGrid(4, means=True)
+    grid.observe(points, density, valid, lambda sums: sums)
+    cells = (points * 4).long().tolist()
+    expected = torch.full((4, 4, 4), 1.0)
+    for x, y, z in {tuple(cell) for cell in cells}:
+        there = [float(density[i]) for i in range(400) if cells[i] == [x, y, z] and i != 3]
+        if there:
+            share = 1 - 0.9 ** len(there)
+            expected[x, y, z] += share * (sum(there) / len(there) - 1)
+    torch.testing.assert_close(grid.density, expected)
+
+
+def test_several_processes_take_in_each_others_samples() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, density = torch.rand(400, 3, generator=generator), torch.rand(400, generator=generator)
+    valid = torch.ones(400, dtype=torch.bool)
+    halves, shares = (slice(200), slice(200, 400)), list[torch.Tensor]()
+
+    def note(sums: torch.Tensor) -> torch.Tensor:
+        shares.append(sums)
+        return sums
+
+    whole = OccupancyGrid(4, means=True)
+    whole.observe(points, density, valid, lambda sums: sums)
+    for half in halves:
+        OccupancyGrid(4, means=True).observe(points[half], density[half], valid[half], note)
+    for half in halves:
+        grid = OccupancyGrid(4, means=True)
+        grid.observe(points[half], density[half], valid[half], lambda _: shares[0] + shares[1])
+        torch.testing.assert_close(grid.density, whole.density)
+
+
+def test_means_forget_what_is_air_now() -> None:
+    grid, upper, draws = OccupancyGrid(8, means=True), OccupancyGrid(8), StepRandom(0)
+    for one in (grid, upper):
+        for _ in range(4):
+            one.update(lambda points: torch.full((len(points),), 100.0), draws)
+        for _ in range(8):
+            one.update(lambda points: torch.zeros(len(points)), draws)
+    assert float(grid.density.max()) < 1
+    assert float(upper.density.min()) > 50
+
+
+def test_training_samples_leave_carved_cells_empty() -> None:
+    grid = OccupancyGrid(2, means=True)
+    grid.density[0] = 0.0
+    points = torch.tensor([[0.25, 0.25, 0.25], [0.75, 0.25, 0.25]])
+    grid.observe(points, torch.tensor([9.0, 9.0]), torch.tensor([True, True]), lambda sums: sums)
+    assert (float(grid.density[0].max()), float(grid.density[1, 0, 0])) == (0.0, pytest.approx(1.8))

@@ -50,6 +50,11 @@ def instant_ngp(**changes: Any) -> InstantNGPConfig:
     return InstantNGPConfig(**{**values, **changes})
 
 
+def proposing(**changes: Any) -> InstantNGPConfig:
+    """A fixed number of samples, drawn where the density grid expects the ray to end."""
+    return instant_ngp(**{"importance_samples": 8, **changes})
+
+
 def nerf(**changes: Any) -> NeRFConfig:
     """An MLP of two layers."""
     values: dict[str, Any] = {

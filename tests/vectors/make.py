@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.vectors.benchmarks import benchmark_cases
 from tests.vectors.bundles import bundle_cases
 from tests.vectors.gestures import pose_cases
 from tests.vectors.manifests import MANIFESTS
@@ -27,6 +28,7 @@ def contents() -> dict[str, Any]:
         **{f"manifests/{name}.json": manifest for name, manifest in MANIFESTS.items()},
         "bundles.json": bundle_cases(),
         "poses.json": pose_cases(),
+        "benchmark.json": benchmark_cases(),
         "tiles.json": tile_cases(),
     }
 

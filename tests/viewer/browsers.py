@@ -40,13 +40,19 @@ def ask(
     body: bytes | None = None,
     trust: ssl.SSLContext | None = None,
     length: int | None = None,
+    accept: str = "",
 ) -> tuple[int, str, bytes]:
-    """Status, headers and body; sends the target unchanged. length: claimed, where it is not that of the body."""
+    """Status, headers and body; sends the target unchanged. length: claimed, where it is not that of the body.
+
+    accept: encodings of the body that the browser unpacks.
+    """
     lines = [f"{method} {target} HTTP/1.1", "Connection: close"]
     if host is not None:
         lines.append(f"Host: {host or f'127.0.0.1:{server.server_port}'}")
     if body is not None:
         lines.append(f"Content-Length: {len(body) if length is None else length}")
+    if accept:
+        lines.append(f"Accept-Encoding: {accept}")
     with contextlib.ExitStack() as open_ones:
         connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", server.server_port), timeout=10))
         if trust:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from nelf.core.errors import BundleError, ConfigError
 from nelf.viewer.server import ViewerServer
-from nelf.viewer.site import Site, bundle_ids
+from nelf.viewer.site import Site, bundle_ids, write_site
 from tests.viewer.browsers import ask, fake_viewer, serving, small_bundle
 
 
@@ -117,3 +118,40 @@ def test_ids_are_unique_and_fit_for_a_url(tmp_path: Path) -> None:
     found = bundle_ids([tmp_path / name for name in names])
     assert list(found) == ["web", "web-2", "web-3", "bundle", "web-2-2", "r-web"]
     assert list(found.values()) == [tmp_path / name for name in names]
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_to_publish(bundles: list[Path], tmp_path: Path) -> None:
+    """It has what a host of files must give, nothing for servers that choose, and no photo."""
+    (tmp_path / "assets/litert/litert.wasm.br").write_bytes(b"for servers")
+    page = {"index.html", "viewer/index-1.js", "litert/litert.wasm.gz"}
+    parts = {"manifest.json", "model.tflite", "golden/poses.json", "golden/a.rgba"}
+    write_site(Site(*bundles[:2]), tmp_path / "out")
+    below = {f"bundles/{one}/{name}" for one in ("a-web", "b-web") for name in {*parts, "golden/a.png"}}
+    assert files_in(tmp_path / "out") == page | below | {"bundles.json"}
+    for one in json.loads((tmp_path / "out/bundles.json").read_text())["bundles"]:
+        assert (tmp_path / "out" / one["path"] / "model.tflite").read_bytes() == b"model"
+        assert (tmp_path / "out" / one["picture"]).is_file()
+    write_site(Site(bundles[0]), tmp_path / "out")
+    assert files_in(tmp_path / "out") == page | parts, "the one before is replaced"
+
+
+def test_folders_that_are_not_written(bundles: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ConfigError, match="mine exists and has no page in it; remove it, or choose another folder"):
+        write_site(Site(*bundles), tmp_path / "mine")
+    for name, words in {
+        "gone.json": "bundles/a-web/gone.json is missing in its bundle",
+        f"{bundles[0]}/model.tflite": "model.tflite; do not use it",
+        "golden/../model.tflite": "names the file golden/../model.tflite; do not use it",
+    }.items():
+        manifest = json.loads((bundles[0] / "manifest.json").read_text())
+        files = [*manifest["files"], {"path": name, "role": "model", "bytes": 1}]
+        (bundles[0] / "manifest.json").write_text(json.dumps(manifest | {"files": files}))
+        with pytest.raises(BundleError, match=words):
+            write_site(Site(*bundles), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        (bundles[0] / "manifest.json").write_text(json.dumps(manifest))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nelf.benchmark.report import parse_report
 from nelf.bundle.contents import check_files
 from nelf.bundle.manifest import read_manifest
 from nelf.core.errors import BundleError, BundleErrorCode
@@ -78,3 +79,13 @@ def test_what_each_app_shows(case: dict[str, Any], tmp_path: Path) -> None:
     manifest = read_manifest(write_bundle(case, BUNDLES["files"], tmp_path))
     for name, app in APPS.items():
         assert app.shows(manifest) == (name.removesuffix("_app") not in case["codes"])
+
+
+@pytest.mark.parametrize("case", cases(read("benchmark.json")["cases"]))
+def test_reports_of_benchmarks(case: dict[str, Any]) -> None:
+    """The page and the apps make them; here they are read."""
+    report = parse_report(json.dumps(case["report"]).encode(), "app", "")
+    assert report.model_dump(mode="json") == case["report"]
+    for one in report.results:
+        assert sum(window.frames for window in one.sustained) <= len(case["frames"])
+        assert one.latency.median <= one.latency.p90 <= one.latency.p95

@@ -37,6 +37,7 @@ CHECKED = (
     "web_app/browser",
     "nelf/viewer",
     "nelf/cli/main.py",
+    "nelf/cli/bundles.py",
     "tests/vectors",
     "tools/node.py",
     "tools/web",

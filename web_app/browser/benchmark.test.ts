@@ -24,7 +24,7 @@ test("a benchmark says what it sends, waits for a tap, and brings its figures ba
   await page.getByRole("button", { name: "Start" }).tap();
   await page.getByText("Done. You can close this page.").waitFor({ timeout: 60_000 });
   const report = host.reports.at(-1)!;
-  expect(report).toMatchObject({ protocol: 1, finished: true, stopped: null, visible: true });
+  expect(report).toMatchObject({ protocol: 2, finished: true, stopped: null, visible: true });
   expect(report.device.cores).toBeGreaterThan(0);
   expect(report.device.screen).toEqual([390, 844, 2]);
   expect(report.results.map((one) => one.bundle)).toEqual(["demo", "constant"]);

@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { bundle, changedBundle, changeManifest, liveHost, nelfView, plainHost } from "./hosts";
@@ -83,6 +83,32 @@ test.each(BROKEN)("a broken bundle: %s, %s", async (code, what, change) => {
   const golden = shown.page.locator("#error-view");
   if (SHOWS_GOLDEN.test(what.source)) await golden.waitFor();
   else expect(await golden.isVisible()).toBe(false);
+});
+
+test("a bundle that is exported again while the page opens it", async () => {
+  const host = await served(liveHost(bundle("demo")));
+  const next = changedBundle("demo", (folder) => {
+    const model = join(folder, "model.tflite");
+    writeFileSync(model, Buffer.concat([readFileSync(model), Buffer.alloc(16)]));
+    changeManifest(folder, (manifest) => (manifest.name = "second"));
+  });
+  const shown = await visit("about:blank");
+  const { page } = shown;
+  await page.route("**/model.tflite*", (route) => {
+    for (const name of ["manifest.json", "model.tflite"])
+      host.files.set(name, readFileSync(join(next, name)));
+    return route.continue();
+  });
+  await page.goto(`${host.url}?still&backend=wasm`);
+  expect(await shown.failed()).toEqual({
+    code: "damaged_file",
+    what: "The bundle was exported again while this page opened it.",
+    remedy: "Reload this page: it then opens the new one.",
+  });
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.waitForURL(host.url.concat("**"));
+  await page.locator("#name", { hasText: "second" }).waitFor();
+  await shown.opened();
 });
 
 function runtime(folder: string): string {

@@ -11,7 +11,8 @@ import type { Manifest as Bundle } from "../src/Manifest";
 import type { Report } from "../src/report";
 import type { ServerInfo } from "../src/site";
 
-const ROOT = join(import.meta.dirname, "../..");
+/** The repository. */
+export const ROOT = join(import.meta.dirname, "../..");
 /** The bundle of `nelf view --example`. */
 export const EXAMPLE = join(ROOT, "nelf/viewer/example");
 
@@ -59,14 +60,17 @@ export interface Served {
   close: () => Promise<void>;
 }
 
-/** `nelf view FOLDER` (or an option in its place), as a person starts it. */
-export async function nelfView(folder: string): Promise<Served> {
-  const options = {
-    env: { ...process.env, PYTHONPATH: ROOT },
-    stdio: ["ignore", "pipe", "inherit"] as const,
-  };
-  const arguments_ = ["-m", "nelf.cli.main", "view", folder, "--no-open"];
-  const child = spawn(needed("NELF_PYTHON"), arguments_, { ...options, stdio: ["ignore", "pipe", "ignore"] });
+/** `nelf view FOLDER` with options, as a person starts it. `variables`: of its environment. */
+export async function nelfView(
+  folder: string,
+  options: readonly string[] = ["--no-open"],
+  variables: Record<string, string> = {},
+): Promise<Served> {
+  const command = ["-m", "nelf.cli.main", "view", folder, ...options];
+  const child = spawn(needed("NELF_PYTHON"), command, {
+    env: { ...process.env, PYTHONPATH: ROOT, ...variables },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const url = await firstLine(child);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   return {

@@ -1,8 +1,12 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { bundle, type Hosted, severalBundles } from "./hosts";
+import { bundle, type Hosted, needed, plainHost, ROOT, severalBundles } from "./hosts";
 import { distance, PHONE, setUp } from "./setup";
 
-const { visit } = setUp();
+const { visit, served } = setUp();
 let host: Hosted;
 
 beforeAll(async () => {
@@ -71,6 +75,44 @@ test("two bundles side by side: one pose, a line that fingers and keys move", as
   expect(first, "both show every pose").toBe(second);
   await page.getByRole("button", { name: "Figures" }).tap();
   expect(await page.locator("#hud").textContent()).toMatch(/[\d.]+ and [\d.]+ ms.*fp32 and fp32/);
+  expect(complaints).toEqual([]);
+});
+
+test.each([
+  [320, 568],
+  [360, 640],
+  [390, 844],
+])("figures cover no picture of a split screen of %d x %d points", async (width, height) => {
+  const shown = await visit(`${host.url}?bundle=demo&compare=constant`, { viewport: { width, height } });
+  const { page } = await shown.opened();
+  await page.getByRole("button", { name: "Figures" }).click();
+  const box = async (id: string) => (await page.locator(id).boundingBox())!;
+  const [hud, picture, slider] = [await box("#hud"), await box("#picture"), await box("#split")];
+  expect(hud.y + hud.height).toBeLessThanOrEqual(picture.y);
+  expect(picture.y + picture.height / 2, "the slider leaves most of it").toBeLessThan(slider.y);
+  const [left, stage] = [await box("#left-label"), await box("#stage")];
+  expect(left.y + left.height).toBeLessThanOrEqual(hud.y);
+  expect(picture.y + picture.height).toBeLessThanOrEqual(stage.y + stage.height);
+});
+
+test("the folder that nelf view --out writes works on any host of files, with pictures and threads", {
+  timeout: 300_000,
+}, async () => {
+  const folder = join(mkdtempSync(join(tmpdir(), "nelf-web-")), "site");
+  const command = ["-m", "nelf.cli.main", "view", bundle("demo"), bundle("constant"), "--out", folder];
+  execFileSync(needed("NELF_PYTHON"), command, { env: { ...process.env, PYTHONPATH: ROOT } });
+  const published = await served(plainHost(folder, "/scenes/"));
+  const shown = await visit(published.url, PHONE);
+  const { page, complaints } = shown;
+  await page.locator("#cards li").nth(1).waitFor();
+  await page.waitForFunction(() => {
+    const pictures = [...document.querySelectorAll<HTMLImageElement>("#cards img")];
+    return pictures.length === 2 && pictures.every((one) => one.naturalWidth > 0);
+  });
+  await page.goto(`${published.url}?bundle=demo&still&backend=threads`);
+  await shown.opened();
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  expect((await shown.state()).backend).toBe("threads");
   expect(complaints).toEqual([]);
 });
 

@@ -27,9 +27,9 @@ const SOFTWARE_GPU = [
   "--use-webgpu-adapter=swiftshader",
 ];
 
-/** A browser; with `gpu` one that a CPU plays, without it none, as on a machine that has none. */
-export function launch(gpu = true): Promise<Browser> {
-  const args = [...FLAGS, ...(gpu ? SOFTWARE_GPU : ["--disable-gpu"])];
+/** A browser; with `gpu` one that a CPU plays, without it none, as on a machine that has none. `more`: flags. */
+export function launch(gpu = true, more: readonly string[] = []): Promise<Browser> {
+  const args = [...FLAGS, ...(gpu ? SOFTWARE_GPU : ["--disable-gpu"]), ...more];
   return chromium.launch({ executablePath: needed("NELF_CHROMIUM"), args });
 }
 

@@ -141,6 +141,15 @@ export async function readFile(
   return bytes;
 }
 
+/** `error`, or what explains it: the bundle has another manifest now, so it was exported again in between. */
+export async function explained(error: unknown, manifest: Manifest, read: Read): Promise<unknown> {
+  if (!(error instanceof BundleError) || error.code !== "damaged_file") return error;
+  const now = await readManifest(read).catch(() => manifest);
+  if (JSON.stringify(now.files) === JSON.stringify(manifest.files)) return error;
+  const what = "The bundle was exported again while this page opened it.";
+  return new BundleError("damaged_file", what, "Reload this page: it then opens the new one.");
+}
+
 function parse(bytes: Uint8Array): Record<string, unknown> | null {
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -1,11 +1,11 @@
 /** One benchmark: follows the server's plan, a bundle after the other, and keeps what it has when it is cut short. */
 
-import { type Attempt, BACKEND_NAMES } from "./backends";
+import type { Attempt } from "./backends";
 import { firstRight, measureOthers } from "./choice";
-import { Course } from "./course";
+import { Measurement, type Phase } from "./course";
 import { createRenderer } from "./FrameRenderer";
 import { readGolden } from "./golden";
-import { readManifest, unsupported } from "./Manifest";
+import { explained, readManifest, unsupported } from "./Manifest";
 import { type Device, PROTOCOL, type Report, type Result } from "./report";
 import { type Plan, reader } from "./site";
 import { Pane, Viewer } from "./Viewer";
@@ -23,8 +23,7 @@ interface Running {
   bundle: string;
   attempt: Attempt;
   threads: number;
-  measured: Course;
-  sustained: Course;
+  measurement: Measurement;
 }
 
 export class Benchmark {
@@ -44,7 +43,7 @@ export class Benchmark {
   report(): Report {
     const { stopped, finished, device } = this;
     const visible = document.visibilityState === "visible";
-    const results = this.runs.filter(({ measured }) => measured.frames > 0).map(resultOf);
+    const results = this.runs.filter(({ measurement }) => measurement.frames > 0).map(resultOf);
     return { protocol: PROTOCOL, finished, stopped, device, results, visible };
   }
 
@@ -61,9 +60,14 @@ export class Benchmark {
     const manifest = await readManifest(read);
     const refused = unsupported(manifest);
     if (refused) throw refused;
-    const source = { manifest, read, views: await readGolden(manifest, read), arrived: () => undefined };
     const asked = new URLSearchParams(location.search).get("backend");
-    const choice = await firstRight(source, asked, false);
+    const opened = async () => {
+      const source = { manifest, read, views: await readGolden(manifest, read), arrived: () => undefined };
+      return { source, choice: await firstRight(source, asked, false) };
+    };
+    const { source, choice } = await opened().catch(async (error: unknown) => {
+      throw await explained(error, manifest, read);
+    });
     const renderer = createRenderer(this.canvas(), manifest.image, () => undefined, false);
     const pane = new Pane(choice.model, renderer);
     const viewer = new Viewer(manifest, [pane], { shown: () => undefined, failed: () => undefined });
@@ -73,49 +77,52 @@ export class Benchmark {
       await measureOthers(choice, source, viewer, () => this.stopped === null);
       const { backend, threads } = pane.model;
       const attempt = choice.attempts.find((one) => one.backend === backend)!;
-      const running = { bundle: id, attempt, threads, measured: new Course(), sustained: new Course() };
-      this.runs.push(running);
-      const { warm_up_seconds, seconds, minutes } = this.plan;
-      await this.pictures(viewer, pane, warm_up_seconds, `${title}: ${BACKEND_NAMES[backend]}, warming up`);
-      await this.pictures(viewer, pane, seconds, `${title}: measuring`, running.measured);
-      if (minutes) await this.pictures(viewer, pane, minutes * 60, `${title}: going on`, running.sustained);
+      const measurement = new Measurement(this.plan, performance.now() / 1000);
+      this.runs.push({ bundle: id, attempt, threads, measurement });
+      await this.pictures(viewer, pane, title, measurement);
     } finally {
       viewer.release();
     }
   }
 
-  private async pictures(
-    viewer: Viewer,
-    pane: Pane,
-    seconds: number,
-    what: string,
-    course?: Course,
-  ): Promise<void> {
-    const start = performance.now();
-    for (
-      let passed = 0;
-      passed < seconds * 1000 && this.stopped === null;
-      passed = performance.now() - start
-    ) {
+  private async pictures(viewer: Viewer, pane: Pane, title: string, measurement: Measurement): Promise<void> {
+    const names: Record<Phase, string> = {
+      "warm up": "warming up",
+      measured: "measuring",
+      sustained: "going on",
+    };
+    let [phase, began] = [measurement.phase, performance.now()];
+    let goesOn = true;
+    while (goesOn && this.stopped === null) {
       viewer.camera.drag(STEP, 0, 0);
       await pane.render(viewer.camera.c2w);
       pane.renderer.present(pane.picture!);
-      course?.add(pane.picture!.milliseconds, performance.now() - start);
-      this.say(`${what}, ${Math.floor(passed / 1000)} of ${seconds} s`);
+      const now = performance.now();
+      goesOn = measurement.add(pane.picture!.milliseconds, now / 1000);
+      if (measurement.phase !== phase) [phase, began] = [measurement.phase, now];
+      if (phase)
+        this.say(`${title}: ${names[phase]}, ${Math.floor((now - began) / 1000)} of ${this.length(phase)} s`);
     }
+  }
+
+  private length(phase: Phase): number {
+    const { warm_up_seconds, seconds, minutes } = this.plan;
+    return { "warm up": warm_up_seconds, measured: seconds, sustained: 60 * (minutes ?? 0) }[phase];
   }
 }
 
-function resultOf({ bundle, attempt, threads, measured, sustained }: Running): Result {
+function resultOf({ bundle, attempt, threads, measurement }: Running): Result {
   return {
     bundle,
+    model_sha256: null,
     backend: attempt.backend,
+    passed_over: [],
     threads,
     load_milliseconds: attempt.loaded!,
     first_frame_milliseconds: attempt.loaded! + attempt.first!,
-    frames: measured.frames,
-    latency: measured.latency(),
-    sustained: (sustained.frames > 0 ? sustained : measured).seconds,
+    ...measurement.figures(),
+    conditions: [],
+    memory_mb: null,
     golden_psnr: attempt.psnr ?? null,
   };
 }

@@ -23,11 +23,8 @@ export class BundleError extends Error {
   constructor(
     readonly code: BundleErrorCode,
     message: string,
+    readonly remedy: string = REMEDIES[code],
   ) {
     super(message);
-  }
-
-  get remedy(): string {
-    return REMEDIES[this.code];
   }
 }

@@ -40,7 +40,7 @@ export interface Ready {
   files: string[];
 }
 
-/** So much of the runtime has arrived; total: NaN where the host does not say. */
+/** So many bytes of the runtime have arrived, of so many. */
 export interface Progress {
   type: "progress";
   bytes: number;

@@ -6,7 +6,7 @@ import { type Part, TileRenderer } from "./tiles";
 
 interface EmscriptenModule {
   locateFile: (name: string) => string;
-  mainScriptUrlOrBlob: string;
+  mainScriptUrlOrBlob: string | Blob;
   instantiateWasm: (imports: WebAssembly.Imports, done: Instantiated) => void;
   print: (line: string) => void;
   printErr: (line: string) => void;
@@ -21,6 +21,9 @@ interface Scope {
 }
 
 const scope = self as unknown as Scope;
+/** First byte of a gzip file; WebAssembly begins with 0. */
+const GZIP = 0x1f;
+
 let model: CompiledModel | undefined;
 let tiles: TileRenderer | undefined;
 let shape: readonly number[] = [];
@@ -55,9 +58,9 @@ async function load(request: Load): Promise<void> {
   });
   scope.Module = {
     locateFile: (file) => new URL(file, request.runtime).href,
-    mainScriptUrlOrBlob: script,
+    mainScriptUrlOrBlob: request.backend === "threads" ? await forThreads(script) : script,
     instantiateWasm: (imports, done) => {
-      unpacked(packed)
+      unpacked(packed, LITERT_BYTES[`${name}.wasm`]!)
         .then((wasm) => WebAssembly.instantiateStreaming(wasm, imports))
         .then(({ instance, module }) => done(instance, module))
         .catch(failed);
@@ -118,21 +121,44 @@ async function variant({ backend }: Load): Promise<string> {
   return (await supportsFeature("relaxedSimd")) ? "litert_wasm_internal" : "litert_wasm_compat_internal";
 }
 
-/** The WebAssembly in a gzip file, as a response that is compiled while it arrives. */
-async function unpacked(url: string): Promise<Response> {
+/**
+ * The script of the threads, here: where a certificate was only clicked through, Chromium (156) drops one in ten requests of
+ * a worker's workers without an error, and the runtime would wait for that thread forever.
+ */
+async function forThreads(script: string): Promise<Blob> {
+  const response = await fetch(script);
+  if (!response.ok) throw new Error(`${script} cannot be loaded (${response.status})`);
+  return new Blob([await response.blob()], { type: "text/javascript" });
+}
+
+/**
+ * The WebAssembly at `url`, compiled while it arrives: a gzip file, unless the host sends what is in it. `size`: of the
+ * WebAssembly, in bytes; a host tells how much it sends instead.
+ */
+async function unpacked(url: string, size: number): Promise<Response> {
   const response = await fetch(url);
   if (!response.ok || !response.body) throw new Error(`${url} cannot be loaded (${response.status})`);
-  const total = Number(response.headers.get("content-length") ?? Number.NaN);
+  const reader = response.body.getReader();
+  let part = await reader.read();
+  const packed = part.value?.[0] === GZIP;
+  const arriving = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      if (part.done) return controller.close();
+      controller.enqueue(part.value);
+      part = await reader.read();
+    },
+  });
+  const total = Number(response.headers.get("content-length") ?? size);
   let bytes = 0;
   const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
     transform(chunk, controller) {
       bytes += chunk.length;
-      answer({ type: "progress", bytes, total });
+      answer({ type: "progress", bytes: (bytes / size) * total, total });
       controller.enqueue(chunk);
     },
   });
-  const stream = response.body.pipeThrough(counted).pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream, { headers: { "content-type": "application/wasm" } });
+  const binary = packed ? arriving.pipeThrough(new DecompressionStream("gzip")) : arriving;
+  return new Response(binary.pipeThrough(counted), { headers: { "content-type": "application/wasm" } });
 }
 
 async function run(request: Run): Promise<void> {

@@ -5,9 +5,10 @@ import type { Latency, Second } from "./course";
 import type { Backend } from "./messages";
 import { HERE } from "./site";
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 export interface Device {
+  type: "browser";
   user_agent: string;
   platform: string;
   cores: number;
@@ -17,15 +18,21 @@ export interface Device {
   mobile: boolean | null;
 }
 
+/** Of one bundle. Where a browser tells nothing there is null, or an empty list: apps tell more. */
 export interface Result {
   bundle: string;
+  model_sha256: null;
   backend: Backend;
+  passed_over: [];
   threads: number;
   load_milliseconds: number;
   first_frame_milliseconds: number;
   frames: number;
+  rate: number;
   latency: Latency;
   sustained: Second[];
+  conditions: [];
+  memory_mb: null;
   golden_psnr: number | null;
 }
 
@@ -48,6 +55,7 @@ interface Told {
 export async function thisDevice(): Promise<Device> {
   const { deviceMemory, userAgentData } = navigator as Told;
   return {
+    type: "browser",
     user_agent: navigator.userAgent,
     platform: userAgentData?.platform || navigator.platform,
     cores: navigator.hardwareConcurrency,

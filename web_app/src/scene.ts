@@ -8,7 +8,7 @@ import { createRenderer } from "./FrameRenderer";
 import { listen } from "./gestures";
 import { readGolden } from "./golden";
 import { Hud } from "./hud";
-import { type Manifest, modelFile, readManifest, unsupported } from "./Manifest";
+import { explained, type Manifest, modelFile, readManifest, unsupported } from "./Manifest";
 import { BACKENDS } from "./messages";
 import type { NelfModel } from "./NelfModel";
 import { keep, type Offline } from "./offline";
@@ -142,10 +142,13 @@ async function openBundle(base: URL, backend: string | null, compared: boolean):
   if (refused) throw refused;
   path = modelFile(manifest);
   total = manifest.files.find((file) => file.path === path)?.bytes ?? total;
-  const views = await readGolden(manifest, read);
   const arrived = (bytes: number, of: number) => page.progress("Loading the runtime", bytes, of);
-  const source: Source = { manifest, views, read, arrived };
-  return { ...source, base, choice: await firstRight(source, backend) };
+  try {
+    const source: Source = { manifest, views: await readGolden(manifest, read), read, arrived };
+    return { ...source, base, choice: await firstRight(source, backend) };
+  } catch (error) {
+    throw await explained(error, manifest, read);
+  }
 }
 
 function label({ name, student, precision }: Manifest): string {

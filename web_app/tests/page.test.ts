@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Course } from "../src/course";
+import { type Durations, Measurement } from "../src/course";
 import type { Manifest } from "../src/Manifest";
 import { OrbitCamera } from "../src/OrbitCamera";
 import { poseHash, readHash } from "../src/pose_link";
@@ -70,14 +70,24 @@ test.each([
   expect(nextQuality(now, median, interval)).toBe(next);
 });
 
-test("the course of a benchmark: whole seconds, one of them without a picture", () => {
-  const course = new Course();
-  for (const [ms, at] of [[10, 0], [20, 400], [30, 900], [40, 2100], [50, 3000]] as const) course.add(ms, at); // biome-ignore format: pairs
-  expect(course.frames).toBe(5);
-  expect(course.latency()).toEqual({ median: 30, p95: 50, mean: 30 });
-  expect(course.seconds).toEqual([
-    { second: 0, frames: 3, median: 20 },
-    { second: 1, frames: 0, median: 1000 },
-    { second: 2, frames: 1, median: 40 },
-  ]);
+interface BenchmarkCase extends Durations {
+  name: string;
+  frames: [number, number][];
+  report: { finished: boolean; stopped: string | null; results: Record<string, unknown>[] };
+}
+
+const benchmarks = vectors<{ begin: number; cases: BenchmarkCase[] }>("benchmark.json");
+
+test.each(benchmarks.cases)("a benchmark: $name", ({ frames, report, ...durations }) => {
+  const measurement = new Measurement(durations, benchmarks.begin);
+  const wentOn = frames.map(([milliseconds, now]) => measurement.add(milliseconds, now));
+  expect(wentOn.indexOf(false)).toBe(report.finished ? frames.length - 1 : -1);
+  const [expected] = report.results;
+  expect(measurement.frames > 0).toBe(expected !== undefined);
+  if (!expected) return;
+  const { latency, rate, ...found } = measurement.figures();
+  expect(expected).toMatchObject(found);
+  const numbers = expected.latency as Record<string, number>;
+  for (const [name, value] of Object.entries(latency)) expect(value, name).toBeCloseTo(numbers[name]!, 9);
+  expect(rate).toBeCloseTo(expected.rate as number, 9);
 });

@@ -1,49 +1,68 @@
 import Foundation
 
-/// docs/benchmark.md's file: its keys are these names in snake case. At first nothing is measured.
+/// The report of docs/devices.md: its keys are these names in snake case. At first nothing is measured.
 struct BenchmarkReport: Encodable {
+    struct Plan: Encodable {
+        let warmUpSeconds, seconds: Double
+        let minutes: Nullable<Double>
+    }
+
     struct Window: Encodable {
-        let seconds: Double
+        let second, frames: Int
+        let median: Double
+    }
+
+    struct Latency: Encodable {
+        let median, p90, p95, mean: Double
+    }
+
+    struct Condition: Encodable {
+        let second: Double
+        let thermalStatus: Nullable<Int>
+        let headroom, batteryCelsius, batteryPercent, batteryMilliamperes, batteryVolts: Nullable<Double>
+        let charging: Nullable<Bool>
+
+        init(_ second: Double, _ now: Benchmark.Condition) {
+            self.second = second
+            thermalStatus = Nullable(now.thermalStatus)
+            headroom = Nullable(now.headroom)
+            batteryCelsius = Nullable(now.batteryCelsius)
+            batteryPercent = Nullable(now.batteryPercent)
+            batteryMilliamperes = Nullable(now.batteryMilliamperes)
+            batteryVolts = Nullable(now.batteryVolts)
+            charging = Nullable(now.charging)
+        }
+    }
+
+    struct Result: Encodable {
+        let bundle, modelSha256, backend: String
+        /// Core ML does not say what it passed over, nor how many threads compute.
+        let passedOver: [String] = []
+        let threads = 0
+        let loadMilliseconds, firstFrameMilliseconds: Double
         let frames: Int
-        let medianMs, p90Ms: Double
+        let rate: Double
+        let latency: Latency
+        let sustained: [Window]
+        let conditions: [Condition]
+        let memoryMb: Nullable<Double>
+        let goldenPsnr = Nullable<Double>(nil)
     }
 
-    struct Thermal: Encodable {
-        let seconds: Double
-        let status: Int
-        let headroom = Nullable<Double>(nil)
-        let batteryC = Nullable<Double>(nil)
-    }
-
-    let format = "nelf-app-benchmark"
-    let version = "1.0"
-    let token, model: String
-    var modelSha256 = ""
-    let accelerator, computeUnits: String
-    let fallbacks: [String] = []
+    let `protocol` = 2
+    let token: String
+    let plan: Plan
+    var finished = false
+    var stopped = Nullable<String>(nil)
     let device: Benchmark.Device
-    var loadMs = 0.0
-    var firstMs = 0.0
-    var warmupFrames = 0
-    var frames = 0
-    var seconds = 0.0
-    var medianMs = 0.0
-    var p90Ms = 0.0
-    var p99Ms = 0.0
-    var meanMs = 0.0
-    var minMs = 0.0
-    var maxMs = 0.0
-    var windows: [Window] = []
-    var thermal: [Thermal] = []
-    var memoryMb = Nullable<Double>(nil)
-    var error = Nullable<String>(nil)
+    var results: [Result] = []
+    var visible = true
 
-    init(token: String, model: String, device: Benchmark.Device, units: ComputeUnits) {
+    init(token: String, plan: Benchmark.Plan, device: Benchmark.Device) {
         self.token = token
-        self.model = model
+        self.plan = Plan(
+            warmUpSeconds: plan.warmUpSeconds, seconds: plan.seconds, minutes: Nullable(plan.minutes))
         self.device = device
-        accelerator = units.accelerator
-        computeUnits = units.rawValue
     }
 
     func json() throws -> Data {

@@ -8,6 +8,7 @@ import org.nelf.core.Accelerator
 import org.nelf.core.Benchmark
 import org.nelf.core.GoldenView
 import org.nelf.core.NelfModel
+import org.nelf.core.Plan
 import org.nelf.core.readGolden
 import java.io.File
 import java.io.IOException
@@ -19,18 +20,28 @@ import java.util.concurrent.atomic.AtomicBoolean
  */
 class BenchmarkActivity : BundleActivity() {
     private val device by lazy { Device(this) }
-    private val written = AtomicBoolean()
+    private val ended = AtomicBoolean()
+    private val plan by lazy {
+        val minutes = intent.getFloatExtra("minutes", 0f).toDouble()
+        Plan(
+            warmUpSeconds = intent.getFloatExtra("warm_up_seconds", 3f).toDouble(),
+            seconds = intent.getFloatExtra("seconds", 30f).toDouble(),
+            minutes = minutes.takeIf { it > 0 },
+        )
+    }
     private lateinit var benchmark: Benchmark
     private lateinit var shown: ShownBundle
-    private lateinit var model: NelfModel
     private lateinit var views: List<GoldenView>
+
+    @Volatile private var model: NelfModel? = null
     private var next = 0
+    private var told = 0
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         setContentView(R.layout.benchmark)
         keepClearOfSystemBars(viewOf(R.id.controls))
-        benchmark = Benchmark(intent.getFloatExtra("minutes", 0.5f) * 60.0, device::thermal)
+        benchmark = Benchmark(plan, device::condition)
         val wanted = wanted()
         if (wanted == null) {
             onFailure("accelerator is ${extra("accelerator")}, not one of auto, npu, gpu, cpu")
@@ -59,20 +70,39 @@ class BenchmarkActivity : BundleActivity() {
             onFailure(error.message.orEmpty())
             return
         }
+        benchmark.begin(System.nanoTime())
         requestNext()
     }
 
     override fun onFrame(nanoseconds: Long) {
         view?.requestRender()
-        if (benchmark.add(nanoseconds, System.nanoTime())) {
+        val goesOn = synchronized(benchmark) { benchmark.add(nanoseconds, System.nanoTime()) }
+        if (goesOn) {
+            if (benchmark.samples > told && !ended.get()) {
+                told = benchmark.samples
+                report()?.let(::write) // a run that is cut off later has left this much
+            }
             requestNext()
         } else {
-            finishWith(
-                benchmark.report(extra("token"), shown.manifest, device.info(), model, device.memoryMegabytes()),
-                getString(R.string.benchmark_done),
-            )
+            finishWith(getString(R.string.benchmark_done), null)
         }
     }
+
+    /** What is known so far; null before the model is loaded. */
+    private fun report(stopped: String? = null): String? =
+        model?.let {
+            synchronized(benchmark) {
+                benchmark.report(
+                    extra("token"),
+                    shown.manifest,
+                    device.info(),
+                    it,
+                    device.memoryMegabytes(),
+                    stopped,
+                    visible = stopped == null,
+                )
+            }
+        }
 
     private fun requestNext() {
         loop?.request(views[next].c2w)
@@ -83,28 +113,31 @@ class BenchmarkActivity : BundleActivity() {
 
     override fun onRendererFailure(reason: String) = onFailure(reason)
 
-    override fun onFailure(reason: String) {
-        val accelerator = wanted()?.first() ?: Accelerator.CPU
-        finishWith(Benchmark.failed(extra("token"), extra("bundle"), accelerator, device.info(), reason), reason)
-    }
+    override fun onFailure(reason: String) = finishWith(reason, reason)
 
     override fun onStop() {
-        onFailure("the screen was left before the benchmark was through")
+        val reason = "the screen was left"
+        finishWith(reason, reason)
         super.onStop()
     }
 
-    /** Writes the file once: what comes first counts. */
+    /** Writes the last report, once: what comes first counts. [stopped]: why it is cut short. */
     private fun finishWith(
-        content: String,
         said: String,
+        stopped: String?,
     ) {
-        if (!written.compareAndSet(false, true)) return
-        // Where adb's shell reads it, and where `run-as` does on phones that keep the shell out of the first.
-        for (folder in listOfNotNull(getExternalFilesDir(null), filesDir)) write(folder, content)
+        if (!ended.compareAndSet(false, true)) return
+        write(report(stopped) ?: Benchmark.failed(extra("token"), plan, device.info(), stopped.orEmpty()))
         runOnUiThread { viewOf<TextView>(R.id.message).text = said }
     }
 
+    /** Where adb's shell reads it, and where `run-as` does on phones that keep the shell out of the first. */
+    private fun write(content: String) {
+        for (folder in listOfNotNull(getExternalFilesDir(null), filesDir)) write(folder, content)
+    }
+
     /** Under another name first, so that nobody reads half a file. */
+    @Synchronized
     private fun write(
         folder: File,
         content: String,

@@ -9,164 +9,189 @@ class DeviceInfo(
     val app: String,
 )
 
-/** How hot the device is, as far as it says: Android's thermal status, headroom (1: throttling begins), battery in °C. */
-class Thermal(
-    val status: Int?,
-    val headroom: Double?,
-    val batteryCelsius: Double?,
+/** How warm the device is, and its battery. Null where the system does not say. docs/devices.md has the units. */
+class Condition(
+    val thermalStatus: Int? = null,
+    val headroom: Double? = null,
+    val batteryCelsius: Double? = null,
+    val batteryPercent: Double? = null,
+    val batteryMilliamperes: Double? = null,
+    val batteryVolts: Double? = null,
+    val charging: Boolean? = null,
+)
+
+/** How long to measure; [minutes]: of the sustained run, or null for none. */
+class Plan(
+    val warmUpSeconds: Double,
+    val seconds: Double,
+    val minutes: Double?,
 )
 
 /**
- * Times of one model rendered over and over, and the file that `nelf bench` reads (docs/benchmark.md has its format).
+ * Times of one model rendered over and over: a warm-up, a measured time, a sustained one. Its report is what `nelf bench`
+ * reads of every device (docs/devices.md); tests/vectors/benchmark.json holds it to the other languages.
  *
- * [seconds]: how long to measure; [sample] is asked once a window. Times given are nanoseconds of one clock.
+ * [sample] is asked when the measured time begins, and then every 10 seconds. Times given are nanoseconds of one clock.
  */
 class Benchmark(
-    private val seconds: Double,
-    private val sample: () -> Thermal,
+    private val plan: Plan,
+    private val sample: () -> Condition,
 ) {
-    private var times = LongArray(1 shl 14)
-    private var count = 0
-    private var warmup = 0
-    private var start = 0L
-    private var end = 0L
-    private var windowStart = 0
-    private var windowNumber = 1
-    private val windows = ArrayList<Map<String, Any?>>()
-    private val thermal = ArrayList<Map<String, Any?>>()
+    private val measured = Course()
+    private val sustained = Course()
+    private val lengths = doubleArrayOf(plan.warmUpSeconds, plan.seconds, SECONDS_A_MINUTE * (plan.minutes ?: 0.0))
+    private val conditions = ArrayList<Map<String, Any?>>()
+    private var phase = WARM_UP
+    private var phaseStart = 0L
+    private var measuredStart = 0L
+    private var nextSample = 0.0
+
+    /** Samples so far: after a new one the report has more to tell. */
+    val samples: Int get() = conditions.size
+
+    /** The warm-up begins [now]. */
+    fun begin(now: Long) = enter(WARM_UP, now)
 
     /** The model took [nanoseconds] for a frame, and was done at [now]. Returns whether to go on. */
     fun add(
         nanoseconds: Long,
         now: Long,
     ): Boolean {
-        if (warmup < WARMUP_FRAMES) {
-            warmup++
-            start = now
-            return true
+        if (phase > SUSTAINED) return false
+        val past = secondsBetween(phaseStart, now)
+        when (phase) {
+            MEASURED -> measured.add(nanoseconds, past)
+            SUSTAINED -> sustained.add(nanoseconds, past)
         }
-        if (count == times.size) times = times.copyOf(2 * count)
-        times[count++] = nanoseconds
-        end = now
-        val past = secondsBetween(start, now)
-        val over = past >= seconds
-        if (past >= windowNumber * WINDOW_SECONDS || over) closeWindow(past)
-        return !over
+        if (phase >= MEASURED) sampleAt(secondsBetween(measuredStart, now))
+        if (past >= lengths[phase]) enter(phase + 1, now)
+        return phase <= SUSTAINED
     }
 
-    private fun closeWindow(past: Double) {
-        if (count > windowStart) {
-            val sorted = times.copyOfRange(windowStart, count).also { it.sort() }
-            windows +=
-                mapOf(
-                    "seconds" to past,
-                    "frames" to sorted.size,
-                    "median_ms" to percentile(sorted, 50.0),
-                    "p90_ms" to percentile(sorted, 90.0),
-                )
-            val now = sample()
-            thermal +=
-                mapOf(
-                    "seconds" to past,
-                    "status" to now.status,
-                    "headroom" to now.headroom,
-                    "battery_c" to now.batteryCelsius,
-                )
+    /** Phases of no length are passed over. */
+    private fun enter(
+        next: Int,
+        now: Long,
+    ) {
+        phase = next
+        while (phase <= SUSTAINED && lengths[phase] <= 0) phase++
+        phaseStart = now
+        if (phase == MEASURED) {
+            measuredStart = now
+            sampleAt(0.0)
         }
-        windowStart = count
-        while (past >= windowNumber * WINDOW_SECONDS) windowNumber++
     }
 
-    /** The file's content. [memoryMegabytes]: proportional set size, null where the device does not say. */
+    private fun sampleAt(second: Double) {
+        if (second < nextSample) return
+        val now = sample()
+        conditions +=
+            mapOf(
+                "second" to second,
+                "thermal_status" to now.thermalStatus,
+                "headroom" to now.headroom,
+                "battery_celsius" to now.batteryCelsius,
+                "battery_percent" to now.batteryPercent,
+                "battery_milliamperes" to now.batteryMilliamperes,
+                "battery_volts" to now.batteryVolts,
+                "charging" to now.charging,
+            )
+        while (nextSample <= second) nextSample += SAMPLE_SECONDS
+    }
+
+    /**
+     * The file's content so far. [memoryMegabytes]: proportional set size, null where the device does not say.
+     * [stopped]: why it was cut short. [visible]: whether the app was in front all the time.
+     */
     fun report(
         token: String,
         manifest: Manifest,
         device: DeviceInfo,
         model: NelfModel,
         memoryMegabytes: Double?,
+        stopped: String? = null,
+        visible: Boolean = true,
     ): String {
-        val sorted = times.copyOf(count).also { it.sort() }
+        val about =
+            mapOf(
+                "bundle" to manifest.name,
+                "model_sha256" to modelHashOf(manifest),
+                "backend" to codeOf(model.accelerator),
+                "passed_over" to
+                    model.passedOver.map { mapOf("backend" to codeOf(it.accelerator), "reason" to it.reason) },
+                "threads" to 0,
+                "load_milliseconds" to milliseconds(model.loadTime),
+                "first_frame_milliseconds" to milliseconds(model.loadTime + model.firstTime),
+                "memory_mb" to memoryMegabytes,
+                "golden_psnr" to null,
+            )
+        val results = if (measured.count > 0) listOf(about + figures()) else emptyList()
         return Json.write(
-            content(token, manifest.name, modelHashOf(manifest), device) +
+            content(token, plan, device) +
                 mapOf(
-                    "accelerator" to codeOf(model.accelerator),
-                    "fallbacks" to
-                        model.passedOver.map { mapOf("accelerator" to codeOf(it.accelerator), "reason" to it.reason) },
-                    "load_ms" to milliseconds(model.loadTime),
-                    "first_ms" to milliseconds(model.firstTime),
-                    "warmup_frames" to warmup,
-                    "frames" to count,
-                    "seconds" to secondsBetween(start, end),
-                    "median_ms" to percentile(sorted, 50.0),
-                    "p90_ms" to percentile(sorted, 90.0),
-                    "p99_ms" to percentile(sorted, 99.0),
-                    "mean_ms" to if (count == 0) 0.0 else milliseconds(sorted.sum()) / count,
-                    "min_ms" to percentile(sorted, 0.0),
-                    "max_ms" to percentile(sorted, 100.0),
-                    "windows" to windows,
-                    "thermal" to thermal,
-                    "memory_mb" to memoryMegabytes,
+                    "finished" to (stopped == null && phase > SUSTAINED),
+                    "stopped" to stopped,
+                    "results" to results,
+                    "visible" to visible,
                 ),
         )
     }
 
-    companion object {
-        private const val WARMUP_FRAMES = 20
-        private const val WINDOW_SECONDS = 10
+    private fun figures(): Map<String, Any?> =
+        mapOf(
+            "frames" to measured.count,
+            "rate" to if (measured.past > 0) measured.count / measured.past else 0.0,
+            "latency" to measured.latency(),
+            "sustained" to (if (sustained.count > 0) sustained else measured).windows,
+            "conditions" to conditions,
+        )
 
-        /** The file's content when nothing could be measured, for the one-line reason [error]. */
+    companion object {
+        private const val WARM_UP = 0
+        private const val MEASURED = 1
+        private const val SUSTAINED = 2
+        private const val SECONDS_A_MINUTE = 60
+        private const val SAMPLE_SECONDS = 10.0
+
+        /** The file's content when nothing can be measured, for the one-line reason [error]. */
         fun failed(
             token: String,
-            bundle: String,
-            accelerator: Accelerator,
+            plan: Plan,
             device: DeviceInfo,
             error: String,
-        ): String {
-            val nothing = content(token, bundle, "", device)
-            return Json.write(nothing + mapOf("accelerator" to codeOf(accelerator), "error" to error))
-        }
+        ): String = Json.write(content(token, plan, device) + mapOf("stopped" to error))
 
         /** How the intent and the file name an accelerator. */
         fun codeOf(accelerator: Accelerator) = accelerator.name.lowercase()
 
-        /** Every key, in the order of the document, with nothing measured. */
+        /** Every key, with nothing measured. */
         private fun content(
             token: String,
-            model: String,
-            modelHash: String,
+            plan: Plan,
             device: DeviceInfo,
         ): Map<String, Any?> =
             mapOf(
-                "format" to "nelf-app-benchmark",
-                "version" to "1.0",
+                "protocol" to 2,
                 "token" to token,
-                "model" to model,
-                "model_sha256" to modelHash,
-                "accelerator" to "",
-                "fallbacks" to emptyList<Any>(),
+                "plan" to
+                    mapOf(
+                        "warm_up_seconds" to plan.warmUpSeconds,
+                        "seconds" to plan.seconds,
+                        "minutes" to plan.minutes,
+                    ),
+                "finished" to false,
+                "stopped" to null,
                 "device" to
                     mapOf(
+                        "type" to "app",
                         "manufacturer" to device.manufacturer,
                         "model" to device.model,
                         "soc" to device.soc,
                         "os" to device.os,
                         "app" to device.app,
                     ),
-                "load_ms" to 0.0,
-                "first_ms" to 0.0,
-                "warmup_frames" to 0,
-                "frames" to 0,
-                "seconds" to 0.0,
-                "median_ms" to 0.0,
-                "p90_ms" to 0.0,
-                "p99_ms" to 0.0,
-                "mean_ms" to 0.0,
-                "min_ms" to 0.0,
-                "max_ms" to 0.0,
-                "windows" to emptyList<Any>(),
-                "thermal" to emptyList<Any>(),
-                "memory_mb" to null,
-                "error" to null,
+                "results" to emptyList<Any>(),
+                "visible" to true,
             )
 
         private fun modelHashOf(manifest: Manifest) =
@@ -175,16 +200,57 @@ class Benchmark(
                 ?.sha256
                 .orEmpty()
 
-        private fun percentile(
-            sorted: LongArray,
-            percent: Double,
-        ) = if (sorted.isEmpty()) 0.0 else milliseconds(sorted[rankOf(percent, sorted.size)])
-
-        private fun milliseconds(nanoseconds: Long) = nanoseconds / 1e6
-
         private fun secondsBetween(
             start: Long,
             end: Long,
         ) = (end - start) / 1e9
     }
 }
+
+/** The times of one phase, and those of each of its seconds. */
+private class Course {
+    private var times = LongArray(1 shl 14)
+    private var windowStart = 0
+    val windows = ArrayList<Map<String, Any?>>()
+    var count = 0
+        private set
+
+    /** From the start of the phase to its last frame, in seconds. */
+    var past = 0.0
+        private set
+
+    fun add(
+        nanoseconds: Long,
+        past: Double,
+    ) {
+        while (windows.size < past.toInt()) closeWindow()
+        if (count == times.size) times = times.copyOf(2 * count)
+        times[count++] = nanoseconds
+        this.past = past
+    }
+
+    /** In a second without a frame one takes at least that second. */
+    private fun closeWindow() {
+        val sorted = times.copyOfRange(windowStart, count).also { it.sort() }
+        val median = if (sorted.isEmpty()) 1000.0 else percentile(sorted, 50.0)
+        windows += mapOf("second" to windows.size, "frames" to sorted.size, "median" to median)
+        windowStart = count
+    }
+
+    fun latency(): Map<String, Any?> {
+        val sorted = times.copyOf(count).also { it.sort() }
+        return mapOf(
+            "median" to percentile(sorted, 50.0),
+            "p90" to percentile(sorted, 90.0),
+            "p95" to percentile(sorted, 95.0),
+            "mean" to milliseconds(sorted.sum()) / count,
+        )
+    }
+
+    private fun percentile(
+        sorted: LongArray,
+        percent: Double,
+    ) = milliseconds(sorted[rankOf(percent, sorted.size)])
+}
+
+private fun milliseconds(nanoseconds: Long) = nanoseconds / 1e6

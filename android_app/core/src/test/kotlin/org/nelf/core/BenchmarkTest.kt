@@ -4,74 +4,111 @@ import org.junit.Test
 import java.nio.FloatBuffer
 import kotlin.test.assertEquals
 import kotlin.test.assertFalse
+import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 class BenchmarkTest {
     private val manifest = Vectors.manifest("around")
-    private val device = DeviceInfo("Example", "Phone \"1\"", "", "Android 15", "0.1.0")
-    private var samples = 0
-    private val benchmark = Benchmark(25.0) { Thermal(samples++, null, 31.5) }
-
-    private fun model() =
+    private val device = DeviceInfo("Example", "Phone \"1\"", "", "Example 15", "0.1.0")
+    private val model =
         NelfModel.load(FakeRuntime(Accelerator.CPU to FakeSession()), poseOf(0f), FloatBuffer.allocate(3))
 
     private fun parse(text: String) = Json.parse(text.toByteArray()) as Map<*, *>
 
     @Test
-    fun `frames are counted after the warm-up, in windows of ten seconds`() {
-        for (frame in 0 until 20) assertTrue(benchmark.add(900 * MILLISECOND, frame * MILLISECOND))
-        var now = 19 * MILLISECOND
-        var frames = 0
-        do {
-            now += 50 * MILLISECOND
-            frames++
-        } while (benchmark.add((frames % 10 + 1) * MILLISECOND, now))
-        assertEquals(500, frames)
-
-        val report = parse(benchmark.report("6f1c", manifest, device, model(), 182.4))
-        assertEquals(500.0, report["frames"])
-        assertEquals(20.0, report["warmup_frames"])
-        assertEquals(25.0, report["seconds"])
-        assertEquals(listOf(5.0, 9.0, 10.0, 5.5, 1.0, 10.0), KEYS.map(report::get))
-        val windows = report.list("windows").map { it as Map<*, *> }
-        assertEquals(listOf(10.0, 20.0, 25.0), windows.map { it["seconds"] })
-        assertEquals(500.0, windows.sumOf { it["frames"] as Double })
-        assertEquals(listOf(0.0, 1.0, 2.0), report.list("thermal").map { (it as Map<*, *>)["status"] })
-        assertEquals(182.4, report["memory_mb"])
-        assertEquals(manifest.files.first { it.path == "model.bin" }.sha256, report["model_sha256"])
+    fun `reports are those of the shared vectors`() {
+        val vectors = Vectors.read("benchmark.json")
+        for (case in vectors.list("cases")) check(case as Map<*, *>, vectors["begin"] as Double)
     }
 
-    @Test
-    fun `what ran, and why nothing better, is in the file`() {
-        val report = parse(benchmark.report("", manifest, device, model(), null))
-        assertEquals("cpu", report["accelerator"])
-        val fallbacks = report.list("fallbacks").map { it as Map<*, *> }
-        assertEquals(listOf("npu", "gpu"), fallbacks.map { it["accelerator"] })
-        assertEquals(listOf("no driver for npu", "no driver for gpu"), fallbacks.map { it["reason"] })
-        assertEquals("Phone \"1\"", (report["device"] as Map<*, *>)["model"])
+    private fun check(
+        case: Map<*, *>,
+        begin: Double,
+    ) {
+        val name = case.text("name")
+        val given = case.list("conditions").map { conditionOf(it as Map<*, *>) }.iterator()
+        val plan = Plan(case["warm_up_seconds"] as Double, case["seconds"] as Double, case["minutes"] as Double?)
+        val benchmark = Benchmark(plan, given::next)
+        benchmark.begin(nanoseconds(begin))
+        var goesOn = true
+        for (frame in case.list("frames").map(Any?::numbers)) {
+            assertTrue(goesOn, name)
+            goesOn = benchmark.add(nanoseconds(frame[0] / 1000), nanoseconds(frame[1]))
+        }
+        assertFalse(given.hasNext(), "$name: all samples were asked for")
+        val expected = case["report"] as Map<*, *>
+        val stopped = case["stopped"] as String?
+        val report = parse(benchmark.report("6f1c", manifest, device, model, 182.5, stopped, stopped == null))
+        assertEquals(expected["finished"], !goesOn, name)
+        assertEquals(expected.keys, report.keys, name)
+        for (key in expected.keys - "results") assertEquals(expected[key], report[key], "$name: $key")
+        val results = report.list("results").map { it as Map<*, *> }
+        assertEquals(expected.list("results").size, results.size, name)
+        for ((one, result) in expected.list("results").map { it as Map<*, *> }.zip(results)) {
+            assertEquals(one.keys, result.keys, name)
+            for (key in MEASURED) assertNear(one[key], result[key], "$name: $key")
+            assertEquals(one["bundle"], result["bundle"])
+            assertEquals(manifest.files.first { it.path == "model.bin" }.sha256, result["model_sha256"])
+            assertEquals("cpu", result["backend"])
+            val passedOver = result.list("passed_over").map { it as Map<*, *> }
+            assertEquals(listOf("npu", "gpu"), passedOver.map { it["backend"] })
+            assertEquals("no driver for gpu", passedOver[1]["reason"])
+        }
+    }
+
+    private fun conditionOf(given: Map<*, *>) =
+        Condition(
+            (given["thermal_status"] as Double?)?.toInt(),
+            given["headroom"] as Double?,
+            given["battery_celsius"] as Double?,
+            given["battery_percent"] as Double?,
+            given["battery_milliamperes"] as Double?,
+            given["battery_volts"] as Double?,
+            given["charging"] as Boolean?,
+        )
+
+    private fun assertNear(
+        expected: Any?,
+        found: Any?,
+        what: String,
+    ) {
+        when (expected) {
+            is Double -> {
+                assertEquals(expected, found as Double, 1e-9 * maxOf(1.0, expected), what)
+            }
+
+            is List<*> -> {
+                assertEquals(expected.size, (found as List<*>).size, what)
+                for ((a, b) in expected.zip(found)) assertNear(a, b, what)
+            }
+
+            is Map<*, *> -> {
+                assertEquals(expected.keys, (found as Map<*, *>).keys, what)
+                for (key in expected.keys) assertNear(expected[key], found[key], "$what, $key")
+            }
+
+            else -> {
+                assertEquals(expected, found, what)
+            }
+        }
     }
 
     @Test
     fun `a failure has the same keys, and no figures`() {
-        val whole = parse(benchmark.report("t", manifest, device, model(), null))
-        assertEquals(EVERY_KEY, whole.keys)
-        val failed = parse(Benchmark.failed("t", "stilllife", Accelerator.GPU, device, "no \"GPU\"\nhere"))
+        val plan = Plan(3.0, 30.0, null)
+        val whole = parse(Benchmark(plan) { Condition() }.report("t", manifest, device, model, null))
+        val failed = parse(Benchmark.failed("t", plan, device, "no \"GPU\"\nhere"))
         assertEquals(whole.keys, failed.keys)
-        assertEquals("no \"GPU\"\nhere", failed["error"])
-        assertEquals(listOf("t", "stilllife", "gpu"), listOf("token", "model", "accelerator").map(failed::get))
-        assertTrue(KEYS.all { failed[it] == 0.0 })
-        assertFalse("error" in whole.filterValues { it != null })
+        assertEquals("no \"GPU\"\nhere", failed["stopped"])
+        assertEquals(listOf("t", false, emptyList<Any>()), listOf("token", "finished", "results").map(failed::get))
+        assertNull(whole["stopped"])
     }
 
-    private companion object {
-        const val MILLISECOND = 1_000_000L
+    private fun nanoseconds(seconds: Double) = Math.round(seconds * 1e9)
 
-        /** docs/benchmark.md: all keys must be there. */
-        val EVERY_KEY =
-            (
-                "format version token model model_sha256 accelerator fallbacks device load_ms first_ms warmup_frames " +
-                    "frames seconds median_ms p90_ms p99_ms mean_ms min_ms max_ms windows thermal memory_mb error"
-            ).split(" ").toSet()
-        val KEYS = listOf("median_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms", "max_ms")
+    private companion object {
+        /** What the times decide, and what was passed through. */
+        val MEASURED =
+            listOf("frames", "rate", "latency", "sustained", "conditions", "threads", "memory_mb", "golden_psnr")
     }
 }
