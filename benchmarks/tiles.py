@@ -29,7 +29,7 @@ from torch import Tensor
 from nelf.bundle import Bundle, open_bundle
 from nelf.bundle.bundle import compare
 from nelf.bundle.contents import golden_entries
-from nelf.bundle.program import TileModel
+from nelf.bundle.tiles import TileModel
 from nelf.core.files import read_json, write_json
 from nelf.evaluate import ground_truth, psnr
 from nelf.evaluate.orbit_video import orbit_poses

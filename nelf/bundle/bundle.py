@@ -2,7 +2,8 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from nelf.bundle.contents import check_files, read_golden, safe_path
-from nelf.bundle.manifest import Manifest, read_manifest
-from nelf.bundle.program import TileModel, load_program
+from nelf.bundle.contents import check_files, golden_entries, read_golden, safe_path
+from nelf.bundle.manifest import MANIFEST, Manifest, read_manifest
+from nelf.bundle.tiles import Picture, TileModel
 from nelf.core.errors import BundleError, BundleErrorCode, ConfigError, ExportError, NelfError, one_line
+from nelf.core.files import atomic_path
 from nelf.core.images import premultiplied_over, psnr_of, to_uint8
 from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime, RuntimeModel
 
@@ -22,8 +24,15 @@ from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime, RuntimeModel
 def render(model: RuntimeModel, c2w: Float[Tensor, "3 4"]) -> Float[Tensor, "height width channels"]:
     """The image that a loaded model gives for a pose. Raises ExportError where it cannot be executed."""
     pose = c2w.detach().cpu().float().contiguous()[None]
-    try:
+    with _executing():
         return torch.from_numpy(model.run({INPUT: pose.numpy()})[OUTPUT])[0]
+
+
+@contextmanager
+def _executing() -> Iterator[None]:
+    """Raises ExportError where a model cannot be executed."""
+    try:
+        yield
     except NelfError:
         raise
     except Exception as error:  # whatever a runtime raises on a file that it could load
@@ -42,14 +51,7 @@ class Bundle:
     def runtime(self) -> Runtime:
         """What executes the model file here."""
         program = self.manifest.program
-        suffix = Path(self.manifest.model.path if program is None else program.first).suffix
-        if suffix not in RUNTIMES:
-            raise BundleError(
-                f"{self.folder} has a model file of the type {suffix!r}, this nelf can execute {', '.join(RUNTIMES)}; "
-                "verify it with the nelf that made it",
-                BundleErrorCode.UNSUPPORTED_TARGET,
-            )
-        return RUNTIMES[suffix]
+        return _runtime_of(self.folder, self.manifest.model.path if program is None else program.first)
 
     @functools.cached_property
     def model(self) -> RuntimeModel:
@@ -88,7 +90,12 @@ class Bundle:
         """
         model, image = self.model, self.manifest.image
         if isinstance(model, TileModel):
-            return model.still(np.asarray([c2w], np.float32), height, width, image.background)
+            try:
+                with _executing():
+                    return model.still(np.asarray([c2w], np.float32), height, width, image.background)
+            except ExportError as error:
+                message = f"{self.folder}: {error}; export it again"
+                raise BundleError(message, BundleErrorCode.DAMAGED_FILE) from error
         if (height, width) != (image.height, image.width):
             raise ConfigError(
                 f"{self.folder} renders {image.width} x {image.height} pixels and no other size; "
@@ -96,6 +103,58 @@ class Bundle:
             )
         shown = premultiplied_over(self.render(torch.tensor(c2w)), torch.tensor(image.background))
         return to_uint8(shown).numpy()
+
+    def write_still(self, path: Path, view: str | None = None, size: tuple[int, int] | None = None) -> None:
+        """Write a picture of a golden view, by default the first, as a PNG file. size: width and height in pixels.
+
+        Raises ConfigError for a view or a size that the bundle lacks.
+        """
+        from PIL import Image
+
+        entries = {entry.name: entry for entry in golden_entries(self.folder, self.manifest)}
+        name = view or next(iter(entries))
+        if name not in entries:
+            raise ConfigError(f"{name} is not a golden view of {self.folder}; use one of {', '.join(entries)}")
+        width, height = size or (self.manifest.image.width, self.manifest.image.height)
+        picture = self.still(entries[name].c2w, height, width)
+        with atomic_path(path) as temporary:
+            Image.fromarray(picture).save(temporary, "PNG")
+
+
+def _runtime_of(folder: Path, name: str) -> Runtime:
+    """What executes the model file `name` of the bundle `folder`. A program is no file of another one."""
+    suffix, known = Path(name).suffix, [suffix for suffix in RUNTIMES if suffix != Path(MANIFEST).suffix]
+    if suffix not in known:
+        raise BundleError(
+            f"{folder} has a model file of the type {suffix!r}, this nelf can execute {', '.join(known)}; "
+            "verify it with the nelf that made it",
+            BundleErrorCode.UNSUPPORTED_TARGET,
+        )
+    return RUNTIMES[suffix]
+
+
+def load_program(folder: Path, manifest: Manifest, threads: int) -> TileModel:
+    """The parts of the program in `manifest`. Raises BundleError for a part that does not take what it is given."""
+    program, image = manifest.program, manifest.image
+    assert program is not None
+    loaded = []
+    for name, expected in zip(program.parts, program.inputs, strict=True):
+        part = _runtime_of(folder, name).open(safe_path(folder, name), threads)
+        if (taken := {key: shape for key, (shape, _) in part.inputs.items()}) != expected:
+            message = f"{folder / name} takes {taken}, the program gives {expected}; export it again"
+            raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
+        loaded.append(part)
+    first, decoder = loaded
+    picture = Picture(image.height, image.width, manifest.camera.intrinsics)
+    return TileModel(program, picture, image.channels, first, decoder)
+
+
+def open_model(path: Path, threads: int) -> TileModel:
+    """The program of the bundle with the manifest `path`; see `nelf.runtime.table`."""
+    manifest = read_manifest(path.parent)
+    if path.name != MANIFEST or manifest.program is None:
+        raise ExportError(f"{path} is not the manifest of a bundle with a program")
+    return load_program(path.parent, manifest, threads)
 
 
 def open_bundle(folder: Path, check_hashes: bool = True) -> Bundle:

@@ -10,8 +10,6 @@ import typer
 from nelf.core.errors import BenchError, ConfigError, Interrupted
 from nelf.core.progress import ProgressLine, Stop, echo, stoppable
 
-MOST_PIXELS = 16384  # on a side
-
 if TYPE_CHECKING:
     from nelf.benchmark.report import DeviceBenchmark
     from nelf.pipeline import TrainingPhotos
@@ -264,50 +262,6 @@ def _show_device(found: "DeviceBenchmark", json_file: Path | None) -> None:
         write_json(json_file, found.model_dump(mode="json"))
     if found.ended:
         raise BenchError(f"{found.ended}; what was measured is kept")
-
-
-def render(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for android, onnx or web.")],
-    out: Annotated[Path, typer.Option(help="The picture, a .png file.")] = Path("still.png"),
-    size: Annotated[
-        str | None,
-        typer.Option(help="WIDTHxHEIGHT; any but its own needs export.tiles.", show_default=False),
-    ] = None,
-    view: Annotated[str | None, typer.Option(help="Name of a golden view; by default the first.")] = None,
-) -> None:
-    """Render a still of a golden view, over the background. A bundle in tiles renders large ones in little memory.
-
-    Example: nelf render runs/my_photos/export/web-tiles --size 3840x2160 --out still.png
-    """
-    from nelf.core.files import atomic_path, check_writable
-
-    if out.suffix != ".png":
-        raise ConfigError(f"--out {out} is not a .png file")
-    asked = parse_size(size) if size else None
-    check_writable(out)
-    from PIL import Image
-
-    from nelf.bundle import open_bundle
-    from nelf.bundle.contents import golden_entries
-
-    opened = open_bundle(bundle)
-    entries = {entry.name: entry for entry in golden_entries(bundle, opened.manifest)}
-    name = view or next(iter(entries))
-    if name not in entries:
-        raise ConfigError(f"--view {name} is not a golden view of {bundle}; use one of {', '.join(entries)}")
-    width, height = asked or (opened.manifest.image.width, opened.manifest.image.height)
-    picture = opened.still(entries[name].c2w, height, width)
-    with atomic_path(out) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG")
-    typer.echo(out)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Width and height from the command line, such as "3840x2160". Raises ConfigError."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= MOST_PIXELS >= int(height) > 0):
-        raise ConfigError(f"--size {text} is not WIDTHxHEIGHT of at most {MOST_PIXELS} pixels; use e.g. 3840x2160")
-    return int(width), int(height)
 
 
 def _refuse(given: Mapping[str, object], reason: str) -> None:

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from nelf import __version__
-from nelf.cli.bundles import bench, render, view
+from nelf.cli.bundles import bench, view
 from nelf.cli.data import Overrides, data
 from nelf.core.errors import ConfigError, Interrupted, NelfError
 from nelf.core.files import system_error
 from nelf.core.processes import is_first_process, later_rank
 from nelf.core.progress import console, echo, stoppable, waiting
+
+MOST_PIXELS = 16384  # on a side of a still
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -213,9 +215,39 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
             typer.echo(line if program is None else f"{name}: {line}")
 
 
+@app.command()
+def render(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for android, onnx or web.")],
+    out: Annotated[Path, typer.Option(help="The picture, a .png file.")] = Path("still.png"),
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; any but its own needs export.tiles.")] = None,
+    view: Annotated[str | None, typer.Option(help="Name of a golden view; by default the first.")] = None,
+) -> None:
+    """Render a still of a golden view, over the background. A bundle in tiles renders large ones in little memory.
+
+    Example: nelf render runs/my_photos/export/web-tiles --size 3840x2160 --out still.png
+    """
+    from nelf.core.files import check_writable
+
+    if out.suffix != ".png":
+        raise ConfigError(f"--out {out} is not a .png file")
+    asked = parse_size(size) if size else None
+    check_writable(out)
+    from nelf.bundle import open_bundle
+
+    open_bundle(bundle).write_still(out, view, asked)
+    typer.echo(out)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height from the command line, such as "3840x2160". Raises ConfigError."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= MOST_PIXELS >= int(height) > 0):
+        raise ConfigError(f"--size {text} is not WIDTHxHEIGHT of at most {MOST_PIXELS} pixels; use e.g. 3840x2160")
+    return int(width), int(height)
+
+
 app.command()(view)
 app.command()(bench)
-app.command()(render)
 
 
 @app.command("config")

@@ -31,9 +31,8 @@ from nelf.bundle.manifest import (
     StudentInfo,
     write_manifest,
 )
-from nelf.bundle.program import Picture, TileModel
 from nelf.bundle.region import covered_region
-from nelf.bundle.tiles import TileProgram
+from nelf.bundle.tiles import Picture, TileModel, TileProgram
 from nelf.core.cameras import is_rigid
 from nelf.core.errors import ConfigError, ExportError
 from nelf.core.files import atomic_path

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nelf.bundle.tiles import ESTIMATES, IMAGE, PLANE, POSE, STATE, TileProgram, cover
+from nelf.core.errors import ConfigError
 from nelf.export.config import ExportConfig
 from nelf.export.targets import Target
 from nelf.student import Layout, network_macs
@@ -24,6 +25,7 @@ LONGEST_WINDOW, SHORT_WINDOW = 128, 96
 SIDES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32)
 """Blocks along the sides of tiles that are tried."""
 CALL_MACS = 5e6  # multiply-accumulates in the time that a call of a part costs besides; measured roughly, on two cores
+FEWEST_VIEWS = 3
 SIMULATED_VIEWS = 12  # on which tiles are laid out to choose their size
 
 
@@ -63,6 +65,10 @@ def write_program(
     views: two thirds of them carve the hull, the others choose thresholds and the size of tiles.
     """
     assert target.convert_part is not None
+    if len(views) < FEWEST_VIEWS:
+        raise ConfigError(
+            f"tiles are chosen by at least {FEWEST_VIEWS} poses, got {len(views)}; leave out export.tiles"
+        )
     carving, choosing = views[: 2 * len(views) // 3], views[2 * len(views) // 3 :]
     hull = cutting.carve(model, carving)
     estimates = cutting.fit_estimates(cutting.look_at_blocks(model, hull, carving[: len(choosing)]))

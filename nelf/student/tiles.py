@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -154,17 +154,21 @@ LEAST_ERROR = 1e-8  # of a block's pixels, squared; detail is a logarithm
 class Blocks:
     """What the whole network shows in some views, by blocks, and what the first part says of them.
 
-    images: pixels, zero outside the image, where `weight` is 0 instead of 1. inside: share of the hull.
+    inside: share of the hull. total, squares: sums of the block's pixels and of their squares, in float64.
+    pixels: how many of a block are in the image.
     """
 
     state: Float[Tensor, "n rows columns features"]
     inside: Float[Tensor, "n rows columns"]
-    images: Float[Tensor, "n rows columns pixels channels"]
-    weight: Float[Tensor, "rows columns pixels 1"]
+    total: Float64[Tensor, "n rows columns channels"]
+    squares: Float64[Tensor, "n rows columns channels"]
+    pixels: Float64[Tensor, "rows columns 1"]
 
-    def error_of(self, colour: Float[Tensor, "n rows columns channels"]) -> Float[Tensor, "n rows columns"]:
+    def error_of(self, colour: Float[Tensor, "n rows columns channels"]) -> Float64[Tensor, "n rows columns"]:
         """Squared error, summed over pixels, mean over channels, of blocks in one colour each."""
-        return ((self.images - colour[..., None, :]).square() * self.weight).sum(dim=3).mean(dim=3)
+        colour = colour.double()
+        error = self.squares - 2 * colour * self.total + self.pixels * colour.square()
+        return error.clamp(min=0).mean(dim=3)
 
 
 @torch.no_grad()
@@ -174,32 +178,38 @@ def look_at_blocks(model: TileStudent, hull: Hull, poses: Float[Tensor, "n 3 4"]
     first = model.cut(Cut((1, 1), model.grid, hull, zero), Layout.CHANNELS_FIRST, torch.float32).first
     top, left = model.margins
     plane = plane_at(model.frame, -left, -top)[None]
-    states, inside, images = [], [], []
+    states, inside, totals, squares = [], [], [], []
     for pose in poses.cpu().float():
         state, estimates = first(pose[None], plane)
         states.append(state[0, ..., :-1])
         inside.append(estimates[0, ..., INSIDE])
-        images.append(_in_blocks(model, model(pose[None])[0]))
-    weight = _in_blocks(model, torch.ones(1, model.frame.height, model.frame.width))
-    return Blocks(torch.stack(states), torch.stack(inside), torch.stack(images), weight)
+        image = model(pose[None])[0]
+        totals.append(_block_sums(model, image))
+        squares.append(_block_sums(model, image.double().square()))
+    pixels = _block_sums(model, torch.ones(1, model.frame.height, model.frame.width))
+    return Blocks(torch.stack(states), torch.stack(inside), torch.stack(totals), torch.stack(squares), pixels)
 
 
-def _in_blocks(model: TileStudent, image: Float[Tensor, "c height width"]) -> Float[Tensor, "rows columns pixels c"]:
+def _block_sums(model: TileStudent, image: Float[Tensor, "c height width"]) -> Float64[Tensor, "rows columns c"]:
+    """Sums over the pixels of each block."""
     (rows, columns), (top, left) = model.grid, model.margins
     right, bottom = columns * BLOCK - left - image.shape[2], rows * BLOCK - top - image.shape[1]
-    whole = functional.pad(image, (left, right, top, bottom))
-    return whole.reshape(-1, rows, BLOCK, columns, BLOCK).permute(1, 3, 2, 4, 0).reshape(rows, columns, BLOCK**2, -1)
+    whole = functional.pad(image, (left, right, top, bottom)).reshape(-1, rows, BLOCK, columns, BLOCK)
+    return whole.sum(dim=(2, 4), dtype=torch.float64).permute(1, 2, 0)
 
 
 def fit_estimates(blocks: Blocks) -> Estimates:
     """Linear least squares of a block's mean colour, and of the logarithm of its squared error in that colour."""
-    colour = (blocks.images * blocks.weight).sum(dim=3) / blocks.weight.sum(dim=2).clamp(min=1)
+    colour = blocks.total / blocks.pixels.clamp(min=1)
     detail = (blocks.error_of(colour) / BLOCK**2).clamp(min=LEAST_ERROR).log10()
-    targets = torch.cat([detail[..., None], colour], dim=-1).flatten(0, 2).double()
-    features = blocks.state.flatten(0, 2).double()
-    features = torch.cat([features, torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
-    square = features.T @ features + RIDGE * torch.eye(features.shape[1], dtype=torch.float64)
-    solved = torch.linalg.solve(square, features.T @ targets).float()
+    targets = torch.cat([detail[..., None], colour], dim=-1)
+    square = RIDGE * torch.eye(blocks.state.shape[-1] + 1, dtype=torch.float64)
+    right = torch.zeros(len(square), targets.shape[-1], dtype=torch.float64)
+    for state, target in zip(blocks.state, targets, strict=True):  # view by view: all in float64 would be large
+        features = functional.pad(state.flatten(0, 1).double(), (0, 1), value=1.0)
+        square += features.T @ features
+        right += features.T @ target.flatten(0, 1)
+    solved = torch.linalg.solve(square, right).float()
     return Estimates(solved[:-1].T.contiguous(), solved[-1].contiguous())
 
 
@@ -224,8 +234,8 @@ def choose_thresholds(blocks: Blocks, estimates: Estimates, psnr: float) -> tupl
 
     Empty and easy blocks may each cost one half.
     """
-    views, _, _, _, channels = blocks.images.shape
-    allowed = 10 ** (-psnr / 10) * views * float(blocks.weight.sum()) / 2
+    views, _, _, channels = blocks.total.shape
+    allowed = 10 ** (-psnr / 10) * views * float(blocks.pixels.sum()) / 2
     known = blocks.state @ estimates.weight.T + estimates.bias
     found = torch.cat([blocks.inside[..., None], known], dim=-1)
     empty = NOTHING
@@ -240,10 +250,10 @@ def choose_thresholds(blocks: Blocks, estimates: Estimates, psnr: float) -> tupl
     return Thresholds(empty, easy), found
 
 
-def _threshold(scores: Float[Tensor, "n"], errors: Float[Tensor, "n"], allowed: float) -> float:
+def _threshold(scores: Float[Tensor, "n"], errors: Float64[Tensor, "n"], allowed: float) -> float:
     """The largest threshold below which the errors are at most `allowed` in all, or `NOTHING`."""
     order = scores.argsort()
-    count = int((errors[order].double().cumsum(0) <= allowed).sum())
+    count = int((errors[order].cumsum(0) <= allowed).sum())
     if len(scores) == 0 or count == 0:
         return NOTHING
     last = float(scores[order[count]]) if count < len(scores) else math.nextafter(float(scores.max()), math.inf)

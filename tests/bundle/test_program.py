@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nelf.bundle.program import Picture, TileModel
-from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, TileProgram, cover, grid_of, windows
+from nelf.bundle.tiles import (
+    BLOCK,
+    COLOUR,
+    DETAIL,
+    INSIDE,
+    Picture,
+    TileModel,
+    TileProgram,
+    cover,
+    grid_of,
+    windows,
+)
 from nelf.core.errors import ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime
 from nelf.student import tiles as cutting
@@ -133,14 +143,14 @@ def test_a_still_is_larger_than_a_window() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(24, 44), (30, 24)])
 def test_a_still_is_not_smaller_than_a_window(height: int, width: int) -> None:
-    with pytest.raises(ConfigError, match=r"a side of 24 pixels; this program renders at least 25"):
+    with pytest.raises(ConfigError, match="this program renders sides of at least 25 pixels"):
         model().still(POSE, height, width, (1.0, 1.0, 1.0))
 
 
 def test_a_window_that_sees_too_little_is_the_whole_picture() -> None:
     wide = PROGRAM.model_copy(update={"window": [4, 6], "window_reach": 4})
     tiled = TileModel(wide, PICTURE, 3, First(PICTURE), Decoder(PICTURE))
-    with pytest.raises(ConfigError, match="this program renders at most 32"):
+    with pytest.raises(ConfigError, match="this program renders sides of at most 32 pixels"):
         tiled.still(POSE, 60, 88, (1.0, 1.0, 1.0))
 
 

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from nelf.benchmark import open_subjects
 from nelf.bundle import open_bundle, verify_bundle
 from nelf.bundle.bundle import Difference
-from nelf.bundle.program import Picture, TileModel
-from nelf.bundle.tiles import check_cover
+from nelf.bundle.tiles import Picture, TileModel, check_cover
 from nelf.core.errors import BundleError, ConfigError, ExportError
 from nelf.export import ExportConfig, export_bundle, plan
 from nelf.export.config import CHOICES

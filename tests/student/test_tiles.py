@@ -103,9 +103,18 @@ def test_the_hull_is_around_what_is_seen() -> None:
 
 def blocks(inside: list[float], shade: list[float]) -> Blocks:
     """Blocks in a row, of one grey each, whose features say nothing."""
-    images = torch.tensor(shade)[None, None, :, None, None].expand(1, 1, len(shade), BLOCK**2, 4)
-    weight = torch.ones(1, len(shade), BLOCK**2, 1)
-    return Blocks(torch.zeros(1, 1, len(shade), 2), torch.tensor(inside)[None, None], images, weight)
+    images = torch.tensor(shade)[:, None, None].expand(-1, BLOCK**2, 4)
+    return of_pixels(torch.zeros(len(shade), 2), torch.tensor(inside), images)
+
+
+def of_pixels(
+    state: Float[Tensor, "n features"], inside: Float[Tensor, "n"], images: Float[Tensor, "n pixels channels"]
+) -> Blocks:
+    """Blocks in a row, in one view, all of them in the image."""
+    images = images.double()
+    sums = images.sum(dim=1)[None, None], images.square().sum(dim=1)[None, None]
+    pixels = torch.full((1, len(images), 1), BLOCK**2, dtype=torch.float64)
+    return Blocks(state[None, None], inside[None, None], *sums, pixels)
 
 
 def test_as_many_blocks_are_empty_as_the_limit_allows() -> None:
@@ -129,13 +138,8 @@ def test_easy_blocks_are_those_whose_colour_is_known() -> None:
     count, generator = 60, torch.Generator().manual_seed(0)
     shade, pattern = torch.rand(count, generator=generator), (torch.arange(count) % 3 == 0).float()
     images = shade[:, None] + 0.2 * pattern[:, None] * torch.randn(count, BLOCK**2, generator=generator)
-    state = torch.stack([shade, pattern], dim=-1)[None, None]
-    found = Blocks(
-        state,
-        torch.ones(1, 1, count),
-        images[None, None, :, :, None].expand(1, 1, count, BLOCK**2, 3),
-        torch.ones(1, count, BLOCK**2, 1),
-    )
+    state = torch.stack([shade, pattern], dim=-1)
+    found = of_pixels(state, torch.ones(count), images[..., None].expand(-1, -1, 3))
     thresholds, scores = tiles.choose_thresholds(found, tiles.fit_estimates(found), 50.0)
     assert thresholds.empty == NOTHING
     assert torch.equal(thresholds.decoded(scores)[0, 0], pattern.bool())

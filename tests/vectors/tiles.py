@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nelf.bundle.program import Picture
-from nelf.bundle.tiles import cover, windows
+from nelf.bundle.tiles import Picture, cover, windows
 
 COVERS: list[tuple[list[str], tuple[int, int]]] = [
     (["......", "..##..", "..##..", "......"], (2, 3)),

@@ -1,6 +1,6 @@
 /**
  * The program of a bundle that renders in tiles: run the first part, choose blocks by threshold, run the decoder on tiles that
- * cover the rest, paste. nelf/bundle/tiles.py and nelf/bundle/program.py say what its numbers mean.
+ * cover the rest, paste. nelf/bundle/tiles.py says what its numbers mean.
  */
 
 /** Pixels of a block in each direction. */
@@ -174,8 +174,8 @@ export class TileRenderer {
   ): number {
     const count = COLOUR + this.picture.channels;
     const [inside, detail] = [estimates[from * count + INSIDE]!, estimates[from * count + DETAIL]!];
-    if (inside < this.program.empty_below) return 0;
-    if (detail >= this.program.easy_below) return 1;
+    if (!(inside >= this.program.empty_below)) return 0;
+    if (!(detail < this.program.easy_below)) return 1;
     const colour = estimates.subarray(from * count + COLOUR, (from + 1) * count);
     const block = new Float32Array(BLOCK * BLOCK * this.picture.channels);
     for (let i = 0; i < block.length; i++) block[i] = Math.min(Math.max(colour[i % colour.length]!, 0), 1);
