@@ -23,7 +23,7 @@ PARTS = "parts"
 LONGEST_WINDOW, SHORT_WINDOW = 128, 96
 """Blocks along a side up to which the first part takes all at once, and of its windows above that."""
 SIDES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32)
-"""Blocks along the sides of tiles that are tried."""
+"""Blocks along the sides of tiles that are tried, and the whole side."""
 CALL_MACS = 5e6  # multiply-accumulates in the time that a call of a part costs besides; measured roughly, on two cores
 FEWEST_VIEWS = 3
 SIMULATED_VIEWS = 12  # on which tiles are laid out to choose their size
@@ -114,7 +114,7 @@ def choose_window(model: TileStudent) -> tuple[int, int]:
 def choose_tile(model: TileStudent, needed: Bool[np.ndarray, "n rows columns"], batch: int) -> tuple[int, int]:
     """The size of tiles that cover the needed blocks of these views with the least work."""
     cost = decoder_cost(model)
-    sides = ([side for side in SIDES if side <= blocks] or [blocks] for blocks in model.grid)
+    sides = ([*(side for side in SIDES if side < blocks), blocks] for blocks in model.grid)
 
     def work(tile: Sequence[int]) -> float:
         calls = sum(math.ceil(len(cover(view, tile)) / batch) for view in needed)
