@@ -126,7 +126,8 @@ def still(folder: Path, threads: int) -> dict[str, Any]:
     bundle: Bundle = open_bundle(folder / "tiles")
     torch.set_num_threads(threads)
     pose: NDArray[np.float32] = np.asarray(golden_entries(folder / "tiles", bundle.manifest)[0].c2w, np.float32)
-    assert isinstance(bundle.model, TileModel)
+    model = bundle.model
+    assert isinstance(model, TileModel)
     RESET_PEAK.write_text("5")
     loaded, began = memory("VmRSS"), time.perf_counter()
     try:
@@ -138,7 +139,7 @@ def still(folder: Path, threads: int) -> dict[str, Any]:
         "mb": memory("VmHWM") - loaded,
         "seconds": seconds,
         "mean": float(picture.mean()),
-        "tiles": bundle.model.tiles,
+        "tiles": model.tiles,
     }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nelf.bundle.contents import check_files, golden_entries, read_golden, safe_path
 from nelf.bundle.manifest import MANIFEST, Manifest, read_manifest
-from nelf.bundle.tiles import Picture, TileModel
+from nelf.bundle.tiles import Picture, TileModel, TileProgram
 from nelf.core.errors import BundleError, BundleErrorCode, ConfigError, ExportError, NelfError, one_line
 from nelf.core.files import atomic_path
 from nelf.core.images import premultiplied_over, psnr_of, to_uint8
@@ -91,8 +91,9 @@ class Bundle:
         model, image = self.model, self.manifest.image
         if isinstance(model, TileModel):
             try:
+                del self.model  # it loads its first part anew after that
                 with _executing():
-                    return model.still(np.asarray([c2w], np.float32), height, width, image.background)
+                    return model.still(np.asarray([c2w], np.float32), height, width, image.background, last=True)
             except ExportError as error:
                 message = f"{self.folder}: {error}; export it again"
                 raise BundleError(message, BundleErrorCode.DAMAGED_FILE) from error
@@ -133,18 +134,20 @@ def _runtime_of(folder: Path, name: str) -> Runtime:
     return RUNTIMES[suffix]
 
 
+def _load_part(folder: Path, program: TileProgram, number: int, threads: int) -> RuntimeModel:
+    name, expected = program.parts[number], program.inputs[number]
+    part = _runtime_of(folder, name).open(safe_path(folder, name), threads)
+    if (taken := {key: shape for key, (shape, _) in part.inputs.items()}) != expected:
+        message = f"{folder / name} takes {taken}, the program gives {expected}; export it again"
+        raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
+    return part
+
+
 def load_program(folder: Path, manifest: Manifest, threads: int) -> TileModel:
     """The parts of the program in `manifest`. Raises BundleError for a part that does not take what it is given."""
     program, image = manifest.program, manifest.image
     assert program is not None
-    loaded = []
-    for name, expected in zip(program.parts, program.inputs, strict=True):
-        part = _runtime_of(folder, name).open(safe_path(folder, name), threads)
-        if (taken := {key: shape for key, (shape, _) in part.inputs.items()}) != expected:
-            message = f"{folder / name} takes {taken}, the program gives {expected}; export it again"
-            raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
-        loaded.append(part)
-    first, decoder = loaded
+    first, decoder = (_load_part(folder, program, number, threads) for number in range(len(program.parts)))
     picture = Picture(image.height, image.width, manifest.camera.intrinsics)
     return TileModel(program, picture, image.channels, first, decoder)
 

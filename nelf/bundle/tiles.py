@@ -224,9 +224,17 @@ class TileModel:
         return TileModel(self.program, self.picture, self.channels, self.first, self.decoder, choose=False)
 
     def still(
-        self, pose: Float32[np.ndarray, "1 3 4"], height: int, width: int, background: Sequence[float]
+        self,
+        pose: Float32[np.ndarray, "1 3 4"],
+        height: int,
+        width: int,
+        background: Sequence[float],
+        last: bool = False,
     ) -> UInt8[np.ndarray, "height width 3"]:
-        """A picture of any size over `background`, every block decoded. Raises ConfigError for sizes it lacks."""
+        """A picture of any size over `background`, every block decoded. Raises ConfigError for sizes it lacks.
+
+        last: frees the first part, which needs much memory, before the decoder runs. It renders nothing after that.
+        """
         image = np.empty((height, width, 3), np.uint8)
 
         def paste(rows: slice, columns: slice, values: NDArray[np.float32]) -> None:
@@ -235,14 +243,23 @@ class TileModel:
                 colour = colour + (1 - values[..., 3:].clip(0, 1)) * np.asarray(background, np.float32)
             image[rows, columns] = np.rint(colour.clip(0, 1) * 255)
 
-        self._render(pose, self.picture.enlarged(height, width), paste, choose=False)
+        self._render(pose, self.picture.enlarged(height, width), paste, choose=False, last=last)
         return image
 
-    def _render(self, pose: NDArray[Any], picture: Picture, paste: Paste, choose: bool) -> None:
+    def _render(self, pose: NDArray[Any], picture: Picture, paste: Paste, choose: bool, last: bool = False) -> None:
         try:
             grid = grid_of(self.program, picture.height, picture.width)
         except ValueError as error:
             raise ConfigError(f"no picture of {picture.width} x {picture.height} pixels: {error}") from error
+        state, needed = self._look(pose, picture, paste, grid, choose)
+        if last:
+            del self.first
+        self._decode(pose, picture, paste, grid, state, needed)
+
+    def _look(
+        self, pose: NDArray[Any], picture: Picture, paste: Paste, grid: Grid, choose: bool
+    ) -> tuple[Float32[np.ndarray, "tall wide channels"], Bool[np.ndarray, "rows columns"]]:
+        """Runs the first part on all windows. Returns its state, with zeros around, and the blocks for the decoder."""
         reach = self.program.tile_reach
         state = np.zeros((grid.rows + 2 * reach, grid.columns + 2 * reach, self.program.channels), np.float32)
         needed = np.ones((grid.rows, grid.columns), bool)
@@ -257,7 +274,7 @@ class TileModel:
             state[reach:, reach:][rows, columns] = found[STATE][0][inner]
             if choose:
                 needed[rows, columns] = self._choose(found[ESTIMATES][0][inner], grid, picture, paste, rows, columns)
-        self._decode(pose, picture, paste, grid, state, needed)
+        return state, needed
 
     def _choose(
         self,

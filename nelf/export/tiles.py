@@ -20,8 +20,8 @@ from nelf.student.tiles import Cut, TileStudent
 
 PARTS = "parts"
 """Folder of a program's files in the bundle."""
-LONGEST_WINDOW, SHORT_WINDOW = 128, 96
-"""Blocks along a side up to which the first part takes all at once, and of its windows above that."""
+LONGEST_WINDOW, SHORT_WINDOW = 104, 96
+"""Blocks along a side up to which the first part takes all at once, and of its windows above that: about 10 kB each."""
 SIDES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32)
 """Blocks along the sides of tiles that are tried, and the whole side."""
 CALL_MACS = 5e6  # multiply-accumulates in the time that a call of a part costs besides; measured roughly, on two cores

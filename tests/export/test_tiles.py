@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nelf.benchmark import open_subjects
 from nelf.bundle import open_bundle, verify_bundle
-from nelf.bundle.bundle import Difference
+from nelf.bundle.bundle import Difference, load_program
 from nelf.bundle.tiles import Picture, TileModel, check_cover
 from nelf.core.errors import BundleError, ConfigError, ExportError
 from nelf.export import ExportConfig, export_bundle, plan
@@ -61,9 +61,15 @@ def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no picture of 8000 x 45 pixels"):
         bundle.still(pose.tolist(), 45, 8000)
 
+    other = manifest.model_copy(update={"program": program.model_copy(update={"batch": batch + 1})})
+    with pytest.raises(BundleError, match=r"decoder.* takes .*, the program gives "):
+        load_program(folder, other, 1)
+
     (subject,) = open_subjects([folder])  # for `nelf bench`
     assert subject.size == manifest.model.bytes
-    again = open_model(subject.path, 1).run({"pose": pose[None].numpy()})["image"]
+    opened = open_model(subject.path, 1)
+    assert opened.profile({"pose": pose[None].numpy()}, 1)
+    again = opened.run({"pose": pose[None].numpy()})["image"]
     np.testing.assert_allclose(again[0], image.numpy(), atol=1e-6)
 
     part = folder / program.decoder
@@ -129,9 +135,7 @@ def test_tiles_suit_what_needs_them() -> None:
     assert columns > 10
 
 
-@pytest.mark.parametrize(
-    ("size", "window"), [((64, 100), (8, 13)), ((1024, 2056), (128, 97)), ((2160, 1040), (96, 96))]
-)
+@pytest.mark.parametrize(("size", "window"), [((64, 100), (8, 13)), ((832, 2056), (104, 97)), ((2160, 1040), (96, 96))])
 def test_large_pictures_have_windows(size: tuple[int, int], window: tuple[int, int]) -> None:
     model = check_tiles(student(channels=4, size=size))
     assert choose_window(model) == window
