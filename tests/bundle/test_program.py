@@ -1,13 +1,17 @@
 """Programs of bundles in tiles, executed: with parts that are arithmetic here, with exported ones in tests/export."""
 
 import itertools
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nelf.bundle.bundle import load_program
+from nelf.bundle.manifest import Manifest
 from nelf.bundle.tiles import (
     BLOCK,
     COLOUR,
@@ -20,9 +24,10 @@ from nelf.bundle.tiles import (
     grid_of,
     windows,
 )
-from nelf.core.errors import ConfigError
+from nelf.core.errors import BundleError, ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime
 from nelf.student import tiles as cutting
+from tests.vectors.manifests import MANIFESTS
 from tests.vectors.tiles import WINDOWS
 
 PICTURE = Picture(30, 44, (50.0, 51.5, 24.25, 16.5))
@@ -187,3 +192,20 @@ def test_tiles_cover() -> None:
 
 def test_student_and_bundle_mean_the_same_blocks() -> None:
     assert (cutting.BLOCK, cutting.INSIDE, cutting.DETAIL, cutting.COLOUR) == (BLOCK, INSIDE, DETAIL, COLOUR)
+
+
+@pytest.mark.parametrize("name", ["parts/first.bin", "parts/manifest.json"])
+def test_a_part_that_nothing_executes_is_refused(name: str, tmp_path: Path) -> None:
+    """A manifest would be a program inside a program, without end."""
+    tiled = Manifest.model_validate_json(json.dumps(MANIFESTS["tiles"]))
+    assert tiled.program is not None
+    changed = tiled.model_copy(update={"program": tiled.program.model_copy(update={"first": name})})
+    with pytest.raises(BundleError, match=rf"a model file of the type '\{Path(name).suffix}'"):
+        load_program(tmp_path, changed, 1)
+
+
+def test_the_last_still_frees_the_first_part() -> None:
+    tiled = model()
+    still = tiled.still(POSE, 30, 44, (1.0, 1.0, 1.0))
+    np.testing.assert_array_equal(tiled.still(POSE, 30, 44, (1.0, 1.0, 1.0), last=True), still)
+    assert not hasattr(tiled, "first")
