@@ -24,8 +24,8 @@ def schema() -> dict[str, Any]:
     content: dict[str, Any] = _without_titles(manifest.Manifest.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"nelf-bundle-{manifest.MAJOR}.schema.json",
-        "title": f"manifest.json of a nelf bundle, format version {manifest.MAJOR}.x",
+        "$id": f"nelf-bundle-{manifest.MAJORS[-1]}.schema.json",
+        "title": f"manifest.json of a nelf bundle, format version {' or '.join(manifest.MAJORS)}",
         **content,
     }
 

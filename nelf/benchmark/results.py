@@ -10,6 +10,7 @@ import numpy as np
 
 from nelf.bundle import Manifest, open_bundle
 from nelf.bundle.contents import golden_entries
+from nelf.bundle.manifest import MANIFEST
 from nelf.compatibility import graph_macs, read_graph
 from nelf.core.errors import BenchError
 from nelf.core.files import write_json
@@ -73,7 +74,8 @@ SUFFIXES = (".tflite", ".onnx", ".mlpackage")
 class ModelUnderTest:
     """name: short and unique within the run. path: the model file.
 
-    manifest: the bundle's; None for a single file. size: bytes of the model. macs: multiply-accumulates per image.
+    manifest: the bundle's; None for a single file. size: bytes of the model. macs: multiply-accumulates per image; of a
+    program, which leaves some out, those of the whole network.
     """
 
     name: str
@@ -106,6 +108,8 @@ def _open(path: Path, name: str) -> ModelUnderTest:
         return ModelUnderTest(name, path, None, None, _bytes(path), graph_macs(read_graph(path)))
     bundle = open_bundle(path)
     model = path / bundle.manifest.model.path
+    if bundle.manifest.program is not None:
+        return ModelUnderTest(name, path / MANIFEST, path, bundle.manifest, _bytes(model), bundle.manifest.student.macs)
     if model.suffix not in SUFFIXES:
         raise BenchError(
             f"{path}: {model.name} is not a model file that nelf bench knows; they end in {', '.join(SUFFIXES)}"

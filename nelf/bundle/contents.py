@@ -66,13 +66,13 @@ def safe_name(name: str) -> str:
 def check_files(folder: Path, manifest: Manifest, check_hashes: bool = True) -> None:
     """Raise BundleError, naming the first offender, unless every listed file is there, unchanged, inside `folder`."""
     listed = [file.path for file in manifest.files]
-    for name in (*listed, manifest.model.path, manifest.golden):
+    for name in (*listed, *manifest.needed):
         safe_path(folder, name)
     for name in listed:
         if listed.count(name) > 1:
             message = f"{folder / MANIFEST} lists the file {name!r} twice; export again"
             raise BundleError(message, BundleErrorCode.INVALID_MANIFEST)
-    for name in (manifest.model.path, manifest.golden):
+    for name in manifest.needed:
         if not any(path == name or path.startswith(f"{name}/") for path in listed):
             message = f"{folder / MANIFEST} does not list the file {name!r} that it needs; export again"
             raise BundleError(message, BundleErrorCode.INVALID_MANIFEST)

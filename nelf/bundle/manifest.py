@@ -24,12 +24,16 @@ from nelf.bundle.fields import (
     first_line,
 )
 from nelf.bundle.region import BoxRegion, OrbitRegion
+from nelf.bundle.tiles import TileProgram, check_cover
 from nelf.core.errors import BundleError, BundleErrorCode
 from nelf.core.files import write_json
 
 FORMAT: Literal["nelf-bundle"] = "nelf-bundle"
-MAJOR = "2"
-VERSION = f"{MAJOR}.0"
+VERSION = "2.0"
+"""Of a bundle with one model file."""
+PROGRAM_VERSION = "3.0"
+"""Of a bundle with a program, which readers of 2.x must refuse: they would look for one model file."""
+MAJORS = ("2", "3")
 MANIFEST = "manifest.json"
 MOST_BYTES = 4 << 20  # of a manifest: 200 times what one has
 AGAIN = "export again with: nelf export RUN"
@@ -103,7 +107,7 @@ class ModelInfo(Part):
     """The model file, its input and its output."""
 
     path: Text
-    """The model file, or for Core ML the package folder, relative to the bundle."""
+    """The model file, or for Core ML the package folder, relative to the bundle. With a program: its parts' folder."""
     input: PoseInfo
     output: PictureInfo
     bytes: Count | None = None
@@ -255,6 +259,7 @@ class Manifest(Part):
     quality: Annotated[Quality | QualityNotRun, Field(discriminator="status")] | None = None
     latency: Annotated[Latency | NotRun, Field(discriminator="status")] | None = None
     quantization: Quantization | None = None
+    program: TileProgram | None = None
     experimental: bool | None = None
     """true: the converter or the platform is a beta."""
     deployment: dict[str, str]
@@ -262,15 +267,25 @@ class Manifest(Part):
     provenance: Provenance
     format: Literal["nelf-bundle"]
     """What tells a bundle from other folders."""
-    version: Annotated[str, Field(pattern=rf"^{MAJOR}\.[0-9]+$")]
-    """A later minor version may add keys."""
+    version: Annotated[str, Field(pattern=rf"^[{''.join(MAJORS)}]\.[0-9]+$")]
+    """A later minor version may add keys. A program needs 3.x."""
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> "Manifest":
         expected = [1, self.image.height, self.image.width, self.image.channels]
         if self.model.output.shape != expected:
             raise ValueError(f"model.output.shape is {self.model.output.shape}, not {expected}")
+        if self.program is not None:
+            check_cover(self.program, self.image.height, self.image.width)
+            if self.version.startswith(VERSION[:2]):
+                raise ValueError(f"version is {self.version}, and a program needs {PROGRAM_VERSION}")
         return self
+
+    @property
+    def needed(self) -> list[str]:
+        """Paths that must be listed: of the model, of a program's parts, of the golden views."""
+        parts = self.program.parts if self.program is not None else ()
+        return [self.model.path, *parts, self.golden]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -310,6 +325,6 @@ def _check_version(path: Path, content: Any) -> None:
         message = f"{path} is not the manifest of a {FORMAT}; give the folder that nelf export wrote"
         raise BundleError(message, BundleErrorCode.NOT_A_BUNDLE)
     version = content.get("version")
-    if isinstance(version, str) and version.split(".")[0] != MAJOR:
-        message = f"{path} has format version {version[:20]!r}, this nelf reads {MAJOR}.x; {AGAIN}"
+    if isinstance(version, str) and version.split(".")[0] not in MAJORS:
+        message = f"{path} has format version {version[:20]!r}, this nelf reads {' and '.join(MAJORS)}; {AGAIN}"
         raise BundleError(message, BundleErrorCode.UNSUPPORTED_VERSION)

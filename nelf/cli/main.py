@@ -15,6 +15,8 @@ from nelf.core.files import system_error
 from nelf.core.processes import is_first_process, later_rank
 from nelf.core.progress import console, echo, stoppable, waiting
 
+MOST_PIXELS = 16384  # on a side of a still
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -136,6 +138,9 @@ def export(
     image_output: Annotated[
         bool, typer.Option("--image-output", help="ios: the model returns a CVPixelBuffer instead of a float32 tensor.")
     ] = False,
+    tiles: Annotated[
+        bool, typer.Option("--tiles", help="android, onnx, web: a program that renders in tiles and skips empty ones.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the bundles; by default the run's export/.")] = None,
     into: Annotated[
         list[Path] | None, typer.Option(help="ios_app or android_app: add the scene to this app; may be repeated.")
@@ -159,6 +164,8 @@ def export(
         asked.append(f"export.precision={precision}")
     if image_output:
         asked.append("export.image_output=true")
+    if tiles:
+        asked.append("export.tiles=true")
     check_request(run, asked, writes=out is None)  # before PyTorch is loaded
     if out is not None:
         check_writable(out, folder=True)
@@ -199,12 +206,45 @@ def verify(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder
         raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     typer.echo(f"verified in {result.runtime}: {result.summary}")
     opened = open_bundle(bundle, check_hashes=False)
-    model = opened.folder / opened.manifest.model.path
-    if model.suffix not in {known.value for known in Format}:
-        typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
-        return
-    for line in check_compatibility(read_graph(model)).lines():
-        typer.echo(line)
+    program = opened.manifest.program
+    for name in (opened.manifest.model.path,) if program is None else program.parts:
+        model = opened.folder / name
+        if model.suffix not in {known.value for known in Format}:
+            typer.echo(f"nelf does not know whether accelerators run {model.suffix} files")
+            return
+        for line in check_compatibility(read_graph(model)).lines():
+            typer.echo(line if program is None else f"{name}: {line}")
+
+
+@app.command()
+def render(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle for android, onnx or web.")],
+    out: Annotated[Path, typer.Option(help="The picture, a .png file.")] = Path("still.png"),
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; any but its own needs export.tiles.")] = None,
+    view: Annotated[str | None, typer.Option(help="Name of a golden view; by default the first.")] = None,
+) -> None:
+    """Render a still of a golden view, over the background. A bundle in tiles renders large ones in little memory.
+
+    Example: nelf render runs/my_photos/export/web-tiles --size 3840x2160 --out still.png
+    """
+    from nelf.core.files import check_writable
+
+    if out.suffix != ".png":
+        raise ConfigError(f"--out {out} is not a .png file")
+    asked = parse_size(size) if size else None
+    check_writable(out)
+    from nelf.bundle import open_bundle
+
+    open_bundle(bundle).write_still(out, view, asked)
+    typer.echo(out)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height from the command line, such as "3840x2160". Raises ConfigError."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= MOST_PIXELS >= int(height) > 0):
+        raise ConfigError(f"--size {text} is not WIDTHxHEIGHT of at most {MOST_PIXELS} pixels; use e.g. 3840x2160")
+    return int(width), int(height)
 
 
 app.command()(view)

@@ -14,20 +14,21 @@ class Choice:
     """What you may ask of one target. `nelf.export.targets` implements it; a test compares the two.
 
     precisions: all that it supports. auto: those that `auto` means, the default first. default: whether it is made if
-    you name no target. image_output: whether the output can be an image of the system.
+    you name no target. image_output: whether the output can be an image of the system. tiles: precisions of programs.
     """
 
     precisions: tuple[str, ...]
     auto: tuple[str, ...]
     default: bool = True
     image_output: bool = False
+    tiles: tuple[str, ...] = ()
 
 
 CHOICES: Mapping[str, Choice] = {
     "ios": Choice(("fp32", "fp16", "w8", "w6", "w4"), ("fp16",), image_output=True),
-    "android": Choice(("fp32", "fp16", "int8", "int8-dynamic"), ("fp32", "fp16")),
-    "onnx": Choice(("fp32", "fp16"), ("fp32",)),
-    "web": Choice(("fp32", "fp16"), ("fp32",), default=False),
+    "android": Choice(("fp32", "fp16", "int8", "int8-dynamic"), ("fp32", "fp16"), tiles=("fp32", "fp16")),
+    "onnx": Choice(("fp32", "fp16"), ("fp32",), tiles=("fp32", "fp16")),
+    "web": Choice(("fp32", "fp16"), ("fp32",), default=False, tiles=("fp32", "fp16")),
     "coreai": Choice(("fp32", "fp16"), ("fp16",), default=False),
 }
 """target -> Choice."""
@@ -44,6 +45,14 @@ class ExportConfig:
     fp16 for android, fp32 for onnx and web."""
     image_output: bool = False
     """ios: whether the model returns a CVPixelBuffer instead of a float32 tensor."""
+    tiles: bool = False
+    """android, onnx, web: whether the bundle renders in tiles and leaves out empty ones (docs/tiles.md)."""
+    tiles_batch: int = setting(1, Range(1, 64))
+    """Tiles in one call of the decoder; more suit a GPU."""
+    tiles_psnr: float = setting(55.0, Range(30, 100), unit="dB")
+    """PSNR in dB that leaving out blocks may leave, against the whole network, in the mean of the chosen views."""
+    min_psnr_tiles: float = setting(40.0, Range(0, 100), unit="dB")
+    """The same, for every golden view; below it the bundle is refused."""
     golden_views: int = setting(8, Range(8, 1024))
     """Held-out poses on which each bundle is executed, and whose images it contains; at least 8."""
     ios_deployment: str = setting("16", OneOf(DEPLOYMENTS))
@@ -75,6 +84,18 @@ class ExportConfig:
             able = ", ".join(name for name, choice in CHOICES.items() if choice.image_output)
             raise ConfigError(f"export.image_output=true has no effect on {', '.join(self.targets)}; it is for {able}")
 
+        if self.tiles:
+            self._check_tiles()
+
+    def _check_tiles(self) -> None:
+        able = ", ".join(name for name, choice in CHOICES.items() if choice.tiles)
+        for target in self.targets:
+            if not CHOICES[target].tiles:
+                raise ConfigError(f"export.tiles=true has no program for {target}; name targets of {able}")
+            if self.precision not in ("auto", *CHOICES[target].tiles):
+                known = ", ".join(CHOICES[target].tiles)
+                raise ConfigError(f"export.tiles=true has no form in {self.precision}; use one of {known}")
+
     def limits(self, gate: str) -> tuple[float, float]:
         """Least PSNR and largest error of a file against PyTorch. gate: value of a `targets.Tolerance`."""
         return {
@@ -84,14 +105,16 @@ class ExportConfig:
         }[gate]
 
 
-def plan(targets: list[str], precision: str, image_output: bool = False) -> list[tuple[str, str, str]]:
+def plan(
+    targets: list[str], precision: str, image_output: bool = False, tiles: bool = False
+) -> list[tuple[str, str, str]]:
     """(target, precision, bundle name) of every bundle to make. A target's first precision has no suffix."""
     bundles = []
     for target in dict.fromkeys(targets):
         check_form(target, precision)
         default = CHOICES[target].auto[0]
         for one in CHOICES[target].auto if precision == "auto" else (precision,):
-            picture = "-image" if image_output and CHOICES[target].image_output else ""
+            picture = "-image" if image_output and CHOICES[target].image_output else "-tiles" if tiles else ""
             bundles.append((target, one, (target if one == default else f"{target}-{one}") + picture))
     return bundles
 

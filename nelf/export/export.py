@@ -4,186 +4,62 @@ import copy
 import dataclasses
 import functools
 import shutil
-import statistics
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
 from pydantic import ValidationError
 from torch import Tensor
 
-from nelf.bundle.bundle import Difference, compare, failure, render
-from nelf.bundle.contents import POSES, GoldenView, list_files, write_golden
+from nelf.bundle.bundle import failure
+from nelf.bundle.contents import POSES, list_files, write_golden
 from nelf.bundle.fields import first_line
 from nelf.bundle.manifest import (
     FORMAT,
+    PROGRAM_VERSION,
     VERSION,
     CameraInfo,
     ImageInfo,
-    Latency,
     Manifest,
     ModelInfo,
-    NotRun,
-    Parity,
     PictureInfo,
     PoseInfo,
     Provenance,
-    Quality,
-    QualityNotRun,
+    Quantization,
     StudentInfo,
     write_manifest,
 )
 from nelf.bundle.region import covered_region
+from nelf.bundle.tiles import Picture, TileModel, TileProgram
 from nelf.core.cameras import is_rigid
 from nelf.core.errors import ConfigError, ExportError
 from nelf.core.files import atomic_path
-from nelf.core.images import premultiplied_over, to_float, to_uint8
-from nelf.evaluate.metrics import psnr
 from nelf.export.config import ExportConfig, check_known
 from nelf.export.graph import BundleContext, CalibrationViews, Conversions, ExportGraph, PixelGraph, Request
-from nelf.export.targets import TARGETS, Target, Tolerance
-from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime
+from nelf.export.measured import SLACK_DB, Measured, as_pixels, latency, measure, parity, quality
+from nelf.export.targets import TARGETS, Target
+from nelf.export.tiles import PARTS, write_program
+from nelf.runtime import INPUT, OUTPUT, RUNTIMES, Runtime, RuntimeModel
 from nelf.student import Student, count_macs, count_parameters
+from nelf.student.tiles import check_tiles
 from nelf.viewer.site import FOR_SERVERS
 
-Colour = tuple[float, float, float]
-WARM_UP = 2  # images rendered before timing starts
-SLACK_DB = 1.0
-"""How far a quantised file may be from its measured PSNR in `nelf verify`: kernels round differently elsewhere."""
 
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """The model in a bundle's folder, loaded from there.
 
-@dataclasses.dataclass
-class Measured:
-    """Measurements of one model file, with one entry per golden view, in order."""
-
-    runtime: Runtime
-    views: list[GoldenView] = dataclasses.field(default_factory=list)
-    differences: list[Difference] = dataclasses.field(default_factory=list)
-    seconds: list[float] = dataclasses.field(default_factory=list)
-    shown: list[tuple[float, float]] = dataclasses.field(default_factory=list)
-    """PSNR of the file and of PyTorch against the photo, for views with a photo."""
-    photos: Literal["test", "training"] = "test"
-    """Whether these photos are of test views, or of training views because no golden view has one."""
-
-
-@torch.no_grad()
-def reference_view(model: Student, name: str, c2w: Float[Tensor, "3 4"]) -> GoldenView:
-    """The view as PyTorch renders it."""
-    return GoldenView(name, c2w, model(c2w[None])[0].permute(1, 2, 0).contiguous())
-
-
-def measure(
-    model: Student,
-    path: Path,
-    context: BundleContext,
-    reference: Callable[[Tensor], Tensor],
-    before: Callable[[], None],
-) -> Measured:
-    """Execute the bundle's file on every golden pose. If none of them has a photo, also on the calibration views.
-
-    reference: turns PyTorch's image into what the file should return. before: called before each image.
+    path: of ModelInfo. loaded: what viewers do. exact: the same without leaving anything out.
     """
-    found = Measured(RUNTIMES[path.suffix])
-    loaded = found.runtime.open(path, torch.get_num_threads())
-    for name, c2w in zip(context.golden_names, context.golden.cpu().float(), strict=True):
-        before()
-        view = reference_view(model, name, c2w)
-        plain, view = view.image, dataclasses.replace(view, image=reference(view.image))
-        start = time.perf_counter()
-        image = render(loaded, view.c2w)
-        found.seconds.append(time.perf_counter() - start)
-        if image.shape != view.image.shape:
-            raise ExportError(f"the file gives an image of {tuple(image.shape)}, PyTorch of {tuple(view.image.shape)}")
-        found.views.append(view)
-        found.differences.append(compare(name, image, view.image))
-        if name in context.golden_photos:
-            found.shown.append(_shown(image, plain, context.golden_photos[name], context.background))
-    if not found.shown and context.calibration is not None:
-        found.photos = "training"
-        for c2w, photo in zip(context.calibration.c2w, context.calibration.images, strict=True):
-            before()
-            view = reference_view(model, "", c2w.cpu().float())
-            found.shown.append(_shown(render(loaded, view.c2w), view.image, photo, context.background))
-    return found
 
-
-def _shown(image: Tensor, plain: Tensor, photo: Tensor, background: Colour) -> tuple[float, float]:
-    return psnr(in_8bit(image, background), photo), psnr(in_8bit(plain, background), photo)
-
-
-def parity(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Parity, str | None]:
-    """Agreement with PyTorch, and why it is not enough, or None if it is."""
-    least, largest = config.limits(gate.value)
-    reason = failure(found.differences, least, largest)
-    worst = min(d.psnr for d in found.differences)
-    off = max(d.max_abs for d in found.differences)
-    if gate is Tolerance.DROP:
-        least, largest = worst - SLACK_DB, min(2 * off, 1.0)
-    return Parity(
-        status="passed",
-        compared_with="pytorch",
-        runtime=found.runtime.name,
-        views=len(found.differences),
-        psnr_min=worst,
-        psnr_mean=statistics.fmean(d.psnr for d in found.differences),
-        max_abs=off,
-        required_psnr=float(least),
-        allowed_max_abs=float(largest),
-    ), reason
-
-
-def quality(found: Measured, config: ExportConfig, gate: Tolerance) -> tuple[Quality | QualityNotRun, str | None]:
-    """PSNR against the photos, and why the file is refused, or None if it is not."""
-    if not found.shown:
-        unknown = "without a photo of a test view or a training view, its loss is unknown"
-        reason = unknown if gate is Tolerance.DROP else None  # others are compared with PyTorch's images
-        forced = True if reason and config.force else None
-        return QualityNotRun(status="not_run", reason=unknown, forced=forced), reason
-    psnr_file, psnr_pytorch = (statistics.fmean(values) for values in zip(*found.shown, strict=True))
-    drop = psnr_pytorch - psnr_file
-    too_much = drop > config.max_drop_db
-    reason = (
-        f"{psnr_file:.2f} dB against the photos of {len(found.shown)} {found.photos} views where PyTorch has "
-        f"{psnr_pytorch:.2f}: {drop:.2f} dB are lost, but export.max_drop_db={config.max_drop_db:g} is allowed"
-    )
-    return Quality(
-        status="measured",
-        photos=found.photos,
-        views=len(found.shown),
-        psnr=psnr_file,
-        pytorch_psnr=psnr_pytorch,
-        drop_db=drop,
-        allowed_drop_db=float(config.max_drop_db),
-        forced=too_much and config.force,
-    ), reason if too_much else None
-
-
-def latency(found: Measured) -> Latency | NotRun:
-    """Median time per image."""
-    if found.runtime.untimed is not None:
-        return NotRun(status="not_run", reason=found.runtime.untimed)
-    timed = found.seconds[WARM_UP:]
-    return Latency(
-        status="measured",
-        milliseconds=1e3 * statistics.median(timed),
-        runs=len(timed),
-        threads=torch.get_num_threads(),
-        runtime=found.runtime.name,
-    )
-
-
-def in_8bit(image: Float[Tensor, "height width channels"], background: Colour) -> UInt8[Tensor, "height width 3"]:
-    """The image, RGB or premultiplied RGBA, composited over `background`, in 8 bits."""
-    return to_uint8(premultiplied_over(image, torch.tensor(background)))
-
-
-def as_pixels(image: Float[Tensor, "height width channels"], background: Colour) -> Float[Tensor, "height width 3"]:
-    """The image as an 8-bit picture without alpha shows it, 0 to 1."""
-    return to_float(in_8bit(image, background))
+    path: str
+    runtime: Runtime
+    loaded: RuntimeModel
+    exact: RuntimeModel
+    quantization: Quantization | None = None
+    program: TileProgram | None = None
 
 
 PACKAGES = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "onnx", "onnxruntime")
@@ -216,22 +92,17 @@ def export_bundle(
     described = _described(model, target, precision, context, config, picture)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        path = temporary / chosen.file
-        quantization = chosen.convert(
-            Request(
-                graph=_graph(model, chosen, precision, context, picture),
-                precision=precision,
-                path=path,
-                calibration=context.calibration or CalibrationViews(context.train[:0]),
-                allowed_drop=config.calibration_drop_db,
-                ios_deployment=config.ios_deployment,
-                image_output=picture,
-                conversions={} if conversions is None else conversions,
-            )
-        )
+        write = _write_in_tiles if config.tiles else _write_model
+        shared = {} if conversions is None else conversions
+        written = write(model, chosen, precision, context, config, temporary, shared)
         reference = functools.partial(as_pixels, background=context.background) if picture else _as_it_is
-        found = measure(model, path, context, reference, before_view)
-        near, disagreement = parity(found, config, chosen.forms[precision].gate)
+        found = measure(model, written.runtime, written.loaded, context, reference, before_view)
+        exact, program = found, written.program
+        if program is not None:
+            exact = measure(model, written.runtime, written.exact, context, reference, before_view)
+        near, disagreement = parity(exact, config, chosen.forms[precision].gate)
+        if program is not None and disagreement is None:
+            program, disagreement = limited(program, found, config)
         shown, loss = quality(found, config, chosen.forms[precision].gate)
         if disagreement is not None:
             raise ExportError(
@@ -247,18 +118,75 @@ def export_bundle(
         if extra_files:
             unused = shutil.ignore_patterns(f"*{FOR_SERVERS}")
             shutil.copytree(extra_files, temporary, dirs_exist_ok=True, ignore=unused)
-        files = list_files(temporary, chosen.file)
+        files = list_files(temporary, written.path)
         size = sum(file.bytes for file in files if file.role == "model")
         manifest = Manifest(
-            **described | {"model": described["model"].model_copy(update={"bytes": size})},
+            **described | {"model": described["model"].model_copy(update={"bytes": size, "path": written.path})},
             files=files,
             parity=near,
             quality=shown,
             latency=latency(found),
-            quantization=quantization,
+            quantization=written.quantization,
+            program=program,
         )
         write_manifest(temporary, manifest)
     return manifest
+
+
+def _write_model(
+    model: Student,
+    target: Target,
+    precision: str,
+    context: BundleContext,
+    config: ExportConfig,
+    folder: Path,
+    conversions: Conversions,
+) -> Written:
+    """The model as one file."""
+    path, picture = folder / target.file, config.image_output and target.image_output
+    quantization = target.convert(
+        Request(
+            graph=_graph(model, target, precision, context, picture),
+            precision=precision,
+            path=path,
+            calibration=context.calibration or CalibrationViews(context.train[:0]),
+            allowed_drop=config.calibration_drop_db,
+            ios_deployment=config.ios_deployment,
+            image_output=picture,
+            conversions=conversions,
+        )
+    )
+    loaded = RUNTIMES[path.suffix].open(path, torch.get_num_threads())
+    return Written(target.file, RUNTIMES[path.suffix], loaded, loaded, quantization)
+
+
+def _write_in_tiles(
+    model: Student,
+    target: Target,
+    precision: str,
+    context: BundleContext,
+    config: ExportConfig,
+    folder: Path,
+    conversions: Conversions,
+) -> Written:
+    """The model as the parts of a program."""
+    views = context.train if context.tile_views is None else context.tile_views
+    program = write_program(check_tiles(model), target, precision, views, config, folder)
+    frame = model.frame
+    parts = [folder / name for name in program.parts]
+    first, decoder = (RUNTIMES[part.suffix].open(part, torch.get_num_threads()) for part in parts)
+    picture = Picture(frame.height, frame.width, frame.intrinsics)
+    loaded = TileModel(program, picture, frame.channels, first, decoder)
+    return Written(PARTS, RUNTIMES[parts[0].suffix], loaded, loaded.everywhere(), program=program)
+
+
+def limited(program: TileProgram, found: Measured, config: ExportConfig) -> tuple[TileProgram, str | None]:
+    """The program with what `nelf verify` asks for, and why it leaves out too much, or None if it does not."""
+    reason = failure(found.differences, config.min_psnr_tiles, 1.0)
+    worst = min(d.psnr for d in found.differences)
+    if reason is not None:
+        reason += " (export.min_psnr_tiles); ask for more with export.tiles_psnr"
+    return program.model_copy(update={"required_psnr": worst - SLACK_DB}), reason
 
 
 def _graph(model: Student, target: Target, precision: str, context: BundleContext, picture: bool) -> ExportGraph:
@@ -330,7 +258,7 @@ def _described(
             "experimental": chosen.experimental or None,
             "provenance": Provenance(**context.provenance | {"versions": _versions(chosen)}),
             "format": FORMAT,
-            "version": VERSION,
+            "version": PROGRAM_VERSION if config.tiles else VERSION,
         }
     except ValidationError as error:
         raise ConfigError(f"no bundle can be made of this scene: {first_line(error)}") from error

@@ -82,6 +82,7 @@ class BundleContext:
     golden, golden_names: held-out poses, and a name for each that can name a file. golden_photos: name to photo, uint8
     [height, width, 3] over `background`, for poses that have one.
     calibration: some training views with photos, for int8.
+    tile_views: poses by which tiles are chosen; None: the training poses.
     provenance: JSON values that tell where the weights come from: checkpoint (SHA-256), config.
     """
 
@@ -97,6 +98,7 @@ class BundleContext:
     golden_names: tuple[str, ...]
     golden_photos: Mapping[str, Tensor] = field(default_factory=dict)
     calibration: CalibrationViews | None = None
+    tile_views: Float[Tensor, "n 3 4"] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

@@ -33,12 +33,16 @@ class _Named(nn.Module):
         return {OUTPUT: self.wrapped(pose)}
 
 
-def convert(graph: nn.Module, path: Path) -> None:
-    """Write `graph`, or a part of one that takes the pose, as `path` in float32."""
+def convert(graph: nn.Module, path: Path, samples: Mapping[str, Tensor] | None = None) -> None:
+    """Write `graph`, or a part of one, as `path` in float32.
+
+    samples: inputs by name, of a graph that returns its outputs by name; by default a pose becomes an image.
+    """
     with captured_output("the LiteRT conversion"):
         import litert_torch
 
-        model = litert_torch.convert(_Named(graph).eval(), sample_kwargs={INPUT: torch.eye(3, 4)[None]})
+        named = (_Named(graph) if samples is None else graph).eval()
+        model = litert_torch.convert(named, sample_kwargs=dict(samples or {INPUT: torch.eye(3, 4)[None]}))
         model.export(str(path))
 
 

@@ -1,11 +1,13 @@
 """Export to an ONNX file."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from nelf.core.captured_output import captured_output
-from nelf.export.graph import ExportGraph, Request
+from nelf.export.graph import Request
 from nelf.runtime import INPUT, OUTPUT
 
 OPSET = 20  # the first with GELU as one operation
@@ -16,16 +18,26 @@ def export(request: Request) -> None:
     convert(request.graph, request.precision, request.path)
 
 
-def convert(graph: ExportGraph, precision: str, path: Path) -> None:
-    """Write `graph` as `path`. The graph is already float32 or float16, so `precision` changes nothing."""
+def convert(
+    graph: nn.Module,
+    precision: str,
+    path: Path,
+    samples: Mapping[str, Tensor] | None = None,
+    outputs: Sequence[str] = (OUTPUT,),
+) -> None:
+    """Write `graph` as `path`. The graph is already float32 or float16, so `precision` changes nothing.
+
+    samples: inputs by name, in the graph's order; by default a pose.
+    """
+    samples = samples or {INPUT: torch.eye(3, 4)[None]}
     with captured_output("the ONNX conversion"):
         program = torch.onnx.export(
             graph,
-            (torch.eye(3, 4)[None],),
+            tuple(samples.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
+            input_names=list(samples),
+            output_names=list(outputs),
             external_data=False,
             verbose=False,
         )

@@ -1,11 +1,12 @@
 """The table `TARGETS`: export platforms, and how each is made."""
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from nelf.bundle.manifest import Quantization
 from nelf.export import coreai, coreml, litert, onnx
@@ -42,6 +43,17 @@ HALF = Precision(Tolerance.FP16)
 SMALL = Precision(Tolerance.DROP)
 
 
+ConvertPart = Callable[[nn.Module, str, Path, Mapping[str, Tensor], Sequence[str]], None]
+
+
+def _litert_part(
+    graph: nn.Module, precision: str, path: Path, samples: Mapping[str, Tensor], outputs: Sequence[str]
+) -> None:
+    litert.convert(graph, path, samples)  # takes the outputs' names from the graph
+    if precision == "fp16":
+        litert.halve_weights(path)
+
+
 @dataclass(frozen=True)
 class Target:
     """One platform.
@@ -55,6 +67,7 @@ class Target:
     default: whether the target is made if you name none.
     varying: files whose bytes differ between exports, and why.
     image_output: whether the output can be an image of the system.
+    convert_part: writes a part of a program, from its inputs and the names of its outputs; None without programs.
     packages: distributions that affect the file, apart from those of every export.
     system: oldest version by system, if it cannot be chosen.
     experimental: converter or platform is a beta.
@@ -69,6 +82,7 @@ class Target:
     default: bool = True
     varying: Mapping[str, str] = field(default_factory=dict)
     image_output: bool = False
+    convert_part: ConvertPart | None = None
     packages: tuple[str, ...] = ()
     system: Mapping[str, str] = field(default_factory=dict)
     experimental: bool = False
@@ -89,6 +103,7 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": HALF, "int8": SMALL, "int8-dynamic": SMALL},
         auto=("fp32", "fp16"),
         convert=litert.export,
+        convert_part=_litert_part,
     ),
     "onnx": Target(
         file="model.onnx",
@@ -96,6 +111,7 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp32",),
         convert=onnx.export,
+        convert_part=onnx.convert,
     ),
     "web": Target(
         file="model.tflite",
@@ -103,6 +119,7 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": HALF},
         auto=("fp32",),
         convert=litert.export,
+        convert_part=_litert_part,
         extra_files=assets_folder,
         default=False,  # needs the built viewer
     ),

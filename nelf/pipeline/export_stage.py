@@ -40,7 +40,7 @@ def export_to(run: Run, folder: Path, stop: Stop, echo: Echo) -> list[Path]:
     made: list[Path] = []
     conversions: exporting.Conversions = {}
     ask = functools.partial(leave_if_asked, stop, "export")
-    planned = list(exporting.plan(config.targets, config.precision, config.image_output))
+    planned = list(exporting.plan(config.targets, config.precision, config.image_output, config.tiles))
     with _alone_in(run, folder):
         for target, precision, name in planned:
             ask()
@@ -191,6 +191,7 @@ def bundle_context(run: Run, student: str | None = None) -> exporting.BundleCont
         golden_photos=photos,
         calibration=calibration_views(run),
         provenance={"checkpoint": student or sha256(run.folder / STUDENT), "config": _made_with(run)},
+        tile_views=tile_views(run) if run.config.export.tiles else None,
     )
 
 
@@ -212,6 +213,15 @@ def golden_poses(run: Run) -> tuple[Tensor, tuple[str, ...]]:
     return torch.cat([test.c2w, more]), (*test.names, *(f"new_{i}" for i in missing))
 
 
+TILE_VIEWS = 96
+
+
+def tile_views(run: Run) -> Tensor:
+    """Poses of the region, by which the tiles of a bundle are chosen; no golden pose is among them."""
+    scene, config = run.scene, run.config.distill
+    return pseudo_poses(scene, scene.train.c2w, dataclasses.replace(config, seed=config.seed + 2), range(TILE_VIEWS))
+
+
 def _made_with(run: Run) -> dict[str, Any]:
     """The configuration that the student depends on. Other settings do not change the bundle."""
     stages = ("scene", "teacher", "distill", "student", "train")
@@ -223,8 +233,10 @@ def _made_with(run: Run) -> dict[str, Any]:
 
 
 def _plain(context: exporting.BundleContext) -> dict[str, Any]:
-    photos = ("golden_photos", "calibration")  # the scene's digest stands for them
-    values = {item.name: getattr(context, item.name) for item in dataclasses.fields(context) if item.name not in photos}
+    derived = ("golden_photos", "calibration", "tile_views")  # the scene's digest stands for them
+    values = {
+        item.name: getattr(context, item.name) for item in dataclasses.fields(context) if item.name not in derived
+    }
     return {key: value.tolist() if isinstance(value, Tensor) else value for key, value in values.items()}
 
 

@@ -42,8 +42,9 @@ RUNTIMES: Mapping[str, Runtime] = {
         untimed="Core ML runs on Apple's systems only",
     ),
     ".aimodel": Runtime("Core AI", "coreai-core", "coreai.runtime", "nelf.runtime.coreai"),
+    ".json": Runtime("tiles", "nelf", "nelf.bundle.bundle", "nelf.bundle.bundle"),
 }
-"""Suffix of a model file -> what executes it."""
+"""Suffix of a model file -> what executes it. A manifest stands for its bundle's program, and runs the parts of it."""
 
 
 def open_model(path: Path, threads: int) -> RuntimeModel:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nelf.student.families import STUDENT_CONFIGS, STUDENTS
     from nelf.student.files import check_same_architecture, load_student, make_student, save_student
     from nelf.student.geometry import SceneGeometry
-    from nelf.student.macs import count_macs, layer_macs
+    from nelf.student.macs import count_macs, layer_macs, network_macs
     from nelf.student.protocol import DepthPixels, Prediction, Student, count_parameters
 else:
     __getattr__ = lazy_names(__name__)
@@ -33,5 +33,6 @@ __all__ = [
     "layer_macs",
     "load_student",
     "make_student",
+    "network_macs",
     "save_student",
 ]

@@ -117,3 +117,8 @@ def unet(channels: int, width: int, blocks: int) -> Body:
     return Body(
         channels, width, [conv3x3_block(width, of), HalfResolution(width, blocks, of), conv3x3_block(width, of)]
     )
+
+
+def unet_reach(blocks: int) -> int:
+    """How many places away a place of `unet` still counts. A place at half resolution is two, read one further."""
+    return 2 + (4 * blocks + 2) + 2

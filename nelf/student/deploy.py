@@ -70,7 +70,7 @@ class ChannelsLastConvolution(nn.Module):
         super().__init__()
         self.convolution = convolution
 
-    def forward(self, x: Float[Tensor, "1 h w c"]) -> Float[Tensor, "1 h2 w2 c2"]:
+    def forward(self, x: Float[Tensor, "n h w c"]) -> Float[Tensor, "n h2 w2 c2"]:
         return self.convolution(x.permute(TO_FIRST)).permute(TO_LAST)
 
 
@@ -84,10 +84,10 @@ class ChannelsLastShuffle(nn.Module):
         super().__init__()
         self.factor = factor
 
-    def forward(self, x: Float[Tensor, "1 h w cells"]) -> Float[Tensor, "1 h2 w2 c"]:
-        _, height, width, channels = x.shape
-        x = x.reshape(height, width, self.factor, channels // self.factor).transpose(1, 2)
-        return x.reshape(1, height * self.factor, width * self.factor, channels // self.factor**2)
+    def forward(self, x: Float[Tensor, "n h w cells"]) -> Float[Tensor, "n h2 w2 c"]:
+        batch, height, width, channels = x.shape
+        x = x.reshape(batch * height, width, self.factor, channels // self.factor).transpose(1, 2)
+        return x.reshape(batch, height * self.factor, width * self.factor, channels // self.factor**2)
 
 
 def rebuild(module: nn.Module, layout: Layout) -> nn.Module:

@@ -20,11 +20,16 @@ def layer_macs(weight: Sequence[int], positions: int) -> int:
     return math.prod(weight) * positions
 
 
-@torch.no_grad()
 def count_macs(model: Student) -> int:
-    """Multiply-accumulates of all convolutions and linear layers of the deployed network, for one image.
+    """Multiply-accumulates of all convolutions and linear layers of the deployed network, for one image."""
+    return network_macs(model.deploy(Layout.CHANNELS_FIRST, torch.float32), (1, 3, 4))
 
-    Runs on the meta device, so nothing is computed.
+
+@torch.no_grad()
+def network_macs(network: nn.Module, *shapes: Sequence[int]) -> int:
+    """The same of a network, or a part of one, in channels first, for one input of each shape.
+
+    Moves it to the meta device, so nothing is computed.
     """
     total = 0
 
@@ -36,8 +41,8 @@ def count_macs(model: Student) -> int:
         elif isinstance(module, nn.Linear):
             total += layer_macs(module.weight.shape, output.shape[:-1].numel())
 
-    deployed = model.deploy(Layout.CHANNELS_FIRST, torch.float32).to("meta")
-    for module in deployed.modules():
+    network = network.to("meta")
+    for module in network.modules():
         module.register_forward_hook(add)
-    deployed(torch.empty(1, 3, 4, device="meta"))
+    network(*(torch.empty(shape, device="meta") for shape in shapes))
     return total

@@ -171,7 +171,8 @@ def test_verify_sees_a_model_that_drifted(bundles: Exported, tmp_path: Path) -> 
 def test_what_a_user_may_ask_is_what_the_targets_know() -> None:
     """The configuration repeats the names, since it is checked before converters are loaded."""
     assert {
-        name: config.Choice(tuple(one.forms), one.auto, one.default, one.image_output) for name, one in TARGETS.items()
+        name: config.Choice(tuple(one.forms), one.auto, one.default, one.image_output, config.CHOICES[name].tiles)
+        for name, one in TARGETS.items()
     } == config.CHOICES
     assert set(config.DEPLOYMENTS) == set(coreml.DEPLOYMENTS)
 

@@ -23,6 +23,11 @@ def bad(name: str, code: Code, *replace: tuple[str, str], manifest: str = "aroun
     return {**case, **({"replace": [list(pair) for pair in replace]} if replace else {}), **change}
 
 
+def tiles(name: str, *replace: tuple[str, str], code: Code = Code.INVALID_MANIFEST) -> dict[str, Any]:
+    """A broken bundle with a program."""
+    return bad(name, code, *replace, manifest="tiles")
+
+
 def path(name: str, wrong: str) -> dict[str, Any]:
     """The model's entry among the files, named `wrong` (as written in JSON)."""
     return bad(name, Code.UNSAFE_PATH, (MODEL, f'"path": "{wrong}",\n      "role"'))
@@ -45,11 +50,11 @@ BAD = [
     bad("null", Code.NOT_A_BUNDLE, text="null"),
     bad("another format", Code.NOT_A_BUNDLE, ("nelf-bundle", "gltf")),
     bad("no format", Code.NOT_A_BUNDLE, ('"format": "nelf-bundle",', "")),
-    bad("a later major version", Code.UNSUPPORTED_VERSION, ('"version": "2.0"', '"version": "3.0"')),
+    bad("a later major version", Code.UNSUPPORTED_VERSION, ('"version": "2.0"', '"version": "4.0"')),
     bad(
         "a later major version with other keys",
         Code.UNSUPPORTED_VERSION,
-        text='{"format": "nelf-bundle", "version": "3.0"}',
+        text='{"format": "nelf-bundle", "version": "4.0"}',
     ),
     bad("a version of two digits", Code.UNSUPPORTED_VERSION, ('"version": "2.0"', '"version": "20.0"')),
     bad("an earlier major version", Code.UNSUPPORTED_VERSION, ('"version": "2.0"', '"version": "1.1"')),
@@ -136,6 +141,24 @@ BAD = [
         Code.INVALID_MANIFEST,
         ('"golden": "golden/poses', '"golden": "golden/places'),
     ),
+    tiles("a program in version 2", ('"version": "3.0"', '"version": "2.1"')),
+    tiles("a program of another type", ('"type": "tiles"', '"type": "layers"')),
+    tiles("a program without a decoder", ('"decoder": "parts/decoder.bin"', '"other": "parts/decoder.bin"')),
+    tiles("a program with a decoder that is not listed", ('"decoder": "parts/decoder', '"decoder": "parts/missing')),
+    tiles("a program with a first part that is not listed", ('"first": "parts/first', '"first": "parts/missing')),
+    tiles("a program with a part upwards", ('"first": "parts', '"first": "../parts'), code=Code.UNSAFE_PATH),
+    tiles("no tiles at once", ('"batch": 2', '"batch": 0')),
+    tiles("half a tile at once", ('"batch": 2', '"batch": 0.5')),
+    tiles("tiles of no columns", ('"tile": [2, 3]', '"tile": [2, 0]')),
+    tiles("tiles of one number", ('"tile": [2, 3]', '"tile": [2]')),
+    tiles("tiles larger than the image", ('"tile": [2, 3]', '"tile": [2, 7]')),
+    tiles("a window larger than the image", ('"window": [4, 4]', '"window": [4, 8]')),
+    tiles("windows that do not cover the image", ('"window_reach": 1', '"window_reach": 2')),
+    tiles("windows that begin at an odd block", ('"window": [4, 4]', '"window": [4, 5]')),
+    tiles("a negative reach", ('"tile_reach": 2', '"tile_reach": -1')),
+    tiles("a state without channels", ('"channels": 9', '"channels": 0')),
+    tiles("no threshold", ('"empty_below": 0.25', '"empty_above": 0.25')),
+    tiles("a threshold in words", ('"easy_below": -4.5', '"easy_below": "never"')),
     bad("a file is missing", Code.DAMAGED_FILE, files={"golden/r_0.rgba": None}),
     bad("a file is longer", Code.DAMAGED_FILE, files={"golden/r_0.rgba": FILES["golden/r_0.rgba"] + "x"}),
     bad("a file is empty", Code.DAMAGED_FILE, files={"model.bin": ""}),
@@ -157,15 +180,21 @@ GOOD = [
     {"name": "exactly 4 MiB", "manifest": "around", "pad": 4 << 20},
     {"name": "brackets in a string", "manifest": "around",
      "replace": [['"version": "2.0"', f'"version": "2.0", "new": "\\\\\\"{"[" * 99}"']]},
+    {"name": "a window that is the whole image", "manifest": "tiles",
+     "replace": [['"window": [4, 4]', '"window": [4, 6]']]},
+    {"name": "a bundle of version 3 without a program", "manifest": "around",
+     "replace": [['"version": "2.0"', '"version": "3.0"']]},
     {"name": "a picture of the system's", "manifest": "window", "replace": [list(PICTURE)]},
 ]  # fmt: skip
 
 
-def viewer(name: str, target: str, *replace: tuple[str, str], not_by: str = "") -> dict[str, Any]:
+def viewer(
+    name: str, target: str, *replace: tuple[str, str], not_by: str = "", manifest: str = "window"
+) -> dict[str, Any]:
     """A valid bundle for `target`, and the apps that do not show it."""
     pairs = [('"target": "any"', f'"target": "{target}"'), *replace]
     codes = dict.fromkeys(not_by.split(), str(Code.UNSUPPORTED_TARGET))
-    return {"name": name, "manifest": "window", "replace": [list(pair) for pair in pairs], "codes": codes}
+    return {"name": name, "manifest": manifest, "replace": [list(pair) for pair in pairs], "codes": codes}
 
 
 VIEWERS = [
@@ -176,6 +205,7 @@ VIEWERS = [
     viewer("a picture for ios", "ios", PICTURE, not_by="android web"),
     viewer("a picture for android", "android", PICTURE, not_by="ios android web"),
     viewer("bytes that are no picture, for ios", "ios", output("uint8", "NHWC"), not_by="ios android web"),
+    viewer("tiles for android", "android", not_by="ios android", manifest="tiles"),
     viewer("floats in another order", "android", output("float32", "NCHW"), not_by="ios android web"),
 ]
 

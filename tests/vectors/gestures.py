@@ -24,6 +24,7 @@ def steps(count: int, dt: float = FRAME) -> list[Call]:
 
 GESTURES: dict[str, tuple[str, list[Call]]] = {
     "drag, let go, coast, stand": ("around", [PHONE, *swipe("drag", 12, 5), *steps(10), ("step", 0.5), *steps(3, 2.0)]),
+    "a bundle in tiles": ("tiles", [PHONE, BEGIN, ("drag", 40, -30, FRAME)]),
     "drag at rest does not coast": ("around", [PHONE, BEGIN, ("drag", 40, -30, FRAME), ("end", 1.0), *steps(2)]),
     "around more than once, either way": ("around", [PHONE, *[("drag", 300, 0, FRAME)] * 4, ("drag", -5000, 0, FRAME)]),
     "elevation is held": ("around", [PHONE, *[("drag", 3, 150, FRAME)] * 3, *[("drag", 3, -150, FRAME)] * 4]),

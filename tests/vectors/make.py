@@ -17,6 +17,7 @@ from tests.vectors.benchmarks import benchmark_cases
 from tests.vectors.bundles import bundle_cases
 from tests.vectors.gestures import pose_cases
 from tests.vectors.manifests import MANIFESTS
+from tests.vectors.tiles import tile_cases
 
 FOLDER = Path(__file__).parent
 
@@ -28,6 +29,7 @@ def contents() -> dict[str, Any]:
         "bundles.json": bundle_cases(),
         "poses.json": pose_cases(),
         "benchmark.json": benchmark_cases(),
+        "tiles.json": tile_cases(),
     }
 
 

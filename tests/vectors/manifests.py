@@ -6,6 +6,8 @@ from typing import Any
 
 FILES = {
     "model.bin": "the weights of a model\n",
+    "parts/first.bin": "the weights of a first part\n",
+    "parts/decoder.bin": "the weights of a decoder\n",
     "golden/poses.json": '{"views": []}\n',
     "golden/r_0.rgb": "a picture\n",
     "golden/r_0.rgba": "a picture with alpha\n",
@@ -127,7 +129,7 @@ def manifest(scene_type: str, region: dict[str, Any], channels: int = 3, **camer
                 "sha256": hashlib.sha256(content.encode()).hexdigest(),
             }
             for path, content in FILES.items()
-            if path != f"golden/r_0.{'rgb' if channels == 4 else 'rgba'}"
+            if path != f"golden/r_0.{'rgb' if channels == 4 else 'rgba'}" and not path.startswith("parts/")
         ],
         "golden": "golden/poses.json",
         "parity": {"status": "not_run", "reason": "made for tests"},
@@ -136,6 +138,36 @@ def manifest(scene_type: str, region: dict[str, Any], channels: int = 3, **camer
         "provenance": {"versions": {}},
         "format": "nelf-bundle",
         "version": "2.0",
+    }
+
+
+def in_tiles(whole: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a bundle with a program. The image has 4 x 6 blocks."""
+    content = FILES["parts/first.bin"], FILES["parts/decoder.bin"]
+    parts = [
+        {**whole["files"][0], "path": path, "bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        for path, text in zip(("parts/first.bin", "parts/decoder.bin"), content, strict=True)
+    ]
+    program = {
+        "type": "tiles",
+        "first": "parts/first.bin",
+        "decoder": "parts/decoder.bin",
+        "window": [4, 4],
+        "window_reach": 1,
+        "tile": [2, 3],
+        "tile_reach": 2,
+        "batch": 2,
+        "channels": 9,
+        "empty_below": 0.25,
+        "easy_below": -4.5,
+        "required_psnr": 50.0,
+    }
+    return {
+        **whole,
+        "model": {**whole["model"], "path": "parts"},
+        "files": [*parts, *whole["files"][1:]],
+        "program": program,
+        "version": "3.0",
     }
 
 
@@ -154,4 +186,5 @@ MANIFESTS = {
     "room": manifest("unbounded", open_box(room(), 0.12, 45.0), near=0.1, far=90.0, focus=[0.0, 1.5, 0.01]),
     "alone": manifest("unbounded", open_box(ring()[3:4], 0.0, 5.0), near=0.1, far=300.0),
 }
+MANIFESTS["tiles"] = in_tiles(MANIFESTS["around"])
 """name -> manifest."""

@@ -30,6 +30,8 @@ def demo() -> Student:
 def main() -> None:
     folder = Path(sys.argv[1])
     export_bundle(demo(), "web", "fp32", context(name="untrained"), ExportConfig(), folder / "demo")
+    tiles = ExportConfig(targets=["web"], tiles=True, tiles_batch=2)
+    export_bundle(demo(), "web", "fp32", context(name="tiles"), tiles, folder / "tiles")
     constant = student("constant", channels=4, size=(SIDE, SIDE))
     export_bundle(constant, "web", "fp32", context(name="constant"), ExportConfig(), folder / "constant")
     ahead = dataclasses.replace(context("ndc", name="ahead"), background=(0.0, 0.0, 0.0))

@@ -30,6 +30,13 @@ test("a forward-facing scene without alpha", async () => {
   expect(shown.complaints).toEqual([]);
 });
 
+test("a bundle in tiles", async () => {
+  const host = await served(nelfView(bundle("tiles")));
+  const shown = await (await visit(`${host.url}?backend=wasm`)).opened();
+  expect(await checkResult(shown.page)).toMatch(/^All right: 8 views/);
+  expect(shown.complaints).toEqual([]);
+});
+
 const BROKEN: [code: string, what: RegExp, change: (folder: string) => void][] = [
   ["invalid_manifest", /cannot be read/, (folder) => writeFileSync(join(folder, "manifest.json"), "{")],
   ["unsupported_version", /version 1\.1/, (folder) => changeManifest(folder, (m) => (m.version = "1.1"))],

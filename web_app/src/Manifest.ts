@@ -4,10 +4,11 @@ import { type Schema, Validator } from "@cfworker/json-schema";
 import schema from "../../nelf/bundle/manifest.schema.json";
 import { BundleError } from "./errors";
 import { columns, cross, dot, length, type Pose, type Vector, vector } from "./geometry";
+import { type TileProgram, tileContradictions } from "./tiles";
 
 const MANIFEST = "manifest.json";
 const FORMAT = "nelf-bundle";
-const MAJOR = "2";
+const MAJORS = ["2", "3"];
 const MOST_BYTES = 4 << 20; // of a manifest: 200 times what one has
 const UNIT_TOLERANCE = 1e-3;
 const RIGID_TOLERANCE = 1e-2;
@@ -77,6 +78,12 @@ export interface Manifest {
   golden: string;
   parity: { status: string; required_psnr?: number };
   student: { name: string; parameters: number; macs: number };
+  program?: TileProgram;
+}
+
+/** The file that says which model it is: the only one, or with a program its largest. */
+export function modelFile({ model, program }: Pick<Manifest, "model" | "program">): string {
+  return program?.decoder ?? model.path;
 }
 
 /** The content of a bundle's file; null where there is none. `sha256`: of the version that is wanted, where one is known. */
@@ -94,10 +101,10 @@ export async function readManifest(read: Read): Promise<Manifest> {
     throw new BundleError("not_a_bundle", `manifest.json is not that of a ${FORMAT}.`);
   }
   const { version } = content;
-  if (typeof version === "string" && version.split(".")[0] !== MAJOR) {
+  if (typeof version === "string" && !MAJORS.includes(version.split(".")[0]!)) {
     throw new BundleError(
       "unsupported_version",
-      `The bundle has format version ${version}, this viewer reads ${MAJOR}.x.`,
+      `The bundle has format version ${version}, this viewer reads ${MAJORS.join(" and ")}.`,
     );
   }
   const wrong = violation(content);
@@ -177,7 +184,7 @@ function violation(content: object): string | undefined {
 }
 
 /** What the schema cannot say of a manifest: the numbers that contradict each other. */
-function* contradictions({ image, camera, region, model }: Manifest): Generator<string> {
+function* contradictions({ image, camera, region, model, program, version }: Manifest): Generator<string> {
   const expected = [1, image.height, image.width, image.channels];
   if (String(model.output.shape) !== String(expected)) {
     yield `model.output.shape is ${model.output.shape}, not ${expected}`;
@@ -185,6 +192,8 @@ function* contradictions({ image, camera, region, model }: Manifest): Generator<
   if (image.alpha !== (image.channels === 4 ? "premultiplied" : "none")) {
     yield `image.alpha is ${image.alpha} with ${image.channels} channels`;
   }
+  if (program) yield* tileContradictions(program, image);
+  if (program && version.startsWith("2.")) yield `version is ${version}, and a program needs 3.0`;
   if (!isUnit(camera.up)) yield "camera.up does not have length 1";
   if (camera.near >= camera.far) yield `camera.near ${camera.near} is not below camera.far ${camera.far}`;
   if (region.type === "orbit") {
@@ -231,12 +240,14 @@ export function unsupported({ target, model: { output } }: Manifest): BundleErro
 
 function checkNames(manifest: Manifest): void {
   const listed = manifest.files.map((file) => file.path);
-  for (const name of [...listed, manifest.model.path, manifest.golden]) {
+  const { model, program, golden } = manifest;
+  const needed = [model.path, ...(program ? [program.first, program.decoder] : []), golden];
+  for (const name of [...listed, ...needed]) {
     if (!isPlain(name)) throw new BundleError("unsafe_path", `manifest.json names the file “${name}”.`);
   }
   const twice = listed.find((name, i) => listed.indexOf(name) !== i);
   if (twice !== undefined) throw invalid(`manifest.json lists the file ${twice} twice.`);
-  for (const name of [manifest.model.path, manifest.golden]) {
+  for (const name of needed) {
     if (!listed.some((path) => path === name || path.startsWith(`${name}/`))) {
       throw invalid(`manifest.json does not list the file ${name} that it needs.`);
     }

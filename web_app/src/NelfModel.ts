@@ -3,7 +3,7 @@
 import { BundleError } from "./errors";
 import type { Pose } from "./geometry";
 import type { Manifest } from "./Manifest";
-import type { Answer, Backend, Picture, Request } from "./messages";
+import type { Answer, Backend, Picture, Request, Tiles } from "./messages";
 import WORKER from "./model.worker.ts?worker&url";
 
 /** Of the viewer's own files, the one that the page does not name. */
@@ -40,6 +40,7 @@ export class NelfModel {
 
   /**
    * Start the runtime in `runtime` (a URL) and load the model into it. `arrived`: so many bytes of the runtime are here.
+   * `decoder`: of a bundle with a program, whose first part `bytes` are.
    * Throws a BundleError.
    */
   static async load(
@@ -48,6 +49,7 @@ export class NelfModel {
     backend: Backend,
     runtime: string,
     arrived: (bytes: number, total: number) => void = () => undefined,
+    decoder?: Uint8Array<ArrayBuffer>,
   ): Promise<NelfModel> {
     const worker = new Worker(WORKER_URL, { name: `nelf ${backend}` });
     const model = new NelfModel(worker, manifest, backend, arrived);
@@ -64,6 +66,7 @@ export class NelfModel {
         model: bytes,
         input,
         output,
+        tiles: tilesOf(manifest, decoder),
       } as const;
       model.files = (await model.ask(message, "ready")).files;
       return model;
@@ -123,4 +126,13 @@ export class NelfModel {
       waiting?.reject(new BundleError("runtime_failed", `LiteRT: ${answer.reason}.`));
     else waiting?.resolve(answer);
   }
+}
+
+function tilesOf(
+  { program, image, camera }: Manifest,
+  decoder: Uint8Array<ArrayBuffer> | undefined,
+): Tiles | undefined {
+  if (!program || !decoder) return undefined;
+  const { width, height, channels } = image;
+  return { program, decoder, picture: { width, height, channels, intrinsics: camera.intrinsics } };
 }

@@ -4,7 +4,7 @@ import { type Attempt, BACKEND_NAMES, candidates } from "./backends";
 import { BundleError } from "./errors";
 import { FrameTimes } from "./FrameTimes";
 import { compareView, type GoldenView } from "./golden";
-import { type Manifest, type Read, readFile } from "./Manifest";
+import { type Manifest, modelFile, type Read, readFile } from "./Manifest";
 import type { Backend } from "./messages";
 import { NelfModel } from "./NelfModel";
 import { HERE } from "./site";
@@ -32,7 +32,9 @@ export interface Choice {
   attempts: Attempt[];
   /** Backends that were not tried yet. */
   left: Backend[];
+  /** The model file, or with a program its first part. */
   bytes: Uint8Array<ArrayBuffer>;
+  decoder: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /**
@@ -44,17 +46,19 @@ export async function firstRight(source: Source, asked: string | null, memory = 
     throw new BundleError("runtime_failed", "This browser has no WebAssembly.");
   }
   const { manifest, read } = source;
-  const bytes = await readFile(manifest, manifest.model.path, read);
+  const { program, model: one } = manifest;
+  const bytes = await readFile(manifest, program?.first ?? one.path, read);
+  const decoder = program && (await readFile(manifest, program.decoder, read));
   const { usable, absent } = await candidates(asked);
   const attempts = [...absent];
   const won = asked || !memory ? undefined : remembered(manifest);
   const order = usable.toSorted((a, b) => Number(b === won?.backend) - Number(a === won?.backend));
   for (const [i, backend] of order.entries()) {
-    const { model, attempt } = await tried(source, bytes, backend);
+    const { model, attempt } = await tried(source, { bytes, decoder }, backend);
     attempts.push(attempt);
     if (!model) continue;
     const known = won?.backend === backend ? won.attempts : undefined;
-    return { model, attempts: known ?? attempts, left: known ? [] : order.slice(i + 1), bytes };
+    return { model, attempts: known ?? attempts, left: known ? [] : order.slice(i + 1), bytes, decoder };
   }
   const said = attempts.map((one) => `${BACKEND_NAMES[one.backend]}: ${one.reason}.`);
   throw new BundleError("runtime_failed", said.join(" "));
@@ -77,7 +81,7 @@ export async function measureOthers(
   mine.milliseconds = await viewer.alone(() => timed(viewer.model, pose));
   while (choice.left.length > 0) {
     if (!wanted()) return false;
-    const { model, attempt } = await tried(source, choice.bytes, choice.left.shift()!);
+    const { model, attempt } = await tried(source, choice, choice.left.shift()!);
     choice.attempts.push(attempt);
     if (!model) continue;
     attempt.milliseconds = await viewer.alone(() => timed(model, pose));
@@ -91,12 +95,12 @@ export async function measureOthers(
 
 async function tried(
   { manifest, views, read, arrived }: Source,
-  bytes: Uint8Array<ArrayBuffer>,
+  { bytes, decoder }: Pick<Choice, "bytes" | "decoder">,
   backend: Backend,
 ): Promise<{ model?: NelfModel; attempt: Attempt }> {
   try {
     const start = performance.now();
-    const model = await NelfModel.load(manifest, bytes, backend, RUNTIME, arrived);
+    const model = await NelfModel.load(manifest, bytes, backend, RUNTIME, arrived, decoder);
     const loaded = performance.now() - start;
     const { psnr, required, milliseconds: first } = await compareView(model, views[0]!, manifest, read);
     const attempt: Attempt = { backend, psnr, loaded, first };
@@ -126,7 +130,7 @@ interface Memory {
 }
 
 function key(manifest: Manifest): string {
-  return `nelf backend ${manifest.files.find((file) => file.path === manifest.model.path)?.sha256}`;
+  return `nelf backend ${manifest.files.find((file) => file.path === modelFile(manifest))?.sha256}`;
 }
 
 /** What won with this model in this browser; another version of it is measured anew. */

@@ -30,8 +30,8 @@ export interface Comparison {
  * dB that each view must reach. A quantised file is farther from PyTorch than the sines of a GPU: where its export was
  * held to less than is asked for here, that is asked for, widened for the rounding of golden images to 8 bits.
  */
-export function requiredPsnr({ parity }: Pick<Manifest, "parity">): number {
-  const limit = parity.required_psnr ?? Number.POSITIVE_INFINITY;
+export function requiredPsnr({ parity, program }: Pick<Manifest, "parity" | "program">): number {
+  const limit = program?.required_psnr ?? parity.required_psnr ?? Number.POSITIVE_INFINITY;
   return Math.min(REQUIRED_PSNR, -20 * Math.log10(10 ** (-limit / 20) + ROUNDING));
 }
 

@@ -1,5 +1,7 @@
 /** What the page and the worker that runs the model say to each other. */
 
+import type { TilePicture, TileProgram } from "./tiles";
+
 export const BACKENDS = ["webgpu", "threads", "wasm"] as const;
 
 /** webgpu: on the GPU. threads: WebAssembly with several threads, which needs an isolated page. wasm: with one. */
@@ -14,6 +16,14 @@ export interface Load {
   model: Uint8Array<ArrayBuffer>;
   input: { name: string; shape: readonly number[] };
   output: { name: string; shape: readonly number[] };
+  /** Of a bundle with a program, whose first part `model` is. */
+  tiles: Tiles | undefined;
+}
+
+export interface Tiles {
+  program: TileProgram;
+  picture: TilePicture;
+  decoder: Uint8Array<ArrayBuffer>;
 }
 
 export interface Run {

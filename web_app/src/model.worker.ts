@@ -2,6 +2,7 @@
 
 import { type CompiledModel, loadAndCompile, loadLiteRt, supportsFeature, Tensor } from "@litertjs/core";
 import type { Answer, Load, Request, Run } from "./messages";
+import { type Part, TileRenderer } from "./tiles";
 
 interface EmscriptenModule {
   locateFile: (name: string) => string;
@@ -24,6 +25,7 @@ const scope = self as unknown as Scope;
 const GZIP = 0x1f;
 
 let model: CompiledModel | undefined;
+let tiles: TileRenderer | undefined;
 let shape: readonly number[] = [];
 let output = "";
 let complaints: string[] = [];
@@ -68,14 +70,13 @@ async function load(request: Load): Promise<void> {
     printErr: (line) => complaints.push(line),
   };
   await Promise.race([loadLiteRt(script), trouble]);
-  model = await loadAndCompile(request.model, {
-    accelerator: request.backend === "webgpu" ? "webgpu" : "wasm",
-    cpuOptions: { numThreads: request.threads },
-    // Sines of large angles are in the model: half precision would give noise.
-    gpuOptions: { precision: "fp32" },
-  });
-  if (request.backend === "webgpu" && !model.isFullyAccelerated) {
-    throw new Error("WebGPU cannot run every operation of this model");
+  model = await compiled(request.model, request);
+  if (request.tiles) {
+    const { program, picture, decoder } = request.tiles;
+    tiles = new TileRenderer(program, picture, partOf(model), partOf(await compiled(decoder, request)));
+    complaints = [];
+    answer({ type: "ready", files: [script, packed] });
+    return;
   }
   shape = request.input.shape;
   output = request.output.name;
@@ -86,6 +87,33 @@ async function load(request: Load): Promise<void> {
   }
   complaints = [];
   answer({ type: "ready", files: [script, packed] });
+}
+
+async function compiled(bytes: Uint8Array<ArrayBuffer>, { backend, threads }: Load): Promise<CompiledModel> {
+  const one = await loadAndCompile(bytes, {
+    accelerator: backend === "webgpu" ? "webgpu" : "wasm",
+    cpuOptions: { numThreads: threads },
+    // Sines of large angles are in the model: half precision would give noise.
+    gpuOptions: { precision: "fp32" },
+  });
+  if (backend === "webgpu" && !one.isFullyAccelerated) {
+    throw new Error("WebGPU cannot run every operation of this model");
+  }
+  return one;
+}
+
+/** A part of a program: values in and out by name. */
+function partOf(one: CompiledModel): Part {
+  return async (inputs) => {
+    const tensors = Object.fromEntries(
+      Object.entries(inputs).map(([name, [values, size]]) => [name, new Tensor(values, size)]),
+    );
+    const results = await one.run(tensors);
+    const found: Record<string, Float32Array> = {};
+    for (const [name, tensor] of Object.entries(results)) found[name] = (await tensor.data()) as Float32Array;
+    for (const tensor of [...Object.values(tensors), ...Object.values(results)]) tensor.delete();
+    return found;
+  };
 }
 
 async function variant({ backend }: Load): Promise<string> {
@@ -136,11 +164,7 @@ async function unpacked(url: string, size: number): Promise<Response> {
 async function run(request: Run): Promise<void> {
   if (!model) throw new Error("no model is loaded");
   const start = performance.now();
-  const input = new Tensor(request.pose, [...shape]);
-  const results = await model.run(input);
-  const image = results[0]!;
-  const values = (await image.data()) as Float32Array<ArrayBuffer>;
-  for (const tensor of [input, ...results]) tensor.delete();
+  const values = tiles ? await tiles.render(request.pose) : await valuesOf(model, request.pose);
   const milliseconds = performance.now() - start;
   if (!request.pixels) {
     answer({ type: "values", values }, [values.buffer]);
@@ -148,6 +172,14 @@ async function run(request: Run): Promise<void> {
   }
   toPixels(values, request.pixels);
   answer({ type: "picture", pixels: request.pixels, milliseconds }, [request.pixels.buffer]);
+}
+
+async function valuesOf(one: CompiledModel, pose: Float32Array): Promise<Float32Array<ArrayBuffer>> {
+  const input = new Tensor(pose, [...shape]);
+  const results = await one.run(input);
+  const values = (await results[0]!.data()) as Float32Array<ArrayBuffer>;
+  for (const tensor of [input, ...results]) tensor.delete();
+  return values;
 }
 
 /**

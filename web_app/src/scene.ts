@@ -8,7 +8,7 @@ import { createRenderer } from "./FrameRenderer";
 import { listen } from "./gestures";
 import { readGolden } from "./golden";
 import { Hud } from "./hud";
-import { explained, type Manifest, readManifest, unsupported } from "./Manifest";
+import { explained, type Manifest, modelFile, readManifest, unsupported } from "./Manifest";
 import { BACKENDS } from "./messages";
 import type { NelfModel } from "./NelfModel";
 import { keep, type Offline } from "./offline";
@@ -140,7 +140,7 @@ async function openBundle(base: URL, backend: string | null, compared: boolean):
   if (!compared) page.describe(manifest);
   const refused = unsupported(manifest);
   if (refused) throw refused;
-  path = manifest.model.path;
+  path = modelFile(manifest);
   total = manifest.files.find((file) => file.path === path)?.bytes ?? total;
   const arrived = (bytes: number, of: number) => page.progress("Loading the runtime", bytes, of);
   try {

@@ -5,7 +5,6 @@ nodes, half precision has steps of 1/16 node. The rows of all samples of a ray l
 form an image. The layer that takes them becomes a sum of layers, and nothing is concatenated.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,14 +14,14 @@ from torch.nn import functional
 
 from nelf.student.config import Mapping
 from nelf.student.deploy import TO_FIRST, Layout, Skip, pointwise, rebuild
-from nelf.student.geometry import EXTENT, SceneGeometry
+from nelf.student.geometry import SceneGeometry
 from nelf.student.hierarchical.feature_tables import COARSE, CORRECTION, MIDDLE, FeatureTables
 from nelf.student.hierarchical.table_rows import Place
 from nelf.student.ray_encoding import plane_of
 
 
 @runtime_checkable
-class _Model(Protocol):
+class Model(Protocol):
     """The parts of `Hierarchical` used here. It imports this module."""
 
     frame: SceneGeometry
@@ -35,31 +34,29 @@ class _Model(Protocol):
 class DeployedHierarchical(nn.Module):
     """Maps `pose` [1, 3, 4] to the image of the whole grid of rays, in `layout` and `dtype`."""
 
-    def __init__(self, model: _Model, layout: Layout, dtype: torch.dtype) -> None:
+    def __init__(self, model: Model, layout: Layout, dtype: torch.dtype) -> None:
         super().__init__()
         self.layout = layout
-        config, frame, cells = model.config, model.frame, MIDDLE // model.config.cell
+        config, cells = model.config, MIDDLE // model.config.cell
         grid = model.columns.double().cpu(), model.rows.double().cpu()
-        middle, coarse = ([_means(axis, size // config.cell) for axis in grid] for size in (MIDDLE, COARSE))
+        middle, coarse = (
+            (_means(grid[0], size // config.cell), _means(grid[1], size // config.cell)) for size in (MIDDLE, COARSE)
+        )
 
-        def reads(tables: FeatureTables, rays: Sequence[Tensor], layer: nn.Conv2d, known: int, samples: int) -> _Reads:
-            columns, rows = rays
-            return _Reads(tables, _Positions(frame, columns, rows, tables), layer, known, samples, layout, dtype)
-
-        head, *activation = model.coarse.head
-        self.coarse_reads = reads(model.coarse_tables, coarse, head, 0, config.points_per_ray)
+        _, *activation = model.coarse.head
+        self.coarse_reads = reads_of(model, "coarse", layout, dtype, coarse)
         blocks = Skip(rebuild(model.coarse.blocks, layout))
         self.coarse = nn.Sequential(*activation, blocks).to(dtype)
         self.upsample = rebuild(model.upsample, layout).to(dtype)
         self.depth_logits = rebuild(nn.Sequential(model.depth_logits), layout).to(dtype)
         self.fuse = _part(model.fuse, config.middle_width, layout).to(dtype)
-        self.middle_reads = reads(model.middle_tables, middle, model.fuse, config.middle_width, config.middle_samples)
+        self.middle_reads = reads_of(model, "middle", layout, dtype, middle)
         self.middle = rebuild(model.middle, layout).to(dtype)
         self.correct = rebuild(_scaled(model.correct[0], CORRECTION), layout).to(dtype)
         self.to_cells = rebuild(model.to_cells, layout).to(dtype)
         decoder = model.decoder
         self.narrow = _part(decoder.narrow, config.cell_features, layout).to(dtype)
-        self.fine_reads = reads(model.fine_tables, grid, decoder.narrow, config.cell_features, config.fine_samples)
+        self.fine_reads = reads_of(model, "fine", layout, dtype, grid)
         self.paint = rebuild(decoder.paint, layout).to(dtype)
         self.cells = cells
         for name in ("steps", "fractions", "middle_offsets", "fine_offsets"):
@@ -77,53 +74,65 @@ class DeployedHierarchical(nn.Module):
         features = self.upsample(self.coarse(self.coarse_reads(pose, self.steps)))
         logits = self.depth_logits(features).float().softmax(dim=axis)
         depth = (logits * self.fractions).sum(dim=axis, keepdim=True)
-        rough = depth.reshape(1, *self._size(depth), 1)
+        rough = depth.reshape(1, *image_size(depth, self.layout), 1)
         features = self.middle(self.fuse(features) + self.middle_reads(pose, rough + self.middle_offsets))
-        fine = self._shuffled(self.correct(features).float() + depth)
+        fine = depth_of_cells(self.correct(features).float() + depth, self.cells, self.layout)
         known = self.narrow(self.to_cells(features))
         image: Tensor = self.paint(known + self.fine_reads(pose, fine + self.fine_offsets))
         return image
 
-    def _size(self, image: Tensor) -> tuple[int, int]:
-        first = 2 if self.layout is Layout.CHANNELS_FIRST else 1
-        return image.shape[first], image.shape[first + 1]
 
-    def _shuffled(self, depth: Float[Tensor, "1 a b c"]) -> Float[Tensor, "1 rows columns 1"]:
-        """One depth per cell, from the depths of a middle ray's cells as channels."""
-        rows, columns = self._size(depth)
-        if self.layout is Layout.CHANNELS_FIRST:
-            depth = functional.pixel_shuffle(depth, self.cells)
-        else:
-            depth = depth.reshape(rows, columns, self.cells, self.cells).transpose(1, 2)
-        return depth.reshape(1, rows * self.cells, columns * self.cells, 1)
+def image_size(image: Float[Tensor, "n a b c"], layout: Layout) -> tuple[int, int]:
+    """Rows and columns."""
+    first = 2 if layout is Layout.CHANNELS_FIRST else 1
+    return image.shape[first], image.shape[first + 1]
 
 
-class _Positions(nn.Module):
+def depth_of_cells(depth: Float[Tensor, "n a b c"], cells: int, layout: Layout) -> Float[Tensor, "n rows columns 1"]:
+    """One depth per cell, from the depths of a middle ray's `cells` x `cells` cells as channels."""
+    rows, columns = image_size(depth, layout)
+    if layout is Layout.CHANNELS_FIRST:
+        depth = functional.pixel_shuffle(depth, cells)
+    else:
+        depth = depth.reshape(-1, columns, cells, cells).transpose(1, 2)
+    return depth.reshape(-1, rows * cells, columns * cells, 1)
+
+
+class Positions(nn.Module):
     """Positions of one level's samples in its tables, in float32.
 
     With linear spacing a coordinate is o + s d, where s is the depth. With disparity s = 1 / depth, it is
     (o s + d) / (unit s + 1). o and d depend on pose and pixel: see nelf/student/geometry.py.
     """
 
-    def __init__(self, frame: SceneGeometry, columns: Tensor, rows: Tensor, tables: FeatureTables) -> None:
+    def __init__(self, frame: SceneGeometry, nodes: int, rays: tuple[Tensor, Tensor] | None = None) -> None:
+        """nodes: of the tables along each axis. rays: columns and rows of the rays, in pixels, where they are fixed."""
         super().__init__()
         self.frame = frame
         self.linear = frame.mapping == Mapping.LINEAR
-        self.middle = (tables.nodes - 1) / 2
-        self.last = float(torch.nextafter(torch.tensor(tables.nodes - 1.0), torch.tensor(0.0)))
-        self.scale = float(tables.cells(torch.tensor(EXTENT, dtype=torch.float64)) - self.middle)
-        if self.linear:
-            self.scale /= frame.unit
-        u, v = plane_of(columns, rows, frame)
-        self.register_buffer("u", (self.scale * u).float().reshape(1, 1, -1, 1), persistent=False)
-        self.register_buffer("v", (self.scale * v).float().reshape(1, -1, 1, 1), persistent=False)
+        self.middle = (nodes - 1) / 2
+        self.last = float(torch.nextafter(torch.tensor(nodes - 1.0), torch.tensor(0.0)))
+        self.scale = self.middle / frame.unit if self.linear else self.middle
+        if rays is not None:
+            u, v = plane_of(*rays, frame)
+            self.register_buffer("u", (self.scale * u).float().reshape(1, 1, -1, 1), persistent=False)
+            self.register_buffer("v", (self.scale * v).float().reshape(1, -1, 1, 1), persistent=False)
 
     u: Tensor
     v: Tensor
 
-    def forward(self, pose: Float[Tensor, "1 3 4"], fraction: Float[Tensor, "1 #rows #columns samples"]) -> list[Place]:
-        """Position of each sample along each axis."""
+    def forward(
+        self,
+        pose: Float[Tensor, "1 3 4"],
+        fraction: Float[Tensor, "#n #rows #columns samples"],
+        plane: tuple[Tensor, Tensor] | None = None,
+    ) -> list[Place]:
+        """Position of each sample along each axis.
+
+        plane: image-plane coordinates of other rays, columns [n, 1, columns, 1] and rows [n, rows, 1, 1].
+        """
         frame = self.frame
+        u, v = (self.u, self.v) if plane is None else (axis * self.scale for axis in plane)
         if self.linear:
             along = frame.depth_at(fraction)
         else:
@@ -132,7 +141,7 @@ class _Positions(nn.Module):
         found = []
         for axis, row in enumerate(pose.reshape(1, 1, 3, 4).split(1, dim=2)):
             right, up, back, eye = row.split(1, dim=3)  # four axes: LiteRT's GPU delegate cannot slice matrices
-            direction = right * self.u + up * self.v - back * self.scale
+            direction = right * u + up * v - back * self.scale
             origin = (eye - frame.center[axis]) * self.scale
             if self.linear:
                 position = origin + self.middle + along * direction
@@ -144,7 +153,7 @@ class _Positions(nn.Module):
         return found
 
 
-class _Reads(nn.Module):
+class Reads(nn.Module):
     """Reads a level's samples from its tables and applies the layer that takes them.
 
     layer: its input is `known` channels, then these features. Only the part for the features is built, without bias.
@@ -153,7 +162,7 @@ class _Reads(nn.Module):
     def __init__(
         self,
         tables: FeatureTables,
-        positions: _Positions,
+        positions: Positions,
         layer: nn.Conv2d,
         known: int,
         samples: int,
@@ -172,17 +181,34 @@ class _Reads(nn.Module):
         )
 
     def forward(
-        self, pose: Float[Tensor, "1 3 4"], fraction: Float[Tensor, "1 #rows #columns samples"]
-    ) -> Float[Tensor, "1 a b c"]:
-        places = self.positions(pose, fraction)
-        _, rows, columns, _ = places[0].node.shape
+        self,
+        pose: Float[Tensor, "1 3 4"],
+        fraction: Float[Tensor, "#n #rows #columns samples"],
+        plane: tuple[Tensor, Tensor] | None = None,
+    ) -> Float[Tensor, "n a b c"]:
+        places = self.positions(pose, fraction, plane)
+        batch, rows, columns, _ = places[0].node.shape
         total: Tensor | None = None
         for layer, features in zip(self.layers, self.rows(places), strict=True):
-            image = features.reshape(1, rows, columns, -1)
+            image = features.reshape(batch, rows, columns, -1)
             part = layer(image.permute(TO_FIRST) if self.layout is Layout.CHANNELS_FIRST else image)
             total = part if total is None else total + part
         assert total is not None
         return total
+
+
+def reads_of(
+    model: Model, level: str, layout: Layout, dtype: torch.dtype, rays: tuple[Tensor, Tensor] | None = None
+) -> Reads:
+    """The reads of the level coarse, middle or fine. rays: their columns and rows in pixels, where they are fixed."""
+    config = model.config
+    layer, known, samples = {
+        "coarse": (model.coarse.head[0], 0, config.points_per_ray),
+        "middle": (model.fuse, config.middle_width, config.middle_samples),
+        "fine": (model.decoder.narrow, config.cell_features, config.fine_samples),
+    }[level]
+    tables = getattr(model, f"{level}_tables")
+    return Reads(tables, Positions(model.frame, tables.nodes, rays), layer, known, samples, layout, dtype)
 
 
 def _part(layer: nn.Conv2d, channels: int, layout: Layout) -> nn.Module:

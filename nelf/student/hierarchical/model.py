@@ -25,9 +25,11 @@ from nelf.student.hierarchical.feature_tables import (
     points_on,
     spread,
 )
-from nelf.student.protocol import DepthPixels, Prediction, Student
+from nelf.student.hierarchical.parts import cut_in_parts, reach_of
+from nelf.student.protocol import DepthPixels, Prediction
 from nelf.student.prune import ChannelGroup
 from nelf.student.ray_encoding import exact, image_plane
+from nelf.student.tiles import Cut, Reach, TileParts, TileStudent
 
 
 class CellDecoder(nn.Module):
@@ -59,7 +61,7 @@ class CellDecoder(nn.Module):
 HIDDEN = 2.5  # hidden channels per channel of the middle level, in the layer that makes the features of its cells
 
 
-class Hierarchical(Student):
+class Hierarchical(TileStudent):
     """Three levels of rays, coarse to fine. `prepare` returns the rays of cells, [batch, rows, columns, 6]: position
     minus the geometry's center, and unnormalised direction.
     """
@@ -168,3 +170,14 @@ class Hierarchical(Student):
         """See `Prunable`."""
         assert isinstance(config, HierarchicalConfig)
         return smaller_configs(config)
+
+    @property
+    def reach(self) -> Reach:
+        return reach_of(self.config)
+
+    @property
+    def state_features(self) -> int:
+        return self.config.width
+
+    def cut(self, cut: Cut, layout: Layout, dtype: torch.dtype) -> TileParts:
+        return cut_in_parts(self, cut, layout, dtype)

@@ -18,6 +18,7 @@ public struct Manifest: Decodable, Sendable {
     public let files: [FileInfo]
     /// Path of the golden poses.
     public let golden: String
+    let program: TileProgram?
     let parity: Parity
     let student: StudentInfo
     let deployment: [String: String]
@@ -26,7 +27,7 @@ public struct Manifest: Decodable, Sendable {
 
     private enum CodingKeys: String, CodingKey {
         case sceneType = "scene_type"
-        case name, target, precision, image, camera, region, model, files, golden, parity, student, deployment
+        case name, target, precision, image, camera, region, model, files, golden, program, parity, student, deployment
         case provenance, version
     }
 }

@@ -4,7 +4,7 @@ extension Manifest {
     /// The target of `nelf export` whose bundles this app shows.
     static let appTarget = "ios"
     static let format = "nelf-bundle"
-    static let major = "2"
+    static let majors = ["2", "3"]
     static let file = "manifest.json"
     static let mostBytes = 4 << 20
 
@@ -21,9 +21,10 @@ extension Manifest {
             throw BundleError(.notABundle, "This is not the manifest of a nelf bundle")
         }
         // Before all other keys: another version has other keys.
-        if let version = members["version"] as? String, version.prefix(while: { $0 != "." }) != Self.major {
+        if let version = members["version"] as? String, !Self.majors.contains(String(version.prefix { $0 != "." })) {
+            let read = Self.majors.joined(separator: " and ")
             throw BundleError(
-                .unsupportedVersion, "The bundle has format version \(version); this app reads \(Self.major).x")
+                .unsupportedVersion, "The bundle has format version \(version); this app reads \(read)")
         }
         do {
             self = try JSONDecoder().decode(Manifest.self, from: data)
@@ -54,6 +55,7 @@ extension Manifest {
 
     /// Why this app does not show the bundle, which is all right; nil: it does.
     public var unsupported: BundleError? {
+        if program != nil { return BundleError(.unsupportedTarget, "This app does not render in tiles") }
         if target != Self.appTarget { return BundleError(.unsupportedTarget, "The bundle is for \(target)") }
         if model.output.isTensor || model.output.isPicture { return nil }
         return BundleError(
@@ -142,7 +144,7 @@ extension DecodingError.Context {
     }
 }
 
-private func require(_ holds: Bool, _ what: @autoclosure () -> String) throws {
+func require(_ holds: Bool, _ what: @autoclosure () -> String) throws {
     if !holds { throw BundleError(.invalidManifest, "The manifest is wrong: \(what())") }
 }
 
@@ -166,6 +168,7 @@ extension Manifest {
         case .box(let box): try check(box)
         }
         try checkFiles()
+        try program?.check(image, version)
         try checkParity()
         try require(student.parameters > 0 && student.macs > 0, "the student has no parameters or no multiply-adds")
     }

@@ -41,11 +41,11 @@ public struct SceneBundle: Sendable {
 
     private func checkFiles() throws {
         let listed = manifest.files.map(\.path)
-        for name in listed + [manifest.model.path, manifest.golden] { _ = try url(of: name) }
+        for name in listed + manifest.needed { _ = try url(of: name) }
         if let twice = listed.first(where: { name in listed.filter { $0 == name }.count > 1 }) {
             throw BundleError(.invalidManifest, "The manifest lists \(twice) twice")
         }
-        for name in [manifest.model.path, manifest.golden]
+        for name in manifest.needed
         where !listed.contains(where: { $0 == name || $0.hasPrefix(name + "/") }) {
             throw BundleError(.invalidManifest, "The manifest does not list \(name), which it needs")
         }

@@ -52,7 +52,7 @@ fun checkFiles(
     source: BundleSource,
     manifest: Manifest,
 ) {
-    val needed = listOf(manifest.model.path, manifest.golden)
+    val needed = manifest.needed
     val listed = manifest.files.map { it.path }
     for (path in listed + needed) {
         if (!isPlain(path) || !source.holds(path)) {

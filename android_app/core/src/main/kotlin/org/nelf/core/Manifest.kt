@@ -4,15 +4,16 @@ import kotlin.math.abs
 
 const val MANIFEST_FILE = "manifest.json"
 private const val FORMAT = "nelf-bundle"
-private const val MAJOR = "2"
+private val MAJORS = listOf("2", "3")
+private val READ = MAJORS.joinToString(" and ")
 private const val MOST_BYTES = 4 shl 20
 private const val UNIT_TOLERANCE = 1e-3 // of a length; directions are stored in single precision
 private const val RIGID_TOLERANCE = 0.01 // largest entry of R R^T - I
 private val SIDES = 1L..8192L
 private val ANGLES = 0.0..180.0
 private val NOT_NEGATIVE = 0.0..Double.POSITIVE_INFINITY
-private val COUNTS = 1..(1L shl 53) - 1 // every JSON reader holds them exactly
-private val VERSION = Regex("$MAJOR\\.[0-9]+")
+internal val COUNTS = 1..(1L shl 53) - 1 // every JSON reader holds them exactly
+private val VERSION = Regex("[23]\\.[0-9]+")
 private val SHA256 = Regex("[0-9a-f]{64}")
 
 /**
@@ -44,10 +45,10 @@ fun parseManifest(bytes: ByteArray): Manifest {
     }
     val version = content["version"]
     // Before all other keys: another version has other keys.
-    if (version is String && version.substringBefore('.') != MAJOR) {
+    if (version is String && version.substringBefore('.') !in MAJORS) {
         throw BundleError(
             BundleErrorCode.UNSUPPORTED_VERSION,
-            "the bundle has format version $version, this app reads $MAJOR.x; update the app, or $EXPORT_AGAIN",
+            "the bundle has format version $version, this app reads $READ; update the app, or $EXPORT_AGAIN",
         )
     }
     return Manifest(Field(content))
@@ -69,13 +70,21 @@ class Manifest internal constructor(
     val model = ModelInfo(field["model"])
     val files = field["files"].items().map(::FileInfo)
     val golden = field["golden"].name()
+    val program = field.optional("program")?.let { TileProgram(it) }
+
+    /** Files that must be listed: the model, or a program's folder and its parts, and the golden poses. */
+    val needed get() = listOf(model.path) + program?.parts.orEmpty() + golden
 
     init {
         val version = field["version"]
-        version.check(VERSION.matches(version.text())) { "is not of the form $MAJOR.0" }
+        version.check(VERSION.matches(version.text())) { "is not of the form 2.0" }
         field["files"].check(files.isNotEmpty()) { "is empty" }
         val shape = listOf(1, image.height, image.width, image.channels)
         field["model"].check(model.output.shape == shape) { "gives the shape ${model.output.shape}, not $shape" }
+        program?.let {
+            it.checkCover(field["program"], image)
+            version.check(!version.text().startsWith("2.")) { "is ${version.text()}, and a program needs 3.0" }
+        }
         checkParity(field["parity"])
         field["student"]["name"].name()
         for (count in listOf("parameters", "macs")) field["student"][count].integer(COUNTS)
@@ -88,6 +97,7 @@ class Manifest internal constructor(
         get() {
             val what =
                 when {
+                    program != null -> "this app does not render in tiles"
                     target != TARGET -> "the bundle is for $target"
                     !model.output.isTensor -> "the model gives ${model.output.dtype} in ${model.output.layout}"
                     else -> return null

@@ -64,7 +64,7 @@ class BundleArchiveTest {
         assertFailsWith<BundleError> { unpack(bundle() + ("model.bin" to "x")) }
         assertTrue(File(folder, "old.txt").exists(), "a broken bundle leaves the one that was there")
         unpack(bundle())
-        assertEquals(setOf("golden", MANIFEST_FILE, "model.bin"), namesIn(folder))
+        assertEquals(setOf("golden", MANIFEST_FILE, "model.bin", "parts"), namesIn(folder))
         assertEquals(setOf("vectors"), namesIn(library))
     }
 

@@ -1,0 +1,50 @@
+package org.nelf.core
+
+/** Pixels of a block in each direction. */
+const val BLOCK = 8
+private val REACHES = 0..COUNTS.last
+
+/** The program of a bundle that renders in tiles; nelf/bundle/tiles.py says what its numbers mean. */
+class TileProgram internal constructor(
+    field: Field,
+) {
+    val first = field["first"].name()
+    val decoder = field["decoder"].name()
+    val window = field["window"].pair()
+    val windowReach = field["window_reach"].integer(REACHES).toInt()
+    val tile = field["tile"].pair()
+    val tileReach = field["tile_reach"].integer(REACHES).toInt()
+    val batch = field["batch"].integer(COUNTS).toInt()
+    val channels = field["channels"].integer(COUNTS).toInt()
+    val emptyBelow = field["empty_below"].number()
+    val easyBelow = field["easy_below"].number()
+    val requiredPsnr = field["required_psnr"].number()
+
+    val parts get() = listOf(first, decoder)
+
+    init {
+        field["type"].oneOf("tiles")
+    }
+
+    /** Windows and tiles cover [image]. */
+    internal fun checkCover(
+        field: Field,
+        image: ImageInfo,
+    ) {
+        for ((i, pixels) in listOf(image.height, image.width).withIndex()) {
+            val blocks = (pixels + BLOCK - 1) / BLOCK
+            field["tile"].check(tile[i] <= blocks) { "has ${tile[i]} of $blocks blocks" }
+            val covers = window[i] in 2L * windowReach + 2..blocks && (blocks - window[i]) % 2 == 0
+            field["window"].check(window[i] == blocks || covers) {
+                "has ${window[i]} blocks, which cannot cover $blocks"
+            }
+        }
+    }
+}
+
+/** Two counts: of rows and columns. */
+private fun Field.pair(): List<Int> {
+    val counts = items().map { it.integer(COUNTS).toInt() }
+    check(counts.size == 2) { "has ${counts.size} numbers, not 2" }
+    return counts
+}
