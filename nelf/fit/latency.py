@@ -80,9 +80,8 @@ class Device(Protocol):
 class Subject(Part):
     """What all networks of a table have in common."""
 
-    family: Text
     settings: dict[str, str]
-    """Of the student, as text, without those that differ between the networks."""
+    """Of the student, its family among them, as text, without those that differ between the networks."""
     height: Count
     width: Count
     channels: Count
@@ -156,8 +155,7 @@ def subject_of(space: SearchSpace, precision: str) -> Subject:
     """What a table must be about to serve this search."""
     common = dataclasses.asdict(space.base).items()
     return Subject(
-        family=space.base.family,
-        settings={name: str(value) for name, value in common if name not in (*space.choices, *NAMES, "family")},
+        settings={name: str(value) for name, value in common if name not in (*space.choices, *NAMES)},
         height=space.frame.height,
         width=space.frame.width,
         channels=space.frame.channels,

@@ -21,6 +21,7 @@ COMMANDS = [
     "export",
     "report",
     "verify",
+    "render",
     "view",
     "bench",
     "fit",
