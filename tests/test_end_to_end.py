@@ -297,7 +297,7 @@ def test_interrupted_elsewhere(run: Path, stage: str, message: str, monkeypatch:
 
 def test_interrupted_while_a_bundle_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Executing large models on golden views takes minutes, and there is no next bundle to stop before."""
-    from nelf.export import export as measured
+    from nelf.export import measured
 
     compare = measured.compare
 

@@ -32,7 +32,7 @@ def bundle(tmp_path: Path) -> Path:
     [
         (
             lambda m: m.update(version="1.1"),
-            "has format version '1.1', this nelf reads 2.x; export again with: nelf export RUN",
+            "has format version '1.1', this nelf reads 2 and 3; export again with: nelf export RUN",
         ),
         (lambda m: m["files"][0].update(path="../secret.png"), "outside the bundle; do not use it"),
         (lambda m: m["files"][0].update(path="/etc/passwd"), "outside the bundle; do not use it"),

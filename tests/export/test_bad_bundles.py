@@ -65,7 +65,7 @@ def test_something_else(bundle: Path, content: bytes) -> None:
 
 def test_unknown_major_version(bundle: Path) -> None:
     edit(bundle, lambda m: m.update(version="1.1"))
-    refused(bundle, r"has format version '1\.1', this nelf reads 2\.x; export again with: nelf export RUN")
+    refused(bundle, r"has format version '1\.1', this nelf reads 2 and 3; export again with: nelf export RUN")
 
 
 def test_later_minor_version_is_read(bundle: Path) -> None:
