@@ -1,7 +1,7 @@
 """What the program of a bundle in tiles means: windows, tiles that cover blocks, the plane of a block, whole images.
 
-In `programs` the parts are formulas, which every language writes anew. Each rounds a corner's plane (u, v, across, down)
-to the pixel left = u / across + cx, top = v / down + cy.
+In `programs` the parts are formulas, which every language writes anew. Each rounds a corner's plane (u, v, across,
+down) to the pixel left = u / across + cx, top = v / down + cy.
 
 - First part, block (i, j) of its window: x = left + 8j, y = top + 8i. Its state is x, y, and j + i times the window's
   columns; then zeros. It estimates inside = x + y + pose[3], detail = x - 2y + pose[7], and x / 64, y / 64, 2, 0.5 as
