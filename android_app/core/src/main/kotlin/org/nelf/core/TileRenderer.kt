@@ -7,8 +7,8 @@ private const val INSIDE = 0
 private const val DETAIL = 1
 private const val COLOUR = 2
 
-/** Of one input or output of a part: 1 GB. */
-private const val MOST_NUMBERS = (1 shl 28).toDouble()
+/** Of one input or output of a part: 256 MB. */
+private const val MOST_NUMBERS = (1 shl 26).toDouble()
 
 /** A part of a program, loaded: values in and out by name. */
 fun interface TilePart {
