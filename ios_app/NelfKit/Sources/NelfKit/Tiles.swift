@@ -19,8 +19,8 @@ public struct TileProgram: Decodable, Sendable {
     let windowReach, tileReach, batch, channels: Int
     let emptyBelow, easyBelow, requiredPSNR: Double
 
-    /// Of one input or output of a part: 1 GB.
-    private static let mostNumbers = Double(1 << 28)
+    /// Of one input or output of a part: 256 MB.
+    private static let mostNumbers = Double(1 << 26)
 
     private enum CodingKeys: String, CodingKey {
         case type, first, decoder, window, tile, batch, channels
