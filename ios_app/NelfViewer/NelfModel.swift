@@ -94,7 +94,7 @@ private final class TiledNetwork: Network {
     }
 }
 
-/// A part of a program in Core ML. Its tensors have the memory of `arrays`, also those that Core ML puts elsewhere.
+/// A part of a program in Core ML. What Core ML writes elsewhere is copied into the memory of the part's own arrays.
 private final class CoreMLPart: TilePart {
     private let model: MLModel
     private let input: MLDictionaryFeatureProvider
@@ -103,15 +103,22 @@ private final class CoreMLPart: TilePart {
     private let memory: [String: UnsafeMutableBufferPointer<Float>]
 
     init(_ info: TilePartInfo, in bundle: SceneBundle, _ units: ComputeUnits) async throws {
-        model = try await CompiledModels.load(
-            info.path, of: bundle, units, inputs: Array(info.inputs.keys), outputs: Array(info.outputs.keys))
         let inputs = try info.inputs.mapValues(Self.array)
-        outputs = try info.outputs.mapValues(Self.array)
-        input = try MLDictionaryFeatureProvider(dictionary: inputs.mapValues { MLFeatureValue(multiArray: $0) })
+        let own = try info.outputs.mapValues(Self.array)
+        outputs = Self.renamed(own)
+        let given = Self.renamed(inputs)
+        model = try await CompiledModels.load(
+            info.path, of: bundle, units, inputs: Array(given.keys), outputs: Array(outputs.keys))
+        input = try MLDictionaryFeatureProvider(dictionary: given.mapValues { MLFeatureValue(multiArray: $0) })
         options.outputBackings = outputs
-        memory = inputs.merging(outputs) { first, _ in first }.mapValues {
+        memory = inputs.merging(own) { first, _ in first }.mapValues {
             UnsafeMutableBufferPointer(start: $0.dataPointer.assumingMemoryBound(to: Float.self), count: $0.count)
         }
+    }
+
+    /// By their names in a package: Core ML's language reserves `state`, and coremltools lengthens it.
+    private static func renamed(_ arrays: [String: MLMultiArray]) -> [String: MLMultiArray] {
+        Dictionary(uniqueKeysWithValues: arrays.map { ($0 == "state" ? "state_workaround" : $0, $1) })
     }
 
     private static func array(_ shape: [Int]) throws -> MLMultiArray {
