@@ -75,6 +75,13 @@ final class ImageBuffer {
         return true
     }
 
+    /// Its memory, of a tensor; throws for a picture.
+    func values() throws -> UnsafeMutableBufferPointer<Float> {
+        guard case .tensor(let array, let metal) = memory else { throw Self.otherLayout }
+        let start = metal.contents().assumingMemoryBound(to: Float.self)
+        return UnsafeMutableBufferPointer(start: start, count: array.count)
+    }
+
     private static func copy(_ given: CVPixelBuffer, to buffer: CVPixelBuffer) throws {
         let height = CVPixelBufferGetHeight(buffer)
         guard CVPixelBufferGetPixelFormatType(given) == kCVPixelFormatType_32BGRA,

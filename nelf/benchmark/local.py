@@ -182,7 +182,7 @@ def bench(
     phase of the machine affects all. progress: called after each round with the share done; if it raises, measuring
     ends. Raises BenchError.
     """
-    timed = [subject for subject in subjects if RUNTIMES[subject.path.suffix].untimed is None]
+    timed = [subject for subject in subjects if subject.untimed is None]
     machine = describe(options.threads if timed else ())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -278,9 +278,9 @@ def _result(subject: ModelUnderTest, measurements: list[Measurement]) -> Result:
         precision=manifest.precision if manifest else None,
         bytes=subject.size,
         macs=subject.macs,
-        runtime=f"{runtime.name} {version(runtime.package)}" if runtime.untimed is None else None,
+        runtime=f"{runtime.name} {version(runtime.package)}" if subject.untimed is None else None,
         measurements=measurements,
-        not_timed=runtime.untimed and APPLE_ONLY,
+        not_timed=subject.untimed and APPLE_ONLY,
     )
 
 

@@ -14,6 +14,7 @@ from nelf.bundle.manifest import MANIFEST
 from nelf.compatibility import graph_macs, read_graph
 from nelf.core.errors import BenchError
 from nelf.core.files import write_json
+from nelf.runtime import RUNTIMES
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -84,6 +85,12 @@ class ModelUnderTest:
     manifest: Manifest | None
     size: int
     macs: int
+
+    @property
+    def untimed(self) -> str | None:
+        """Of `Runtime`; for a program it is that of its parts' files."""
+        program = self.manifest.program if self.manifest is not None else None
+        return RUNTIMES[self.path.suffix if program is None else Path(program.first).suffix].untimed
 
     def write_inputs(self, path: Path) -> Path | None:
         """Write the bundle's golden poses for the worker; None for a single file, which gets random inputs."""

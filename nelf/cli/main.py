@@ -139,7 +139,8 @@ def export(
         bool, typer.Option("--image-output", help="ios: the model returns a CVPixelBuffer instead of a float32 tensor.")
     ] = False,
     tiles: Annotated[
-        bool, typer.Option("--tiles", help="android, onnx, web: a program that renders in tiles and skips empty ones.")
+        bool,
+        typer.Option("--tiles", help="ios, android, onnx, web: a program that renders in tiles and skips empty ones."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the bundles; by default the run's export/.")] = None,
     into: Annotated[

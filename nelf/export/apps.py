@@ -29,8 +29,8 @@ class App:
     def shows(self, manifest: Manifest) -> bool:
         """Whether it can show such a bundle; otherwise it refuses it as `unsupported_target`."""
         output = manifest.model.output
-        known = manifest.target == self.target and (output.dtype, output.layout) in self.outputs
-        return known and manifest.program is None
+        outputs = self.outputs if manifest.program is None else (TENSOR,)
+        return manifest.target == self.target and (output.dtype, output.layout) in outputs
 
 
 APPS: Mapping[str, App] = {
@@ -60,9 +60,8 @@ def install_in_app(bundles: list[Path], folder: Path) -> list[Path]:
         manifest = read_manifest(bundle)
         if manifest.target == app.target and not app.shows(manifest):
             output = manifest.model.output
-            what = f"images of {output.dtype} in the layout {output.layout}" if manifest.program is None else "tiles"
             raise ConfigError(
-                f"{bundle}: the app in {folder} cannot show {what}; "
+                f"{bundle}: the app in {folder} cannot show images of {output.dtype} in the layout {output.layout}; "
                 f"export it again with: nelf export RUN --target {app.target}"
             )
         if app.shows(manifest):

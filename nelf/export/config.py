@@ -25,7 +25,7 @@ class Choice:
 
 
 CHOICES: Mapping[str, Choice] = {
-    "ios": Choice(("fp32", "fp16", "w8", "w6", "w4"), ("fp16",), image_output=True),
+    "ios": Choice(("fp32", "fp16", "w8", "w6", "w4"), ("fp16",), image_output=True, tiles=("fp32", "fp16")),
     "android": Choice(("fp32", "fp16", "int8", "int8-dynamic"), ("fp32", "fp16"), tiles=("fp32", "fp16")),
     "onnx": Choice(("fp32", "fp16"), ("fp32",), tiles=("fp32", "fp16")),
     "web": Choice(("fp32", "fp16"), ("fp32",), default=False, tiles=("fp32", "fp16")),
@@ -46,7 +46,7 @@ class ExportConfig:
     image_output: bool = False
     """ios: whether the model returns a CVPixelBuffer instead of a float32 tensor."""
     tiles: bool = False
-    """android, onnx, web: whether the bundle renders in tiles and leaves out empty ones (docs/tiles.md)."""
+    """ios, android, onnx, web: whether the bundle renders in tiles and leaves out empty ones (docs/tiles.md)."""
     tiles_batch: int = setting(1, Range(1, 64))
     """Tiles in one call of the decoder; more suit a GPU."""
     tiles_psnr: float = setting(55.0, Range(30, 100), unit="dB")
@@ -88,6 +88,10 @@ class ExportConfig:
             self._check_tiles()
 
     def _check_tiles(self) -> None:
+        if self.image_output:
+            raise ConfigError(
+                "export.tiles=true pastes tensors, and export.image_output=true asks for a picture; use one"
+            )
         able = ", ".join(name for name, choice in CHOICES.items() if choice.tiles)
         for target in self.targets:
             if not CHOICES[target].tiles:

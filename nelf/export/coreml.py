@@ -5,17 +5,18 @@ import functools
 import importlib.util
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from nelf.bundle.manifest import Quantization
 from nelf.core.captured_output import captured_output
 from nelf.core.errors import ExportError
-from nelf.export.graph import ExportGraph, Request
+from nelf.export.graph import PartRequest, Request
 from nelf.runtime.protocol import INPUT, OUTPUT
 
 DEPLOYMENTS = {"16": "iOS16", "17": "iOS17", "18": "iOS18"}
@@ -63,33 +64,51 @@ def export(request: Request) -> Quantization | None:
     return Quantization(method=method, calibration_views=0, groups=[]) if method else None
 
 
-def convert(graph: ExportGraph, floats: str, deployment: str, image_output: bool = False) -> Any:
+def export_part(request: PartRequest) -> None:
+    """Write the package of a part, in fp32 or fp16."""
+    model = convert(
+        request.graph, request.precision, request.ios_deployment, samples=request.samples, outputs=request.outputs
+    )
+    save(model, request.precision, request.path)
+
+
+def convert(
+    graph: nn.Module,
+    floats: str,
+    deployment: str,
+    image_output: bool = False,
+    samples: Mapping[str, Tensor] | None = None,
+    outputs: Sequence[str] = (OUTPUT,),
+) -> Any:
     """`graph` as coremltools' model with arithmetic in `floats`, fp32 or fp16.
 
     image_output: the graph returns pixels (`PixelGraph`), and Core ML hands them out as a CVPixelBuffer.
+    samples: inputs by name, in the graph's order; by default a pose. outputs: their names, in the graph's order.
     """
+    samples = samples or {INPUT: torch.eye(3, 4)[None]}
     refuse_tensorflow()
     with captured_output("the Core ML conversion"):
         import coremltools as ct
 
-        pose = torch.eye(3, 4)[None]
-        program = torch.export.export(graph, (pose,)).run_decompositions({})
+        program = torch.export.export(graph, tuple(samples.values())).run_decompositions({})
         model = ct.convert(
             program,
-            inputs=[ct.TensorType(INPUT, shape=tuple(pose.shape), dtype=float)],
+            inputs=[ct.TensorType(name, shape=tuple(one.shape), dtype=float) for name, one in samples.items()],
             outputs=[
-                ct.ImageType(OUTPUT, color_layout=ct.colorlayout.RGB)
+                ct.ImageType(name, color_layout=ct.colorlayout.RGB)
                 if image_output
-                else ct.TensorType(OUTPUT, dtype=float)
+                else ct.TensorType(name, dtype=float)
+                for name in outputs
             ],
             minimum_deployment_target=getattr(ct.target, DEPLOYMENTS[deployment]),
             compute_precision=ct.precision.FLOAT32 if floats == "fp32" else _half(ct),
             skip_model_load=True,  # Core ML exists only on macOS
         )
         model.input_description[INPUT] = "camera to world, 3x4, OpenGL axes"
-        model.output_description[OUTPUT] = (
-            "picture, RGB" if image_output else "height x width x RGB(A), 0 to 1, colour premultiplied by alpha"
-        )
+        if OUTPUT in outputs:
+            model.output_description[OUTPUT] = (
+                "picture, RGB" if image_output else "height x width x RGB(A), 0 to 1, colour premultiplied by alpha"
+            )
     return model
 
 

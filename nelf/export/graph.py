@@ -1,6 +1,6 @@
 """Input of a converter: the student as a graph from pose to image, and settings of the file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,3 +124,18 @@ class Request:
     ios_deployment: str = "16"
     image_output: bool = False
     conversions: Conversions = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartRequest:
+    """One part of a program to write.
+
+    graph: returns its outputs by name, `outputs` in this order. samples: inputs by name, in the graph's order.
+    """
+
+    graph: nn.Module
+    precision: str
+    path: Path
+    samples: Mapping[str, Tensor]
+    outputs: Sequence[str]
+    ios_deployment: str = "16"

@@ -1,17 +1,16 @@
 """The table `TARGETS`: export platforms, and how each is made."""
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from nelf.bundle.manifest import Quantization
 from nelf.export import coreai, coreml, litert, onnx
 from nelf.export.coreml import DEPLOYMENTS
-from nelf.export.graph import Request
+from nelf.export.graph import PartRequest, Request
 from nelf.student import Layout
 from nelf.viewer.site import assets_folder
 
@@ -43,15 +42,14 @@ HALF = Precision(Tolerance.FP16)
 SMALL = Precision(Tolerance.DROP)
 
 
-ConvertPart = Callable[[nn.Module, str, Path, Mapping[str, Tensor], Sequence[str]], None]
+def _litert_part(request: PartRequest) -> None:
+    litert.convert(request.graph, request.path, request.samples)  # takes the outputs' names from the graph
+    if request.precision == "fp16":
+        litert.halve_weights(request.path)
 
 
-def _litert_part(
-    graph: nn.Module, precision: str, path: Path, samples: Mapping[str, Tensor], outputs: Sequence[str]
-) -> None:
-    litert.convert(graph, path, samples)  # takes the outputs' names from the graph
-    if precision == "fp16":
-        litert.halve_weights(path)
+def _onnx_part(request: PartRequest) -> None:
+    onnx.convert(request.graph, request.precision, request.path, request.samples, request.outputs)
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Target:
     default: whether the target is made if you name none.
     varying: files whose bytes differ between exports, and why.
     image_output: whether the output can be an image of the system.
-    convert_part: writes a part of a program, from its inputs and the names of its outputs; None without programs.
+    convert_part: writes a part of a program; None without programs.
     packages: distributions that affect the file, apart from those of every export.
     system: oldest version by system, if it cannot be chosen.
     experimental: converter or platform is a beta.
@@ -82,7 +80,7 @@ class Target:
     default: bool = True
     varying: Mapping[str, str] = field(default_factory=dict)
     image_output: bool = False
-    convert_part: ConvertPart | None = None
+    convert_part: Callable[[PartRequest], None] | None = None
     packages: tuple[str, ...] = ()
     system: Mapping[str, str] = field(default_factory=dict)
     experimental: bool = False
@@ -96,6 +94,7 @@ TARGETS: Mapping[str, Target] = {
         auto=("fp16",),
         convert=coreml.export,
         image_output=True,
+        convert_part=coreml.export_part,
     ),
     "android": Target(
         file="model.tflite",
@@ -111,7 +110,7 @@ TARGETS: Mapping[str, Target] = {
         forms={"fp32": FLOAT, "fp16": Precision(Tolerance.FP16, torch.float16)},
         auto=("fp32",),
         convert=onnx.export,
-        convert_part=onnx.convert,
+        convert_part=_onnx_part,
     ),
     "web": Target(
         file="model.tflite",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nelf.bundle.tiles import ESTIMATES, IMAGE, PLANE, POSE, STATE, TileProgram, cover
 from nelf.core.errors import ConfigError
 from nelf.export.config import ExportConfig
+from nelf.export.graph import PartRequest
 from nelf.export.targets import Target
 from nelf.student import Layout, network_macs
 from nelf.student import tiles as cutting
@@ -83,10 +84,12 @@ def write_program(
     pose = {POSE: torch.eye(3, 4)[None]}
     plane = torch.tensor([[-0.5, 0.5, 0.01, -0.01]])
     state = torch.zeros(config.tiles_batch, *size, channels)
-    target.convert_part(_FirstGraph(parts.first), precision, folder / first, pose | {PLANE: plane}, (STATE, ESTIMATES))
     planes = plane.repeat(config.tiles_batch, 1)
-    inputs = pose | {STATE: state, PLANE: planes}
-    target.convert_part(_DecoderGraph(parts.decoder), precision, folder / decoder, inputs, (IMAGE,))
+    for graph, path, inputs, outputs in (
+        (_FirstGraph(parts.first), first, pose | {PLANE: plane}, (STATE, ESTIMATES)),
+        (_DecoderGraph(parts.decoder), decoder, pose | {STATE: state, PLANE: planes}, (IMAGE,)),
+    ):
+        target.convert_part(PartRequest(graph, precision, folder / path, inputs, outputs, config.ios_deployment))
     return TileProgram(
         type="tiles",
         first=first,

@@ -27,6 +27,7 @@ DTYPES = {
     "int8": torch.int8,
     "uint8": torch.uint8,
     "int16": torch.int16,
+    "uint16": torch.uint16,
     "int32": torch.int32,
     "int64": torch.int64,
     "bool": torch.bool,
@@ -168,28 +169,34 @@ def _names(inputs: Mapping[str, Any]) -> list[str]:
     return [var.name for var in flat if var is not None]
 
 
+RESERVED = "_workaround"
+"""coremltools lengthens names that Core ML's language reserves by this: `state` is `state_workaround` in a package."""
+
+
 class CoreMLModel:
-    """A loaded .mlpackage in our interpreter."""
+    """A loaded .mlpackage in our interpreter. Its inputs and outputs have their names without `RESERVED`."""
 
     def __init__(self, path: Path) -> None:
         self._program = Program(path)
+        self._names = {name.removesuffix(RESERVED): name for name in self._program.inputs}
 
     @property
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
         """See `RuntimeModel`."""
         declared = self._program.declared
         return {
-            name: (tuple(var.shape), str(DTYPES[type_name(var.dtype)]).removeprefix("torch."))
-            for name, var in declared.items()
+            name: (tuple(declared[full].shape), str(DTYPES[type_name(declared[full].dtype)]).removeprefix("torch."))
+            for name, full in self._names.items()
         }
 
     @torch.no_grad()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Pictures come as Core ML's 8 bits hold them: [1, height, width, 3], 0 to 1."""
-        outputs = self._program.run({name: torch.from_numpy(array) for name, array in inputs.items()})
+        given = {self._names.get(name, name): torch.from_numpy(array) for name, array in inputs.items()}
+        outputs = self._program.run(given)
         for name in self._program.pictures:
             outputs[name] = outputs[name].float().round().clamp(0, 255).permute(0, 2, 3, 1) / 255
-        return {name: value.numpy() for name, value in outputs.items()}
+        return {name.removesuffix(RESERVED): value.numpy() for name, value in outputs.items()}
 
     def profile(self, inputs: Arrays, frames: int) -> Sequence[OperationTime]:
         """Raises BenchError: our interpreter has no profiler."""

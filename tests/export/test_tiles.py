@@ -18,6 +18,7 @@ from nelf.bundle.bundle import Difference, load_program
 from nelf.bundle.tiles import Picture, TileModel, check_cover
 from nelf.core.errors import BundleError, ConfigError, ExportError
 from nelf.export import ExportConfig, export_bundle, plan
+from nelf.export.apps import APPS
 from nelf.export.config import CHOICES
 from nelf.export.export import SLACK_DB, limited
 from nelf.export.measured import Measured
@@ -67,6 +68,7 @@ def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
 
     (subject,) = open_subjects([folder])  # for `nelf bench`
     assert subject.size == manifest.model.bytes
+    assert subject.untimed is None
     opened = open_model(subject.path, 1)
     assert opened.profile({"pose": pose[None].numpy()}, 1)
     again = opened.run({"pose": pose[None].numpy()})["image"]
@@ -75,6 +77,28 @@ def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
     part = folder / program.decoder
     part.write_bytes(part.read_bytes()[:-1] + b"x")
     with pytest.raises(BundleError, match=r"decoder.* was changed"):
+        open_bundle(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "system", "psnr"), [("fp32", "16", 100), ("fp16", "17", 50)])
+def test_core_ml_in_tiles(precision: str, system: str, psnr: float, tmp_path: Path) -> None:
+    """Two packages, which are folders, in our interpreter. For iOS 17 the hull's rows are uint16."""
+    model, folder = student(channels=4, size=(45, 60)), tmp_path / "bundle"
+    config = ExportConfig(targets=["ios"], tiles=True, tiles_batch=2, ios_deployment=system)
+    manifest = export_bundle(model, "ios", precision, context(model=model), config, folder)
+    assert manifest.parity.status == "passed"
+    assert manifest.parity.psnr_min > psnr
+    assert manifest.program is not None
+    assert manifest.program.parts == ("parts/first.mlpackage", "parts/decoder.mlpackage")
+    assert APPS["ios_app"].shows(manifest)
+    verified = verify_bundle(folder)
+    assert verified.passed, verified.reason
+    assert len(verified.chosen) == 8
+    (subject,) = open_subjects([folder])
+    assert subject.untimed == "Core ML runs on Apple's systems only"
+    (folder / manifest.program.decoder / "Manifest.json").unlink()
+    with pytest.raises(BundleError, match=r"decoder.*Manifest.json is missing"):
         open_bundle(folder)
 
 
@@ -88,8 +112,10 @@ def test_a_manifest_is_no_model_by_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"targets": ["ios", "android"]}, "no program for ios; name targets of android, onnx, web"),
+        ({"targets": ["coreai", "android"]}, "no program for coreai; name targets of ios, android, onnx, web"),
         ({"targets": ["android"], "precision": "int8"}, "no form in int8; use one of fp32, fp16"),
+        ({"targets": ["ios"], "precision": "w8"}, "no form in w8; use one of fp32, fp16"),
+        ({"targets": ["ios"], "image_output": True}, "export.image_output=true asks for a picture; use one"),
     ],
 )
 def test_what_has_no_program_is_refused(asked: dict[str, object], message: str) -> None:

@@ -205,7 +205,9 @@ VIEWERS = [
     viewer("a picture for ios", "ios", PICTURE, not_by="android web"),
     viewer("a picture for android", "android", PICTURE, not_by="ios android web"),
     viewer("bytes that are no picture, for ios", "ios", output("uint8", "NHWC"), not_by="ios android web"),
-    viewer("tiles for android", "android", not_by="ios android", manifest="tiles"),
+    viewer("tiles for android", "android", not_by="ios", manifest="tiles"),
+    viewer("tiles for ios", "ios", not_by="android web", manifest="tiles"),
+    viewer("tiles that are a picture for ios", "ios", PICTURE, not_by="ios android web", manifest="tiles"),
     viewer("floats in another order", "android", output("float32", "NCHW"), not_by="ios android web"),
 ]
 

@@ -18,7 +18,7 @@ public struct Manifest: Decodable, Sendable {
     public let files: [FileInfo]
     /// Path of the golden poses.
     public let golden: String
-    let program: TileProgram?
+    public let program: TileProgram?
     let parity: Parity
     let student: StudentInfo
     let deployment: [String: String]

@@ -55,9 +55,8 @@ extension Manifest {
 
     /// Why this app does not show the bundle, which is all right; nil: it does.
     public var unsupported: BundleError? {
-        if program != nil { return BundleError(.unsupportedTarget, "This app does not render in tiles") }
         if target != Self.appTarget { return BundleError(.unsupportedTarget, "The bundle is for \(target)") }
-        if model.output.isTensor || model.output.isPicture { return nil }
+        if model.output.isTensor || (model.output.isPicture && program == nil) { return nil }
         return BundleError(
             .unsupportedTarget, "The model gives \(model.output.dtype) in the layout \(model.output.layout)")
     }

@@ -20,8 +20,6 @@ public struct SceneBundle: Sendable {
         try checkFiles()
     }
 
-    public var model: URL { folder.appendingPathComponent(manifest.model.path) }
-
     /// The file `name` of the bundle; throws for a name that leads out of it, here or elsewhere.
     public func url(of name: String) throws -> URL {
         let url = folder.appendingPathComponent(name)

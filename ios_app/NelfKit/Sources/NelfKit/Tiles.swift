@@ -1,5 +1,11 @@
+/// A part of a program: its file, and the shapes of its inputs and outputs by name.
+public struct TilePartInfo: Sendable {
+    public let path: String
+    public let inputs, outputs: [String: [Int]]
+}
+
 /// The program of a bundle that renders in tiles; nelf/bundle/tiles.py says what its numbers mean.
-struct TileProgram: Decodable, Sendable {
+public struct TileProgram: Decodable, Sendable {
     enum Kind: String, Decodable, Sendable {
         case tiles
     }
@@ -13,6 +19,9 @@ struct TileProgram: Decodable, Sendable {
     let windowReach, tileReach, batch, channels: Int
     let emptyBelow, easyBelow, requiredPSNR: Double
 
+    /// Of one input or output of a part: 256 MB.
+    private static let mostNumbers = Double(1 << 26)
+
     private enum CodingKeys: String, CodingKey {
         case type, first, decoder, window, tile, batch, channels
         case windowReach = "window_reach"
@@ -20,6 +29,31 @@ struct TileProgram: Decodable, Sendable {
         case emptyBelow = "empty_below"
         case easyBelow = "easy_below"
         case requiredPSNR = "required_psnr"
+    }
+
+    /// Blocks that cover so many pixels.
+    static func blocks(_ pixels: Int) -> Int { (pixels + block - 1) / block }
+
+    /// The first part and the decoder. Throws a `BundleError` for a program that needs too much memory.
+    public func parts(_ image: ImageInfo) throws -> (first: TilePartInfo, decoder: TilePartInfo) {
+        let around = 2 * Double(tileReach)
+        let state = (Double(Self.blocks(image.height)) + around) * (Double(Self.blocks(image.width)) + around)
+        let taken = Double(batch) * (Double(tile[0]) + around) * (Double(tile[1]) + around)
+        if max(state, taken) * Double(channels) > Self.mostNumbers {
+            throw BundleError(.unsupportedTarget, "The program of this bundle needs too much memory")
+        }
+        let (pose, sides) = ([1, 3, 4], tile.map { $0 + 2 * tileReach })
+        return (
+            TilePartInfo(
+                path: first, inputs: ["pose": pose, "plane": [1, 4]],
+                outputs: [
+                    "state": [1] + window + [channels],
+                    "estimates": [1] + window + [TileRenderer.colour + image.channels],
+                ]),
+            TilePartInfo(
+                path: decoder, inputs: ["pose": pose, "state": [batch] + sides + [channels], "plane": [batch, 4]],
+                outputs: ["image": [batch] + tile.map { $0 * Self.block } + [image.channels]])
+        )
     }
 
     /// Throws where the numbers contradict each other, or do not cover the picture.
@@ -30,7 +64,7 @@ struct TileProgram: Decodable, Sendable {
         try require(windowReach >= 0 && tileReach >= 0, "a reach of the program is negative")
         try require(window.count == 2 && tile.count == 2, "a size of the program is not of two numbers")
         for (i, pixels) in [image.height, image.width].enumerated() {
-            let blocks = (pixels + Self.block - 1) / Self.block
+            let blocks = Self.blocks(pixels)
             try require(1...blocks ~= tile[i], "a tile has \(tile[i]) of \(blocks) blocks")
             let covers =
                 window[i] <= blocks && (blocks - window[i]) % 2 == 0 && (window[i] - 2) / 2 >= windowReach

@@ -44,9 +44,15 @@ class ShownBundle(
         val root: String,
     ) : Location
 
-    fun modelFile(location: InFolder) = File(location.folder, manifest.model.path)
+    fun file(
+        location: InFolder,
+        path: String,
+    ) = File(location.folder, path)
 
-    fun modelAsset(location: InAssets) = "${location.root}/${manifest.model.path}"
+    fun asset(
+        location: InAssets,
+        path: String,
+    ) = "${location.root}/$path"
 }
 
 /** The bundles that the app has: shipped with it, opened by the user, or pushed by `nelf bench`. */

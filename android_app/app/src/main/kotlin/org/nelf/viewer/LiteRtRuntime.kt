@@ -11,11 +11,14 @@ import org.nelf.core.Accelerator
 import org.nelf.core.ModelException
 import org.nelf.core.ModelRuntime
 import org.nelf.core.ModelSession
+import org.nelf.core.TilePart
+import org.nelf.core.TileProgram
+import org.nelf.core.TileRenderer
 import java.io.File
 import java.nio.FloatBuffer
 import com.google.ai.edge.litert.Accelerator as LiteRtAccelerator
 
-/** Opens the model of [bundle] with LiteRT. The only file, with its session, that knows LiteRT. */
+/** Opens the model of [bundle], or the parts of its program, with LiteRT. The only file that knows LiteRT. */
 class LiteRtRuntime(
     private val context: Context,
     private val bundle: ShownBundle,
@@ -35,10 +38,8 @@ class LiteRtRuntime(
                 if (accelerator == Accelerator.NPU && LiteRtAccelerator.NPU !in known) {
                     throw ModelException("LiteRT could not load the NPU's library")
                 }
-                val model = compile(environment, accelerator).also(opened::add)
-                val inputs = model.createInputBuffers().also(opened::addAll)
-                val outputs = model.createOutputBuffers().also(opened::addAll)
-                LiteRtSession(model, inputs, outputs) { closeAll(opened) }
+                val load = { path: String -> compile(environment, accelerator, path).also(opened::add) }
+                bundle.manifest.program?.let { renderer(it, load, opened) } ?: session(load, opened)
             } catch (error: LiteRtException) {
                 closeAll(opened)
                 throw error
@@ -48,12 +49,46 @@ class LiteRtRuntime(
             }
         }
 
+    private fun session(
+        load: (String) -> CompiledModel,
+        opened: MutableList<AutoCloseable>,
+    ): ModelSession {
+        val model = load(bundle.manifest.model.path)
+        val inputs = model.createInputBuffers().also(opened::addAll)
+        val outputs = model.createOutputBuffers().also(opened::addAll)
+        return LiteRtSession(model, inputs, outputs) { closeAll(opened) }
+    }
+
+    private fun renderer(
+        program: TileProgram,
+        load: (String) -> CompiledModel,
+        opened: MutableList<AutoCloseable>,
+    ): ModelSession {
+        fun part(
+            path: String,
+            inputs: List<String>,
+            outputs: List<String>,
+        ): TilePart {
+            val model = load(path)
+            return LiteRtPart(
+                model,
+                inputs.associateWith { model.createInputBuffer(it).also(opened::add) },
+                outputs.associateWith { model.createOutputBuffer(it).also(opened::add) },
+            )
+        }
+        val first = part(program.first, TilePart.FIRST_INPUTS, TilePart.FIRST_OUTPUTS)
+        val decoder = part(program.decoder, TilePart.DECODER_INPUTS, TilePart.DECODER_OUTPUTS)
+        val (image, lens) = bundle.manifest.image to bundle.manifest.camera.intrinsics
+        return TileRenderer(program, image, lens, first, decoder) { closeAll(opened) }
+    }
+
     /** What was opened last uses what was opened before it. */
     private fun closeAll(opened: List<AutoCloseable>) = opened.asReversed().forEach(AutoCloseable::close)
 
     private fun compile(
         environment: Environment,
         accelerator: Accelerator,
+        path: String,
     ): CompiledModel {
         val options =
             CompiledModel.Options(
@@ -65,13 +100,13 @@ class LiteRtRuntime(
             )
         return when (val location = bundle.location) {
             is ShownBundle.InFolder -> {
-                CompiledModel.create(bundle.modelFile(location).path, options, environment)
+                CompiledModel.create(bundle.file(location, path).path, options, environment)
             }
 
             is ShownBundle.InAssets -> {
                 CompiledModel.create(
                     context.assets,
-                    bundle.modelAsset(location),
+                    bundle.asset(location, path),
                     options,
                     environment,
                 )
@@ -127,4 +162,18 @@ private class LiteRtSession(
     }
 
     override fun close() = onClose()
+}
+
+/** By names: the order of a file's inputs is the converter's. */
+private class LiteRtPart(
+    private val model: CompiledModel,
+    private val inputs: Map<String, TensorBuffer>,
+    private val outputs: Map<String, TensorBuffer>,
+) : TilePart {
+    override fun run(inputs: Map<String, FloatArray>) =
+        translated {
+            for ((name, values) in inputs) this.inputs.getValue(name).writeFloat(values)
+            model.run(this.inputs, outputs)
+            outputs.mapValues { (_, buffer) -> buffer.readFloat() }
+        }
 }

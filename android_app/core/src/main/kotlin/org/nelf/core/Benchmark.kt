@@ -196,7 +196,7 @@ class Benchmark(
 
         private fun modelHashOf(manifest: Manifest) =
             manifest.files
-                .firstOrNull { it.path == manifest.model.path }
+                .firstOrNull { it.role == "model" }
                 ?.sha256
                 .orEmpty()
 

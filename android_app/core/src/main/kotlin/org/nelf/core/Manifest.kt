@@ -97,7 +97,6 @@ class Manifest internal constructor(
         get() {
             val what =
                 when {
-                    program != null -> "this app does not render in tiles"
                     target != TARGET -> "the bundle is for $target"
                     !model.output.isTensor -> "the model gives ${model.output.dtype} in ${model.output.layout}"
                     else -> return null

@@ -11,11 +11,11 @@ class TileProgram internal constructor(
     val first = field["first"].name()
     val decoder = field["decoder"].name()
     val window = field["window"].pair()
-    val windowReach = field["window_reach"].integer(REACHES).toInt()
+    val windowReach = field["window_reach"].count(REACHES)
     val tile = field["tile"].pair()
-    val tileReach = field["tile_reach"].integer(REACHES).toInt()
-    val batch = field["batch"].integer(COUNTS).toInt()
-    val channels = field["channels"].integer(COUNTS).toInt()
+    val tileReach = field["tile_reach"].count(REACHES)
+    val batch = field["batch"].count()
+    val channels = field["channels"].count()
     val emptyBelow = field["empty_below"].number()
     val easyBelow = field["easy_below"].number()
     val requiredPsnr = field["required_psnr"].number()
@@ -32,7 +32,7 @@ class TileProgram internal constructor(
         image: ImageInfo,
     ) {
         for ((i, pixels) in listOf(image.height, image.width).withIndex()) {
-            val blocks = (pixels + BLOCK - 1) / BLOCK
+            val blocks = blocksOf(pixels)
             field["tile"].check(tile[i] <= blocks) { "has ${tile[i]} of $blocks blocks" }
             val covers = window[i] in 2L * windowReach + 2..blocks && (blocks - window[i]) % 2 == 0
             field["window"].check(window[i] == blocks || covers) {
@@ -42,9 +42,15 @@ class TileProgram internal constructor(
     }
 }
 
+/** Blocks that cover so many pixels. */
+internal fun blocksOf(pixels: Int) = (pixels + BLOCK - 1) / BLOCK
+
+/** A larger one than an Int holds is too large for any use. */
+private fun Field.count(range: LongRange = COUNTS) = integer(range).coerceAtMost(Int.MAX_VALUE.toLong()).toInt()
+
 /** Two counts: of rows and columns. */
 private fun Field.pair(): List<Int> {
-    val counts = items().map { it.integer(COUNTS).toInt() }
+    val counts = items().map { it.count() }
     check(counts.size == 2) { "has ${counts.size} numbers, not 2" }
     return counts
 }

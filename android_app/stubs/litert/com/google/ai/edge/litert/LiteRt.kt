@@ -63,6 +63,16 @@ class CompiledModel private constructor() : JniHandle() {
         internal val wanted = accelerators.toSet()
     }
 
+    fun createInputBuffer(
+        inputName: String,
+        signature: String = "",
+    ): TensorBuffer = absent()
+
+    fun createOutputBuffer(
+        outputName: String,
+        signature: String = "",
+    ): TensorBuffer = absent()
+
     fun createInputBuffers(signatureIndex: Int = 0): List<TensorBuffer> = absent()
 
     fun createOutputBuffers(signatureIndex: Int = 0): List<TensorBuffer> = absent()
@@ -71,6 +81,12 @@ class CompiledModel private constructor() : JniHandle() {
         inputs: List<TensorBuffer>,
         outputs: List<TensorBuffer>,
         signatureIndex: Int = 0,
+    ): Unit = absent()
+
+    fun run(
+        inputs: Map<String, TensorBuffer>,
+        outputs: Map<String, TensorBuffer>,
+        signature: String = "",
     ): Unit = absent()
 
     companion object {
