@@ -47,6 +47,9 @@ class DistillConfig:
     """Object scenes: how far outside the surrounded directions a direction still counts as covered."""
     hull_margin: float = setting(0.05, Range(0, 1))
     """Forward-facing scenes: the hull of the training cameras is enlarged by this share."""
+    min_confirmed: float = setting(0.0, Range(0, 1))
+    """Least share of a view's pixels whose surface at least two training photos show, too. A pose with less is replaced
+    by another one. 0 takes every pose. See `Confirmation` in `nelf.distill.views`."""
 
     def __post_init__(self) -> None:
         check(self, "distill")
@@ -61,5 +64,6 @@ class DistillConfig:
         """The values that decide what pseudo view i shows; the number of views is not one of them."""
         keys = ("seed", "extrapolate", "pose_jitter", "radius_jitter", "look_at_jitter", "roll_degrees")
         return {
-            key: getattr(self, key) for key in (*keys, "coverage_degrees", "coverage_margin_degrees", "hull_margin")
+            key: getattr(self, key)
+            for key in (*keys, "coverage_degrees", "coverage_margin_degrees", "hull_margin", "min_confirmed")
         }

@@ -55,7 +55,7 @@ def external_scene(config: DistillConfig, scene: Scene) -> Scene:
     return dataclasses.replace(found, splits={"train": train}, center=scene.center, radius=scene.radius)
 
 
-FORMAT = "nelf-pseudo-3"
+FORMAT = "nelf-pseudo-4"
 NOTABLE = 0.01  # of the image's longer side: training intrinsics closer than this count as one camera
 INTRINSICS_STREAM = 1 << 32  # separates the random numbers of intrinsics from those of poses
 
@@ -64,7 +64,8 @@ INTRINSICS_STREAM = 1 << 32  # separates the random numbers of intrinsics from t
 class RenderPlan:
     """The pseudo views of one scene, teacher and configuration.
 
-    pose: index -> c2w [3, 4]. cameras: [k, 4] intrinsics in pixels of the pseudo images; each view has one of them.
+    pose: index and candidate -> c2w [3, 4].
+    cameras: [k, 4] intrinsics in pixels of the pseudo images; each view has one of them.
     fingerprint: SHA-256 of everything that decides the pixels, without the number of views.
     """
 
@@ -75,7 +76,7 @@ class RenderPlan:
     height: int
     width: int
     cameras: Float[Tensor, "k 4"]
-    pose: Callable[[int], Tensor]
+    pose: Callable[[int, int], Tensor]
     fingerprint: str
 
     def intrinsics(self, index: int) -> Float[Tensor, "4"]:
@@ -189,10 +190,10 @@ def finish(plan: RenderPlan, partly: bool) -> PseudoDataset:
     notes = {i: note for i in range(wanted) if (note := read_note(plan.path(i), plan.fingerprint)) is not None}
     if not notes or (len(notes) < wanted and not partly):
         return PseudoDataset(plan.folder, len(notes), wanted, False, {}, ())
-    c2w = torch.stack([plan.pose(i) for i in notes])
+    c2w = torch.tensor([note["pose"] for note in notes.values()]).reshape(-1, 3, 4)
     focal, alpha = float(plan.cameras[:, 0].mean()), scene.channels == 4
     figures = [note["figures"] for note in notes.values()]
-    quality, warnings = summarise(figures, c2w, scene.train.c2w, scene.center, focal, alpha)
+    quality, warnings = summarise(figures, c2w, scene.train.c2w, scene.center, focal, alpha, plan.config.min_confirmed)
     if len(notes) == wanted:
         _remove_strangers(plan)
     write_scene(

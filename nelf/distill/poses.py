@@ -266,15 +266,17 @@ def pseudo_poses(
 ) -> Float[Tensor, "m 3 4"]:
     """The pseudo poses (c2w) of the given indices; see `pose_sampler`."""
     sample = pose_sampler(bounds, train, config)
-    poses = [sample(index) for index in indices]
+    poses = [sample(index, 0) for index in indices]
     return torch.stack(poses) if poses else torch.zeros(0, 3, 4)
 
 
-def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig) -> Callable[[int], Tensor]:
-    """A function that returns pseudo pose i, c2w [3, 4].
+def pose_sampler(
+    bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: DistillConfig
+) -> Callable[[int, int], Tensor]:
+    """A function that returns candidate k for pseudo pose i, c2w [3, 4].
 
-    The pose depends only on the seed, i and the training cameras. So any number of processes may share the work, and a
-    longer run begins with the same views.
+    The pose depends only on the seed, i, k and the training cameras. So any number of processes may share the work, and
+    a longer run begins with the same views.
 
     center, radius: ball of interest (world space). up: world direction, unit length.
     """
@@ -283,12 +285,12 @@ def pose_sampler(bounds: SceneBounds, train: Float[Tensor, "n 3 4"], config: Dis
     c2w = orthonormalize(train.double().cpu())
     region = TrainCameras(c2w, bounds.center.double().cpu(), bounds.radius, bounds.up.double().cpu())
     sample = SAMPLERS[bounds.type](region, config)
-    return lambda index: sample(generator(config.seed, index)).float()
+    return lambda index, candidate: sample(generator(config.seed, index, candidate)).float()
 
 
-def generator(seed: int, index: int) -> np.random.Generator:
-    """Random number generator of one pseudo view."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
+def generator(seed: int, index: int, candidate: int = 0) -> np.random.Generator:
+    """Random number generator of one candidate for a pseudo view."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, candidate])))
 
 
 def two_of_nearest(distances: Float[Tensor, "n"], random: np.random.Generator) -> tuple[int, int]:

@@ -8,16 +8,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from nelf.core.errors import Interrupted, StorageError
 from nelf.core.files import read_json, sha256, write_json
 from nelf.core.progress import ProgressLine, Stop, seconds_of
 from nelf.distill.dataset import PseudoDataset, RenderPlan
-from nelf.distill.views import Arriving, View, check_finite, figures, read_note, stored, write_view
+from nelf.distill.views import Arriving, Confirmation, View, check_finite, figures, read_note, stored, write_view
 from nelf.scene.write import write_png
 from nelf.teacher.field import Teacher, device_of, render_where_it_is
 
@@ -102,6 +105,7 @@ def render_share(
     space = DiskSpace(plan, len(todo) * world)
     if not quiet:
         print(space.announcement(there), file=sys.stderr)
+    confirmation = Confirmation(teacher, plan.scene.train) if config.min_confirmed > 0 else None
     threads = 0 if device_of(teacher).type == "cpu" else os.cpu_count() or 1
     with (
         budget,
@@ -115,7 +119,9 @@ def render_share(
                 )
             if budget.spent(there + number):
                 return
-            written = writers.submit(write, plan, index, render_view(teacher, plan, index).begin_copy())
+            chosen = choose(plan, index, confirmation)
+            view = render_view(teacher, plan, index, chosen)
+            written = writers.submit(write, plan, index, chosen, view.begin_copy())
             if number == 0:
                 space.check(written.result())
             rendered()
@@ -149,19 +155,48 @@ class RenderProgress(ProgressLine):
         super().update(self.start + done, figure or f"{speed:.3g} views/s", detail)
 
 
-def render_view(teacher: Teacher, plan: RenderPlan, index: int) -> View:
-    """Pseudo view `index`, on the teacher's device."""
-    rendered = render_where_it_is(teacher, plan.pose(index), plan.intrinsics(index), plan.height, plan.width)
+CANDIDATES = 8  # poses tried for one view
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pose for a pseudo view. confirmed: share of its pixels that `Confirmation` confirms; 1 if nobody asked."""
+
+    c2w: Float[Tensor, "3 4"]
+    confirmed: float = 1.0
+
+
+def choose(plan: RenderPlan, index: int, confirmation: Confirmation | None) -> Candidate:
+    """The pose of pseudo view `index`: the first candidate of which enough is confirmed, else the best one."""
+    if confirmation is None:
+        return Candidate(plan.pose(index, 0))
+    best: Candidate | None = None
+    for number in range(CANDIDATES):
+        c2w = plan.pose(index, number)
+        candidate = Candidate(c2w, round(confirmation.share(c2w, plan.intrinsics(index)), 6))
+        if candidate.confirmed >= plan.config.min_confirmed:
+            return candidate
+        if best is None or candidate.confirmed > best.confirmed:
+            best = candidate
+    assert best is not None
+    return best
+
+
+def render_view(teacher: Teacher, plan: RenderPlan, index: int, chosen: Candidate) -> View:
+    """Pseudo view `index` from the pose `chosen`, on the teacher's device."""
+    rendered = render_where_it_is(teacher, chosen.c2w, plan.intrinsics(index), plan.height, plan.width)
     return stored(rendered, plan.scene.channels, plan.scene.far, plan.depth_scale)
 
 
-def write(plan: RenderPlan, index: int, arriving: Arriving) -> int:
+def write(plan: RenderPlan, index: int, chosen: Candidate, arriving: Arriving) -> int:
     """Write pseudo view `index`; return its bytes on disk."""
     view = arriving.get()
     check_finite(view, f"{index:06d}")
     path, depth_path = plan.path(index), plan.depth_path(index)
     about = figures(view.sums[1:].tolist(), plan.height * plan.width)
-    note: dict[str, Any] = {"fingerprint": plan.fingerprint, "figures": about}
+    about["confirmed"] = chosen.confirmed
+    pose = chosen.c2w.flatten().tolist()
+    note: dict[str, Any] = {"fingerprint": plan.fingerprint, "pose": pose, "figures": about}
     size = 0
     if depth_path is not None:
         write_png(depth_path, view.depth.numpy().view(np.uint16))

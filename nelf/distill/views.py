@@ -12,13 +12,15 @@ import torch
 from jaxtyping import Float, Int, Int16, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
+from nelf.core.cameras import image_rays
 from nelf.core.errors import NelfError
 from nelf.core.files import sha256
 from nelf.core.images import to_uint8
-from nelf.scene import to_steps
+from nelf.scene import Views, to_steps
 from nelf.scene.write import NOTE, write_png
-from nelf.teacher.field import RenderOutput
+from nelf.teacher.field import RenderOutput, Teacher, render_image
 
 BINS = 8  # of the alpha histogram
 EMPTY = 0.001  # a view with fewer covered pixels, or with a smaller spread of colours, shows nothing
@@ -75,10 +77,12 @@ def summarise(
     center: Float[Tensor, "3"],
     focal: float,
     alpha: bool,
+    min_confirmed: float = 0.0,
 ) -> tuple[dict[str, Any], list[str]]:
     """Statistics of all views together, and warnings with their remedies.
 
-    figures: one result of `measure` per view. c2w: their poses. focal: in pixels. alpha: whether the scene has it.
+    figures: one result of `measure` per view, and "confirmed" if that was measured. c2w: their poses. focal: in pixels.
+    alpha: whether the scene has it.
     """
 
     def share(bad: Sequence[bool]) -> float:
@@ -91,6 +95,7 @@ def summarise(
         "saturated_views": share([f["saturated"] > SATURATED for f in figures]),
         "outside_poses": share(_outside(c2w, train).tolist()),
         "duplicate_poses": share(_duplicates(c2w, center, focal).tolist()),
+        "unconfirmed_views": share([f.get("confirmed", 1.0) < min_confirmed for f in figures]),
     }
     remedies = {
         "empty_views": "show nothing; check that the teacher is trained and that scene.near and scene.far are right",
@@ -98,6 +103,7 @@ def summarise(
         "saturated_views": "are almost all pure black or white; look at them before you train on them",
         "outside_poses": "lie far from every training camera; lower distill.extrapolate or distill.pose_jitter",
         "duplicate_poses": "show almost the same as another; use fewer distill.views or more distill.pose_jitter",
+        "unconfirmed_views": "show what fewer than two photos show; take more photos, or train the teacher longer",
     }
     warnings = [
         f"{shares[key]:.0%} of the pseudo views {remedy}" for key, remedy in remedies.items() if shares[key] > ALLOWED
@@ -123,6 +129,58 @@ def _duplicates(c2w: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], focal: 
         earlier = torch.arange(len(c2w)) < torch.arange(start, start + len(rows))[:, None]
         found[start : start + 1024] = ((ways < distance / focal) & earlier).any(dim=1)
     return found
+
+
+GLANCE = 32  # pixels of a glance along its longer side
+WITNESSES = 2  # photos that must show a surface
+TOLERANCE = 0.05  # by which depths may differ, as a share of the depth
+MOST_PHOTOS = 200  # asked: of more, evenly spread ones
+
+
+class Confirmation:
+    """Says which surfaces of a view at least `WITNESSES` training photos show, too.
+
+    The teacher renders a glance, a picture of `GLANCE` pixels, at the pose of each photo. A pixel of a new view is
+    confirmed by a photo if its point in space falls into the photo's frame, and the photo's depth there, or in a pixel
+    beside it, is the point's own. So neither what is hidden from the photos is confirmed, nor what floats before them:
+    what the teacher has invented where it has seen nothing.
+    """
+
+    def __init__(self, teacher: Teacher, photos: Views) -> None:
+        step = max(1, -(-len(photos) // MOST_PHOTOS))
+        self.teacher = teacher
+        self.photos = photos.select(list(range(0, len(photos), step)))
+        longer = max(photos.height, photos.width)
+        scale = min(1.0, GLANCE / longer)
+        self.size = max(1, round(photos.height * scale)), max(1, round(photos.width * scale))
+        ratio = torch.tensor([self.size[1] / photos.width, self.size[0] / photos.height])
+        self.ratio = ratio.repeat(2)
+        depths = [self._glance(c2w, lens) for c2w, lens in zip(self.photos.c2w, self.photos.intrinsics, strict=True)]
+        depth = torch.stack(depths)[:, None]
+        self.farthest = max_pool2d(depth, 3, stride=1, padding=1)[:, 0]
+        self.nearest = -max_pool2d(-depth, 3, stride=1, padding=1)[:, 0]
+
+    def share(self, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"]) -> float:
+        """Share of the view's pixels that are confirmed. intrinsics: those of the whole image."""
+        rays = image_rays(c2w, intrinsics * self.ratio, *self.size).flatten()
+        points = rays.origins + self._glance(c2w, intrinsics).reshape(-1, 1) * rays.directions
+        poses, lenses = self.photos.c2w, (self.photos.intrinsics * self.ratio)[:, None]
+        local = (points - poses[:, None, :, 3]) @ poses[:, :, :3]  # [photos, points, 3]
+        depth = -local[..., 2]
+        column = lenses[..., 0] * local[..., 0] / depth + lenses[..., 2]
+        row = -lenses[..., 1] * local[..., 1] / depth + lenses[..., 3]
+        height, width = self.size
+        inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        pixel = torch.where(inside, row, 0).long() * width + torch.where(inside, column, 0).long()
+        nearest, farthest = (d.flatten(1).gather(1, pixel) for d in (self.nearest, self.farthest))
+        from_here = torch.nn.functional.normalize(rays.directions, dim=-1)
+        ways = torch.nn.functional.normalize(points - poses[:, None, :, 3], dim=-1)
+        inside &= (ways * from_here).sum(-1) > 0  # else it is the back of the surface
+        shown = inside & (depth > nearest * (1 - TOLERANCE)) & (depth < farthest * (1 + TOLERANCE))
+        return float((shown.sum(dim=0) >= min(WITNESSES, len(poses))).float().mean())
+
+    def _glance(self, c2w: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "4"]) -> Float[Tensor, "height width"]:
+        return render_image(self.teacher, c2w, intrinsics * self.ratio, *self.size).depth.float()
 
 
 @dataclass(frozen=True)
