@@ -26,6 +26,7 @@ from torch import Tensor
 from benchmarks.student import psnr_over
 from nelf.core.files import write_json
 from nelf.kernels import hash_encoding
+from nelf.kernels.line_adam import LineAdam
 from nelf.pipeline import Run
 from nelf.scene import Views
 from nelf.teacher import instant_ngp, render_image
@@ -44,7 +45,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "networks": [(torch.nn.Sequential, "forward")],
     "composite": [(instant_ngp, "composite")],
     "other gradients": [(Tensor, "backward")],
-    "Adam": [(torch.optim.Adam, "step")],
+    "Adam": [(LineAdam, "step")],
 }
 """Part of a step -> the functions it consists of."""
 

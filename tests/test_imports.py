@@ -93,7 +93,7 @@ HOMES: Mapping[str, frozenset[str]] = {
 
 MOST_LINES_OF_CODE = 300
 FEWEST_LINES, MOST_LINES = 40, 350  # of a module: fewer belong into another one, more are two topics
-MOST_MODULES = 160  # 145 of the house, and the rooms of `nelf fit`, tiles and the phone
+MOST_MODULES = 161  # 145 of the house, and the rooms of `nelf fit`, tiles, the phone and large tables
 LEAST_MEDIAN = 110  # lines of a module
 
 Sources = Mapping[str, str]

@@ -68,7 +68,9 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compile(function: Callable[..., Any], inline: str) -> Callable[..., Any]:
     # unwrap: the type checks that tests put around every function are nothing that numba can compile.
-    return njit(nogil=True, cache=True, fastmath=True, inline=inline)(inspect.unwrap(function))
+    # error_model: Python's division raises errors, and a loop that may raise does not become vector instructions.
+    make = njit(nogil=True, cache=True, fastmath=True, error_model="numpy", inline=inline)
+    return make(inspect.unwrap(function))
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, array, compiled, find, inlined, kernel, split_range
+from nelf.kernels.line_adam import LINE, LineGradient, line_gradient
 
 CHANNELS = 16
 
@@ -93,17 +94,19 @@ class _CompiledEncode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, points: Tensor, resolutions: tuple[int, ...]) -> Tensor:
         ctx.save_for_backward(points)
-        ctx.shape, ctx.resolutions = table.shape, np.array(resolutions)
+        ctx.shape, ctx.resolutions, ctx.lines = table.shape, np.array(resolutions), line_gradient(table)
         out = torch.empty(points.shape[0], table.shape[0] * FEATURES)
         split_range(_forward, points.shape[0], array(points), array(table), ctx.resolutions, array(out))
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
         (points,) = ctx.saved_tensors
-        grad_table = torch.zeros(ctx.shape)
-        split_range(_backward, ctx.shape[0], array(points), array(grad), ctx.resolutions, array(grad_table))
-        return grad_table, None, None
+        lines = LineGradient(torch.empty(ctx.shape)) if ctx.lines is None else ctx.lines
+        levels, threads = ctx.shape[0], torch.get_num_threads()
+        order = np.concatenate([np.arange(first, levels, threads) for first in range(threads)])  # fine levels cost more
+        split_range(_backward, levels, array(points), array(grad), ctx.resolutions, order, *lines.begin())
+        return lines.values if ctx.lines is None else None, None, None
 
 
 @kernel("hash_encode", "cpu")
@@ -192,10 +195,12 @@ def _forward(
 
 @compiled
 def _backward(
-    start: int, stop: int, points: np.ndarray, grad: np.ndarray, resolutions: np.ndarray, grad_table: np.ndarray
-) -> None:
+    start: int, stop: int, points: np.ndarray, grad: np.ndarray, resolutions: np.ndarray, order: np.ndarray,
+    grad_table: np.ndarray, marks: np.ndarray,
+) -> None:  # fmt: skip
     entries = grad_table.shape[1]
-    for level in range(start, stop):
+    for turn in range(start, stop):
+        level = order[turn]
         resolution = resolutions[level]
         target = grad_table[level]
         for i in range(points.shape[0]):
@@ -208,6 +213,7 @@ def _backward(
                 dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
                 weight = _share(dx, fx) * _share(dy, fy) * _share(dz, fz)
                 index = _index(x + dx, y + dy, z + dz, resolution, entries)
+                marks[(level * entries + index) * FEATURES // LINE] = True
                 target[index, 0] += weight * g0
                 target[index, 1] += weight * g1
                 target[index, 2] += weight * g2

@@ -110,6 +110,10 @@ class RadianceField(nn.Module, abc.ABC):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimizer."""
 
+    def tables(self) -> list[Tensor]:
+        """Parameters of which a training step reads few rows."""
+        return []
+
     def on_training_views(self, views: Views) -> None:
         """Called once before training starts."""
 

@@ -108,7 +108,11 @@ class OccupancyGrid(nn.Module):
         sums[0].index_add_(0, index, torch.where(valid, density, 0.0))
         sums[1].index_add_(0, index, valid.to(sums.dtype))
         seen, count = total(sums)
-        self.density.view(-1).lerp_(seen / count.clamp_min(1), 1 - (1 - SEEN_SHARE) ** count)
+        flat = self.density.view(-1)
+        # An accelerator would have to wait until the host knows which cells were seen; it takes them all.
+        cells = count.nonzero()[:, 0] if flat.device.type == "cpu" else slice(None)
+        seen, count = seen[cells], count[cells]
+        flat[cells] = flat[cells].lerp(seen / count.clamp_min(1), 1 - (1 - SEEN_SHARE) ** count)
 
     def threshold(self, step: float, opacity: float) -> Float[Tensor, ""]:
         """Density below which a sample of length `step` has less than `opacity`, or less than half the mean density."""
@@ -180,6 +184,9 @@ class HashGridNeRF(RadianceField):
             {"params": [self.grid.table], "weight_decay": self.config.feature_decay},
             {"params": networks, "weight_decay": 1e-6},
         ]
+
+    def tables(self) -> list[Tensor]:
+        return [self.grid.table]
 
     def on_training_views(self, views: Views) -> None:
         """Carve the occupancy grid with the alpha of a bounded object's views."""

@@ -18,6 +18,7 @@ from nelf.core.errors import CheckpointError, Interrupted, SceneError
 from nelf.core.images import psnr_of
 from nelf.core.optimization import DivergenceRecovery, Readings
 from nelf.core.progress import ProgressLine, Stop
+from nelf.kernels.line_adam import LineAdam
 from nelf.kernels.random_numbers import draws_on
 from nelf.scene import Views
 from nelf.teacher.config import TeacherConfig
@@ -75,13 +76,16 @@ class Trainer:
                 "no training pixel sees anything within the scene's bounds, so there is nothing to learn; "
                 "check alpha, poses, near and far with `nelf data check`"
             )
-        optimizer = torch.optim.Adam(
+        optimizer = LineAdam(
             field.parameter_groups(),
             lr=config.lr,
             betas=(0.9, 0.99),
             eps=1e-15,
             fused=fabric.device.type in FUSED,
         )
+        if fabric.world_size == 1 and fabric.device.type == "cpu":  # processes exchange whole gradients
+            for table in field.tables():
+                optimizer.keep_gradients(table)
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
         self.model.mark_forward_method("render_train_in_float32")

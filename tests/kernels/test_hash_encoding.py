@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nelf.kernels.hash_encoding import FEATURES, HashGrid, encode_reference
+from nelf.kernels.line_adam import LINE, LineAdam, line_gradient
 
 # Levels of 4, 8 and 16 cells; 5^3 and 9^3 corners fit into 1024 entries, 17^3 do not and are hashed.
 LEVELS, LOG2_ENTRIES = 3, 10
@@ -57,6 +58,14 @@ def test_table_gradient(threads: int) -> None:
         torch.set_num_threads(before)
     loss = (encode_reference(points, grid.table, grid.resolutions) * towards).sum()
     (expected,) = torch.autograd.grad(loss, grid.table)
+    kept = LineAdam([grid.table])
+    kept.keep_gradients(grid.table)
+    (grid(points) * towards).sum().backward()
+    lines = line_gradient(grid.table)
+    assert lines is not None
+    assert grid.table.grad is None
+    assert torch.equal(lines.values, found)
+    assert (found.view(-1, LINE)[~lines.marks] == 0).all()
     assert torch.allclose(found, expected, atol=1e-4)  # an entry adds up to 800 terms, in another order
     used = (expected != 0).any(dim=-1).sum(dim=1)
     assert used[0] == 5**3  # the coarsest level is indexed directly: all its corners, nothing else

@@ -88,7 +88,7 @@ def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", tiny.MAKERS)
 def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_path: Path) -> None:
-    field = tiny.train(kind, tiny.instant_ngp(max_steps=150), tmp_path)
+    field = tiny.train(kind, tiny.instant_ngp(max_steps=300), tmp_path)
     assert isinstance(field, HashGridNeRF)
     views = tiny.scene(kind).test
     rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
