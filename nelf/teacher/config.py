@@ -56,6 +56,8 @@ class InstantNGPConfig(TeacherConfig):
     """Samples over the depth range, before empty space is skipped."""
     importance_samples: int | None = setting(None, Range(2, 2**16))
     """Samples per ray, drawn where the occupancy grid expects the ray to end; null samples all occupied cells."""
+    render_samples: int | None = setting(None, Range(2, 2**16))
+    """The same in renders; null takes as many as in training."""
     opacity_threshold: float = setting(0.01, Range(0, 1, open_start=True, open_end=True))
     """A cell is empty if one step through it has less opacity than this."""
 

@@ -275,8 +275,8 @@ class HashGridNeRF(RadianceField):
         jitter = torch.full((len(rays),), 0.5, device=device) if draws is None else draws.uniform(len(rays)).to(device)
         where = rays, self.space, self.occupancy.density, self.config.march_steps
         with exact(device):
-            if self.config.importance_samples is not None:
-                return resample(*where, self.config.importance_samples, jitter)
+            if (count := self.config.importance_samples) is not None:
+                return resample(*where, count if draws is not None else self.config.render_samples or count, jitter)
             threshold = self.occupancy.threshold(2 / self.config.march_steps, self.config.opacity_threshold)
             return march(*where, jitter, threshold, None if draws is None else self.config.samples_per_step)
 
