@@ -140,10 +140,9 @@ MOST_PHOTOS = 200  # asked: of more, evenly spread ones
 class Confirmation:
     """Says which surfaces of a view at least `WITNESSES` training photos show, too.
 
-    The teacher renders a glance, a picture of `GLANCE` pixels, at the pose of each photo. A pixel of a new view is
-    confirmed by a photo if its point in space falls into the photo's frame, and the photo's depth there, or in a pixel
-    beside it, is the point's own. So neither what is hidden from the photos is confirmed, nor what floats before them:
-    what the teacher has invented where it has seen nothing.
+    The teacher renders a glance, a picture of `GLANCE` pixels, at the pose of each photo. A photo confirms a pixel of a
+    new view if its point in space falls into the photo's frame, and has the depth that the glance has there or in a pixel
+    beside it. So what is hidden from the photos is not confirmed, and what floats in front of them is not.
     """
 
     def __init__(self, teacher: Teacher, photos: Views) -> None:
