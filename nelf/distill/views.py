@@ -141,8 +141,8 @@ class Confirmation:
     """Says which surfaces of a view at least `WITNESSES` training photos show, too.
 
     The teacher renders a glance, a picture of `GLANCE` pixels, at the pose of each photo. A photo confirms a pixel of a
-    new view if its point in space falls into the photo's frame, and has the depth that the glance has there or in a pixel
-    beside it. So what is hidden from the photos is not confirmed, and what floats in front of them is not.
+    new view if its point in space falls into the photo's frame, and has the depth that the glance shows there or next
+    to it. What is hidden from the photos is not confirmed, and what floats in front of them is not.
     """
 
     def __init__(self, teacher: Teacher, photos: Views) -> None:
