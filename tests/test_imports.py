@@ -74,11 +74,12 @@ HOMES: Mapping[str, frozenset[str]] = {
     "ai_edge_quantizer": frozenset({"nelf.export.litert"}),
     "onnx": frozenset({"nelf.export.onnx", "nelf.compatibility.readers"}),
     "onnxscript": frozenset({"nelf.export.onnx"}),
-    "onnxruntime": frozenset({"nelf.runtime.onnx"}),
+    "onnxruntime": frozenset({"nelf.runtime.onnx", "nelf.capture.masks"}),
     "coreai": frozenset({"nelf.runtime.coreai"}),
     "coreai_torch": frozenset({"nelf.export.coreai"}),
     "tensorflow": frozenset(),  # coremltools imports it where it is there, and the process segfaults with torch
     "pycolmap": frozenset({"nelf.capture.structure_from_motion"}),
+    "rembg": frozenset({"nelf.capture.masks"}),
     "lpips": frozenset({"nelf.evaluate.metrics"}),
     "cryptography": frozenset({"nelf.viewer.phone"}),
     "segno": frozenset({"nelf.viewer.phone"}),
@@ -93,7 +94,7 @@ HOMES: Mapping[str, frozenset[str]] = {
 
 MOST_LINES_OF_CODE = 300
 FEWEST_LINES, MOST_LINES = 40, 350  # of a module: fewer belong into another one, more are two topics
-MOST_MODULES = 161  # 145 of the house, and the rooms of `nelf fit`, tiles, the phone and large tables
+MOST_MODULES = 162  # 145 of the house, and the rooms of `nelf fit`, tiles, the phone, masks and large tables
 LEAST_MEDIAN = 110  # lines of a module
 
 Sources = Mapping[str, str]
@@ -198,7 +199,7 @@ def declared_distributions() -> set[str]:
     """Distributions that pyproject.toml names for users of nelf, without development tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["colmap"], *extras["coreai"]]
+    wanted = [*project["dependencies"], *extras["colmap"], *extras["coreai"], *extras["masks"]]
     return {canonical(re.split(r"[^\w.-]", one)[0]) for one in wanted}
 
 

@@ -1,6 +1,7 @@
 """`nelf data`: check scenes, and make them. Stages are imported inside the commands, as in nelf.cli.main."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +78,36 @@ def data_check(
         typer.echo(f"{label:14s} {value}")
     if fatal:
         raise typer.Exit(2)
+
+
+@data.command("mask")
+def data_mask(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with photos of one object.")],
+    model: Annotated[Path | None, typer.Option(help="ONNX file of a U2-Net, in place of rembg's own.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch that network without asking: 176 MB.")] = False,
+) -> None:
+    """Cut the object out of its photos: write masks/, which import and `nelf run` use. Existing masks are kept.
+
+    Example: nelf data mask my_photos
+    """
+    from nelf.capture.masks import write_masks
+    from nelf.capture.photos import MASKS, list_photos
+
+    def agreed(what: str) -> bool:
+        if download or not sys.stdin.isatty():
+            return download
+        echo(f"{what}\nFetch it now? [y/N]")
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    raw = list_photos(folder)
+    with stoppable() as stop:
+        count, odd = write_masks(raw, folder, model, agreed, stop)
+    kept = sum(mask is not None for mask in raw.masks)
+    typer.echo(f"{folder / MASKS}: {count} new masks, {kept} kept; look at them before you go on")
+    for name in odd:
+        typer.echo(
+            f"problem: the mask of {name} is almost empty or full; draw it by hand (white is kept), or remove the photo"
+        )
 
 
 @importing.command("photos")

@@ -13,6 +13,7 @@ COMMANDS = [
     "data check",
     "data import photos",
     "data import video",
+    "data mask",
     "run",
     "teach",
     "distill",
