@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nelf.kernels.dispatch import array, compiled, split_range
+from nelf.kernels.dispatch import array, split_range, vectorised
 
 LINE = 16  # values in a line: 64 bytes, which a CPU fetches at once
 
@@ -24,7 +24,7 @@ class LineGradient:
 
     def __init__(self, table: Float[Tensor, "*axes"]) -> None:
         self.values = torch.zeros_like(table, requires_grad=False)
-        self.marks = torch.zeros(-(-table.numel() // LINE), dtype=torch.bool)
+        self.marks = torch.zeros(_lines(table), dtype=torch.bool)
         self.clear = True
 
     def begin(self) -> tuple[Float[np.ndarray, "*axes"], Bool[np.ndarray, "lines"]]:
@@ -37,32 +37,45 @@ class LineGradient:
 
 
 def line_gradient(table: Tensor) -> LineGradient | None:
-    """The gradient of a table that `LineAdam.keep_gradients` prepared; None for any other tensor."""
+    """The gradient of a table that `LineAdam` keeps; None for any other tensor."""
     return getattr(table, "line_gradient", None)
 
 
 class LineAdam(torch.optim.Adam):
     """torch.optim.Adam, with the same state.
 
-    Of a table with a `LineGradient` it changes only what has a gradient; weight decay and moments wait, too.
+    Of a table given to `work_by_lines` it changes only what has a gradient; weight decay and moments wait, too.
     """
 
-    def keep_gradients(self, table: Tensor) -> None:
-        """Give a table on the CPU a `LineGradient`. Kernels that know it add to it in place of `table.grad`."""
-        table.line_gradient = LineGradient(table)  # type: ignore[attr-defined]
+    def work_by_lines(self, table: Tensor, *, keep: bool) -> None:
+        """table: a parameter on the CPU.
+
+        keep: give it a `LineGradient`; kernels that know it add to it, and `table.grad` stays None. Several processes
+        cannot: they exchange `table.grad`.
+        """
+        table.by_lines = True  # type: ignore[attr-defined]
+        if keep:
+            table.line_gradient = LineGradient(table)  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Update the parameters. `closure` recomputes the loss, as in every torch optimizer."""
+        tables = [(g, p) for g in self.param_groups for p in g["params"] if getattr(p, "by_lines", False)]
+        whole = {id(table): table.grad for _, table in tables}
+        for _, table in tables:
+            table.grad = None
         loss = super().step(closure)
-        for group in self.param_groups:
-            for table in group["params"]:
-                if (gradient := line_gradient(table)) is not None and not gradient.clear:
-                    self._update(group, table, gradient)
-                    gradient.clear = True
+        for group, table in tables:
+            gradient = line_gradient(table)
+            if gradient is not None and not gradient.clear:
+                self._update(group, table, gradient.values, gradient.marks)
+                gradient.clear = True
+            elif (dense := whole[id(table)]) is not None:
+                self._update(group, table, dense.contiguous(), torch.ones(_lines(table), dtype=torch.bool))
         return loss
 
-    def _update(self, group: dict[str, Any], table: Tensor, gradient: LineGradient) -> None:
+    def _update(self, group: dict[str, Any], table: Tensor, gradient: Tensor, marks: Tensor) -> None:
+        """`gradient` is zero afterwards, and no line is marked."""
         state = self.state[table]
         if not state:
             state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(table), exp_avg_sq=torch.zeros_like(table))
@@ -71,12 +84,15 @@ class LineAdam(torch.optim.Adam):
         rate = float(group["lr"]) / (1 - first ** float(state["step"]))
         spread = (1 - second ** float(state["step"])) ** -0.5
         settings = rate, first, second, spread, group["weight_decay"], group["eps"]
-        flat = [array(t).reshape(-1) for t in (gradient.values, table, state["exp_avg"], state["exp_avg_sq"])]
-        marks = array(gradient.marks)
-        split_range(_update, len(marks), marks, *flat, *(np.float32(value) for value in settings))
+        flat = [array(t).reshape(-1) for t in (gradient, table, state["exp_avg"], state["exp_avg_sq"])]
+        split_range(_update, len(marks), array(marks), *flat, *(np.float32(value) for value in settings))
 
 
-@compiled
+def _lines(table: Tensor) -> int:
+    return -(-table.numel() // LINE)
+
+
+@vectorised
 def _update(
     start: int, stop: int, marks: np.ndarray, gradient: np.ndarray, table: np.ndarray, mean: np.ndarray,
     square: np.ndarray, rate: Any, first: Any, second: Any, spread: Any, decay: Any, eps: Any,

@@ -18,7 +18,7 @@ from nelf.core.errors import CheckpointError, Interrupted, SceneError
 from nelf.core.images import psnr_of
 from nelf.core.optimization import DivergenceRecovery, Readings
 from nelf.core.progress import ProgressLine, Stop
-from nelf.kernels.line_adam import LineAdam
+from nelf.kernels.line_adam import LineAdam, line_gradient
 from nelf.kernels.random_numbers import draws_on
 from nelf.scene import Views
 from nelf.teacher.config import TeacherConfig
@@ -83,9 +83,9 @@ class Trainer:
             eps=1e-15,
             fused=fabric.device.type in FUSED,
         )
-        if fabric.world_size == 1 and fabric.device.type == "cpu":  # processes exchange whole gradients
+        if fabric.device.type == "cpu":
             for table in field.tables():
-                optimizer.keep_gradients(table)
+                optimizer.work_by_lines(table, keep=fabric.world_size == 1)
         self.field = field
         self.model, self.optimizer = fabric.setup(field, optimizer)
         self.model.mark_forward_method("render_train_in_float32")
@@ -214,7 +214,8 @@ class Trainer:
 
     def _gradient_size(self) -> Tensor:
         """Norm of all gradients. It is the same in all processes, so that all decide the same."""
-        return torch.nn.utils.get_total_norm([p.grad for p in self.field.parameters() if p.grad is not None])
+        kept = [lines.values for table in self.field.tables() if (lines := line_gradient(table)) is not None]
+        return torch.nn.utils.get_total_norm([*kept, *(p.grad for p in self.field.parameters() if p.grad is not None)])
 
     def _note(self, loss: float) -> None:
         self.error = loss if math.isnan(self.error) else 0.98 * self.error + 0.02 * loss

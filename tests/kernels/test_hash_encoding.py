@@ -59,7 +59,7 @@ def test_table_gradient(threads: int) -> None:
     loss = (encode_reference(points, grid.table, grid.resolutions) * towards).sum()
     (expected,) = torch.autograd.grad(loss, grid.table)
     kept = LineAdam([grid.table])
-    kept.keep_gradients(grid.table)
+    kept.work_by_lines(grid.table, keep=True)
     (grid(points) * towards).sum().backward()
     lines = line_gradient(grid.table)
     assert lines is not None

@@ -32,7 +32,7 @@ def add(table: Tensor, gradient: Tensor) -> None:
 def trained(steps: int, table: Tensor, **settings: float) -> tuple[Tensor, LineAdam]:
     parameter = torch.nn.Parameter(table.clone())
     adam = LineAdam([parameter], **SETTINGS, **settings)  # type: ignore[arg-type]
-    adam.keep_gradients(parameter)
+    adam.work_by_lines(parameter, keep=True)
     for step in range(steps):
         add(parameter, rows(step))
         adam.step()
@@ -76,7 +76,7 @@ def test_other_gradients_take_the_way_of_torch_and_share_the_state() -> None:
         adam.step()
     assert torch.equal(one, two)
     one.grad = None
-    ours.keep_gradients(one)
+    ours.work_by_lines(one, keep=True)
     add(one, rows(1))
     ours.step()
     ours.step()  # nothing new
@@ -92,3 +92,16 @@ def test_a_gradient_that_no_step_used_is_lost() -> None:
     values, marks = gradient.begin()
     assert not values.any()
     assert not marks.any()
+
+
+def test_a_whole_gradient_does_the_same() -> None:
+    """As several processes have it."""
+    table = torch.randn(SHAPE)
+    found, _ = trained(3, table, weight_decay=0.1)
+    parameter = torch.nn.Parameter(table.clone())
+    adam = LineAdam([parameter], **SETTINGS, weight_decay=0.1)  # type: ignore[arg-type]
+    adam.work_by_lines(parameter, keep=False)
+    for step in range(3):
+        parameter.grad = rows(step)
+        adam.step()
+    assert torch.equal(found, parameter.detach())
