@@ -111,7 +111,7 @@ class RadianceField(nn.Module, abc.ABC):
         """Parameter groups of the optimizer."""
 
     def tables(self) -> list[Tensor]:
-        """Parameters of which a training step reads few rows."""
+        """Large parameters of which a training step reads few rows."""
         return []
 
     def on_training_views(self, views: Views) -> None:

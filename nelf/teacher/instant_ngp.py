@@ -146,6 +146,7 @@ OPAQUE_DEPTH = 80.0  # optical depth at which float32 transmittance is 0
 OPAQUE = 1e-3  # transmittance at which a render stops a ray: a quarter of an 8-bit step
 LEAST_WEIGHT = 3e-5  # smallest weight of a sample for which a render computes colour
 UPDATE_EVERY = 16  # steps between occupancy updates
+LARGE = 1 << 23  # values: a smaller table stays in a CPU's cache, and a step works on all of it as fast
 AT_ONCE = {True: 1 << 18, False: 1 << 16}  # rays per chunk on an accelerator, with its kernels or without
 
 
@@ -186,7 +187,7 @@ class HashGridNeRF(RadianceField):
         ]
 
     def tables(self) -> list[Tensor]:
-        return [self.grid.table]
+        return [self.grid.table] if self.grid.table.numel() >= LARGE else []
 
     def on_training_views(self, views: Views) -> None:
         """Carve the occupancy grid with the alpha of a bounded object's views."""

@@ -16,8 +16,9 @@ from nelf.core.checkpoints import CheckpointFolder
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.errors import CheckpointError, ConfigError, Interrupted, SceneError
 from nelf.core.progress import Stop
+from nelf.kernels.line_adam import line_gradient
 from nelf.scene import SceneConfig, load_scene
-from nelf.teacher import TEACHERS, TeacherConfig, load_teacher, render_image, training
+from nelf.teacher import TEACHERS, TeacherConfig, instant_ngp, load_teacher, render_image, training
 from nelf.teacher.field import RadianceField, Teacher
 from nelf.teacher.instant_ngp import HashGridNeRF
 from nelf.teacher.stage import build_field, space_of
@@ -301,3 +302,13 @@ def test_renders_in_bfloat16_keep_sixty_decibels(kind: str, tmp_path: Path, monk
     exact, reduced = render_image(teacher, *where), render_image(teacher.with_precision(torch.bfloat16), *where)
     assert -10 * torch.log10((exact.rgb - reduced.rgb).square().mean()) > 60
     assert not torch.equal(exact.rgb, reduced.rgb)
+
+
+def test_a_large_table_learns_the_same_by_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, views = tiny.proposing(max_steps=150), tiny.scene("forward-facing").test
+    whole = tiny.train("forward-facing", config, tmp_path / "whole")
+    assert line_gradient(next(whole.parameters())) is None
+    monkeypatch.setattr(instant_ngp, "LARGE", 0)
+    lines = tiny.train("forward-facing", config, tmp_path / "lines")
+    assert line_gradient(next(lines.parameters())) is not None
+    assert tiny.mean_psnr(lines, views)[0] == pytest.approx(tiny.mean_psnr(whole, views)[0], abs=0.5)
