@@ -59,24 +59,8 @@ def _session(model: Path | None, agreed: Callable[[str], bool]) -> Any:
         from onnxruntime import SessionOptions
         from rembg.sessions.u2net import U2netSession
     except ImportError as error:
-        raise ConfigError("masks need rembg; install it: pip install nelf[masks]") from error
-    if model is None:
-        found = U2netSession.resolve_existing("u2net.onnx")
-        if found is None:
-            if not agreed(
-                f"rembg needs the network U2-Net: {MEGABYTES} MB from its releases on GitHub, kept for later."
-            ):
-                raise ConfigError(
-                    "the network U2-Net is not here; --download fetches it once, --model FILE.onnx takes your own"
-                )
-            try:
-                found = U2netSession.download_models()
-            except (OSError, ValueError) as error:
-                raise NelfError(
-                    f"rembg could not fetch the network U2-Net ({one_line(error)}); get u2net.onnx from rembg's "
-                    "releases on GitHub, and give it with --model"
-                ) from error
-        model = Path(found)
+        raise ConfigError("masks need rembg; install it: pip install 'nelf[masks]'") from error
+    model = model or _network_of(U2netSession, agreed)
     if not model.is_file():
         raise ConfigError(f"--model {model} does not exist; give the ONNX file of a U2-Net")
     # rembg's own session for other files takes them from its own folder alone.
@@ -86,6 +70,23 @@ def _session(model: Path | None, agreed: Callable[[str], bool]) -> Any:
         return own("u2net", SessionOptions(), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has errors of its own
         raise ConfigError(f"--model {model} is no network that ONNX Runtime reads: {one_line(error)}") from error
+
+
+def _network_of(session: Any, agreed: Callable[[str], bool]) -> Path:
+    """The file of a session's own network; rembg downloads it if it is not there and the user agrees."""
+    if (found := session.resolve_existing("u2net.onnx")) is not None:
+        return Path(found)
+    if not agreed(f"rembg needs the network U2-Net: {MEGABYTES} MB from its releases on GitHub, kept for later."):
+        raise ConfigError(
+            "the network U2-Net is not here; --download fetches it once, --model FILE.onnx takes your own"
+        )
+    try:
+        return Path(session.download_models())
+    except (OSError, ValueError) as error:
+        raise NelfError(
+            f"rembg could not fetch the network U2-Net ({one_line(error)}); get u2net.onnx from rembg's releases on "
+            "GitHub, and give it with --model"
+        ) from error
 
 
 def _mask(session: Any, photo: Path, name: str) -> UInt8[np.ndarray, "height width"]:
@@ -100,6 +101,6 @@ def _mask(session: Any, photo: Path, name: str) -> UInt8[np.ndarray, "height wid
         mask = session.predict(upright)[0].convert("L")
     except Exception as error:
         raise ConfigError(
-            f"the network gives no mask ({one_line(error)}); --model takes the ONNX file of a U2-Net"
-        ) from (error)
+            f"no mask of {photo.name}: --model must be the ONNX file of a U2-Net ({one_line(error)})"
+        ) from error
     return np.array(mask.transpose(BACK[orientation]) if orientation in BACK else mask)

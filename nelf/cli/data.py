@@ -1,13 +1,12 @@
 """`nelf data`: check scenes, and make them. Stages are imported inside the commands, as in nelf.cli.main."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nelf.core.progress import echo, stoppable
+from nelf.core.progress import agrees, echo, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,15 +92,9 @@ def data_mask(
     from nelf.capture.masks import write_masks
     from nelf.capture.photos import MASKS, list_photos
 
-    def agreed(what: str) -> bool:
-        if download or not sys.stdin.isatty():
-            return download
-        echo(f"{what}\nFetch it now? [y/N]")
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-
     raw = list_photos(folder)
     with stoppable() as stop:
-        count, odd = write_masks(raw, folder, model, agreed, stop)
+        count, odd = write_masks(raw, folder, model, lambda what: agrees(what, download), stop)
     kept = sum(mask is not None for mask in raw.masks)
     typer.echo(f"{folder / MASKS}: {count} new masks, {kept} kept; look at them before you go on")
     for name in odd:

