@@ -83,7 +83,7 @@ def test_nothing_is_downloaded_without_asking(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv(variable, str(tmp_path / "empty"))
     monkeypatch.setattr(U2netSession, "download_models", lambda: pytest.fail("a download"))
     folder, asked = make_photos(tmp_path / "photos"), list[str]()
-    with pytest.raises(ConfigError, match=r"--download fetches it once, and --model FILE\.onnx takes your own"):
+    with pytest.raises(ConfigError, match=r"--download fetches it once, --model FILE\.onnx takes your own"):
         write_masks(list_photos(folder), folder, None, lambda what: bool(asked.append(what)), Stop())
     assert "176 MB" in asked[0]
 
