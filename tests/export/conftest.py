@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from nelf.bundle import Manifest
 from nelf.export import TARGETS, Conversions, ExportConfig, export_bundle
@@ -62,6 +63,7 @@ def bundles(
     """Every target in every precision, of one student. Do not change them."""
     root = tmp_path_factory.mktemp("export")
     made: Exported = {}
+    torch.set_num_threads(1)  # a command that a test ran may have left more, whose sums have other last bits
     for target, precision in ALL:
         folder = root / f"{target}-{precision}"
         of_scene = context(model=model)
