@@ -77,7 +77,7 @@ def training(
     config = typed(compose_config(["scene.path=nowhere", f"student={preset}", *widths]))
     settings = dataclasses.replace(
         config.train, max_steps=1, max_minutes=None, batch_size=batch, warmup_steps=0, cache_gb=cache_gb,
-        checkpoint_seconds=1e9,
+        checkpoint_seconds=86_400,
         finetune=dataclasses.replace(config.train.finetune, enabled=False),
     )  # fmt: skip
     views, few = noise_views(pseudo, size), noise_views(2, size, 1)
@@ -158,7 +158,7 @@ AXES: dict[str, Case] = {
     "model": (training, "width", (16, 64, 256), {}),
     "pseudo": (training, "pseudo", (100, 1000, 10_000), {**MANY, "cache_gb": 0.001}),
     "pseudo, all cached": (training, "pseudo", (100, 1000), {**MANY, "cache_gb": 4.0}),
-    "batch": (training, "batch", (1, 2, 4, 8), {"preset": "m", "width": None, "size": 800, "steps": (1, 2)}),
+    "batch": (training, "batch", (1, 2, 4, 8, 16), {"preset": "m", "width": None, "size": 800, "steps": (1, 2)}),
     "cache": (training, "pseudo", (300, 3000), {**CACHED, "size": 200, "batch": 4, "steps": (50, 800)}),
     "views": (photos, "count", (10, 100, 1000), {}),
     "processes": (workers, "count", (1, 3, 10), {}),
