@@ -50,6 +50,8 @@ class InstantNGPConfig(TeacherConfig):
     what would otherwise float in front of the cameras of new views."""
     width: int = setting(64, Range(1, 4096))
     """Channels of the two small networks."""
+    deferred_color: bool = False
+    """Blend features along the ray and ask the colour network once a ray, not once a sample (Hedman et al. 2021)."""
     occupancy_resolution: int = setting(128, Range(1, 512))
     """Cells across the occupancy grid."""
     march_steps: int = setting(256, Range(1, 2**16))

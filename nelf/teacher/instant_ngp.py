@@ -234,21 +234,23 @@ class HashGridNeRF(RadianceField):
             samples = self._samples(rays, draws)
             directions = encode_directions(rays.directions)
         count = None if samples.found is None else samples.offsets[-1:]
-        geometry = self.density_network(self.grid(samples.points, count))
-        color = self.color_network(torch.cat([geometry, directions[samples.ray]], dim=1)).sigmoid()
-        values = torch.cat([color, samples.depths[:, None]], dim=1)
+        geometry = self.density_network(self.grid(samples.points, count)).float()
+        values = torch.cat([self._values(geometry, directions, samples.ray), samples.depths[:, None]], dim=1)
         density = _density(geometry)
         self._seen = samples, density.detach()
         out = composite(density * samples.lengths, values, samples.ray, samples.offsets)
-        return out, len(samples.ray) if samples.found is None else samples.found
+        return self._colors(out, directions), len(samples.ray) if samples.found is None else samples.found
 
     @torch.no_grad()
     def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
         """See `RadianceField.look`. Front to back, `BLOCK` samples per ray at a time. Opaque rays stop, and samples
-        with almost no weight get no colour."""
+        with almost no weight get no colour. Samples drawn by their weight are all needed, and rendered at once."""
+        if self.config.importance_samples is not None:
+            return self.render_train(rays, None)[0]
         samples = self._samples(rays, None)
         directions = encode_directions(rays.directions)
-        out, through = rays.origins.new_zeros(len(rays), 5), rays.origins.new_ones(len(rays))
+        channels = GEOMETRY - 1 if self.config.deferred_color else 3
+        out, through = rays.origins.new_zeros(len(rays), channels + 2), rays.origins.new_ones(len(rays))
         starts, counts = samples.offsets[:-1], samples.offsets.diff()
         steps = torch.arange(BLOCK, device=starts.device)
         active = counts.nonzero()[:, 0]
@@ -264,16 +266,31 @@ class HashGridNeRF(RadianceField):
             weights = weights.flatten()[places]
             seen = (weights > LEAST_WEIGHT).nonzero()[:, 0]
             rows, ray = rows[seen], samples.ray[rows[seen]]
-            color = self.color_network(torch.cat([geometry[seen], directions[ray]], dim=1)).float().sigmoid()
-            out[:, :4].index_add_(
-                0, ray, torch.cat([color, samples.depths[rows][:, None]], dim=1) * weights[seen][:, None]
-            )
+            values = torch.cat([self._values(geometry[seen], directions, ray), samples.depths[rows][:, None]], dim=1)
+            out[:, :-1].index_add_(0, ray, values * weights[seen][:, None])
             through[active] *= torch.exp(-depth[:, -1])
             steps = steps + BLOCK
             going_on = (through[active] > OPAQUE) & (counts[active] > steps[0])
             active = active[going_on.nonzero()[:, 0]]
-        out[:, 4] = 1 - through
-        return out
+        out[:, -1] = 1 - through
+        return self._colors(out, directions)
+
+    def _values(
+        self, geometry: Float[Tensor, "m g"], directions: Float[Tensor, "n d"], ray: Int[Tensor, "m"]
+    ) -> Float[Tensor, "m c"]:
+        """What is blended along rays: each sample's colour, or the features of which the ray's colour will be made."""
+        return geometry[:, 1:] if self.config.deferred_color else self._color(geometry, directions[ray])
+
+    def _colors(self, out: Float[Tensor, "n c"], directions: Float[Tensor, "n d"]) -> Float[Tensor, "n 5"]:
+        """Premultiplied colour, depth and alpha of rays, from what was blended along them."""
+        if not self.config.deferred_color:
+            return out
+        features, alpha = out[:, :-2], out[:, -1:]
+        return torch.cat([alpha * self._color(torch.cat([alpha, features], dim=1), directions), out[:, -2:]], dim=1)
+
+    def _color(self, features: Float[Tensor, "m g"], directions: Float[Tensor, "m d"]) -> Float[Tensor, "m 3"]:
+        color: Tensor = self.color_network(torch.cat([features, directions], dim=1))
+        return color.float().sigmoid()
 
     def with_precision(self, dtype: torch.dtype) -> Teacher:
         """Positions enter through the table, in float32. Rounding in the two small networks does not show."""
@@ -283,15 +300,21 @@ class HashGridNeRF(RadianceField):
     def rays_at_once(self) -> int:
         if self.device.type == "cpu":
             return RENDER_CHUNK
-        return AT_ONCE[usable(self.device.type, self.device.index) and not forced_reference()]
+        rays = AT_ONCE[usable(self.device.type, self.device.index) and not forced_reference()]
+        return max(1, rays * BLOCK // self._of_renders) if self._of_renders is not None else rays
+
+    @property
+    def _of_renders(self) -> int | None:
+        """Samples of each ray of a render, if their number is fixed."""
+        return self.config.importance_samples and (self.config.render_samples or self.config.importance_samples)
 
     def _samples(self, rays: Rays, draws: StepRandom | None) -> Samples:
         device = rays.origins.device
         jitter = torch.full((len(rays),), 0.5, device=device) if draws is None else draws.uniform(len(rays)).to(device)
         where = rays, self.space, self.occupancy.density, self.config.march_steps
         with exact(device):
-            if (count := self.config.importance_samples) is not None:
-                return resample(*where, count if draws is not None else self.config.render_samples or count, jitter)
+            if (count := self.config.importance_samples if draws is not None else self._of_renders) is not None:
+                return resample(*where, count, jitter)
             threshold = self.occupancy.threshold(2 / self.config.march_steps, self.config.opacity_threshold)
             return march(*where, jitter, threshold, None if draws is None else self.config.samples_per_step)
 

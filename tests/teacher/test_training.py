@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,10 @@ def test_an_object_before_a_plain_background(make: object, tmp_path: Path) -> No
         assert tiny.mean_psnr(field, views)[0] > 19  # 21.5 dB measured, 14.5 with random backgrounds
 
 
+@pytest.mark.parametrize("deferred", [False, True], ids=["", "deferred"])
 @pytest.mark.parametrize("kind", tiny.MAKERS)
-def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_path: Path) -> None:
-    field = tiny.train(kind, tiny.instant_ngp(max_steps=300), tmp_path)
+def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, deferred: bool, tmp_path: Path) -> None:
+    field = tiny.train(kind, tiny.instant_ngp(max_steps=300, deferred_color=deferred), tmp_path)
     assert isinstance(field, HashGridNeRF)
     views = tiny.scene(kind).test
     rays = image_rays(views.c2w[0], views.intrinsics[0], views.height, views.width).flatten()
@@ -99,16 +101,20 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, tmp_pa
         whole, samples = field.render_train(rays, None)
         everything = sum(asked)
         seen = field.render_eval(rays)
-    assert everything == samples
-    assert 0 < sum(asked) - everything < samples
+    if deferred:
+        assert asked == [len(rays)] * 2
+    else:
+        assert everything == samples
+        assert 0 < sum(asked) - everything < samples
     # A ray ends at a transmittance of 1e-3; what is left out weighs less than 64 steps x 3e-5 = 2e-3.
     assert (seen - whole)[:, [0, 1, 2, 4]].abs().max() < 3e-3
     assert (seen - whole)[:, 3].abs().max() < 3e-3 * field.space.far
 
 
+@pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.deferred], ids=["instant_ngp", "deferred"])
 @pytest.mark.parametrize("kind", tiny.MAKERS)
-def test_renders_in_bfloat16_show_the_same(kind: str, tmp_path: Path) -> None:
-    teacher, views = tiny.train(kind, tiny.instant_ngp(max_steps=60), tmp_path), tiny.scene(kind).test
+def test_renders_in_bfloat16_show_the_same(kind: str, make: Callable[..., TeacherConfig], tmp_path: Path) -> None:
+    teacher, views = tiny.train(kind, make(max_steps=60), tmp_path), tiny.scene(kind).test
     where = views.c2w[0].float(), views.intrinsics[0].float(), views.height, views.width
     exact, reduced = render_image(teacher, *where), render_image(teacher.with_precision(torch.bfloat16), *where)
     for name, most in (("rgb", 1 / 255), ("alpha", 1 / 255), ("depth", float(exact.depth.max()) / 255)):
@@ -126,7 +132,7 @@ def test_an_mlp_of_coordinates_renders_in_float32(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [1, 17, 23])
 @pytest.mark.parametrize(
-    "make", [tiny.instant_ngp, tiny.proposing, tiny.nerf], ids=["instant_ngp", "proposing", "nerf"]
+    "make", [tiny.instant_ngp, tiny.deferred, tiny.nerf], ids=["instant_ngp", "deferred", "nerf"]
 )
 def test_resumed_training_equals_uninterrupted(
     make: object, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,11 @@ def proposing(**changes: Any) -> InstantNGPConfig:
     return instant_ngp(**{"importance_samples": 8, **changes})
 
 
+def deferred(**changes: Any) -> InstantNGPConfig:
+    """`proposing`, with one colour for each ray."""
+    return proposing(**{"deferred_color": True, **changes})
+
+
 def nerf(**changes: Any) -> NeRFConfig:
     """An MLP of two layers."""
     values: dict[str, Any] = {
