@@ -28,16 +28,13 @@ CELLS_AT_ONCE = 1 << 16  # cells per update
 MEANS_AT_ONCE = 1 << 14  # the same where training samples update most cells anyway
 MEAN_SHARE = 0.5  # of the new value in a cell's mean
 SEEN_SHARE = 0.1  # the same for each training sample in the cell
-MOST_OPAQUE = 1 - 1e-4  # of a mean's opacity: float32 tells it from 1
 
 
 class OccupancyGrid(nn.Module):
     """Occupancy grid. density: of each cell, per cube unit (see Samples.lengths); 0 in carved cells.
 
     Without `means` it is an upper estimate, which tells the empty cells. With `means` it is a running mean, which tells
-    where a ray most likely ends. An upper estimate is too slow for that: it keeps fog for thousands of steps. The mean
-    is taken of the opacity that the density has over a cell: a cell half full of leaves lets half of the rays pass,
-    while its mean density would stop them all.
+    where a ray most likely ends. An upper estimate is too slow for that: it keeps fog for thousands of steps.
 
     allowed: indices of the cells that were not carved, in order of updates. cursor: the next one to update.
     mean: density averaged over all allowed cells.
@@ -89,10 +86,7 @@ class OccupancyGrid(nn.Module):
         flat, turn = self.density.view(-1), self.allowed[begin : begin + count]
         self._go_to(begin + count)
         asked, before = density(self._random_points(turn, draws)), flat[turn]
-        if self.means:
-            flat[turn] = self._from_opacity(self._opacity(before).lerp(self._opacity(asked), MEAN_SHARE))
-        else:
-            flat[turn] = torch.maximum(before * DECAY, asked)
+        flat[turn] = before.lerp(asked, MEAN_SHARE) if self.means else torch.maximum(before * DECAY, asked)
         self.mean = flat[self.allowed].mean()
 
     @torch.no_grad()
@@ -111,22 +105,14 @@ class OccupancyGrid(nn.Module):
         index = (cell[:, 0] * self.resolution + cell[:, 1]) * self.resolution + cell[:, 2]
         valid = valid & density.isfinite() & (self.density.view(-1)[index] > 0)
         sums = self.density.new_zeros(2, self.density.numel())
-        sums[0].index_add_(0, index, torch.where(valid, self._opacity(density), 0.0))
+        sums[0].index_add_(0, index, torch.where(valid, density, 0.0))
         sums[1].index_add_(0, index, valid.to(sums.dtype))
         seen, count = total(sums)
         flat = self.density.view(-1)
         # An accelerator would have to wait until the host knows which cells were seen; it takes them all.
         cells = count.nonzero()[:, 0] if flat.device.type == "cpu" else slice(None)
         seen, count = seen[cells], count[cells]
-        share = 1 - (1 - SEEN_SHARE) ** count
-        flat[cells] = self._from_opacity(self._opacity(flat[cells]).lerp(seen / count.clamp_min(1), share))
-
-    def _opacity(self, density: Tensor) -> Tensor:
-        """Share of the light that a cell's length (2 / resolution, see Samples.lengths) of this density stops."""
-        return -torch.expm1(-density * 2 / self.resolution)
-
-    def _from_opacity(self, opacity: Tensor) -> Tensor:
-        return -torch.log1p(-opacity.clamp_max(MOST_OPAQUE)) * self.resolution / 2
+        flat[cells] = flat[cells].lerp(seen / count.clamp_min(1), 1 - (1 - SEEN_SHARE) ** count)
 
     def threshold(self, step: float, opacity: float) -> Float[Tensor, ""]:
         """Density below which a sample of length `step` has less than `opacity`, or less than half the mean density."""
