@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nelf.core.cameras import Rays
 from nelf.kernels.compile import constants, launch
-from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range
+from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range, vectorised
 from nelf.kernels.samples import (
     RayBatch,
     SampleBuffers,
@@ -130,7 +130,7 @@ def _resample_compiled(
     return samples
 
 
-@compiled
+@vectorised
 def _draw(
     start: int,
     stop: int,
@@ -143,26 +143,31 @@ def _draw(
     kept: np.ndarray,
 ) -> None:
     """Ray parameters of the edges of each ray's intervals; `kept` is 1 for rays that meet the cube."""
-    resolution = density.shape[0]
-    weights, mass, inside = np.empty(steps, np.float32), np.empty(steps, np.float32), np.empty(steps, np.bool_)
+    resolution, densities = density.shape[0], density.reshape(-1)
+    x, y, z = np.empty(steps + 1, np.float32), np.empty(steps + 1, np.float32), np.empty(steps + 1, np.float32)
+    length, cell = np.empty(steps, np.float32), np.empty(steps, np.int64)  # -1: outside
+    weights, mass = np.empty(steps, np.float32), np.empty(steps, np.float32)
     for i in range(start, stop):
         o, d = rays.origins[i], rays.directions[i]
-        _, x, y, z = point_at(0.0, o, d, cube)
+        for step in range(steps + 1):
+            _, x[step], y[step], z[step] = point_at(step / steps, o, d, cube)
+        for step in range(steps):
+            x0, y0, z0, x1, y1, z1 = x[step], y[step], z[step], x[step + 1], y[step + 1], z[step + 1]
+            length[step] = np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
+            mx, my, mz = (x0 + x1) * np.float32(0.5), (y0 + y1) * np.float32(0.5), (z0 + z1) * np.float32(0.5)
+            inside = mx >= 0 and my >= 0 and mz >= 0 and mx < 1 and my < 1 and mz < 1
+            index = (int(mx * resolution) * resolution + int(my * resolution)) * resolution + int(mz * resolution)
+            cell[step] = index if inside else -1
         through = np.float32(1)
         found, last = 0, 0
         for step in range(steps):
-            x0, y0, z0 = x, y, z
-            _, x, y, z = point_at((step + 1) / steps, o, d, cube)
-            mx, my, mz = (x0 + x) * 0.5, (y0 + y) * 0.5, (z0 + z) * 0.5
-            inside[step] = mx >= 0 and my >= 0 and mz >= 0 and mx < 1 and my < 1 and mz < 1
             weights[step] = 0
-            if not inside[step]:
+            if cell[step] < 0:
                 continue
             found, last = found + 1, step
             if through < np.float32(1e-6):
                 continue
-            cached = density[int(mx * resolution), int(my * resolution), int(mz * resolution)]
-            passed = np.exp(-cached * 2 * np.sqrt((x - x0) ** 2 + (y - y0) ** 2 + (z - z0) ** 2))
+            passed = np.exp(-densities[cell[step]] * 2 * length[step])
             weights[step] = through * (1 - passed)
             through *= passed
         kept[i] = 1 if found > 0 else 0
@@ -171,13 +176,13 @@ def _draw(
         total = np.float32(0)
         for step in range(steps):
             mass[step] = 0
-            if inside[step]:
+            if cell[step] >= 0:
                 mass[step] = max(weights[max(step - 1, 0)], max(weights[step], weights[min(step + 1, steps - 1)]))
             total += mass[step]
         likely = (1 - UNIFORM) / total if total > 0 else 0.0
         whole = np.float32(0)
         for step in range(steps):
-            if inside[step]:
+            if cell[step] >= 0:
                 mass[step] = mass[step] * likely + UNIFORM / found
             whole += mass[step]
         # Walk the strata and the cumulative mass side by side.

@@ -131,9 +131,7 @@ def test_an_mlp_of_coordinates_renders_in_float32(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 17, 23])
-@pytest.mark.parametrize(
-    "make", [tiny.instant_ngp, tiny.deferred, tiny.nerf], ids=["instant_ngp", "deferred", "nerf"]
-)
+@pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.deferred, tiny.nerf], ids=["instant_ngp", "deferred", "nerf"])
 def test_resumed_training_equals_uninterrupted(
     make: object, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
