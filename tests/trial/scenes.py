@@ -5,17 +5,14 @@ how it is made and the overrides with which it passes every stage up to training
 """
 
 import functools
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
 
 from tests.scenes import (
     edit_json,
@@ -26,10 +23,35 @@ from tests.scenes import (
     make_plain_scene,
     make_polycam_scene,
     make_record3d_scene,
-    pose_towards,
 )
-
-Change = Callable[[Path], object]
+from tests.trial.changes import (
+    Change,
+    a_star,
+    absolute_names,
+    backwards,
+    both,
+    cell,
+    cut,
+    frame,
+    frames,
+    from_one_place,
+    halved,
+    image,
+    instead,
+    nothing,
+    of_one_color,
+    other_camera,
+    poses,
+    remove,
+    renamed,
+    rows,
+    same_pose_everywhere,
+    sixteen_bits,
+    text,
+    top,
+    upright,
+    without_suffix,
+)
 
 
 @dataclass(frozen=True)
@@ -73,197 +95,6 @@ def sound(base: str) -> Path:
         shutil.copytree(sound("room") / "images", folder, dirs_exist_ok=True)
         return folder
     return MAKERS[base](folder)
-
-
-def nothing(folder: Path) -> None:
-    """No change."""
-
-
-def top(**changes: Any) -> Change:
-    """Set keys of transforms.json; None removes one."""
-
-    def change(folder: Path) -> None:
-        path = folder / "transforms.json"
-        content = edit_json(path, **changes)
-        path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
-
-    return change
-
-
-def frame(*numbers: int, **changes: Any) -> Change:
-    """Set keys of some frames."""
-
-    def change(folder: Path) -> None:
-        content = edit_json(folder / "transforms.json")
-        for number in numbers or range(len(content["frames"])):
-            content["frames"][number] |= changes
-        edit_json(folder / "transforms.json", frames=content["frames"])
-
-    return change
-
-
-def frames(edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Change:
-    """Change all frames together."""
-
-    def change(folder: Path) -> None:
-        edit_json(folder / "transforms.json", frames=edit(edit_json(folder / "transforms.json")["frames"]))
-
-    return change
-
-
-def poses(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
-    """Change each pose, [4, 4]."""
-
-    def moved(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [one | {"transform_matrix": edit(np.array(one["transform_matrix"])).tolist()} for one in listed]
-
-    return frames(moved)
-
-
-def image(edit: Callable[[Image.Image], Image.Image], pattern: str = "images/0003.png") -> Change:
-    """Change some images."""
-
-    def change(folder: Path) -> None:
-        found = sorted(folder.glob(pattern))
-        assert found, pattern
-        for path in found:
-            with Image.open(path) as opened:
-                edit(opened.copy()).save(path)
-
-    return change
-
-
-def text(name: str, content: str | bytes) -> Change:
-    return lambda folder: (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-
-
-def cut(name: str, share: float = 0.5) -> Change:
-    def change(folder: Path) -> None:
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[: int(share * len(content))])
-
-    return change
-
-
-def remove(*patterns: str) -> Change:
-    def change(folder: Path) -> None:
-        for pattern in patterns:
-            found = list(folder.glob(pattern))
-            assert found, pattern
-            for path in found:
-                path.unlink()
-
-    return change
-
-
-def instead(make: Callable[[Path], object], name: str = "images/0003.png") -> Change:
-    """Replace a file."""
-
-    def change(folder: Path) -> None:
-        (folder / name).unlink()
-        make(folder / name)
-
-    return change
-
-
-def both(*changes: Change) -> Change:
-    def change(folder: Path) -> None:
-        for one in changes:
-            one(folder)
-
-    return change
-
-
-def rows(edit: Callable[[np.ndarray], np.ndarray]) -> Change:
-    """Change the rows of poses_bounds.npy."""
-    return lambda folder: np.save(folder / "poses_bounds.npy", edit(np.load(folder / "poses_bounds.npy")))
-
-
-def cell(row: int, column: int, value: float) -> Change:
-    def edit(found: np.ndarray) -> np.ndarray:
-        found[row, column] = value
-        return found
-
-    return rows(edit)
-
-
-def of_one_color(color: tuple[int, ...]) -> Callable[[Image.Image], Image.Image]:
-    return lambda opened: Image.new(opened.mode, opened.size, color)
-
-
-def halved(opened: Image.Image) -> Image.Image:
-    return opened.resize((opened.width // 2, opened.height // 2), Image.Resampling.BOX)
-
-
-def upright(opened: Image.Image) -> Image.Image:
-    """Its middle, 14 x 16 of 24 x 16: a portrait photo by the same lens."""
-    return opened.crop((5, 0, 19, 16))
-
-
-def same_pose_everywhere(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one | {"transform_matrix": listed[0]["transform_matrix"]} for one in listed]
-
-
-def from_one_place(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A panorama: the camera turns on the spot."""
-    place = np.array(listed[0]["transform_matrix"])[:3, 3]
-    turned = []
-    for one in listed:
-        matrix = np.array(one["transform_matrix"])
-        matrix[:3, 3] = place
-        turned.append(one | {"transform_matrix": matrix.tolist()})
-    return turned
-
-
-def a_star(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Four cameras that look out of a square."""
-    turned = []
-    for quarter, one in enumerate(listed[:4]):
-        away = np.array([np.cos(quarter * np.pi / 2), np.sin(quarter * np.pi / 2), 0.0])
-        turned.append(one | {"transform_matrix": pose_towards(away, 2 * away).tolist()})
-    return turned
-
-
-def backwards(split: str) -> Change:
-    """The axes of OpenCV."""
-
-    def change(folder: Path) -> None:
-        path = folder / f"transforms_{split}.json"
-        listed = edit_json(path)["frames"]
-        flip = np.diag([1.0, -1.0, -1.0, 1.0])
-        turned = [(np.array(one["transform_matrix"]) @ flip).tolist() for one in listed]
-        edit_json(path, frames=[one | {"transform_matrix": pose} for one, pose in zip(listed, turned, strict=True)])
-
-    return change
-
-
-def other_camera(folder: Path) -> None:
-    """EXIF names another model in one photo."""
-    for path in folder.glob("*.png"):
-        with Image.open(path) as opened:
-            exif = opened.getexif()
-            exif[ExifTags.Base.Model] = "Beta" if path.name == "0003.png" else "Alpha"
-            opened.copy().save(path, exif=exif)
-
-
-def absolute_names(folder: Path) -> None:
-    frames(lambda listed: [one | {"file_path": str(folder / one["file_path"])} for one in listed])(folder)
-
-
-def renamed(new: Callable[[str], str]) -> Change:
-    """Rename the image files, and what the frames call them."""
-
-    def change(folder: Path) -> None:
-        def edit(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            for one in listed:
-                old = one["file_path"]
-                one["file_path"] = new(old)
-                (folder / old).rename(folder / one["file_path"])
-            return listed
-
-        frames(edit)(folder)
-
-    return change
 
 
 SPLITS = ("train", "val", "test")
@@ -390,7 +221,7 @@ BAD: Mapping[str, Case] = {
 ODD: Mapping[str, Case] = {
     "a sound room": Case("room", nothing),
     "absolute names inside": Case("room", absolute_names),
-    "names without a suffix": Case("room", frames(lambda listed: [_without_suffix(one) for one in listed])),
+    "names without a suffix": Case("room", frames(lambda listed: [without_suffix(one) for one in listed])),
     "names with blanks and quotes": Case("room", renamed(lambda name: name.replace("images/0", "images/my 'ü' = "))),
     "a suffix in other letters": Case(
         "room", lambda folder: (folder / "images/0003.png").rename(folder / "images/0003.PNG")
@@ -399,7 +230,7 @@ ODD: Mapping[str, Case] = {
         "room", lambda folder: text("transforms.json", "\ufeff" + (folder / "transforms.json").read_text())(folder)
     ),
     "grey JPEGs": Case("jpegs", image(lambda opened: opened.convert("L"), "images/*.jpg")),
-    "sixteen bits": Case("room", image(lambda opened: _sixteen_bits(opened), "images/*.png")),
+    "sixteen bits": Case("room", image(lambda opened: sixteen_bits(opened), "images/*.png")),
     "images of two sizes": Case("room", image(halved, "images/000[3-5].png")),
     "portrait among landscape": Case(
         "room", both(image(upright), frame(2, w=14, h=16, cx=7, cy=8)), overrides=["scene.type=unbounded"]
@@ -420,11 +251,3 @@ ODD: Mapping[str, Case] = {
     "Polycam": Case("polycam", nothing),
     "Record3D": Case("record3d", nothing),
 }
-
-
-def _without_suffix(one: dict[str, Any]) -> dict[str, Any]:
-    return one | {"file_path": one["file_path"].removesuffix(".png")}
-
-
-def _sixteen_bits(opened: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(opened.convert("L")).astype(np.uint16) * 257)
