@@ -223,7 +223,8 @@ class HashGridNeRF(RadianceField):
         geometry = self.density_network(self.grid(samples.points, count)).float()
         values = torch.cat([self._values(geometry, directions, samples.ray), samples.depths[:, None]], dim=1)
         density = _density(geometry)
-        self._seen = samples, density.detach()
+        if draws is not None:
+            self._seen = samples, density.detach()
         out = composite(density * samples.lengths, values, samples.ray, samples.offsets)
         return self._colors(out, directions), len(samples.ray) if samples.found is None else samples.found
 
