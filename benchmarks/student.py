@@ -175,6 +175,13 @@ def time_litert(models: dict[str, Student], out: Path, repeats: int) -> dict[str
     return {name: (statistics.median(times[name]), sizes[name]) for name in models}
 
 
+def seconds_at(arm: Arm, evaluation: dict[str, Any], options: argparse.Namespace) -> float:
+    """When an evaluation was due: on the clock or, with --calibrate, on a machine at rest."""
+    if options.calibrate:
+        return float(evaluation["step"] * calibrated_step(arm.run, arm.name, options.out))
+    return float(evaluation["seconds"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run with pseudo views")
@@ -208,7 +215,7 @@ def main() -> None:
                 "parameters": count_parameters(model),
                 "bytes": timed[arm.name][1],
                 "steps": history[-1]["step"],
-                "curve": [(e["seconds"], e["val_psnr"]) for e in history],
+                "curve": [(seconds_at(arm, e, options), e["val_psnr"]) for e in history],
             }
         )
     write_json(options.out / "results.json", {"minutes": options.minutes, "steps": options.steps, "arms": rows})

@@ -64,7 +64,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def vectorised(function: Callable[..., Any]) -> Callable[..., Any]:
     """`compiled` for loops over single values, which become vector instructions: a division by zero raises nothing.
 
-    Not for sums: their last bits would depend on where `split_range` cuts.
+    Not for sums over what `split_range` cuts: their last bits would depend on the number of threads.
     """
     return _compile(function, inline="never", error_model="numpy")
 

@@ -111,7 +111,7 @@ class RadianceField(nn.Module, abc.ABC):
         """Parameter groups of the optimizer."""
 
     def tables(self) -> list[Tensor]:
-        """Large parameters of which a training step reads few rows."""
+        """Parameters that are large, while a training step reads few of their rows."""
         return []
 
     def on_training_views(self, views: Views) -> None:

@@ -226,12 +226,14 @@ class HashGridNeRF(RadianceField):
         if draws is not None:
             self._seen = samples, density.detach()
         out = composite(density * samples.lengths, values, samples.ray, samples.offsets)
-        return self._colors(out, directions), len(samples.ray) if samples.found is None else samples.found
+        found = len(samples.ray) if samples.found is None else samples.found
+        return self._colors(out, directions), found
 
     @torch.no_grad()
     def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """See `RadianceField.look`. Front to back, `BLOCK` samples per ray at a time. Opaque rays stop, and samples
-        with almost no weight get no colour. Samples drawn by their weight are all needed, and rendered at once."""
+        """See `RadianceField.render_eval`. Front to back, `BLOCK` samples per ray at a time. Opaque rays stop, and
+        samples with almost no weight get no colour. Samples drawn by their weight are all needed, and rendered at once.
+        """
         if self.config.importance_samples is not None:
             return self.render_train(rays, None)[0]
         samples = self._samples(rays, None)
@@ -265,7 +267,7 @@ class HashGridNeRF(RadianceField):
     def _values(
         self, geometry: Float[Tensor, "m g"], directions: Float[Tensor, "n d"], ray: Int[Tensor, "m"]
     ) -> Float[Tensor, "m c"]:
-        """What is blended along rays: each sample's colour, or the features of which the ray's colour will be made."""
+        """What is blended along a ray: the colours of its samples or, with deferred colour, their features."""
         return geometry[:, 1:] if self.config.deferred_color else self._color(geometry, directions[ray])
 
     def _colors(self, out: Float[Tensor, "n c"], directions: Float[Tensor, "n d"]) -> Float[Tensor, "n 5"]:
