@@ -65,11 +65,17 @@ def command_of(experiment: str) -> list[str]:
 def test_no_file_is_left_out() -> None:
     found = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml")}
     chosen_for_you = {
-        f"{group}_teacher/{name}-{teacher}"
-        for group in ("scene_type", "size", "experiment")
-        for name in GROUPS[group]
-        for teacher in GROUPS["teacher"]
-    } | {f"experiment_student/{name}-{student}" for name in GROUPS["experiment"] for student in GROUPS["student"]}
+        f"{first}_{second}/{one}-{other}"
+        for first, second in (
+            ("scene_type", "teacher"),
+            ("scene_type", "train"),
+            ("size", "teacher"),
+            ("experiment", "teacher"),
+            ("experiment", "student"),
+        )
+        for one in GROUPS[first]
+        for other in GROUPS[second]
+    }
     assert found - chosen_for_you == {"config", *(f"{group}/{n}" for group, choices in GROUPS.items() for n in choices)}
     assert set(GROUPS["teacher"]) == set(TEACHERS) == set(TINY_TEACHERS)
 
@@ -93,6 +99,19 @@ def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, si
     found = composed(f"scene_type={kind}", f"teacher={teacher}", f"size={size}").teacher
     assert found.name == teacher
     assert found.samples_per_step == (262144 if (size, teacher) == ("gpu", "instant_ngp") else 16384)
+
+
+def test_forward_facing_photos_halve_the_batch_of_our_recipe_alone() -> None:
+    sizes = {
+        (kind, recipe): composed(f"scene_type={kind}", f"train={recipe}").train.batch_size
+        for kind in GROUPS["scene_type"]
+        for recipe in GROUPS["train"]
+    }
+    assert sizes == {
+        (kind, recipe): 10 if recipe == "mobiler2l" else 2 if kind == "forward-facing" else 4
+        for kind in GROUPS["scene_type"]
+        for recipe in GROUPS["train"]
+    }
 
 
 def test_a_run_keeps_the_sizes_of_the_machine_that_began_it(tmp_path: Path) -> None:

@@ -105,10 +105,10 @@ def sections(only: str = "") -> Iterator[Section]:
 def other_defaults() -> dict[str, list[tuple[str, str]]]:
     """Key -> (where, value): other defaults, from a choice of a group or from the scene's type."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for group in ("student", "train", "scene_type", "scene_type_teacher"):
+    for group in ("student", "train", "scene_type", "scene_type_teacher", "scene_type_train"):
         for name in choices_of(group, config_folder()):
             content = OmegaConf.load(config_folder() / group / f"{name}.yaml")
-            kind = name.removesuffix("-instant_ngp")
+            kind = name.removesuffix("-instant_ngp").removesuffix("-default")
             where = f"{kind} scenes" if group.startswith("scene_type") else f"{group}={name}"
             prefix = "" if group.startswith("scene_type") or group == "student" else f"{group}."  # rooted YAML
             for key, value in _flat(OmegaConf.to_container(content), prefix):
