@@ -26,6 +26,7 @@ class SceneGeometry:
     unit: length (world units) that becomes `EXTENT`, at depth 0, or everywhere with linear spacing.
     mapping: value of `Mapping`.
     reference: c2w of the mean camera, 3x4 row by row; only NDC uses it.
+    low, high: corners of the box of normalised coordinates that feature tables cover.
     """
 
     height: int
@@ -38,6 +39,8 @@ class SceneGeometry:
     unit: float
     mapping: str
     reference: tuple[float, ...]
+    low: tuple[float, ...] = (-EXTENT,) * 3
+    high: tuple[float, ...] = (EXTENT,) * 3
 
     @classmethod
     def around(
@@ -60,7 +63,8 @@ class SceneGeometry:
         spent on empty space before and behind it.
 
         Linear spacing is normalised by the scene's ball (`center`, `radius`). The others use the cameras: the origin is
-        their mean, the unit at depth 0 their largest distance from it (plus `near`).
+        their mean, the unit at depth 0 their largest distance from it (plus `near`). With disparity, tables cover the
+        box of all that the cameras see: photos that look the same way fill a small part of the cube.
         """
         if mapping is not Mapping.LINEAR:
             positions = c2w[:, :, 3]
@@ -71,7 +75,7 @@ class SceneGeometry:
             near, far = max(near, float(depth.min()) - radius), min(far, float(depth.max()) + radius)
         fx, fy, cx, cy = (float(v) for v in intrinsics.double().mean(0))
         x, y, z = (float(v) for v in center)
-        return cls(
+        frame = cls(
             height=size[0],
             width=size[1],
             channels=channels,
@@ -83,6 +87,10 @@ class SceneGeometry:
             mapping=mapping.value,
             reference=tuple(float(v) for v in mean_pose(c2w).flatten()),
         )
+        if mapping is not Mapping.DISPARITY:
+            return frame
+        low, high = _box_of_views(frame, c2w, intrinsics)
+        return dataclasses.replace(frame, low=low, high=high)
 
     def depths(self, count: int) -> Float[Tensor, "count"]:
         """`count` ray parameters (float64) from near to far: depths, or for NDC the line's parameter, 0 to 1."""
@@ -118,6 +126,11 @@ class SceneGeometry:
             return EXTENT * (origins * disparity + directions) / (self.unit * disparity + 1)
         return (origins + self.depth_at(fraction) * directions) * (EXTENT / self.unit)
 
+    def in_box(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Normalised points as shares of the box that tables cover: 0 to 1 inside."""
+        low, high = points.new_tensor(self.low), points.new_tensor(self.high)
+        return (points - low) / (high - low)
+
     def factors(self, depths: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Scale for points at the given depths: (position - center) times this is O(1)."""
         if self.mapping == Mapping.DISPARITY:
@@ -136,14 +149,40 @@ class SceneGeometry:
             raise ValueError(f"frame has keys {sorted(values)}, expected {sorted(names)}")
         fixed = {k: tuple(float(x) for x in v) if isinstance(v, list | tuple) else v for k, v in values.items()}
         frame = cls(**fixed)  # type: ignore[arg-type]
-        lengths = {"intrinsics": 4, "center": 3, "reference": 12}
+        lengths = {"intrinsics": 4, "center": 3, "reference": 12, "low": 3, "high": 3}
         if not (
             all(type(size) is int and 1 <= size <= LONGEST_SIDE for size in (frame.height, frame.width))
             and frame.channels in (3, 4)
             and 0 < frame.near < frame.far < math.inf
             and 0 < frame.unit < math.inf
             and all(isinstance(fixed[k], tuple) and len(fixed[k]) == n for k, n in lengths.items())  # type: ignore[arg-type]
+            and all(-math.inf < low < high < math.inf for low, high in zip(frame.low, frame.high, strict=True))
         ):
             raise ValueError(f"frame is {values}")
         Mapping(frame.mapping)
         return frame
+
+
+BOX_MARGIN = 0.05  # of each side of the box: new cameras see a little more than those of the photos
+
+
+def _box_of_views(
+    frame: SceneGeometry, c2w: Float[Tensor, "n 3 4"], intrinsics: Float[Tensor, "n 4"]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The box of normalised points that the cameras see between near and far, with a margin.
+
+    Points move along straight lines as the disparity changes, so the corners of the images bound them all.
+    """
+    fx, fy, cx, cy = intrinsics.double().unbind(1)
+    u = torch.stack([-cx / fx, (frame.width - cx) / fx], dim=1)
+    v = torch.stack([cy / fy, -(frame.height - cy) / fy], dim=1)
+    right, up, back, eye = c2w.double().unbind(2)
+    directions = (
+        right[:, None, None] * u[:, :, None, None] + up[:, None, None] * v[:, None, :, None] - back[:, None, None]
+    )
+    origins = (eye - eye.new_tensor(frame.center))[:, None, None].expand_as(directions)
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=c2w.device)
+    corners = frame.points_at(origins[..., None, :], directions[..., None, :], ends[:, None]).reshape(-1, 3)
+    low, high = corners.amin(0), corners.amax(0)
+    margin = BOX_MARGIN * (high - low)
+    return tuple((low - margin).tolist()), tuple((high + margin).tolist())

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nelf.core.errors import ConfigError
+from nelf.student.config import Mapping
 from nelf.student.deploy import Layout
 from nelf.student.geometry import SceneGeometry
 from nelf.student.protocol import Student
@@ -121,14 +122,14 @@ HULL_NODES = 32
 
 @torch.no_grad()
 def carve(model: TileStudent, poses: Float[Tensor, "n 3 4"]) -> Hull:
-    """The hull of what the student shows from `poses`. Without alpha it is everywhere.
+    """The hull of what the student shows from `poses`. Without alpha or in open scenes it is everywhere.
 
     At each node the least alpha of all views, each the largest within the size of a node around its pixel. What a view
     does not show it leaves as it is.
     """
     frame, nodes = model.frame, HULL_NODES
     found = torch.ones(nodes**3)
-    if frame.channels < 4:
+    if frame.channels < 4 or frame.mapping != Mapping.LINEAR:
         return Hull(found.reshape(nodes, nodes, nodes))
     line = torch.linspace(-1, 1, nodes) * frame.unit
     z, y, x = torch.meshgrid(line, line, line, indexing="ij")

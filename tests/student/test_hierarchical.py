@@ -12,7 +12,6 @@ from nelf.core.cameras import rays_through
 from nelf.core.errors import ConfigError
 from nelf.student import Layout, Mapping, SceneGeometry, make_student
 from nelf.student.deploy import TO_FIRST
-from nelf.student.geometry import EXTENT
 from nelf.student.hierarchical import Hierarchical
 from nelf.student.hierarchical.feature_tables import READERS, points_on
 from nelf.student.ray_encoding import ray_points
@@ -126,14 +125,27 @@ def test_points_are_those_of_the_rays_at_that_depth(mapping: Mapping) -> None:
     pixels = torch.stack(torch.meshgrid(model.columns, model.rows, indexing="xy"), dim=-1)
     rays = rays_through(pixels.expand(2, -1, -1, -1), c2w[:, None, None], intrinsics[:, None, None])
     expected = ray_points(rays, made_for.depth_at(fractions), made_for)
-    found = points_on(made_for, lines, fractions).flatten(-2).permute(0, 3, 1, 2)
+    shares = points_on(made_for, lines, fractions)
+    low, high = torch.tensor(made_for.low), torch.tensor(made_for.high)
+    found = (low + shares * (high - low)).flatten(-2).permute(0, 3, 1, 2)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_tables_of_open_scenes_cover_just_what_the_cameras_see() -> None:
+    made_for = frame(Mapping.DISPARITY, (24, 32))
+    model = network(made_for)
+    lines = model.prepare(facing(16), lens_of(model, 16))
+    shares = points_on(made_for, lines, torch.linspace(0, 1, 9)).reshape(-1, 3)
+    assert shares.min() >= 0
+    assert shares.max() <= 1
+    assert (shares.amax(0) - shares.amin(0)).min() > 0.75  # the rest: half a cell at the borders, and the margin
+    assert frame(Mapping.LINEAR, (21, 28)).high == (1.5, 1.5, 1.5)
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_tables_reach_over_the_scene(reader: str) -> None:
     tables = READERS[reader](9, 4)
-    assert tables.cells(torch.tensor([-EXTENT, 0.0, EXTENT])).tolist() == [0, 4, 8]
+    assert tables.cells(torch.tensor([0.0, 0.5, 1.0])).tolist() == [0, 4, 8]
     features = tables(torch.zeros(2, 3, 5, 7, 3))
     assert features.shape == (2, 7 * tables.features, 3, 5)
     assert torch.equal(features[:, : tables.features], features[:, tables.features : 2 * tables.features])

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from nelf.student.config import Mapping
 from nelf.student.deploy import TO_FIRST, Layout, Skip, pointwise, rebuild
-from nelf.student.geometry import SceneGeometry
+from nelf.student.geometry import EXTENT, SceneGeometry
 from nelf.student.hierarchical.feature_tables import COARSE, CORRECTION, MIDDLE, FeatureTables
 from nelf.student.hierarchical.table_rows import Place
 from nelf.student.ray_encoding import plane_of
@@ -110,13 +110,14 @@ class Positions(nn.Module):
         super().__init__()
         self.frame = frame
         self.linear = frame.mapping == Mapping.LINEAR
-        self.middle = (nodes - 1) / 2
         self.last = float(torch.nextafter(torch.tensor(nodes - 1.0), torch.tensor(0.0)))
-        self.scale = self.middle / frame.unit if self.linear else self.middle
+        cells = [(nodes - 1) / (high - low) for low, high in zip(frame.low, frame.high, strict=True)]
+        self.shifts = [-low * size for low, size in zip(frame.low, cells, strict=True)]
+        self.scales = [EXTENT * size / (frame.unit if self.linear else 1) for size in cells]
         if rays is not None:
             u, v = plane_of(*rays, frame)
-            self.register_buffer("u", (self.scale * u).float().reshape(1, 1, -1, 1), persistent=False)
-            self.register_buffer("v", (self.scale * v).float().reshape(1, -1, 1, 1), persistent=False)
+            self.register_buffer("u", u.float().reshape(1, 1, -1, 1), persistent=False)
+            self.register_buffer("v", v.float().reshape(1, -1, 1, 1), persistent=False)
 
     u: Tensor
     v: Tensor
@@ -132,7 +133,7 @@ class Positions(nn.Module):
         plane: image-plane coordinates of other rays, columns [n, 1, columns, 1] and rows [n, rows, 1, 1].
         """
         frame = self.frame
-        u, v = (self.u, self.v) if plane is None else (axis * self.scale for axis in plane)
+        u, v = (self.u, self.v) if plane is None else plane
         if self.linear:
             along = frame.depth_at(fraction)
         else:
@@ -140,13 +141,15 @@ class Positions(nn.Module):
             shrink = 1 / (frame.unit * along + 1)
         found = []
         for axis, row in enumerate(pose.reshape(1, 1, 3, 4).split(1, dim=2)):
-            right, up, back, eye = row.split(1, dim=3)  # four axes: LiteRT's GPU delegate cannot slice matrices
-            direction = right * u + up * v - back * self.scale
-            origin = (eye - frame.center[axis]) * self.scale
+            scale, shift = self.scales[axis], self.shifts[axis]
+            # Four axes: LiteRT's GPU delegate cannot slice matrices.
+            right, up, back, eye = (row * scale).split(1, dim=3)
+            direction = right * u + up * v - back
+            origin = eye - frame.center[axis] * scale
             if self.linear:
-                position = origin + self.middle + along * direction
+                position = origin + shift + along * direction
             else:
-                position = (origin * along + direction) * shrink + self.middle
+                position = (origin * along + direction) * shrink + shift
             position = position.clamp(min=0).clamp(max=self.last)
             node = position.floor()
             found.append(Place(node, position - node))

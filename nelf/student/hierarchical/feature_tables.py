@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nelf.kernels.plane_features import read_lines, read_planes, read_volume
 from nelf.student.config import Mapping
 from nelf.student.deploy import Layout
-from nelf.student.geometry import EXTENT, SceneGeometry
+from nelf.student.geometry import SceneGeometry
 from nelf.student.hierarchical.table_rows import LineHats, LineRows, PlaneRows, TableRows, VolumeRows
 
 COARSE, MIDDLE = 8, 4
@@ -27,13 +27,13 @@ def spread(reach: float, count: int) -> list[float]:
 def points_on(
     frame: SceneGeometry, rays: Float[Tensor, "batch rows columns 6"], fractions: Float[Tensor, "*#shape samples"]
 ) -> Float[Tensor, "batch rows columns samples 3"]:
-    """Normalised points at `fractions` of the range from near to far.
+    """Points at `fractions` of the range from near to far, as shares of the box that tables cover.
 
     For disparity, fractions are clamped to 0..1: infinity lies beyond the far end.
     """
     if frame.mapping == Mapping.DISPARITY:
         fractions = fractions.clamp(0, 1)
-    return frame.points_at(rays[..., None, :3], rays[..., None, 3:], fractions[..., None])
+    return frame.in_box(frame.points_at(rays[..., None, :3], rays[..., None, 3:], fractions[..., None]))
 
 
 def means(rays: Float[Tensor, "batch rows columns 6"], size: int) -> Float[Tensor, "batch rows2 columns2 6"]:
@@ -48,7 +48,7 @@ GAIN = 4.0  # Adam moves every value by its learning rate; tables need this many
 
 
 class FeatureTables(nn.Module, abc.ABC):
-    """Feature tables over the cube from -EXTENT to EXTENT.
+    """Feature tables over the box of the scene's geometry, in which points have coordinates from 0 to 1.
 
     nodes: along each axis. channels: per table. features: per point.
     """
@@ -67,7 +67,7 @@ class FeatureTables(nn.Module, abc.ABC):
 
     def cells(self, points: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         """Coordinates in units of table cells."""
-        return (points / EXTENT + 1) * ((self.nodes - 1) / 2)
+        return points * (self.nodes - 1)
 
     @abc.abstractmethod
     def read(self, cells: Float[Tensor, "n 3"]) -> Float[Tensor, "n features"]:
