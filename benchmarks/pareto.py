@@ -41,7 +41,9 @@ def draw_costs(axes: Axes, studies: list[dict[str, Any]], colours: dict[str, Any
         axes.scatter([], [], color="gray", marker=marker, label=budget)
     axes.margins(x=0.3)
     axes.set(xscale="log", xlabel="LiteRT, ms per frame (fp32, two threads)", ylabel="PSNR on the test views, dB")
-    axes.legend(loc="best")
+    for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        which("{x:g}")
+    axes.legend(loc="lower left")
 
 
 def draw_curves(axes: Axes, studies: list[dict[str, Any]], colours: dict[str, Any]) -> None:
