@@ -68,6 +68,7 @@ def test_no_file_is_left_out() -> None:
         f"{first}_{second}/{one}-{other}"
         for first, second in (
             ("scene_type", "teacher"),
+            ("scene_type", "student"),
             ("scene_type", "train"),
             ("size", "teacher"),
             ("experiment", "teacher"),

@@ -105,15 +105,25 @@ def sections(only: str = "") -> Iterator[Section]:
 def other_defaults() -> dict[str, list[tuple[str, str]]]:
     """Key -> (where, value): other defaults, from a choice of a group or from the scene's type."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for group in ("student", "train", "scene_type", "scene_type_teacher", "scene_type_train"):
+    pairs = (f"scene_type_{other}" for other in ("teacher", "student", "train"))
+    for group in ("student", "train", "scene_type", *pairs):
         for name in choices_of(group, config_folder()):
             content = OmegaConf.load(config_folder() / group / f"{name}.yaml")
-            kind = name.removesuffix("-instant_ngp").removesuffix("-default")
-            where = f"{kind} scenes" if group.startswith("scene_type") else f"{group}={name}"
+            where = _where(group, name)
             prefix = "" if group.startswith("scene_type") or group == "student" else f"{group}."  # rooted YAML
             for key, value in _flat(OmegaConf.to_container(content), prefix):
                 found.setdefault(key, []).append((where, shown(value)))
     return found
+
+
+def _where(group: str, name: str) -> str:
+    """When the defaults of a file hold."""
+    _, _, other = group.rpartition("scene_type_")
+    if not group.startswith("scene_type"):
+        return f"{group}={name}"
+    kind = next(kind for kind in choices_of("scene_type", config_folder()) if name.startswith(kind))
+    choice = name.removeprefix(kind).removeprefix("-")
+    return f"{kind} scenes" + (f" with {other}={choice}" if choice else "")
 
 
 def _elsewhere(entry: Entry, section: Section, others: dict[str, list[tuple[str, str]]]) -> list[str]:
