@@ -45,8 +45,8 @@ class DistillConfig:
     """Object scenes: a direction is covered if training cameras closer than this surround it."""
     coverage_margin_degrees: float = setting(5.0, Range(0.1, 90), unit="degrees")
     """Object scenes: how far outside the surrounded directions a direction still counts as covered."""
-    hull_margin: float = setting(0.05, Range(0, 1))
-    """Forward-facing scenes: the hull of the training cameras is enlarged by this share."""
+    box_margin: float = setting(0.05, Range(0, 1))
+    """Forward-facing scenes: the box of the training cameras is enlarged by this share."""
     min_confirmed: float = setting(0.0, Range(0, 1))
     """Least share of a view's pixels whose surface at least two training photos show, too. A pose with less is replaced
     by another one. 0 takes every pose. See `Confirmation` in `nelf.distill.views`."""
@@ -65,5 +65,5 @@ class DistillConfig:
         keys = ("seed", "extrapolate", "pose_jitter", "radius_jitter", "look_at_jitter", "roll_degrees")
         return {
             key: getattr(self, key)
-            for key in (*keys, "coverage_degrees", "coverage_margin_degrees", "hull_margin", "min_confirmed")
+            for key in (*keys, "coverage_degrees", "coverage_margin_degrees", "box_margin", "min_confirmed")
         }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -168,7 +167,7 @@ def _tangents(directions: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "m 3"], F
 
 
 def forward_facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
-    """Uniform over the convex hull of the camera positions, projected to the mean camera's image plane.
+    """Uniform over the box of the camera positions in the mean camera's image plane, in which viewers let people move.
 
     Depth along the view axis and orientation come from two of the nearest training cameras.
     """
@@ -176,50 +175,19 @@ def forward_facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampl
     mean = torch.cat([region.c2w[:, :, :3].mean(dim=0), origin[:, None]], dim=1)
     axes = orthonormalize(mean)[:, :3]
     local = (region.eyes - origin) @ axes
-    corners = local[hull(local[:, :2]), :2]
-    middle = corners.mean(dim=0)
-    corners = middle + (corners - middle) * (1 + config.hull_margin)
-    lowest, highest = local[:, 2].aminmax()
+    low, high = local.amin(dim=0), local.amax(dim=0)
+    middle, half = (low + high)[:2] / 2, (high - low)[:2] / 2 * (1 + config.box_margin)
 
     def sample(random: np.random.Generator) -> Tensor:
-        place = point_in_polygon(corners, random)
+        place = middle + half * torch.from_numpy(random.uniform(-1, 1, size=2))
         a, b = two_of_nearest((local[:, :2] - place).norm(dim=1), random)
         t = share_of_way(random, config)
-        depth = (local[a, 2] + t * (local[b, 2] - local[a, 2])).clamp(lowest, highest)
+        depth = (local[a, 2] + t * (local[b, 2] - local[a, 2])).clamp(low[2], high[2])
         rotation = turn_between(region.c2w[a, :, :3], region.c2w[b, :, :3], t, config.pose_jitter, random)
         eye = origin + axes @ torch.cat([place, depth[None]])
         return torch.cat([rotation, eye[:, None]], dim=1)
 
     return sample
-
-
-def hull(points: Float[Tensor, "n 2"]) -> list[int]:
-    """Corners of the convex hull, counter-clockwise from the leftmost, as indices.
-
-    Points on one line give its two ends.
-    """
-    places = points.tolist()
-    try:
-        corners = ConvexHull(points.numpy()).vertices.tolist()
-    except QhullError:  # of points on one line
-        order = sorted(range(len(places)), key=places.__getitem__)
-        return [order[0], order[-1]]
-    leftmost = min(range(len(corners)), key=lambda i: places[corners[i]])
-    return corners[leftmost:] + corners[:leftmost]
-
-
-def point_in_polygon(corners: Float[Tensor, "n 2"], random: np.random.Generator) -> Float[Tensor, "2"]:
-    """A point uniform over a convex polygon; over the segment or the point where there are fewer than 3 corners."""
-    u, v, w = random.uniform(size=3)
-    first = corners[0]
-    if len(corners) < 3:
-        return first + u * (corners[-1] - first)
-    left, right = corners[1:-1] - first, corners[2:] - first
-    areas = (left[:, 0] * right[:, 1] - left[:, 1] * right[:, 0]).cumsum(dim=0)
-    chosen = min(int(torch.searchsorted(areas, w * areas[-1])), len(areas) - 1)
-    if u + v > 1:
-        u, v = 1 - u, 1 - v
-    return first + u * left[chosen] + v * right[chosen]
 
 
 NEIGHBOURS = 6
