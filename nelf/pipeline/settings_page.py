@@ -117,13 +117,12 @@ def other_defaults() -> dict[str, list[tuple[str, str]]]:
 
 
 def _where(group: str, name: str) -> str:
-    """When the defaults of a file hold."""
-    _, _, other = group.rpartition("scene_type_")
+    """What must be chosen for the defaults in a file to hold."""
     if not group.startswith("scene_type"):
         return f"{group}={name}"
     kind = next(kind for kind in choices_of("scene_type", config_folder()) if name.startswith(kind))
     choice = name.removeprefix(kind).removeprefix("-")
-    return f"{kind} scenes" + (f" with {other}={choice}" if choice else "")
+    return f"{kind} scenes" + (f" with {group.removeprefix('scene_type_')}={choice}" if choice else "")
 
 
 def _elsewhere(entry: Entry, section: Section, others: dict[str, list[tuple[str, str]]]) -> list[str]:

@@ -113,12 +113,17 @@ class Positions(nn.Module):
         self.last = float(torch.nextafter(torch.tensor(nodes - 1.0), torch.tensor(0.0)))
         cells = [(nodes - 1) / (high - low) for low, high in zip(frame.low, frame.high, strict=True)]
         self.shifts = [-low * size for low, size in zip(frame.low, cells, strict=True)]
-        self.scales = [EXTENT * size / (frame.unit if self.linear else 1) for size in cells]
+        scales = torch.tensor([EXTENT * size / (frame.unit if self.linear else 1) for size in cells])
+        center = torch.cat([torch.zeros(3, 3), torch.tensor(frame.center)[:, None]], dim=1)
+        self.register_buffer("center", center.reshape(1, 1, 3, 4), persistent=False)
+        self.register_buffer("scales", scales.reshape(1, 1, 3, 1).repeat(1, 1, 1, 4), persistent=False)
         if rays is not None:
             u, v = plane_of(*rays, frame)
             self.register_buffer("u", u.float().reshape(1, 1, -1, 1), persistent=False)
             self.register_buffer("v", v.float().reshape(1, -1, 1, 1), persistent=False)
 
+    center: Tensor
+    scales: Tensor
     u: Tensor
     v: Tensor
 
@@ -140,12 +145,11 @@ class Positions(nn.Module):
             along = 1 / frame.near + fraction.clamp(min=0).clamp(max=1) * (1 / frame.far - 1 / frame.near)
             shrink = 1 / (frame.unit * along + 1)
         found = []
-        for axis, row in enumerate(pose.reshape(1, 1, 3, 4).split(1, dim=2)):
-            scale, shift = self.scales[axis], self.shifts[axis]
-            # Four axes: LiteRT's GPU delegate cannot slice matrices.
-            right, up, back, eye = (row * scale).split(1, dim=3)
+        # Four axes: LiteRT's GPU delegate cannot slice matrices.
+        rows = ((pose.reshape(1, 1, 3, 4) - self.center) * self.scales).split(1, dim=2)
+        for row, shift in zip(rows, self.shifts, strict=True):
+            right, up, back, origin = row.split(1, dim=3)
             direction = right * u + up * v - back
-            origin = eye - frame.center[axis] * scale
             if self.linear:
                 position = origin + shift + along * direction
             else:
