@@ -145,10 +145,10 @@ class Positions(nn.Module):
             along = 1 / frame.near + fraction.clamp(min=0).clamp(max=1) * (1 / frame.far - 1 / frame.near)
             shrink = 1 / (frame.unit * along + 1)
         found = []
-        # Four axes: LiteRT's GPU delegate cannot slice matrices.
-        rows = ((pose.reshape(1, 1, 3, 4) - self.center) * self.scales).split(1, dim=2)
-        for row, shift in zip(rows, self.shifts, strict=True):
-            right, up, back, origin = row.split(1, dim=3)
+        # Four axes: LiteRT's GPU delegate cannot slice matrices. A product before the split would lose one again.
+        rows = (part.split(1, dim=2) for part in (pose.reshape(1, 1, 3, 4), self.center, self.scales))
+        for row, center, scale, shift in zip(*rows, self.shifts, strict=True):
+            right, up, back, origin = ((row - center) * scale).split(1, dim=3)
             direction = right * u + up * v - back
             if self.linear:
                 position = origin + shift + along * direction
