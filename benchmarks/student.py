@@ -67,8 +67,9 @@ class Arm:
         timer = threading.Timer(seconds, setattr, (stop, "requested", True))
         timer.start()
         try:
+            views = rendered_scene(self.run).train
             model = train(
-                new_student(self.run), rendered_scene(self.run).train, scene.train, scene.val,
+                new_student(self.run, views), views, scene.train, scene.val,
                 self.run.config.train, self.folder, self.run.fabric, stop,
             )  # fmt: skip
         except Interrupted:
@@ -80,11 +81,10 @@ class Arm:
 
 def step_seconds(run: Run) -> float:
     """Median step time of an untrained student, without the first step."""
-    config, model = run.config.train, new_student(run)
+    config, pseudo = run.config.train, rendered_scene(run).train
+    model = new_student(run, pseudo)
     learner = StudentTrainer(model, config, run.fabric, compiled=run.config.device.compile)
-    views = CachedViews(
-        rendered_scene(run).train, model.frame.channels, MemoryBudget(config.cache_gb), model.depth_pixels
-    )
+    views = CachedViews(pseudo, model.frame.channels, MemoryBudget(config.cache_gb), model.depth_pixels)
     times = []
     with BatchLoader([Source(views, config.batch_size)], (config.seed, 1)) as feed:
         for number in range(TIMED_STEPS + WARM_UP):

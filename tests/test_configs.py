@@ -102,14 +102,14 @@ def test_every_teacher_goes_with_every_kind_and_size(kind: str, teacher: str, si
     assert found.samples_per_step == (262144 if (size, teacher) == ("gpu", "instant_ngp") else 16384)
 
 
-def test_forward_facing_photos_halve_the_batch_of_our_recipe_alone() -> None:
+def test_photos_of_open_scenes_halve_the_batch_of_our_recipe_alone() -> None:
     sizes = {
         (kind, recipe): composed(f"scene_type={kind}", f"train={recipe}").train.batch_size
         for kind in GROUPS["scene_type"]
         for recipe in GROUPS["train"]
     }
     assert sizes == {
-        (kind, recipe): 10 if recipe == "mobiler2l" else 2 if kind == "forward-facing" else 4
+        (kind, recipe): 10 if recipe == "mobiler2l" else 4 if kind == "object" else 2
         for kind in GROUPS["scene_type"]
         for recipe in GROUPS["train"]
     }

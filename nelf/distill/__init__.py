@@ -6,7 +6,7 @@ from nelf.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nelf.distill.config import DistillConfig
-    from nelf.distill.dataset import PseudoDataset, external_scene
+    from nelf.distill.dataset import PseudoDataset, external_scene, seen_range
     from nelf.distill.poses import SAMPLERS, pose_sampler, pseudo_poses
     from nelf.distill.workers import ProcessGroup, distill_in_workers
 else:
@@ -21,4 +21,5 @@ __all__ = [
     "external_scene",
     "pose_sampler",
     "pseudo_poses",
+    "seen_range",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +19,30 @@ from nelf.core.files import TEMPORARY_SUFFIX, read_json, remove
 from nelf.distill.config import DistillConfig
 from nelf.distill.poses import generator, pose_sampler
 from nelf.distill.views import read_note, summarise
-from nelf.scene import Scene, SceneConfig, depth_name, depth_scale, image_name, load_scene, write_scene
+from nelf.scene import Scene, SceneConfig, Views, depth_name, depth_scale, image_name, load_scene, write_scene
+
+GLANCED = 200  # views of `seen_range`
+STRIDE = 4  # of these views' pixels, along each axis
+UNSURE = 1e-3  # share of the pixels that may lie nearer, and of those that may lie farther
+SLACK = 0.1  # of the range in disparity, on both sides: new views see a little more
+
+
+def seen_range(views: Views, near: float, far: float) -> tuple[float, float]:
+    """The part of near to far in which the depths of pseudo views lie, with a margin; all of it if they have none.
+
+    The range of an unbounded scene is a safe guess from the cameras. Of its disparities the scene may fill a tenth.
+    """
+    if views.read_depth is None:
+        return near, far
+    count = min(GLANCED, len(views))
+    maps = [views.read_depth(i * len(views) // count)[::STRIDE, ::STRIDE] for i in range(count)]
+    depths = np.concatenate([depth[depth > 0] for depth in maps])
+    if len(depths) == 0:
+        return near, far
+    least, most = np.quantile(1 / depths, [UNSURE, 1 - UNSURE]).tolist()
+    slack = SLACK * (most - least)
+    lowest, highest = max(1 / far, least - slack), min(1 / near, most + slack)
+    return (1 / highest, 1 / lowest) if lowest < highest else (near, far)
 
 
 def external_scene(config: DistillConfig, scene: Scene) -> Scene:

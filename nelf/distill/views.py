@@ -222,7 +222,8 @@ def stored(rendered: RenderOutput, channels: int, far: float, scale: float) -> V
     finite = torch.isfinite(rendered.rgb).all() & torch.isfinite(rendered.alpha).all()
     pixels = to_pixels(rendered, channels)
     sums = torch.cat([finite.to(torch.int64)[None], count(pixels)])
-    return View(pixels, to_steps(to_depth(rendered, far), scale), sums)
+    depth = torch.where(rendered.alpha > 0.5, rendered.depth.float().clamp(max=far), 0.0)  # 0: most of it is empty
+    return View(pixels, to_steps(depth, scale), sums)
 
 
 def check_finite(view: View, name: str) -> None:
@@ -244,14 +245,6 @@ def to_pixels(rendered: RenderOutput, channels: int) -> UInt8[Tensor, "height wi
     else:
         image = rgb
     return to_uint8(image)
-
-
-def to_depth(rendered: RenderOutput, far: float) -> Float[Tensor, "height width"]:
-    """Depth of the visible surface, [height, width] in world units; 0 if most of the pixel is empty."""
-    # The teacher counts `far` for the part of a ray that hits nothing.
-    alpha = rendered.alpha.float()
-    seen = (rendered.depth.float() - (1 - alpha) * far) / alpha.clamp(min=0.5)
-    return torch.where(alpha > 0.5, seen.clamp(0, far), 0.0)
 
 
 def write_view(path: Path, pixels: UInt8[np.ndarray, "height width channels"], note: dict[str, Any]) -> None:

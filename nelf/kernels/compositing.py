@@ -1,5 +1,6 @@
 """Volume rendering of packed samples (NeRF, eq. 3): weights w_i = T_i (1 - exp(-sigma_i delta_i))."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from nelf.kernels.compile import constants, launch
 from nelf.kernels.dispatch import GPU, array, compiled, find, kernel, split_range
+
+HALF_GONE = math.log(2)  # optical depth at which half of the light is left
 
 
 def composite(
@@ -39,6 +42,53 @@ def composite_reference(
     weights = torch.exp(-before) * (1 - torch.exp(-optical))
     columns = torch.cat([values, torch.ones_like(optical)[:, None]], dim=1) * weights[:, None]
     return columns.new_zeros(len(offsets) - 1, columns.shape[1]).index_add(0, ray, columns)
+
+
+def median_depths(
+    optical: Float[Tensor, "m"],
+    depths: Float[Tensor, "m"],
+    ray: Int[Tensor, "m"],
+    offsets: Int[Tensor, "rays_plus_1"],
+) -> Float[Tensor, "rays"]:
+    """Depth of the first sample of each ray behind which less than half of the light is left; 0 if there is none.
+
+    optical: density times length of each sample.
+    """
+    return find("median_depths", optical.device, median_depths_reference)(optical, depths, ray, offsets)
+
+
+def median_depths_reference(
+    optical: Float[Tensor, "m"],
+    depths: Float[Tensor, "m"],
+    ray: Int[Tensor, "m"],
+    offsets: Int[Tensor, "rays_plus_1"],
+) -> Float[Tensor, "rays"]:
+    """The readable form of `median_depths`. Each ray has a row of its own, as in `composite_reference`."""
+    counts = offsets.diff()
+    longest = int(counts.amax()) if len(counts) else 0
+    place = torch.arange(len(optical), device=optical.device) - offsets[ray]
+    rows = optical.new_zeros(len(counts), longest + 1).index_put((ray, place), optical)
+    passed = (rows.cumsum(1) <= HALF_GONE).sum(1)  # samples that let half of the light through
+    found = depths.new_zeros(len(counts))
+    stopped = (passed < counts).nonzero()[:, 0]
+    found[stopped] = depths[(offsets[:-1] + passed)[stopped]]
+    return found
+
+
+@kernel("median_depths", "cpu")
+def _median_depths_on_cpu(optical: Tensor, depths: Tensor, ray: Tensor, offsets: Tensor) -> Tensor:
+    found = torch.zeros(len(offsets) - 1)
+    split_range(_median, len(found), array(optical), array(depths), array(offsets), array(found))
+    return found
+
+
+@kernel("median_depths", GPU)
+def _median_depths_on_gpu(optical: Tensor, depths: Tensor, ray: Tensor, offsets: Tensor) -> Tensor:
+    found = depths.new_empty(len(offsets) - 1)
+    count = constants((len(found),), depths.device)
+    given = optical.contiguous(), depths.contiguous(), offsets.int(), count
+    launch("median_depths", len(found), {}, *given, found)
+    return found
 
 
 @kernel("composite", "cpu")
@@ -106,6 +156,19 @@ def _forward(
                 out[ray, c] += weight * values[i, c]
             out[ray, channels] += weight
             transmittance *= through
+
+
+@compiled
+def _median(
+    start: int, stop: int, optical: np.ndarray, depths: np.ndarray, offsets: np.ndarray, found: np.ndarray
+) -> None:
+    for ray in range(start, stop):
+        passed = np.float32(0)
+        for i in range(offsets[ray], offsets[ray + 1]):
+            passed += optical[i]
+            if passed > HALF_GONE:
+                found[ray] = depths[i]
+                break
 
 
 @compiled

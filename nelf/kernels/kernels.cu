@@ -320,6 +320,18 @@ KERNEL(composite_grad, IN(float) optical, IN(float) values, IN(int) offsets, IN(
 }
 #endif
 
+// --- Where half of the light is left. One thread a ray; count: of rays.
+KERNEL(median_depths, IN(float) optical, IN(float) depths, IN(int) offsets, IN(int) count, OUT(float) found) {
+    u32 ray = me;
+    if (ray >= u32(count[0])) return;
+    float passed = 0.0f, depth = 0.0f;
+    for (int i = offsets[ray]; i < offsets[ray + 1u] && depth == 0.0f; ++i) {
+        passed += optical[i];
+        if (passed > 0.69314718f) depth = depths[i];
+    }
+    found[ray] = depth;
+}
+
 #if defined(SHAPE)
 // --- Where along each ray the field is asked. space: Space.packed, the parameters and near and far.
 struct Place { float t, x, y, z; };

@@ -64,10 +64,10 @@ class Fitting:
     def __init__(self, run: Run, stop: Stop, precision: str) -> None:
         """The run must have its pseudo views."""
         self.run, self.stop, self.precision = run, stop, precision
-        self.frame = new_student(run).frame
+        views = pseudo_scene(run).train
+        self.frame = new_student(run, views).frame
         self.base = dataclasses.replace(run.config.student, **UNNAMED)
         self.space = SearchSpace(self.base, self.frame)
-        views = pseudo_scene(run).train
         count = min(SCORED, max(1, len(views) // 10))
         scored = {(2 * i + 1) * len(views) // (2 * count) for i in range(count)}
         self.learnt = views.select([i for i in range(len(views)) if i not in scored] or [0])

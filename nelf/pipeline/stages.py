@@ -12,15 +12,15 @@ from nelf.core.devices import reduced_type
 from nelf.core.files import sha256, write_json
 from nelf.core.processes import is_first_process
 from nelf.core.progress import Stop, as_step, in_step, steps
-from nelf.distill import ProcessGroup, distill_in_workers, external_scene
+from nelf.distill import ProcessGroup, distill_in_workers, external_scene, seen_range
 from nelf.export import plan as planned_bundles
 from nelf.pipeline.evaluate_stage import measure, outputs_of, write_run_report
 from nelf.pipeline.export_stage import current_bundles, export_to
 from nelf.pipeline.forecast import foresee
 from nelf.pipeline.record import StageRecord, fingerprint
 from nelf.pipeline.run import EXPORT, PSEUDO, STUDENT, TEACHER, Echo, Run, files_digest
-from nelf.scene import Scene, SceneConfig, load_scene
-from nelf.student import SceneGeometry, Student, make_student, save_student
+from nelf.scene import Scene, SceneConfig, Views, load_scene
+from nelf.student import Mapping, SceneGeometry, Student, make_student, save_student
 from nelf.teacher import Teacher, load_teacher
 from nelf.teacher.stage import teach
 from nelf.train import train
@@ -107,19 +107,22 @@ def pseudo_scene(run: Run) -> Scene:
     )
 
 
-def new_student(run: Run) -> Student:
-    """An untrained student for the run's scene."""
-    scene = run.scene
+def new_student(run: Run, pseudo: Views | None = None) -> Student:
+    """An untrained student for the run's scene. pseudo: what it will learn from; an open scene's depths are theirs."""
+    scene, mapping = run.scene, run.config.student.mapping_for(bounded=run.bounded)
+    near, far = scene.near, scene.far
+    if pseudo is not None and mapping is Mapping.DISPARITY:
+        near, far = seen_range(pseudo, near, far)
     frame = SceneGeometry.around(
         scene.train.c2w,
         scene.train.intrinsics,
         scene.size,
         scene.channels,
-        scene.near,
-        scene.far,
+        near,
+        far,
         scene.center,
         scene.radius,
-        run.config.student.mapping_for(bounded=run.bounded),
+        mapping,
         within_ball=run.config.student.within_ball,
     )
     torch.manual_seed(run.config.train.seed)
@@ -137,8 +140,8 @@ def run_train(run: Run, stop: Stop, echo: Echo, start: Student | None = None) ->
         echo(in_step("train: up to date"))
         return
     with run.running(record, fingerprint, outputs):
-        student = start or new_student(run)
         scene, pseudo = run.scene, external or rendered_scene(run)
+        student = start or new_student(run, pseudo.train)
         student = train(
             student,
             pseudo.train,

@@ -24,7 +24,7 @@ class RenderOutput:
     """Rendered rays.
 
     rgb: colour premultiplied by alpha, [0, 1]. alpha: 1 everywhere for a teacher of scenes without alpha.
-    depth: expected depth along the view axis (world units); far if nothing is hit.
+    depth: along the view axis (world units), where half of the ray's light is stopped; far if less than half is.
     """
 
     rgb: Float[Tensor, "*rays 3"]
@@ -94,14 +94,18 @@ class RadianceField(nn.Module, abc.ABC):
         return RENDER_CHUNK
 
     @abc.abstractmethod
-    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 4"], int | Tensor]:
         """Render rays [n, 3] with gradients.
 
-        Returns [n, 5]: premultiplied rgb, depth times alpha, and alpha; and the number of samples.
+        Returns [n, 4]: premultiplied rgb, and alpha; and the number of samples.
         draws: jitters the samples (training); None takes the middle of their intervals.
         """
 
-    def render_train_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    @abc.abstractmethod
+    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        """Render rays [n, 3] without jitter: premultiplied rgb, alpha, and `median_depths`."""
+
+    def render_train_in_float32(self, rays: Rays, draws: StepRandom) -> tuple[Float[Tensor, "n 4"], int | Tensor]:
         """`render_train` in float32, even under autocast: bfloat16 is too coarse for densities."""
         with exact(rays.origins.device):
             return self.render_train(rays, draws)
@@ -127,10 +131,6 @@ class RadianceField(nn.Module, abc.ABC):
         """Mask of the rays that can teach anything."""
         return torch.ones(len(rays), dtype=torch.bool, device=rays.origins.device)
 
-    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        """`render_train` for renders, without draws. A field may skip what cannot be seen."""
-        return self.render_train(rays, None)[0]
-
     def with_precision(self, dtype: torch.dtype) -> Teacher:
         """This teacher for renders with matrix products in `dtype`; itself if that would show."""
         return self
@@ -141,11 +141,11 @@ class RadianceField(nn.Module, abc.ABC):
         count = self.rays_at_once
         parts = [self.render_eval(rays[i : i + count].to(self.device)) for i in range(0, len(rays), count)]
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
-        rgb, depth, alpha = out[:, :3], out[:, 3] + (1 - out[:, 4]) * self.space.far, out[:, 4]
+        rgb, alpha, depth = out[:, :3], out[:, 3], out[:, 4]
         if self.opaque:
             behind = UNSEEN if self.background is None else self.background
             rgb, alpha = rgb + (1 - alpha)[:, None] * behind, torch.ones_like(alpha)
-        return RenderOutput(rgb, alpha, depth)
+        return RenderOutput(rgb, alpha, torch.where(depth > 0, depth, self.space.far))
 
 
 def render_image(

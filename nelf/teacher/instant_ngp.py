@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nelf.core.cameras import Rays
 from nelf.core.devices import exact
 from nelf.kernels.compile import forced_reference, usable
-from nelf.kernels.compositing import composite
+from nelf.kernels.compositing import composite, median_depths
 from nelf.kernels.hash_encoding import CHANNELS, HashGrid, encode_directions
 from nelf.kernels.importance_sampling import resample
 from nelf.kernels.random_numbers import StepRandom
@@ -215,31 +215,37 @@ class HashGridNeRF(RadianceField):
         """Density per half cube side at points of the unit cube."""
         return _density(self.density_network(self.grid(points)))
 
-    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 4"], int | Tensor]:
         with torch.no_grad():
             samples = self._samples(rays, draws)
-            directions = encode_directions(rays.directions)
+        out, density = self._blended(rays, samples)
+        if draws is not None:
+            self._seen = samples, density
+        return out, len(samples.ray) if samples.found is None else samples.found
+
+    def _blended(self, rays: Rays, samples: Samples) -> tuple[Float[Tensor, "n 4"], Float[Tensor, "m"]]:
+        """Premultiplied colour and alpha of rays; and the samples' densities, without gradients."""
+        directions = encode_directions(rays.directions)
         count = None if samples.found is None else samples.offsets[-1:]
         geometry = self.density_network(self.grid(samples.points, count)).float()
-        values = torch.cat([self._values(geometry, directions, samples.ray), samples.depths[:, None]], dim=1)
+        values = self._values(geometry, directions, samples.ray)
         density = _density(geometry)
-        if draws is not None:
-            self._seen = samples, density.detach()
         out = composite(density * samples.lengths, values, samples.ray, samples.offsets)
-        found = len(samples.ray) if samples.found is None else samples.found
-        return self._colors(out, directions), found
+        return self._colors(out, directions), density.detach()
 
     @torch.no_grad()
     def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
         """See `RadianceField.render_eval`. Front to back, `BLOCK` samples per ray at a time. Opaque rays stop, and
         samples with almost no weight get no colour. Samples drawn by their weight are all needed, and rendered at once.
         """
-        if self.config.importance_samples is not None:
-            return self.render_train(rays, None)[0]
         samples = self._samples(rays, None)
+        if self.config.importance_samples is not None:
+            out, density = self._blended(rays, samples)
+            return self._with_depth(out, density * samples.lengths, samples)
         directions = encode_directions(rays.directions)
         channels = GEOMETRY - 1 if self.config.deferred_color else 3
-        out, through = rays.origins.new_zeros(len(rays), channels + 2), rays.origins.new_ones(len(rays))
+        out, through = rays.origins.new_zeros(len(rays), channels + 1), rays.origins.new_ones(len(rays))
+        stopping = torch.zeros_like(samples.lengths)
         starts, counts = samples.offsets[:-1], samples.offsets.diff()
         steps = torch.arange(BLOCK, device=starts.device)
         active = counts.nonzero()[:, 0]
@@ -248,21 +254,28 @@ class HashGridNeRF(RadianceField):
             places = valid.flatten().nonzero()[:, 0]
             rows = (starts[active][:, None] + steps).flatten()[places]
             geometry = self.density_network(self.grid(samples.points[rows])).float()
+            stopping[rows] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
             optical = torch.zeros(valid.shape, device=geometry.device)
-            optical.view(-1)[places] = (_density(geometry) * samples.lengths[rows]).clamp_max(OPAQUE_DEPTH)
+            optical.view(-1)[places] = stopping[rows]
             depth = optical.cumsum(dim=1)
             weights = through[active][:, None] * torch.exp(optical - depth) * -torch.expm1(-optical)
             weights = weights.flatten()[places]
             seen = (weights > LEAST_WEIGHT).nonzero()[:, 0]
             rows, ray = rows[seen], samples.ray[rows[seen]]
-            values = torch.cat([self._values(geometry[seen], directions, ray), samples.depths[rows][:, None]], dim=1)
+            values = self._values(geometry[seen], directions, ray)
             out[:, :-1].index_add_(0, ray, values * weights[seen][:, None])
             through[active] *= torch.exp(-depth[:, -1])
             steps = steps + BLOCK
             going_on = (through[active] > OPAQUE) & (counts[active] > steps[0])
             active = active[going_on.nonzero()[:, 0]]
         out[:, -1] = 1 - through
-        return self._colors(out, directions)
+        return self._with_depth(self._colors(out, directions), stopping, samples)
+
+    def _with_depth(
+        self, out: Float[Tensor, "n 4"], optical: Float[Tensor, "m"], samples: Samples
+    ) -> Float[Tensor, "n 5"]:
+        depth = median_depths(optical, samples.depths, samples.ray, samples.offsets)
+        return torch.cat([out, depth[:, None]], dim=1)
 
     def _values(
         self, geometry: Float[Tensor, "m g"], directions: Float[Tensor, "n d"], ray: Int[Tensor, "m"]
@@ -270,12 +283,12 @@ class HashGridNeRF(RadianceField):
         """What is blended along a ray: the colours of its samples or, with deferred colour, their features."""
         return geometry[:, 1:] if self.config.deferred_color else self._color(geometry, directions[ray])
 
-    def _colors(self, out: Float[Tensor, "n c"], directions: Float[Tensor, "n d"]) -> Float[Tensor, "n 5"]:
-        """Premultiplied colour, depth and alpha of rays, from what was blended along them."""
+    def _colors(self, out: Float[Tensor, "n c"], directions: Float[Tensor, "n d"]) -> Float[Tensor, "n 4"]:
+        """Premultiplied colour and alpha of rays, from what was blended along them."""
         if not self.config.deferred_color:
             return out
-        features, alpha = out[:, :-2], out[:, -1:]
-        return torch.cat([alpha * self._color(torch.cat([alpha, features], dim=1), directions), out[:, -2:]], dim=1)
+        features, alpha = out[:, :-1], out[:, -1:]
+        return torch.cat([alpha * self._color(torch.cat([alpha, features], dim=1), directions), alpha], dim=1)
 
     def _color(self, features: Float[Tensor, "m g"], directions: Float[Tensor, "m d"]) -> Float[Tensor, "m 3"]:
         color: Tensor = self.color_network(torch.cat([features, directions], dim=1))

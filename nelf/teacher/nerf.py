@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nelf.core.cameras import Rays
+from nelf.kernels.compositing import median_depths
 from nelf.kernels.random_numbers import StepRandom
 from nelf.kernels.unit_cube import UnitCubeMapping
 from nelf.teacher.config import NeRFConfig
@@ -59,31 +60,53 @@ class NeRF(RadianceField):
         color = self.color(torch.cat([self.feature(hidden), seen_from], dim=-1))
         return torch.nn.functional.softplus(self.density_head(hidden)[..., 0] * 10 - 1), color
 
-    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 5"], int | Tensor]:
+    def render_train(self, rays: Rays, draws: StepRandom | None) -> tuple[Float[Tensor, "n 4"], int | Tensor]:
+        s = self._drawn(rays, draws)
+        optical, color, _ = self._along(rays, s)
+        return _blended(optical, color), s.numel()
+
+    def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
+        optical, color, depths = self._along(rays, self._drawn(rays, None))
+        count = optical.shape[1]
+        ray = torch.arange(len(rays), device=optical.device).repeat_interleave(count)
+        offsets = torch.arange(len(rays) + 1, device=optical.device) * count
+        depth = median_depths(optical.flatten(), depths.flatten(), ray, offsets)
+        return torch.cat([_blended(optical, color), depth[:, None]], dim=1)
+
+    def _drawn(self, rays: Rays, draws: StepRandom | None) -> Float[Tensor, "n s"]:
+        """Ray parameters of the samples, ascending: even ones, and more where these find weight."""
         coarse, fine = self.config.coarse_samples, self.config.fine_samples
         edges = torch.linspace(0, 1, coarse + 1, device=rays.origins.device)
         inside = _random((len(rays), coarse), draws).to(edges)
         s = edges[:-1] + (edges[1:] - edges[:-1]) * inside
         with torch.no_grad():
-            weights = self._weights(rays, s)[0]
+            weights = _weights(self._along(rays, s)[0])
             drawn = sample_piecewise(edges, weights, _random((len(rays), fine), draws, spread=True).to(edges))
-        s = torch.cat([s, drawn], dim=1).sort(dim=1).values
-        weights, color, depth = self._weights(rays, s)
-        values = torch.cat([color, depth[..., None], torch.ones_like(depth)[..., None]], dim=-1)
-        return (weights[..., None] * values).sum(dim=1), s.numel()
+        return torch.cat([s, drawn], dim=1).sort(dim=1).values
 
-    def _weights(
+    def _along(
         self, rays: Rays, s: Float[Tensor, "n s"]
     ) -> tuple[Float[Tensor, "n s"], Float[Tensor, "n s 3"], Float[Tensor, "n s"]]:
-        """Rendering weights (NeRF, eq. 3), colours and depths at the ascending ray parameters `s`."""
+        """Optical depths, colours and depths at the ascending ray parameters `s`."""
         depth = self.space.depth(s)
         cube = self.space.to_cube(rays.origins[:, None] + depth[..., None] * rays.directions[:, None])
         density, color = self(cube.clamp(0, 1), rays.directions)
         inside = ((cube >= 0) & (cube <= 1)).all(dim=-1)
         length = 2 * (cube[:, 1:] - cube[:, :-1]).norm(dim=-1)
         optical = density * inside * torch.cat([length, length[:, -1:]], dim=1)
-        before = optical.cumsum(dim=1) - optical
-        return torch.exp(-before) * (1 - torch.exp(-optical)), color, depth
+        return optical, color, depth
+
+
+def _weights(optical: Float[Tensor, "n s"]) -> Float[Tensor, "n s"]:
+    """Rendering weights of samples (NeRF, eq. 3)."""
+    before = optical.cumsum(dim=1) - optical
+    return torch.exp(-before) * (1 - torch.exp(-optical))
+
+
+def _blended(optical: Float[Tensor, "n s"], color: Float[Tensor, "n s 3"]) -> Float[Tensor, "n 4"]:
+    """Premultiplied colour and alpha of rays."""
+    values = torch.cat([color, torch.ones_like(color[..., :1])], dim=-1)
+    return (_weights(optical)[..., None] * values).sum(dim=1)
 
 
 def positional_encoding(x: Float[Tensor, "*batch 3"], octaves: int) -> Float[Tensor, "*batch channels"]:

@@ -280,7 +280,7 @@ def _loss(out: Tensor, truth: Tensor, background: Tensor) -> Tensor:
     """
     alpha = truth[:, 3:]
     target = truth[:, :3] * alpha + background * (1 - alpha)
-    return torch.nn.functional.mse_loss(out[:, :3] + background * (1 - out[:, 4:]), target)
+    return torch.nn.functional.mse_loss(out[:, :3] + background * (1 - out[:, 3:]), target)
 
 
 def fit(trainer: Trainer, checkpoints: CheckpointFolder, stop: Stop) -> None:

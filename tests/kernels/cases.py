@@ -42,6 +42,12 @@ def composited() -> Case:
     return Case("composite", compositing.composite_reference, (optical, values, ray, offsets), (optical, values))
 
 
+def medians() -> Case:
+    optical, _, ray, offsets = composited().inputs
+    depths = 1 + torch.arange(len(ray)).float()
+    return Case("median_depths", compositing.median_depths_reference, (optical.detach(), depths, ray, offsets))
+
+
 def planes() -> Case:
     points = (torch.rand(3000, 3, generator=_random()) * 38 - 3).requires_grad_()  # a fifth lies outside
     tables = torch.randn(3, 32, 32, 8, generator=_random()).requires_grad_()
@@ -84,6 +90,7 @@ def drawn(operation: str, reference: Callable[..., Any]) -> Case:
 CASES: dict[str, Case] = {
     "hash_encode": hash_encode(),
     "composite": composited(),
+    "median_depths": medians(),
     "read_planes": planes(),
     "read_lines": lines(),
     "read_volume": volume(),

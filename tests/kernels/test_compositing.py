@@ -1,12 +1,13 @@
 """Compositing: compiled kernels, the readable form, and a loop over rays agree."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from nelf.kernels.compositing import composite, composite_reference
+from nelf.kernels.compositing import composite, composite_reference, median_depths, median_depths_reference
 
 
 def packed(counts: list[int], seed: int = 0, thickest: float = 2.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -81,3 +82,20 @@ def test_known_ray() -> None:
 def test_alpha_of_the_opaque_is_one() -> None:
     out = composite(torch.full((9,), 1e4), torch.ones(9, 1), torch.zeros(9, dtype=torch.int64), torch.tensor([0, 9]))
     assert out.tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize("form", [median_depths, median_depths_reference])
+def test_the_median_depth_is_where_half_of_the_light_is_left(form: Callable[..., Tensor]) -> None:
+    optical, _, ray, offsets = packed([3, 0, 1, 4, 2])
+    half = math.log(2)
+    optical[:] = half * torch.tensor([0.5, 0.4, 0.2, 0.9, 1e-3, 0.0, 99.0, 1.0, 0.5, 0.4])
+    depths = torch.arange(len(optical)) + 1.0
+    assert form(optical, depths, ray, offsets).tolist() == [3, 0, 0, 7, 0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_forms_find_the_same_median_depths(case: str) -> None:
+    optical, _, ray, offsets = CASES[case]
+    depths = torch.arange(len(optical)) + 1.0
+    given = optical.float(), depths, ray, offsets
+    assert torch.equal(median_depths(*given), median_depths_reference(*given))
