@@ -1,14 +1,16 @@
 """Runs: opened from a scene or from their own folder, with defaults by scene type."""
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from nelf.core.errors import ConfigError
-from nelf.pipeline import Run, is_run, quoted
+from nelf.pipeline import Run, is_run, new_student, quoted
 from nelf.pipeline import config as config_module
 from nelf.pipeline.export_stage import bundle_context, golden_poses
 from nelf.pipeline.overrides import last_of_each_key, read_overrides
@@ -152,6 +154,20 @@ def test_defaults_of_the_kind(
     forced = Run.open(scene, [runs, "scene.type=unbounded"])
     assert forced.scene.type is SceneType.UNBOUNDED
     assert forced.config.distill.views == 100 + list(SceneType).index(SceneType.UNBOUNDED)
+
+
+@pytest.mark.parametrize("kind", [SceneType.OBJECT, SceneType.UNBOUNDED])
+def test_students_of_open_scenes_look_where_pseudo_views_show_something(kind: SceneType, ball: Path, runs: str) -> None:
+    run = Run.open(ball, [runs, f"scene.type={kind.value}"])
+    depths = np.linspace(1, 3, 256, dtype=np.float32).reshape(16, 16) * run.scene.radius
+    seen = new_student(run, dataclasses.replace(run.scene.train, read_depth=lambda index: depths)).frame
+    all_of_it = new_student(run).frame
+    if kind is SceneType.OBJECT:
+        assert seen == all_of_it
+    else:
+        assert run.scene.near < 0.8 * run.scene.radius < seen.near < run.scene.radius
+        assert 3 * run.scene.radius < seen.far < 5 * run.scene.radius < run.scene.far
+        assert all(np.subtract(seen.high, seen.low) < np.subtract(all_of_it.high, all_of_it.low))
 
 
 def test_scene_digest(ball: Path, runs: str, tmp_path: Path) -> None:
