@@ -191,20 +191,28 @@ def forward_facing_sampler(region: TrainCameras, config: DistillConfig) -> Sampl
 
 
 NEIGHBOURS = 6
+LONGEST = 4.0  # of the median way, for its share of the views: one stray camera does not take most of them
 
 
 def interpolation_sampler(region: TrainCameras, config: DistillConfig) -> Sampler:
-    """Any position between a training camera and one of its nearest ones, slightly displaced and rotated."""
-    neighbours = nearest_others(camera_distances(region), NEIGHBOURS)
+    """Any position between a training camera and one of its nearest ones, slightly displaced and rotated.
+
+    Longer ways get more views: people film quickly what they pass, and viewers let them stay there.
+    """
+    distances = camera_distances(region)
+    neighbours = nearest_others(distances, NEIGHBOURS)
+    ways = distances.gather(1, neighbours).flatten()
+    ways = ways.clamp(min=1e-9, max=max(1e-9, LONGEST * float(ways.median())))
+    upto = (ways.cumsum(0) / ways.sum()).numpy()
 
     def sample(random: np.random.Generator) -> Tensor:
-        a = int(random.integers(len(region.c2w)))
-        b = int(neighbours[a, int(random.integers(neighbours.shape[1]))])
+        way = min(int(np.searchsorted(upto, random.uniform())), len(upto) - 1)
+        a, b = way // neighbours.shape[1], int(neighbours.flatten()[way])
         t = share_of_way(random, config)
-        way = region.eyes[b] - region.eyes[a]
-        off = torch.from_numpy(random.normal(size=3)) * (config.pose_jitter * way.norm())
+        there = region.eyes[b] - region.eyes[a]
+        off = torch.from_numpy(random.normal(size=3)) * (config.pose_jitter * there.norm())
         rotation = turn_between(region.c2w[a, :, :3], region.c2w[b, :, :3], t, config.pose_jitter, random)
-        return torch.cat([rotation, (region.eyes[a] + t * way + off)[:, None]], dim=1)
+        return torch.cat([rotation, (region.eyes[a] + t * there + off)[:, None]], dim=1)
 
     return sample
 

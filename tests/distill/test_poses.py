@@ -174,6 +174,23 @@ def test_unbounded_poses_lie_between_neighbours() -> None:
     assert len(torch.unique(nearest)) > 50
 
 
+def test_unbounded_poses_are_as_dense_where_cameras_are_sparse() -> None:
+    """Cameras that look the same way from a line: 30 on its first half, 10 on its second, one 50 times as far away."""
+    c2w = torch.eye(3, 4).repeat(41, 1, 1)
+    c2w[:, 0, 3] = torch.cat([torch.linspace(0, 1, 31)[:-1], torch.linspace(1, 2, 10), torch.tensor([100.0])])
+    scene = make_scene(SceneType.UNBOUNDED, 20)
+    places = pseudo_poses(scene, c2w, DistillConfig(), range(1000))[:, 0, 3]
+    dense, sparse = (((places >= low) & (places < low + 1)).sum().item() for low in (0, 1))
+    assert 0.6 < sparse / dense < 1.5
+    assert (places > 3).sum() < 200
+
+
+def test_unbounded_poses_of_cameras_in_one_place() -> None:
+    c2w = torch.eye(3, 4).repeat(9, 1, 1)
+    found = pseudo_poses(make_scene(SceneType.UNBOUNDED, 20), c2w, DistillConfig(), range(5))
+    assert torch.allclose(found, c2w[:5])
+
+
 def test_two_training_cameras_are_enough_and_one_is_not() -> None:
     for kind in SceneType:
         assert sample(kind, range(5), views=2).isfinite().all()

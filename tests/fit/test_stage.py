@@ -31,7 +31,7 @@ class PretendRun(Run):
 
 def fitting(monkeypatch: pytest.MonkeyPatch, pseudo: int, val: int = 2) -> Fitting:
     monkeypatch.setattr(fit_stage, "pseudo_scene", lambda run: SimpleNamespace(train=views(pseudo)))
-    monkeypatch.setattr(fit_stage, "new_student", lambda run: student())
+    monkeypatch.setattr(fit_stage, "new_student", lambda run, pseudo: student())
     return Fitting(PretendRun(val), Stop(), "fp32")
 
 
