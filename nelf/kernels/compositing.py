@@ -50,7 +50,7 @@ def median_depths(
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays"]:
-    """Depth of the first sample of each ray that leaves less than half of its light; 0 if there is none.
+    """Depth of the first sample of each ray that leaves less than half of its light, or 0.
 
     optical: density times length of each sample.
     """
