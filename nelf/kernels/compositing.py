@@ -33,15 +33,26 @@ def composite_reference(
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays c_plus_1"]:
-    """The readable form of `composite`. Each ray has a row of its own: one running sum over all rays loses the digits
-    of the later ones in float32, and MPS has no float64."""
-    longest = int(offsets.diff().amax()) if len(offsets) > 1 else 0
-    place = torch.arange(len(optical), device=optical.device) - offsets[ray]
-    rows = optical.new_zeros(len(offsets) - 1, longest + 1).index_put((ray, place + 1), optical)
-    before = rows.cumsum(1)[ray, place]
+    """The readable form of `composite`."""
+    passed, place = _passed(optical, ray, offsets)
+    before = passed[ray, place]
     weights = torch.exp(-before) * (1 - torch.exp(-optical))
     columns = torch.cat([values, torch.ones_like(optical)[:, None]], dim=1) * weights[:, None]
     return columns.new_zeros(len(offsets) - 1, columns.shape[1]).index_add(0, ray, columns)
+
+
+def _passed(
+    optical: Float[Tensor, "m"], ray: Int[Tensor, "m"], offsets: Int[Tensor, "rays_plus_1"]
+) -> tuple[Float[Tensor, "rays longest_plus_1"], Int[Tensor, "m"]]:
+    """Optical depth of the first k samples of each ray, for every k; and each sample's place on its ray.
+
+    Each ray has a row of its own: one running sum over all rays loses the digits of the later ones in float32, and MPS
+    has no float64.
+    """
+    longest = int(offsets.diff().amax()) if len(offsets) > 1 else 0
+    place = torch.arange(len(optical), device=optical.device) - offsets[ray]
+    rows = optical.new_zeros(len(offsets) - 1, longest + 1).index_put((ray, place + 1), optical)
+    return rows.cumsum(1), place
 
 
 def median_depths(
@@ -63,15 +74,13 @@ def median_depths_reference(
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays"]:
-    """The readable form of `median_depths`. Each ray has a row of its own, as in `composite_reference`."""
+    """The readable form of `median_depths`."""
+    passed, _ = _passed(optical, ray, offsets)
     counts = offsets.diff()
-    longest = int(counts.amax()) if len(counts) else 0
-    place = torch.arange(len(optical), device=optical.device) - offsets[ray]
-    rows = optical.new_zeros(len(counts), longest + 1).index_put((ray, place), optical)
-    passed = (rows.cumsum(1) <= HALF_GONE).sum(1)  # samples that let half of the light through
+    let_through = (passed[:, 1:] <= HALF_GONE).sum(1)  # samples that leave half of the light, or more
     found = depths.new_zeros(len(counts))
-    stopped = (passed < counts).nonzero()[:, 0]
-    found[stopped] = depths[(offsets[:-1] + passed)[stopped]]
+    stopped = (let_through < counts).nonzero()[:, 0]
+    found[stopped] = depths[(offsets[:-1] + let_through)[stopped]]
     return found
 
 

@@ -17,6 +17,7 @@ from nelf.core.checkpoints import CheckpointFolder
 from nelf.core.devices import DeviceConfig, make_fabric
 from nelf.core.errors import CheckpointError, ConfigError, Interrupted, SceneError
 from nelf.core.progress import Stop
+from nelf.kernels.compositing import median_depths
 from nelf.kernels.line_adam import line_gradient
 from nelf.scene import SceneConfig, load_scene
 from nelf.teacher import TEACHERS, TeacherConfig, instant_ngp, load_teacher, render_image, training
@@ -108,6 +109,12 @@ def test_a_render_asks_for_what_can_be_seen_and_shows_the_same(kind: str, deferr
         assert 0 < sum(asked) - everything < samples
     # A ray ends at a transmittance of 1e-3; what is left out weighs less than 64 steps x 3e-5 = 2e-3.
     assert (seen[:, :4] - whole).abs().max() < 3e-3
+    everywhere = field._samples(rays, None)
+    with torch.no_grad():
+        optical = field._blended(rays, everywhere)[1] * everywhere.lengths
+    depth = median_depths(optical, everywhere.depths, everywhere.ray, everywhere.offsets)
+    assert (depth > 0).any()
+    assert (seen[:, 4] != depth).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("make", [tiny.instant_ngp, tiny.deferred], ids=["instant_ngp", "deferred"])
