@@ -57,20 +57,21 @@ def _passed(
 
 def median_depths(
     optical: Float[Tensor, "m"],
-    depths: Float[Tensor, "m"],
+    depths: Float[Tensor, "m 2"],
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays"]:
-    """Depth of the first sample of each ray that leaves less than half of its light, or 0.
+    """Depth where half of each ray's light is left, or 0 where more than half passes all samples.
 
-    optical: density times length of each sample.
+    optical: density times length of each sample; the density is constant within its interval. depths: of both ends of
+    the intervals.
     """
     return find("median_depths", optical.device, median_depths_reference)(optical, depths, ray, offsets)
 
 
 def median_depths_reference(
     optical: Float[Tensor, "m"],
-    depths: Float[Tensor, "m"],
+    depths: Float[Tensor, "m 2"],
     ray: Int[Tensor, "m"],
     offsets: Int[Tensor, "rays_plus_1"],
 ) -> Float[Tensor, "rays"]:
@@ -80,7 +81,10 @@ def median_depths_reference(
     let_through = (passed[:, 1:] <= HALF_GONE).sum(1)  # samples that leave half of the light, or more
     found = depths.new_zeros(len(counts))
     stopped = (let_through < counts).nonzero()[:, 0]
-    found[stopped] = depths[(offsets[:-1] + let_through)[stopped]]
+    place = let_through[stopped]
+    at = offsets[:-1][stopped] + place
+    near, far = depths[at].unbind(1)
+    found[stopped] = near + (HALF_GONE - passed[stopped, place]) / optical[at] * (far - near)
     return found
 
 
@@ -174,9 +178,10 @@ def _median(
     for ray in range(start, stop):
         passed = np.float32(0)
         for i in range(offsets[ray], offsets[ray + 1]):
+            before = passed
             passed += optical[i]
             if passed > HALF_GONE:
-                found[ray] = depths[i]
+                found[ray] = depths[i, 0] + (HALF_GONE - before) / optical[i] * (depths[i, 1] - depths[i, 0])
                 break
 
 

@@ -83,7 +83,7 @@ def resample_reference(
     return Samples(
         ((ends[:, 1:] + ends[:, :-1]) / 2).reshape(-1, 3),
         2 * (ends[:, 1:] - ends[:, :-1]).norm(dim=-1).reshape(-1),
-        ((depth[:, 1:] + depth[:, :-1]) / 2).reshape(-1),
+        depth.unfold(1, 2, 1).reshape(-1, 2),
         kept.nonzero()[:, 0].repeat_interleave(count),
         offsets,
     )

@@ -324,10 +324,13 @@ KERNEL(composite_grad, IN(float) optical, IN(float) values, IN(int) offsets, IN(
 KERNEL(median_depths, IN(float) optical, IN(float) depths, IN(int) offsets, IN(int) count, OUT(float) found) {
     u32 ray = me;
     if (ray >= u32(count[0])) return;
+    const float half_gone = 0.69314718f;
     float passed = 0.0f, depth = 0.0f;
-    for (int i = offsets[ray]; i < offsets[ray + 1u] && depth == 0.0f; ++i) {
+    for (int i = offsets[ray]; i < offsets[ray + 1u] && passed <= half_gone; ++i) {
+        float before = passed;
         passed += optical[i];
-        if (passed > 0.69314718f) depth = depths[i];
+        if (passed > half_gone)
+            depth = depths[i * 2] + (half_gone - before) / optical[i] * (depths[i * 2 + 1] - depths[i * 2]);
     }
     found[ray] = depth;
 }
@@ -371,7 +374,7 @@ FN float cached_of(float x, float y, float z, IN(float) density) {
 
 // The intervals of a ray, one after the other: nelf/kernels/ray_marching.py.
 struct Walk { int step, last; float shift, optical; Place end; };
-struct Interval { float x, y, z, length, depth; };
+struct Interval { float x, y, z, length, near, far; };
 
 FN Place end_of(int step, float shift, IN(float) o, IN(float) d, IN(float) p) {
     return place_of(min(max((float(step) + shift) / float(STEPS), 0.0f), 1.0f), o, d, p);
@@ -411,7 +414,7 @@ FN bool next_interval(OWN(Walk) walk, OWN(Interval) found, IN(float) o, IN(float
         float cached = cached_of(x, y, z, density), length = distance_of(a, b);
         if (cached <= threshold || length <= 0.0f) continue;
         walk.optical += min(cached * length, 1.0f);
-        Interval interval = {x, y, z, length, (a.t + b.t) * 0.5f};
+        Interval interval = {x, y, z, length, a.t, b.t};
         found = interval;
         return true;
     }
@@ -424,7 +427,7 @@ KERNEL(march_count, IN(float) origins, IN(float) directions, IN(float) jitter, I
     IN(float) o = origins + me * 3u;
     IN(float) d = directions + me * 3u;
     Walk walk = begin_walk(o, d, jitter[me], space);
-    Interval interval = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+    Interval interval = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
     int number = 0;
     while (next_interval(walk, interval, o, d, space, density, coarse, threshold[0])) ++number;
     found[me] = number;
@@ -438,11 +441,11 @@ KERNEL(march_emit, IN(float) origins, IN(float) directions, IN(float) jitter, IN
     IN(float) o = origins + me * 3u;
     IN(float) d = directions + me * 3u;
     Walk walk = begin_walk(o, d, jitter[me], space);
-    Interval i = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+    Interval i = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
     for (int row = offsets[me]; row < offsets[me + 1u]; ++row) {
         if (!next_interval(walk, i, o, d, space, density, coarse, threshold[0])) return;
         points[row * 3] = i.x; points[row * 3 + 1] = i.y; points[row * 3 + 2] = i.z;
-        lengths[row] = i.length; depths[row] = i.depth; ray[row] = int(me);
+        lengths[row] = i.length; depths[row * 2] = i.near; depths[row * 2 + 1] = i.far; ray[row] = int(me);
     }
 }
 #endif
@@ -506,7 +509,7 @@ KERNEL(importance_emit, IN(float) origins, IN(float) directions, IN(float) space
         b = place_of(*++edge, o, d, space);
         points[row * 3] = (a.x + b.x) * 0.5f; points[row * 3 + 1] = (a.y + b.y) * 0.5f;
         points[row * 3 + 2] = (a.z + b.z) * 0.5f;
-        lengths[row] = distance_of(a, b); depths[row] = (a.t + b.t) * 0.5f; ray[row] = int(me);
+        lengths[row] = distance_of(a, b); depths[row * 2] = a.t; depths[row * 2 + 1] = b.t; ray[row] = int(me);
     }
 }
 #endif

@@ -93,8 +93,7 @@ def march_reference(
     ray, step = kept.nonzero(as_tuple=True)
     offsets = torch.zeros(count + 1, dtype=torch.int64, device=jitter.device)
     offsets[1:] = kept.sum(dim=1).cumsum(dim=0)
-    middle_depth = (depth[:, 1:] + depth[:, :-1]) / 2
-    return Samples(middle[ray, step], length[ray, step], middle_depth[ray, step], ray, offsets)
+    return Samples(middle[ray, step], length[ray, step], depth.unfold(1, 2, 1)[ray, step], ray, offsets)
 
 
 @kernel("march", "cpu")

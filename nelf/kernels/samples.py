@@ -20,14 +20,14 @@ from nelf.kernels.unit_cube import UnitCubeMapping, UnitCubeParams, cube_at, dep
 class Samples:
     """points: in the unit cube. lengths: of the samples' intervals, in cube units times 2 (1 = half the cube's side).
 
-    depths: along the view axis. ray: index of each sample's ray. offsets: [rays + 1].
+    depths: of both ends of the intervals, along the view axis. ray: index of each sample's ray. offsets: [rays + 1].
     found: how many samples there are, whether there was room for them or not, where the device alone knows that; rows
     beyond the last offset mean nothing then. None where each row is a sample.
     """
 
     points: Float[Tensor, "m 3"]
     lengths: Float[Tensor, "m"]
-    depths: Float[Tensor, "m"]
+    depths: Float[Tensor, "m 2"]
     ray: Int[Tensor, "m"]
     offsets: Int[Tensor, "rays_plus_1"]
     found: Int[Tensor, ""] | None = None
@@ -62,7 +62,7 @@ def march_arguments(
 def packed_rows(count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Room for points, lengths, depths and rays of samples. What is not written is a harmless sample."""
     ray = torch.zeros(count, dtype=torch.int32, device=like.device)
-    return like.new_zeros(count, 3), like.new_zeros(count), like.new_zeros(count), ray
+    return like.new_zeros(count, 3), like.new_zeros(count), like.new_zeros(count, 2), ray
 
 
 def ray_batch(rays: Rays, jitter: Tensor) -> RayBatch:
@@ -73,7 +73,7 @@ def ray_batch(rays: Rays, jitter: Tensor) -> RayBatch:
 def empty_samples(offsets: Tensor) -> tuple[Samples, SampleBuffers]:
     """Room for as many samples as `offsets` [rays + 1] say, and the same memory for compiled loops."""
     total = int(offsets[-1])
-    points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total)
+    points, lengths, depths = torch.empty(total, 3), torch.empty(total), torch.empty(total, 2)
     ray = torch.empty(total, dtype=torch.int64)
     buffers = SampleBuffers(array(points), array(lengths), array(depths), array(ray))
     return Samples(points, lengths, depths, ray, offsets), buffers
@@ -102,5 +102,6 @@ def write_interval(
     samples.points[at, 1] = (y0 + y1) * 0.5
     samples.points[at, 2] = (z0 + z1) * 0.5
     samples.lengths[at] = 2 * np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2 + (z1 - z0) ** 2)
-    samples.depths[at] = (t0 + t1) * 0.5
+    samples.depths[at, 0] = t0
+    samples.depths[at, 1] = t1
     samples.ray[at] = i

@@ -66,12 +66,13 @@ class NeRF(RadianceField):
         return _blended(optical, color), s.numel()
 
     def render_eval(self, rays: Rays) -> Float[Tensor, "n 5"]:
-        optical, color, depths = self._along(rays, self._drawn(rays, None))
+        optical, color, depth = self._along(rays, self._drawn(rays, None))
         count = optical.shape[1]
         ray = torch.arange(len(rays), device=optical.device).repeat_interleave(count)
         offsets = torch.arange(len(rays) + 1, device=optical.device) * count
-        depth = median_depths(optical.flatten(), depths.flatten(), ray, offsets)
-        return torch.cat([_blended(optical, color), depth[:, None]], dim=1)
+        depths = torch.stack([depth, torch.cat([depth[:, 1:], depth[:, -1:]], dim=1)], dim=2)
+        median = median_depths(optical.flatten(), depths.flatten(0, 1), ray, offsets)
+        return torch.cat([_blended(optical, color), median[:, None]], dim=1)
 
     def _drawn(self, rays: Rays, draws: StepRandom | None) -> Float[Tensor, "n s"]:
         """Ray parameters of the samples, ascending: even ones, and more where these find weight."""

@@ -44,7 +44,7 @@ def composited() -> Case:
 
 def medians() -> Case:
     optical, _, ray, offsets = composited().inputs
-    depths = 1 + torch.arange(len(ray)).float()
+    depths = 1 + torch.arange(len(ray))[:, None] + torch.tensor([0.0, 0.5])
     return Case("median_depths", compositing.median_depths_reference, (optical.detach(), depths, ray, offsets))
 
 
