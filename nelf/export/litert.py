@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -57,8 +58,25 @@ def halve_weights(path: Path) -> None:
             recipe.add_weight_only_config(
                 ".*", qtyping.TFLOperationName[operation], num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING
             )
-        content = recipe.quantize().quantized_model
+        content = _with_short_names(recipe.quantize().quantized_model)
     path.write_bytes(content)
+
+
+def _with_short_names(content: bytes | bytearray) -> bytes:
+    """The same file, where tensors have short names: paths of classes take 140 KB of a small student.
+
+    Inputs and outputs keep theirs.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for graph in model.subgraphs:
+        kept = {int(i) for i in (*graph.inputs, *graph.outputs)}
+        for i, tensor in enumerate(graph.tensors):
+            if i not in kept:
+                last = re.split(r"[./;]+", tensor.name.decode().rstrip(";"))[-1]
+                tensor.name = f"{i}_{last}".encode()
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
@@ -68,6 +86,7 @@ ENCODING = ("SIN", "COS", "SOFTMAX")
 MOST_GROUPS = 24
 """More layers than this are joined with neighbours for trials: each trial renders every calibration view."""
 BITS = 8
+FEW_BITS = 4  # of tables that were trained for it: student.table_bits
 
 METHODS = {
     "int8": "8-bit integers with activation ranges from training views, where a group's rung allows it",
@@ -85,11 +104,14 @@ TABLE = "EMBEDDING_LOOKUP"
 
 @dataclass(frozen=True)
 class Group:
-    """Operations that are quantised together, by names of their outputs. tables: whether they read tables."""
+    """Operations that are quantised together, by names of their outputs.
+
+    table_bits: what each value of a table needs, if these operations read tables.
+    """
 
     name: str
     outputs: tuple[str, ...]
-    tables: bool = False
+    table_bits: int | None = None
 
 
 def export(request: Request) -> Quantization | None:
@@ -123,7 +145,7 @@ def quantize(path: Path, precision: str, calibration: CalibrationViews, allowed_
     for upper, lower in reversed(list(itertools.pairwise(rungs))):
         known = alone if upper == rungs[0] else {}
         below, content, drop = _descend(model, groups, upper, lower, below, allowed_drop, known)
-    path.write_bytes(content)
+    path.write_bytes(_with_short_names(content))
     return Quantization(
         method=METHODS[precision],
         calibration_views=len(calibration.images),
@@ -188,7 +210,7 @@ class _Calibrated:
             recipe = _quantizer(self.content)
             for group, rung in chosen.items():
                 for name in group.outputs:
-                    (_add_table_rule if group.tables else _add_rule)(recipe, f"^{re.escape(name)};", rung)
+                    _add_rule(recipe, f"^{re.escape(name)};", rung, group.table_bits)
             _leave_output(recipe)
             return bytes(recipe.quantize(self.ranges, enable_progress_report=False).quantized_model)
 
@@ -220,13 +242,14 @@ def _layers(path: Path) -> tuple[list[Group], list[Group]]:
         tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
         operations = interpreter._get_ops_details()
     layers: list[tuple[str, list[str]]] = []
-    tables: dict[str, list[str]] = {}
+    tables: dict[tuple[str, int], list[str]] = {}
     network, encodings = set[int](), set[int]()  # tensors from a convolution, or from an encoding after the last one
     for operation in operations:
         kind, inputs, outputs = operation["op_name"], set(operation["inputs"]), operation["outputs"]
         if kind == TABLE:
-            size = "x".join(str(int(n)) for n in tensors[operation["inputs"][1]]["shape"])
-            tables.setdefault(f"tables of {size}", []).append(tensors[outputs[0]]["name"])
+            table = interpreter.get_tensor(operation["inputs"][1])
+            size = "x".join(str(n) for n in table.shape)
+            tables.setdefault((size, _bits_of(table)), []).append(tensors[outputs[0]]["name"])
         if kind in CONVOLUTIONS:
             size = "x".join(str(int(n)) for n in tensors[outputs[0]]["shape"][1:])
             layers.append((f"{len(layers) + 1}: {kind} to {size}", []))
@@ -239,7 +262,7 @@ def _layers(path: Path) -> tuple[list[Group], list[Group]]:
         layers[-1][1].append(tensors[outputs[0]]["name"])
     return (
         [Group(name, tuple(outputs)) for name, outputs in layers],
-        [Group(name, tuple(outputs), tables=True) for name, outputs in tables.items()],
+        [Group(f"tables of {size}", tuple(outputs), bits) for (size, bits), outputs in tables.items()],
     )
 
 
@@ -261,24 +284,28 @@ def _quantizer(content: bytes) -> Any:
     return quantizer.Quantizer(bytearray(content))
 
 
-def _add_rule(recipe: Any, names: str, rung: str) -> None:
-    """Put operations whose output name matches `names` on this rung."""
+def _bits_of(table: np.ndarray) -> int:
+    """The bits that hold each value of a table without a loss, or else `BITS`."""
+    levels = 2 ** (FEW_BITS - 1) - 1
+    steps = table / max(float(np.abs(table).max()), 1e-12) * levels
+    return FEW_BITS if np.allclose(steps, steps.round(), atol=1e-3) else BITS
+
+
+def _add_rule(recipe: Any, names: str, rung: str, table_bits: int | None = None) -> None:
+    """Put operations whose output name matches `names` on this rung.
+
+    A table has one scale: one per row would double its size.
+    """
     from litert_quantizer import qtyping
 
     every = qtyping.TFLOperationName.ALL_SUPPORTED
-    if rung == "static":
+    if table_bits is not None and rung != FLOAT:
+        whole, table = qtyping.QuantGranularity.TENSORWISE, qtyping.TFLOperationName[TABLE]
+        recipe.add_dynamic_config(names, table, num_bits=table_bits, granularity=whole)
+    elif rung == "static":
         recipe.add_static_config(names, every, activation_num_bits=BITS, weight_num_bits=BITS)
     elif rung == "dynamic":
         recipe.add_dynamic_config(names, every, num_bits=BITS)
-
-
-def _add_table_rule(recipe: Any, names: str, rung: str) -> None:
-    """Put tables whose rows match `names` on this rung, with one scale per table: one per row would double its size."""
-    from litert_quantizer import qtyping
-
-    if rung != FLOAT:
-        whole = qtyping.QuantGranularity.TENSORWISE
-        recipe.add_dynamic_config(names, qtyping.TFLOperationName[TABLE], num_bits=BITS, granularity=whole)
 
 
 def _leave_output(recipe: Any) -> None:

@@ -141,6 +141,8 @@ class HierarchicalConfig(RaysConfig):
     """Channels of the decoder, which works on cells."""
     decoder_blocks: int = setting(2, Range(0, 1024))
     """Residual blocks of the decoder."""
+    table_bits: int = setting(32, OneOf((4, 32)), unit="bits")
+    """Bits of each value of the tables. With 4 they are rounded while they learn, and an int8 file holds 4 of each."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

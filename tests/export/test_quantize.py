@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from nelf.bundle.manifest import Quantization
+from nelf.compatibility.readers import read_lite
 from nelf.core.captured_output import captured_output
 from nelf.export import CalibrationViews
-from nelf.export.litert import CONVOLUTIONS, quantize
+from nelf.export.graph import ExportGraph
+from nelf.export.litert import CONVOLUTIONS, convert, quantize
 from nelf.student import Student
+from nelf.student.deploy import Layout
 from tests.export.conftest import Exported
-from tests.export.networks import around, photos
+from tests.export.networks import around, photos, student
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +139,15 @@ def test_float_is_the_last_resort(
     """If the limit cannot be met, all go as far as they can, and one layer stays in 8 bits."""
     found = quantized(bundles, tmp_path, precision, calibration, -math.inf)
     assert found.rungs() == f"1 dynamic, {len(found.groups) - 1} float"
+
+
+def test_tables_that_learnt_with_four_bits_need_no_more(tmp_path: Path) -> None:
+    model = student(channels=4, table_bits=4)
+    path = tmp_path / "model.tflite"
+    convert(ExportGraph(model, Layout.CHANNELS_LAST), path)
+    found = quantize(path, "int8-dynamic", photos(model, around(2, seed=5)), math.inf)
+    tables = [group for group in found.groups if group.name.startswith("tables ")]
+    assert tables
+    assert min(group.psnr for group in tables) > 80, "nothing is rounded"
+    reads = [op.inputs[1].dtype for op in read_lite(path).operations if op.kind == "EMBEDDING_LOOKUP"]
+    assert set(reads) == {"int4"}

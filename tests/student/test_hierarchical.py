@@ -144,11 +144,37 @@ def test_tables_of_open_scenes_cover_just_what_the_cameras_see() -> None:
 
 @pytest.mark.parametrize("reader", READERS)
 def test_tables_reach_over_the_scene(reader: str) -> None:
-    tables = READERS[reader](9, 4)
+    tables = READERS[reader](9, 4, 32)
     assert tables.cells(torch.tensor([0.0, 0.5, 1.0])).tolist() == [0, 4, 8]
     features = tables(torch.zeros(2, 3, 5, 7, 3))
     assert features.shape == (2, 7 * tables.features, 3, 5)
     assert torch.equal(features[:, : tables.features], features[:, tables.features : 2 * tables.features])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_tables_of_four_bits_learn_and_hold_fifteen_values_per_channel(reader: str) -> None:
+    torch.manual_seed(0)
+    tables = READERS[reader](9, 4, 4)
+    optimizer = torch.optim.Adam(tables.parameters(), lr=0.01)
+    points, wanted = torch.rand(1, 40, 1, 1, 3), torch.linspace(-1, 1, 40)[None, None, :, None]
+    losses = []
+    for _ in range(100):
+        loss = (tables(points) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.4 * losses[0]
+    with torch.no_grad():
+        seen = tables.read_values().view(tables.tables, -1, 4)
+    assert all(len(table[:, channel].unique()) <= 15 for table in seen for channel in range(4))
+    for layout in Layout:
+        rows = tables.deploy(layout, torch.float32)
+        for table, read in zip(rows.tables, seen, strict=True):
+            steps = table * 7
+            assert torch.allclose(steps, steps.round(), atol=1e-4)
+            assert steps.abs().max() <= 7.001
+            assert torch.allclose(table / table.abs().amax(0), read / read.abs().amax(0), atol=1e-5)
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """Points on rays, and the feature tables that are read there."""
 
 import abc
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -44,21 +46,32 @@ def means(rays: Float[Tensor, "batch rows columns 6"], size: int) -> Float[Tenso
     return rays.view(batch, rows // size, size, columns // size, size, numbers).mean(dim=(2, 4))
 
 
+FLOAT_BITS = 32
+STEP = 0.5  # distance of neighbouring values with few bits, in units of their root mean square
+LEAST_STEP = 1e-8
 GAIN = 4.0  # Adam moves every value by its learning rate; tables need this many times the rate of biases
 
 
 class FeatureTables(nn.Module, abc.ABC):
     """Feature tables over the box of the scene's geometry, in which points have coordinates from 0 to 1.
 
-    nodes: along each axis. channels: per table. features: per point.
+    nodes: along each axis. channels: per table. bits: of each value; with fewer than 32 they are rounded from the first
+    step on, so that the network learns with them (quantisation-aware training, Jacob et al. 2018).
     """
 
-    values: nn.Parameter
-    features: int
+    tables: ClassVar[int]
+    """How many tables `values` holds, one after the other."""
 
-    def __init__(self, nodes: int, channels: int) -> None:
+    def __init__(self, nodes: int, channels: int, values: Float[Tensor, "rows channels"], bits: int) -> None:
         super().__init__()
         self.nodes, self.channels = nodes, channels
+        self.values = nn.Parameter(values / GAIN)
+        self.levels = 2 ** (bits - 1) - 1 if bits < FLOAT_BITS else None
+
+    @property
+    @abc.abstractmethod
+    def features(self) -> int:
+        """Features per point."""
 
     def forward(self, points: Float[Tensor, "batch rows columns samples 3"]) -> Float[Tensor, "batch c rows columns"]:
         """Features of all points of each ray, side by side, channels-last in memory; float32."""
@@ -73,57 +86,89 @@ class FeatureTables(nn.Module, abc.ABC):
     def read(self, cells: Float[Tensor, "n 3"]) -> Float[Tensor, "n features"]:
         """Features at coordinates in units of cells."""
 
-    @abc.abstractmethod
     def deploy(self, layout: Layout, dtype: torch.dtype) -> TableRows:
         """The same tables for inference, for a network of that layout."""
+        tables = self.read_values().view(self.tables, -1, self.channels)
+        ranges = tables.abs().amax(dim=1) if self.levels is None else GAIN * self.levels * self._steps()
+        return self.rows(layout)(tables, ranges, self.nodes, dtype)
+
+    @abc.abstractmethod
+    def rows(self, layout: Layout) -> type[TableRows]:
+        """What reads such tables in a network of that layout."""
+
+    def read_values(self) -> Float[Tensor, "rows channels"]:
+        """The values that a lookup sees: rounded to integers times a step, if they have few bits."""
+        if self.levels is None:
+            return GAIN * self.values
+        tables = self.values.view(self.tables, -1, self.channels)
+        steps = self._steps()[:, None]
+        clipped = (tables / steps).clamp(-self.levels, self.levels)
+        rounded = clipped + (clipped.round() - clipped).detach()  # straight-through (Bengio et al. 2013)
+        return GAIN * (steps * rounded).reshape(self.values.shape)
+
+    def _steps(self) -> Float[Tensor, "tables channels"]:
+        """Distance of two neighbouring values of each channel of each table."""
+        tables = self.values.detach().view(self.tables, -1, self.channels)
+        return (STEP * tables.square().mean(dim=1).sqrt()).clamp(min=LEAST_STEP)
 
 
 class Planes(FeatureTables):
     """Three planes of `nodes` x `nodes`: 3 * channels features per point."""
 
-    def __init__(self, nodes: int, channels: int) -> None:
-        super().__init__(nodes, channels)
-        self.features = 3 * channels
-        self.values = nn.Parameter(0.1 / GAIN * torch.randn(3 * nodes**2, channels))
+    tables = 3
+
+    def __init__(self, nodes: int, channels: int, bits: int) -> None:
+        super().__init__(nodes, channels, 0.1 * torch.randn(3 * nodes**2, channels), bits)
+
+    @property
+    def features(self) -> int:
+        return 3 * self.channels
 
     def read(self, cells: Float[Tensor, "n 3"]) -> Float[Tensor, "n features"]:
-        return read_planes(cells, GAIN * self.values.view(3, self.nodes, self.nodes, self.channels))
+        return read_planes(cells, self.read_values().view(3, self.nodes, self.nodes, self.channels))
 
-    def deploy(self, layout: Layout, dtype: torch.dtype) -> TableRows:
-        return PlaneRows(GAIN * self.values.view(3, -1, self.channels), self.nodes, dtype)
+    def rows(self, layout: Layout) -> type[TableRows]:
+        return PlaneRows
 
 
 class Lines(FeatureTables):
     """Product of three lines of `nodes`: `channels` features per point. Small enough to be read without gather."""
 
-    def __init__(self, nodes: int, channels: int) -> None:
-        super().__init__(nodes, channels)
-        self.features = channels
-        self.values = nn.Parameter((0.5 + 0.5 * torch.randn(3 * nodes, channels)) / GAIN)
+    tables = 3
+
+    def __init__(self, nodes: int, channels: int, bits: int) -> None:
+        super().__init__(nodes, channels, 0.5 + 0.5 * torch.randn(3 * nodes, channels), bits)
+
+    @property
+    def features(self) -> int:
+        return self.channels
 
     def read(self, cells: Float[Tensor, "n 3"]) -> Float[Tensor, "n features"]:
-        return read_lines(cells, GAIN * self.values.view(3, self.nodes, self.channels))
+        return read_lines(cells, self.read_values().view(3, self.nodes, self.channels))
 
-    def deploy(self, layout: Layout, dtype: torch.dtype) -> TableRows:
-        form = LineRows if layout is Layout.CHANNELS_LAST else LineHats  # LiteRT has a fast lookup
-        return form(GAIN * self.values.view(3, -1, self.channels), self.nodes, dtype)
+    def rows(self, layout: Layout) -> type[TableRows]:
+        return LineRows if layout is Layout.CHANNELS_LAST else LineHats  # LiteRT has a fast lookup
 
 
 class Volume(FeatureTables):
     """One volume of `nodes`^3: `channels` features per point. Unlike with planes, points never share features."""
 
-    def __init__(self, nodes: int, channels: int) -> None:
-        super().__init__(nodes, channels)
-        self.features = channels
-        self.values = nn.Parameter(0.1 / GAIN * torch.randn(nodes**3, channels))
+    tables = 1
+
+    def __init__(self, nodes: int, channels: int, bits: int) -> None:
+        super().__init__(nodes, channels, 0.1 * torch.randn(nodes**3, channels), bits)
+
+    @property
+    def features(self) -> int:
+        return self.channels
 
     def read(self, cells: Float[Tensor, "n 3"]) -> Float[Tensor, "n features"]:
         side = self.nodes
-        return read_volume(cells, GAIN * self.values.view(side, side, side, self.channels))
+        return read_volume(cells, self.read_values().view(side, side, side, self.channels))
 
-    def deploy(self, layout: Layout, dtype: torch.dtype) -> TableRows:
-        return VolumeRows(GAIN * self.values[None], self.nodes, dtype)
+    def rows(self, layout: Layout) -> type[TableRows]:
+        return VolumeRows
 
 
-READERS: dict[str, type[FeatureTables]] = {"planes": Planes, "lines": Lines, "volume": Volume}
-"""Name of a reader in the configuration -> its class."""
+READERS: dict[str, Callable[[int, int, int], FeatureTables]] = {"planes": Planes, "lines": Lines, "volume": Volume}
+"""Name of a reader in the configuration -> its class, which takes nodes, channels and bits."""

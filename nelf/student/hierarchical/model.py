@@ -80,9 +80,10 @@ class Hierarchical(TileStudent):
             raise ConfigError("this student needs depths, but normalised device coordinates have none; use another")
         cells = MIDDLE // config.cell
         width, hidden = config.middle_width, int(HIDDEN * config.middle_width)
-        self.coarse_tables = READERS[config.coarse_reader](config.coarse_nodes, config.coarse_channels)
-        self.middle_tables = READERS[config.middle_reader](config.middle_nodes, config.middle_channels)
-        self.fine_tables = READERS[config.fine_reader](config.fine_nodes, config.fine_channels)
+        bits = config.table_bits
+        self.coarse_tables = READERS[config.coarse_reader](config.coarse_nodes, config.coarse_channels, bits)
+        self.middle_tables = READERS[config.middle_reader](config.middle_nodes, config.middle_channels, bits)
+        self.fine_tables = READERS[config.fine_reader](config.fine_nodes, config.fine_channels, bits)
         self.coarse = unet(config.points_per_ray * self.coarse_tables.features, config.width, config.blocks)
         self.upsample = nn.Sequential(nn.Conv2d(config.width, 4 * width, 1), nn.PixelShuffle(2), nn.GELU())
         self.depth_logits = nn.Conv2d(width, DEPTHS, 1)

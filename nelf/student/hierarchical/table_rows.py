@@ -27,17 +27,24 @@ class Place(NamedTuple):
 class TableRows(nn.Module, abc.ABC):
     """Reads tables at given positions.
 
-    Each channel of a table is scaled to the same range, so that one 8-bit scale suits all of it. `scales` holds the
-    factors that undo this in the layer that takes the features: one tensor for each that `forward` returns.
+    ranges: largest size of the values of each channel. Values are divided by it, so that one 8-bit scale suits a whole
+    table. `scales` holds the factors that undo this in the layer that takes the features: one tensor for each that
+    `forward` returns.
     """
 
-    def __init__(self, tables: Float[Tensor, "tables rows channels"], nodes: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        tables: Float[Tensor, "tables rows channels"],
+        ranges: Float[Tensor, "tables channels"],
+        nodes: int,
+        dtype: torch.dtype,
+    ) -> None:
         super().__init__()
         self.nodes, self.dtype = nodes, dtype
-        tables = tables.detach().cpu().float()
-        ranges = tables.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
-        self.tables = nn.ParameterList(nn.Parameter(t.to(dtype), requires_grad=False) for t in tables / ranges)
-        self.scales = self._scales_of(ranges[:, 0])
+        tables, ranges = tables.detach().cpu().float(), ranges.detach().cpu().float().clamp(min=1e-12)
+        scaled = tables / ranges[:, None]
+        self.tables = nn.ParameterList(nn.Parameter(t.to(dtype), requires_grad=False) for t in scaled)
+        self.scales = self._scales_of(ranges)
 
     @abc.abstractmethod
     def forward(self, places: Sequence[Place]) -> list[Float[Tensor, "n channels"]]:
@@ -84,8 +91,14 @@ class LineHats(LineRows):
     The hat function of a node is 1 there and falls to 0 at its neighbours. For the Neural Engine, which cannot gather.
     """
 
-    def __init__(self, tables: Float[Tensor, "tables rows channels"], nodes: int, dtype: torch.dtype) -> None:
-        super().__init__(tables, nodes, dtype)
+    def __init__(
+        self,
+        tables: Float[Tensor, "tables rows channels"],
+        ranges: Float[Tensor, "tables channels"],
+        nodes: int,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(tables, ranges, nodes, dtype)
         self.register_buffer("numbers", torch.arange(nodes).float()[None], persistent=False)
         self.products = nn.ModuleList(_product(table) for table in self.tables)
 
