@@ -7,7 +7,7 @@ lookup.
 
 import abc
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -91,15 +91,9 @@ class LineHats(LineRows):
     The hat function of a node is 1 there and falls to 0 at its neighbours. For the Neural Engine, which cannot gather.
     """
 
-    def __init__(
-        self,
-        tables: Float[Tensor, "tables rows channels"],
-        ranges: Float[Tensor, "tables channels"],
-        nodes: int,
-        dtype: torch.dtype,
-    ) -> None:
-        super().__init__(tables, ranges, nodes, dtype)
-        self.register_buffer("numbers", torch.arange(nodes).float()[None], persistent=False)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.register_buffer("numbers", torch.arange(self.nodes).float()[None], persistent=False)
         self.products = nn.ModuleList(_product(table) for table in self.tables)
 
     numbers: Tensor
