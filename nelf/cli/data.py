@@ -40,7 +40,8 @@ def data_check(
     from nelf.pipeline import compose_config, quoted, typed
     from nelf.scene.config import check_folder
 
-    config = typed(compose_config([f"scene.path={quoted(str(scene))}", *(overrides or [])]))
+    asked = [f"scene.path={quoted(str(scene))}", *(overrides or [])]
+    config = typed(compose_config(asked))
     check_folder(scene)
     from nelf.capture import PhotoFolder, check_photos, check_views, is_raw
     from nelf.scene import report, write_sheet  # PyTorch is loaded here, after the check
@@ -56,6 +57,9 @@ def data_check(
         fit = "`nelf run` finds the camera poses of these photos first; before that"
     else:
         found = report(config.scene)
+        of_type = typed(compose_config([f"scene_type={found.scene.type.value}", *asked]))
+        if of_type.scene != config.scene:
+            found = report(of_type.scene)
         rows, problems = found.rows, [*found.problems]
         if views := readable(found.scene.train, found.loaded.pictures["train"]):
             problems += check_views(views, found.scene.center)

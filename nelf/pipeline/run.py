@@ -142,9 +142,13 @@ class Run:
             overrides = [*overrides, "size=gpu"]
         overrides = last_of_each_key(with_absolute_paths(overrides, config))
         config.scene.path = absolute(config.scene.path)
-        scene = load_checked(with_poses(config, folder, echo), need, want=("val",))
+        asked = with_poses(config, folder, echo)
+        scene = load_checked(asked, need, want=("val",))
         composed = compose_config([f"scene_type={scene.type.value}", *overrides])
         config = typed(composed)
+        of_type = dataclasses.replace(config.scene, path=asked.path, name=asked.name)
+        if of_type != asked:
+            scene = load_checked(of_type, need, want=("val",))
         run = cls(composed, config, scene, overrides)
         run.folder = folder or run.folder
         return run

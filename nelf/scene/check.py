@@ -142,8 +142,6 @@ def _few_views(scene: Scene) -> list[Problem]:
     if 0 < count < FEWEST_VIEWS:
         what = f"{views} {'is' if count == 1 else 'are'} too few: pseudo views lie between training views"
         found.append(Problem(what, f"add photos, {enough} or more", fatal=True))
-    elif count and not len(scene.val):
-        found.append(Problem("there are no val views", "add some, or set scene.val_holdout"))
     if FEWEST_VIEWS <= count < enough:
         found.append(Problem(f"{views} are few", f"{enough} or more give a usable {scene.type.value} scene"))
     return found

@@ -46,7 +46,7 @@ class SceneConfig:
     holdout: int = setting(8, Range(0, MOST_VIEWS))
     """Every n-th view becomes a test view if the format has no split (0: none)."""
     val_holdout: int = setting(8, Range(0, MOST_VIEWS))
-    """Every n-th training view becomes a validation view if the scene has none (0: none)."""
+    """Every n-th training view becomes a validation view if the scene has none (0: none; all photos are learnt)."""
 
     def __post_init__(self) -> None:
         check(self, "scene")

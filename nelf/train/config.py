@@ -85,7 +85,7 @@ MOST_STEPS = 10**9
 
 @dataclass
 class FinetuneConfig:
-    """Stage 2: continue on the real training views as long as the validation views improve."""
+    """Stage 2: continue on the real training views; as long as the validation views improve, if there are any."""
 
     enabled: bool = True
     """Whether to run stage 2."""

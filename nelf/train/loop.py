@@ -221,7 +221,8 @@ def train(
 ) -> Student:
     """Train `model`; return the best weights as a model in eval mode on the CPU.
 
-    pseudo: the teacher's renders. real: training photos. val: photos that select the weights; never the test views.
+    pseudo: the teacher's renders. real: training photos. val: photos that select the weights, never the test views;
+    without any the last weights are taken.
     folder: gets checkpoints, TensorBoard files and history.json. If it holds a checkpoint, training resumes exactly
     there; call CheckpointFolder(folder / "checkpoints").clear() to start over.
     fabric: launched if it has several processes. compiled: use torch.compile.
@@ -249,7 +250,7 @@ def train(
         if course.stage == 1:
             with _feed([Source(cached["pseudo"], config.batch_size)], config, 1, fabric) as feed:
                 _run(runner, Stage("train", feed, config.budget, config.rate, config.val_every), folder)
-        if config.finetune.enabled and len(real) > 0 and len(val) > 0:
+        if config.finetune.enabled and len(real) > 0:
             if course.stage == 1:
                 learner.start_from(learner.average.model().state_dict())
                 course.stage, course.finished = 2, False
@@ -260,11 +261,7 @@ def train(
                 stage = Stage("fine-tune", feed, tune.budget, tune.rate, tune.val_every, tune.patience)
                 _run(runner, stage, folder)
         elif config.finetune.enabled:
-            lacking = "validation" if len(real) else "training"
-            fabric.print(
-                f"train: no fine-tuning on the photos, the scene has no {lacking} views; "
-                "set scene.val_holdout=8 to hold some out, or add a val split"
-            )
+            fabric.print("train: no fine-tuning on the photos, the scene has no training views")
     result = learner.average.model()
     if runner.best is not None:
         result.load_state_dict(runner.best)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.commands import cut, nelf, refused_at_once, works
-from tests.scenes import make_nerfstudio_scene
+from tests.scenes import make_llff_scene, make_nerfstudio_scene
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,14 @@ def test_data_check_says_what_is_wrong(tmp_path: Path) -> None:
     (room / "images/spare.png").unlink()
     outcome = works("data", "check", room, "scene.allow_missing=true")
     assert outcome.out.splitlines()[0] == "`nelf run` takes this scene; 1 problem"
+
+
+def test_the_split_is_that_of_the_scenes_type(tmp_path: Path) -> None:
+    wall = make_llff_scene(tmp_path / "wall", views=18)
+    lines = works("data", "check", wall).out.splitlines()
+    assert any(line.startswith("views ") and line.endswith("15 train, 0 val, 3 test") for line in lines)
+    lines = works("data", "check", wall, "scene.val_holdout=8").out.splitlines()
+    assert any(line.endswith("13 train, 2 val, 3 test") for line in lines)
 
 
 def test_photos_without_poses(tmp_path: Path) -> None:

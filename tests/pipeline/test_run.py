@@ -240,6 +240,17 @@ def test_golden_poses_where_test_views_are_few(tmp_path: Path, make: object, cou
     assert torch.equal(golden_poses(run)[0], poses)
 
 
+def test_a_forward_facing_scene_validates_only_if_asked(tmp_path: Path, runs: str) -> None:
+    scene = make_llff_scene(tmp_path / "wall")
+    plain = Run.open(scene, [runs]).scene
+    asked = Run.open(scene, [runs, "scene.val_holdout=8"]).scene
+    assert len(plain.val) == 0
+    assert len(asked.val) > 0
+    assert set(asked.train.names) | set(asked.val.names) == set(plain.train.names)
+    assert asked.test.names == plain.test.names
+    assert len(Run.open(make_nerfstudio_scene(tmp_path / "room"), [runs]).scene.val) > 0
+
+
 def test_golden_poses_without_test_views(tmp_path: Path, runs: str) -> None:
     run = Run.open(make_nerfstudio_scene(tmp_path / "room"), [runs, "scene.holdout=0", "scene.val_holdout=0"])
     assert [len(run.scene.splits[split]) for split in ("train", "val", "test")] == [12, 0, 0]

@@ -45,18 +45,6 @@ def test_writes_only_what_it_says(tmp_path: Path) -> None:
     assert len(list((tmp_path / "student" / "checkpoints").iterdir())) == 2
 
 
-def test_without_validation_views_it_says_that_it_does_not_tune(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tiny.run(tmp_path / "with", max_steps=1)
-    assert "fine-tuning on the photos" not in "".join(capsys.readouterr())
-    tiny.run(tmp_path / "without", max_steps=1, val=tiny.views(3, 3).select([]))
-    said = [line for line in "".join(capsys.readouterr()).splitlines() if "fine-tuning on the photos" in line]
-    assert len(said) == 1
-    assert "no validation views" in said[0]
-    assert "scene.val_holdout=8" in said[0]
-
-
 def test_only_some_validation_views_are_looked_at(tmp_path: Path) -> None:
     read: list[int] = []
     many = tiny.views(9, 3)
@@ -100,8 +88,20 @@ def test_stage_two_improves_where_pseudo_views_differ_from_the_real_ones(tmp_pat
     assert quality(after) > quality(before) + 1
 
 
-def test_without_validation_views_there_is_no_stage_two(tmp_path: Path) -> None:
-    model = tiny.run(tmp_path / "a", val=tiny.views(1).select([]))
+def test_without_validation_views_stage_two_ends_with_its_last_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = tiny.views(1).select([])
+    model = tiny.run(tmp_path / "a", val=none)
+    untuned = tiny.run(tmp_path / "b", val=none, finetune=FinetuneConfig(enabled=False))
+    assert quality(model) > quality(untuned)
+    assert not (tmp_path / "a" / "history.json").exists()
+    assert "fine-tune" in "".join(capsys.readouterr())
+
+
+def test_without_photos_there_is_no_stage_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny.run(tmp_path / "a", real=tiny.views(1).select([]))
+    assert "no training views" in "".join(capsys.readouterr())
     assert tiny.same_weights(model, tiny.run(tmp_path / "b", finetune=FinetuneConfig(enabled=False)))
 
 
