@@ -70,7 +70,7 @@ def export(run: Run, folder: Path, factor: int, options: argparse.Namespace) -> 
         made[name] = open_bundle(folder / name).manifest.model.bytes
     program = open_bundle(folder / "tiles").manifest.program
     assert program is not None
-    return {"bytes": made, "tile": program.tile, "window": program.window}
+    return {"bytes": made, "blocks": program.blocks, "window": program.window}
 
 
 def speed(run: Run, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def speed(run: Run, folder: Path, options: argparse.Namespace) -> dict[str, Any]
     path = orbit_poses(scene.type, scene.train.c2w, scene.center, scene.up, options.frames)
     bundles = {name: open_bundle(folder / name) for name in ("whole", "tiles")}
     seconds: dict[str, list[float]] = {name: [] for name in bundles}
-    tiles = []
+    decoded = []
     for number, pose in enumerate([*path[:WARM_UP], *path]):
         for name, bundle in bundles.items():
             began = time.perf_counter()
@@ -88,9 +88,9 @@ def speed(run: Run, folder: Path, options: argparse.Namespace) -> dict[str, Any]
                 seconds[name].append(time.perf_counter() - began)
         tiled = bundles["tiles"].model
         assert isinstance(tiled, TileModel)
-        tiles.append(tiled.tiles)
+        decoded.append(tiled.decoded)
     rates = {name: 1 / statistics.median(taken) for name, taken in seconds.items()}
-    return {"fps": rates, "ratio": rates["tiles"] / rates["whole"], "tiles": statistics.fmean(tiles[WARM_UP:])}
+    return {"fps": rates, "ratio": rates["tiles"] / rates["whole"], "decoded": statistics.fmean(decoded[WARM_UP:])}
 
 
 def quality(run: Run, folder: Path, _: argparse.Namespace) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def still(folder: Path, threads: int) -> dict[str, Any]:
         "mb": memory("VmHWM") - loaded,
         "seconds": seconds,
         "mean": float(picture.mean()),
-        "tiles": model.tiles,
+        "decoded": model.decoded,
     }
 
 

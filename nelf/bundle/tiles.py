@@ -1,13 +1,13 @@
 """The program of a bundle that renders in tiles: what its numbers mean, and how it is executed with bounded memory.
 
-docs/tiles.md says what it is for. A picture is a grid of blocks of BLOCK x BLOCK pixels. The grid may be larger than
-the picture, by the same margin on both sides or one pixel more below and to the right. The first part runs on windows
-of blocks, the decoder on tiles. Without choosing, the same program renders stills of any size. As in FastPathology
-(Pedersen et al. 2021), only the tiles of one batch are with the network at any time.
+docs/tiles.md says what it is for. A picture is a grid of tiles of BLOCK x BLOCK pixels, called blocks. The grid may be
+larger than the picture, by the same margin on both sides or one pixel more below and to the right. The first part runs
+on windows of blocks, the decoder on lists of them. Without choosing, the same program renders stills of any size. As in
+FastPathology (Pedersen et al. 2021), only the blocks of one call are with the network at any time.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -21,9 +21,11 @@ from nelf.core.errors import ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime, RuntimeModel
 
 BLOCK = 8  # pixels in each direction
+AROUND = 9
+"""Blocks of 3 x 3, row by row; the fifth is the block itself."""
 INSIDE, DETAIL, COLOUR = 0, 1, 2
 """Channels of the first part's estimates of a block; the colour is the last ones."""
-POSE, PLANE, STATE, ESTIMATES, IMAGE = "pose", "plane", "state", "estimates", "image"
+POSE, PLANE, STATE, NEIGHBOURS, ESTIMATES, IMAGE = "pose", "plane", "state", "neighbours", "estimates", "image"
 """Names of the parts' inputs and outputs."""
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -38,17 +40,15 @@ class TileProgram(Part):
     first: Text
     """The first part's file. `pose` and `plane` [1, 4] in; `state` and `estimates` [1, rows, columns, channels] out."""
     decoder: Text
-    """The decoder's file. `pose`, `state` [batch, rows, columns, channels] and `plane` [batch, 4] in; `image` out."""
+    """The decoder's. `pose`, `state` [blocks, channels], `plane` [blocks, 4], `neighbours` [blocks, 9] to `image`."""
     window: Size
     """Rows and columns of blocks that the first part takes."""
     window_reach: Margin
     """Blocks at a window's edge that are wrong, where the edge is not the grid's."""
-    tile: Size
-    """Rows and columns of blocks that the decoder gives."""
-    tile_reach: Margin
-    """Blocks around a tile that the decoder takes too, zero outside the grid."""
-    batch: Count
-    """Tiles in one call of the decoder."""
+    blocks: Count
+    """Blocks in one call of the decoder."""
+    reach: Margin
+    """Blocks in each direction that a block's pixels depend on."""
     channels: Count
     """Of `state`."""
     empty_below: float
@@ -66,24 +66,22 @@ class TileProgram(Part):
     @property
     def inputs(self) -> tuple[Shapes, Shapes]:
         """What the parts take."""
-        pose, (rows, columns) = (1, 3, 4), (side + 2 * self.tile_reach for side in self.tile)
-        state = (self.batch, rows, columns, self.channels)
-        return {POSE: pose, PLANE: (1, 4)}, {POSE: pose, STATE: state, PLANE: (self.batch, 4)}
+        pose = {POSE: (1, 3, 4)}
+        taken = {STATE: (self.blocks, self.channels), PLANE: (self.blocks, 4), NEIGHBOURS: (self.blocks, AROUND)}
+        return pose | {PLANE: (1, 4)}, pose | taken
 
 
 def check_cover(program: TileProgram, height: int, width: int) -> None:
-    """Raise ValueError unless windows and tiles cover a picture of that size in pixels."""
-    for name, pixels, window, tile in zip(
-        ("rows", "columns"), (height, width), program.window, program.tile, strict=True
-    ):
+    """Raise ValueError unless windows cover a picture of that size in pixels, and a call has room for a block."""
+    for name, pixels, window in zip(("rows", "columns"), (height, width), program.window, strict=True):
         blocks = -(-pixels // BLOCK)
-        if tile > blocks:
-            raise ValueError(f"program.tile has {tile} {name} of blocks, the picture {blocks}")
         if window != blocks and not (2 * program.window_reach + 2 <= window <= blocks and (blocks - window) % 2 == 0):
             raise ValueError(
                 f"program.window has {window} {name} of blocks, which cannot cover {blocks} "
                 f"with a reach of {program.window_reach}"
             )
+    if program.blocks < (least := (2 * program.reach + 1) ** 2):
+        raise ValueError(f"program.blocks is {program.blocks}; a reach of {program.reach} needs at least {least}")
 
 
 class Grid(NamedTuple):
@@ -98,16 +96,15 @@ class Grid(NamedTuple):
 def grid_of(program: TileProgram, height: int, width: int) -> Grid:
     """The grid of a picture of any size that `check_cover` allows, or of a larger one.
 
-    Raises ValueError for a picture that is smaller than a window or a tile, or larger than a window that must be the
-    whole grid.
+    Raises ValueError for a picture that is smaller than a window, or larger than a window that must be the whole grid.
     """
     sides = []
-    for pixels, window, tile in zip((height, width), program.window, program.tile, strict=True):
-        blocks, fewest = -(-pixels // BLOCK), max(window, tile)
+    for pixels, window in zip((height, width), program.window, strict=True):
+        blocks = -(-pixels // BLOCK)
         if blocks > window:
             blocks += (blocks - window) % 2
-        if blocks < fewest:
-            raise ValueError(f"this program renders sides of at least {BLOCK * (fewest - 1) + 1} pixels")
+        if blocks < window:
+            raise ValueError(f"this program renders sides of at least {BLOCK * (window - 1) + 1} pixels")
         if blocks > window and window < 2 * program.window_reach + 2:
             raise ValueError(f"this program renders sides of at most {BLOCK * window} pixels")
         sides.append(blocks)
@@ -135,25 +132,56 @@ def windows(length: int, size: int, reach: int) -> list[Window]:
     return found
 
 
-def cover(needed: Bool[np.ndarray, "rows columns"], tile: Sequence[int]) -> list[tuple[int, int]]:
-    """Row and column of the first block of tiles that cover the needed blocks: band by band, from left to right."""
-    left, found = needed.copy(), list[tuple[int, int]]()
-    rows, columns = left.shape
-    for row in range(rows):
-        if not left[row].any():
+class Call(NamedTuple):
+    """Blocks of one call of the decoder, row by row, and which of them it draws. The others lie around those."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    drawn: NDArray[np.bool_]
+
+
+def calls_for(needed: Bool[np.ndarray, "rows columns"], blocks: int, reach: int) -> Iterator[Call]:
+    """Calls that draw each needed block once. A call takes needed blocks only, at most `blocks` of them.
+
+    A rectangle whose needed blocks, with those that its pixels depend on, are too many for a call is cut at the middle
+    of its longer side.
+    """
+    pending = [(0, needed.shape[0], 0, needed.shape[1])]
+    while pending:
+        top, bottom, left, right = pending.pop()
+        rows, columns = np.nonzero(needed[top:bottom, left:right])
+        if len(rows) == 0:
             continue
-        top = min(row, rows - tile[0])
-        band = left[top : top + tile[0]]
-        for column in range(columns):
-            if band[:, column].any():
-                start = min(column, columns - tile[1])
-                band[:, start : start + tile[1]] = False
-                found.append((top, start))
-    return found
+        top, bottom = top + int(rows.min()), top + int(rows.max()) + 1
+        left, right = left + int(columns.min()), left + int(columns.max()) + 1
+        begin, start = max(top - reach, 0), max(left - reach, 0)
+        rows, columns = np.nonzero(needed[begin : bottom + reach, start : right + reach])
+        rows, columns = rows + begin, columns + start
+        if len(rows) <= blocks:
+            drawn = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+            yield Call(rows, columns, drawn)
+        elif bottom - top >= right - left:
+            middle = (top + bottom) // 2
+            pending += [(middle, bottom, left, right), (top, middle, left, right)]
+        else:
+            middle = (left + right) // 2
+            pending += [(top, bottom, middle, right), (top, bottom, left, middle)]
 
 
-Paste = Callable[[slice, slice, NDArray[np.float32]], None]
-"""Takes rows, columns and values of a part of the picture."""
+def neighbours_of(call: Call, grid: Grid, blocks: int) -> Float32[np.ndarray, "n around"]:
+    """For each block of a call, the places in it of the 3 x 3 blocks around.
+
+    `blocks` stands for a block that is not in the call, `blocks + 1` for one outside the grid.
+    """
+    places = np.full((grid.rows + 2, grid.columns + 2), blocks + 1, np.float32)
+    places[1:-1, 1:-1] = blocks
+    places[call.rows + 1, call.columns + 1] = np.arange(len(call.rows))
+    around = [places[call.rows + down, call.columns + across] for down in range(3) for across in range(3)]
+    return np.stack(around, axis=1)
+
+
+Put = Callable[[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]], None]
+"""Takes rows and columns of blocks, and their pixels [blocks, BLOCK, BLOCK, channels] or what broadcasts to these."""
 
 
 @dataclass(frozen=True)
@@ -192,10 +220,9 @@ class TileModel:
         """channels: of the image. choose: whether `run` leaves blocks to the first part."""
         self.program, self.picture, self.channels, self.choose = program, picture, channels, choose
         self.first, self.decoder = first, decoder
-        self.tiles = 0
-        """Tiles that the last picture took."""
-        _, taken = program.inputs
-        self._tiles, self._planes = np.zeros(taken[STATE], np.float32), np.zeros(taken[PLANE], np.float32)
+        self.decoded = 0
+        """Blocks that the decoder took for the last picture."""
+        self._taken = {name: np.zeros(shape, np.float32) for name, shape in program.inputs[1].items() if name != POSE}
 
     @property
     def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
@@ -204,20 +231,20 @@ class TileModel:
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See `RuntimeModel`."""
-        image = np.zeros((self.picture.height, self.picture.width, self.channels), np.float32)
+        grid = self._grid(self.picture)
+        canvas = np.zeros((grid.rows, BLOCK, grid.columns, BLOCK, self.channels), np.float32)
 
-        def paste(rows: slice, columns: slice, values: NDArray[np.float32]) -> None:
-            image[rows, columns] = values
+        def put(rows: NDArray[np.intp], columns: NDArray[np.intp], values: NDArray[np.float32]) -> None:
+            canvas[rows, :, columns] = values
 
-        self._render(inputs[POSE], self.picture, paste, self.choose)
-        return {IMAGE: image[None]}
+        self._render(inputs[POSE], self.picture, grid, put, self.choose)
+        return {IMAGE: _cropped(canvas, grid, self.picture)[None]}
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
         """Operations of the first part, and of one call of the decoder."""
-        taken = {STATE: self._tiles, PLANE: self._planes}
         plane = np.asarray([self.picture.plane(0, 0)], np.float32)
         first = self.first.profile({POSE: inputs[POSE], PLANE: plane}, frames)
-        return [*first, *self.decoder.profile({POSE: inputs[POSE], **taken}, frames)]
+        return [*first, *self.decoder.profile({POSE: inputs[POSE], **self._taken}, frames)]
 
     def everywhere(self) -> "TileModel":
         """The same parts, with every block decoded."""
@@ -235,33 +262,38 @@ class TileModel:
 
         last: frees the first part, which needs much memory, before the decoder runs. It renders nothing after that.
         """
-        image = np.empty((height, width, 3), np.uint8)
+        picture = self.picture.enlarged(height, width)
+        grid = self._grid(picture)
+        canvas = np.empty((grid.rows, BLOCK, grid.columns, BLOCK, 3), np.uint8)
 
-        def paste(rows: slice, columns: slice, values: NDArray[np.float32]) -> None:
+        def put(rows: NDArray[np.intp], columns: NDArray[np.intp], values: NDArray[np.float32]) -> None:
             colour = values[..., :3]
-            if values.shape[2] == 4:
+            if values.shape[-1] == 4:
                 colour = colour + (1 - values[..., 3:].clip(0, 1)) * np.asarray(background, np.float32)
-            image[rows, columns] = np.rint(colour.clip(0, 1) * 255)
+            canvas[rows, :, columns] = np.rint(colour.clip(0, 1) * 255)
 
-        self._render(pose, self.picture.enlarged(height, width), paste, choose=False, last=last)
-        return image
+        self._render(pose, picture, grid, put, choose=False, last=last)
+        return _cropped(canvas, grid, picture)
 
-    def _render(self, pose: NDArray[Any], picture: Picture, paste: Paste, choose: bool, last: bool = False) -> None:
+    def _grid(self, picture: Picture) -> Grid:
         try:
-            grid = grid_of(self.program, picture.height, picture.width)
+            return grid_of(self.program, picture.height, picture.width)
         except ValueError as error:
             raise ConfigError(f"no picture of {picture.width} x {picture.height} pixels: {error}") from error
-        state, needed = self._look(pose, picture, paste, grid, choose)
+
+    def _render(
+        self, pose: NDArray[Any], picture: Picture, grid: Grid, put: Put, choose: bool, last: bool = False
+    ) -> None:
+        state, needed = self._look(pose, picture, put, grid, choose)
         if last:
             del self.first
-        self._decode(pose, picture, paste, grid, state, needed)
+        self._decode(pose, picture, put, grid, state, needed)
 
     def _look(
-        self, pose: NDArray[Any], picture: Picture, paste: Paste, grid: Grid, choose: bool
-    ) -> tuple[Float32[np.ndarray, "tall wide channels"], Bool[np.ndarray, "rows columns"]]:
-        """Runs the first part on all windows. Returns its state, with zeros around, and the blocks for the decoder."""
-        reach = self.program.tile_reach
-        state = np.zeros((grid.rows + 2 * reach, grid.columns + 2 * reach, self.program.channels), np.float32)
+        self, pose: NDArray[Any], picture: Picture, put: Put, grid: Grid, choose: bool
+    ) -> tuple[Float32[np.ndarray, "rows columns channels"], Bool[np.ndarray, "rows columns"]]:
+        """Runs the first part on all windows. Returns its state, and the blocks for the decoder."""
+        state = np.empty((grid.rows, grid.columns, self.program.channels), np.float32)
         needed = np.ones((grid.rows, grid.columns), bool)
         for down, across in itertools.product(
             windows(grid.rows, self.program.window[0], self.program.window_reach),
@@ -271,55 +303,46 @@ class TileModel:
             found = self.first.run({POSE: pose, PLANE: np.asarray([corner], np.float32)})
             rows, columns = (slice(one.begin, one.end) for one in (down, across))
             inner = tuple(slice(one.begin - one.start, one.end - one.start) for one in (down, across))
-            state[reach:, reach:][rows, columns] = found[STATE][0][inner]
+            state[rows, columns] = found[STATE][0][inner]
             if choose:
-                needed[rows, columns] = self._choose(found[ESTIMATES][0][inner], grid, picture, paste, rows, columns)
+                needed[rows, columns] = self._choose(found[ESTIMATES][0][inner], put, rows.start, columns.start)
         return state, needed
 
     def _choose(
-        self,
-        estimates: Float32[np.ndarray, "rows columns channels"],
-        grid: Grid,
-        picture: Picture,
-        paste: Paste,
-        rows: slice,
-        columns: slice,
+        self, estimates: Float32[np.ndarray, "rows columns channels"], put: Put, row: int, column: int
     ) -> Bool[np.ndarray, "rows columns"]:
-        """Paints easy blocks; returns which need the decoder."""
+        """Paints easy blocks; returns which need the decoder. row, column: of the first block."""
         filled = estimates[..., INSIDE] >= self.program.empty_below
         easy = filled & (estimates[..., DETAIL] < self.program.easy_below)
-        for row, column in np.argwhere(easy):
-            colour = np.broadcast_to(estimates[row, column, COLOUR:].clip(0, 1), (BLOCK, BLOCK, self.channels))
-            _paste_block(paste, colour, picture, grid, rows.start + int(row), columns.start + int(column))
+        rows, columns = np.nonzero(easy)
+        put(rows + row, columns + column, estimates[rows, columns, COLOUR:].clip(0, 1)[:, None, None])
         return filled & ~easy
 
     def _decode(
         self,
         pose: NDArray[Any],
         picture: Picture,
-        paste: Paste,
+        put: Put,
         grid: Grid,
-        state: Float32[np.ndarray, "tall wide channels"],
+        state: Float32[np.ndarray, "rows columns channels"],
         needed: Bool[np.ndarray, "rows columns"],
     ) -> None:
-        """Runs the decoder on tiles over the needed blocks."""
-        places = cover(needed, self.program.tile)
-        self.tiles = len(places)
-        _, height, width, _ = self._tiles.shape
-        for start in range(0, len(places), self.program.batch):
-            batch = places[start : start + self.program.batch]
-            for number, (row, column) in enumerate(batch):
-                self._tiles[number] = state[row : row + height, column : column + width]
-                self._planes[number] = picture.plane(column * BLOCK - grid.left, row * BLOCK - grid.top)
-            images = self.decoder.run({POSE: pose, STATE: self._tiles, PLANE: self._planes})[IMAGE]
-            for image, (row, column) in zip(images, batch, strict=False):
-                _paste_block(paste, image, picture, grid, row, column)
+        """Runs the decoder on the needed blocks."""
+        self.decoded = 0
+        blocks, taken = self.program.blocks, self._taken
+        for call in calls_for(needed, blocks, self.program.reach):
+            count = len(call.rows)
+            taken[STATE][:count] = state[call.rows, call.columns]
+            planes = np.tile(picture.plane(-grid.left, -grid.top), (count, 1))
+            planes[:, :2] += BLOCK * planes[:, 2:] * np.stack([call.columns, call.rows], axis=1)
+            taken[PLANE][:count], taken[PLANE][count:] = planes, 0
+            taken[NEIGHBOURS][:count] = neighbours_of(call, grid, blocks)
+            images = self.decoder.run({POSE: pose, **taken})[IMAGE][:count]
+            put(call.rows[call.drawn], call.columns[call.drawn], images[call.drawn])
+            self.decoded += count
 
 
-def _paste_block(paste: Paste, image: NDArray[np.float32], picture: Picture, grid: Grid, row: int, column: int) -> None:
-    """Paste what of `image`, whose first block is that of `row` and `column`, is in the picture."""
-    top, left = row * BLOCK - grid.top, column * BLOCK - grid.left
-    first, last = max(top, 0), min(top + image.shape[0], picture.height)
-    begin, end = max(left, 0), min(left + image.shape[1], picture.width)
-    if first < last and begin < end:
-        paste(slice(first, last), slice(begin, end), image[first - top : last - top, begin - left : end - left])
+def _cropped(canvas: NDArray[Any], grid: Grid, picture: Picture) -> NDArray[Any]:
+    """What of a grid's pixels is in the picture: height, width, channels."""
+    pixels = canvas.reshape(grid.rows * BLOCK, grid.columns * BLOCK, -1)
+    return pixels[grid.top : grid.top + picture.height, grid.left : grid.left + picture.width]

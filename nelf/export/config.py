@@ -47,8 +47,6 @@ class ExportConfig:
     """ios: whether the model returns a CVPixelBuffer instead of a float32 tensor."""
     tiles: bool = False
     """ios, android, onnx, web: whether the bundle renders in tiles and leaves out empty ones (docs/tiles.md)."""
-    tiles_batch: int = setting(1, Range(1, 64))
-    """Tiles in one call of the decoder; more suit a GPU."""
     tiles_psnr: float = setting(55.0, Range(30, 100), unit="dB")
     """PSNR in dB that leaving out blocks may leave, against the whole network, in the mean of the chosen views."""
     min_psnr_tiles: float = setting(40.0, Range(0, 100), unit="dB")

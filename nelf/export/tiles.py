@@ -1,8 +1,5 @@
-"""Export in tiles: cut the student, choose thresholds and the size of tiles, and write the parts of the program."""
+"""Export in tiles: cut the student, choose thresholds and the blocks of a call, and write the parts of the program."""
 
-import itertools
-import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from nelf.bundle.tiles import ESTIMATES, IMAGE, PLANE, POSE, STATE, TileProgram, cover
+from nelf.bundle.tiles import AROUND, ESTIMATES, IMAGE, NEIGHBOURS, PLANE, POSE, STATE, TileProgram, calls_for
 from nelf.core.errors import ConfigError
 from nelf.export.config import ExportConfig
 from nelf.export.graph import PartRequest
@@ -23,11 +20,13 @@ PARTS = "parts"
 """Folder of a program's files in the bundle."""
 LONGEST_WINDOW, SHORT_WINDOW = 104, 96
 """Blocks along a side up to which the first part takes all at once, and of its windows above that: about 10 kB each."""
-SIDES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32)
-"""Blocks along the sides of tiles that are tried, and the whole side."""
-CALL_MACS = 5e6  # multiply-accumulates in the time that a call of a part costs besides; measured roughly, on two cores
+MOST_BLOCKS = 2000  # in a call; indices of blocks are exact in half precision up to 2048
+SHARES = (1, 1.1, 1.2, 1.35, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8, 12, 16)
+"""Parts of the most blocks that a view needs, of which one is a call's size."""
+CALL_MACS = 5e7
+"""Multiply-accumulates in the time that a call of a part costs besides: half a millisecond, on two cores."""
 FEWEST_VIEWS = 3
-SIMULATED_VIEWS = 12  # on which tiles are laid out to choose their size
+SIMULATED_VIEWS = 32  # whose blocks are shared out among calls to choose their size
 
 
 class _FirstGraph(nn.Module):
@@ -49,8 +48,8 @@ class _DecoderGraph(nn.Module):
         super().__init__()
         self.part = part
 
-    def forward(self, pose: Tensor, state: Tensor, plane: Tensor) -> dict[str, Tensor]:
-        return {IMAGE: self.part(pose, state, plane)}
+    def forward(self, pose: Tensor, state: Tensor, plane: Tensor, neighbours: Tensor) -> dict[str, Tensor]:
+        return {IMAGE: self.part(pose, state, plane, neighbours)}
 
 
 def write_program(
@@ -63,7 +62,7 @@ def write_program(
 ) -> TileProgram:
     """Write the parts into the bundle `folder`. `required_psnr` of the program is still what thresholds were held to.
 
-    views: two thirds of them carve the hull, the others choose thresholds and the size of tiles.
+    views: two thirds of them carve the hull, the others choose thresholds and the size of calls.
     """
     assert target.convert_part is not None
     if len(views) < FEWEST_VIEWS:
@@ -75,19 +74,18 @@ def write_program(
     estimates = cutting.fit_estimates(cutting.look_at_blocks(model, hull, carving[: len(choosing)]))
     seen = cutting.look_at_blocks(model, hull, choosing)
     thresholds, found = cutting.choose_thresholds(seen, estimates, config.tiles_psnr)
-    needed = thresholds.decoded(found)[:SIMULATED_VIEWS].numpy()
-    tile, window = choose_tile(model, needed, config.tiles_batch), choose_window(model)
-    parts = model.cut(Cut(tile, window, hull, estimates), target.layout, target.forms[precision].dtype)
+    needed = thresholds.decoded(found)[:SIMULATED_VIEWS]
+    left_out = model.left_out_features(choosing[:SIMULATED_VIEWS], needed)
+    blocks, window = choose_blocks(model, needed.numpy()), choose_window(model)
+    parts = model.cut(Cut(window, hull, estimates, left_out), target.layout, target.forms[precision].dtype)
     (folder / PARTS).mkdir()
     first, decoder = (f"{PARTS}/{name}{Path(target.file).suffix}" for name in ("first", "decoder"))
-    channels, size = model.state_features + 1, [side + 2 * model.reach.decoder for side in tile]
     pose = {POSE: torch.eye(3, 4)[None]}
     plane = torch.tensor([[-0.5, 0.5, 0.01, -0.01]])
-    state = torch.zeros(config.tiles_batch, *size, channels)
-    planes = plane.repeat(config.tiles_batch, 1)
+    taken = decoder_inputs(model, blocks) | {PLANE: plane.repeat(blocks, 1)}
     for graph, path, inputs, outputs in (
         (_FirstGraph(parts.first), first, pose | {PLANE: plane}, (STATE, ESTIMATES)),
-        (_DecoderGraph(parts.decoder), decoder, pose | {STATE: state, PLANE: planes}, (IMAGE,)),
+        (_DecoderGraph(parts.decoder), decoder, taken, (IMAGE,)),
     ):
         target.convert_part(PartRequest(graph, precision, folder / path, inputs, outputs, config.ios_deployment))
     return TileProgram(
@@ -96,10 +94,9 @@ def write_program(
         decoder=decoder,
         window=list(window),
         window_reach=model.reach.first,
-        tile=list(tile),
-        tile_reach=model.reach.decoder,
-        batch=config.tiles_batch,
-        channels=channels,
+        blocks=blocks,
+        reach=model.reach.decoder,
+        channels=model.state_features,
         empty_below=thresholds.empty,
         easy_below=thresholds.easy,
         required_psnr=config.tiles_psnr,
@@ -114,32 +111,32 @@ def choose_window(model: TileStudent) -> tuple[int, int]:
     return rows, columns
 
 
-def choose_tile(model: TileStudent, needed: Bool[np.ndarray, "n rows columns"], batch: int) -> tuple[int, int]:
-    """The size of tiles that cover the needed blocks of these views with the least work."""
-    cost = decoder_cost(model)
-    sides = ([*(side for side in SIDES if side < blocks), blocks] for blocks in model.grid)
+def choose_blocks(model: TileStudent, needed: Bool[np.ndarray, "n rows columns"]) -> int:
+    """Blocks in a call with which the decoder draws the needed ones of these views with the least work."""
+    most, reach = int(needed.sum(axis=(1, 2)).max()), model.reach.decoder
+    cost, least = block_cost(model), (2 * reach + 1) ** 2
+    sizes = {min(max(int(np.ceil(most / share)), least), MOST_BLOCKS) for share in SHARES}
 
-    def work(tile: Sequence[int]) -> float:
-        calls = sum(math.ceil(len(cover(view, tile)) / batch) for view in needed)
-        return calls * (batch * cost(*tile) + CALL_MACS)
+    def work(blocks: int) -> float:
+        calls = sum(len(list(calls_for(view, blocks, reach))) for view in needed)
+        return calls * (blocks * cost + CALL_MACS)
 
-    rows, columns = min(itertools.product(*sides), key=work)
-    return rows, columns
+    return min(sorted(sizes), key=work)
 
 
-def decoder_cost(model: TileStudent) -> Callable[[int, int], float]:
-    """Multiply-accumulates of the decoder on a tile of r x c blocks: a rc + b (r + c) + d, from three sizes."""
+def block_cost(model: TileStudent) -> int:
+    """Multiply-accumulates of the decoder on one block."""
     hull = cutting.Hull(torch.ones(2, 2, 2))
     nothing = cutting.Estimates(torch.zeros(2, model.state_features), torch.zeros(2))
+    decoder = model.cut(Cut((2, 2), hull, nothing, []), Layout.CHANNELS_FIRST, torch.float32).decoder
+    return network_macs(decoder, *(tuple(value.shape) for value in decoder_inputs(model, 1).values()))
 
-    def macs(rows: int, columns: int) -> int:
-        cut = Cut((rows, columns), (2, 2), hull, nothing)
-        around = 2 * model.reach.decoder
-        state = (1, rows + around, columns + around, model.state_features + 1)
-        decoder = model.cut(cut, Layout.CHANNELS_FIRST, torch.float32).decoder
-        return network_macs(decoder, (1, 3, 4), state, (1, 4))
 
-    one, two, four = macs(1, 1), macs(1, 2), macs(2, 2)
-    area = four - 2 * two + one
-    side = two - one - area
-    return lambda rows, columns: area * rows * columns + side * (rows + columns) + one - area - 2 * side
+def decoder_inputs(model: TileStudent, blocks: int) -> dict[str, Tensor]:
+    """Values that the decoder may take, of the right shapes. Every block is its own neighbour."""
+    return {
+        POSE: torch.eye(3, 4)[None],
+        STATE: torch.zeros(blocks, model.state_features),
+        PLANE: torch.zeros(blocks, 4),
+        NEIGHBOURS: torch.arange(blocks).float()[:, None].repeat(1, AROUND),
+    }

@@ -1,11 +1,12 @@
-"""Images in tiles: a student cut into a cheap first part and a decoder, and which blocks of an image need the decoder.
+"""Images in tiles: a student cut into a cheap first part and a decoder, and which tiles of an image need the decoder.
 
 A network whose work depends on its input becomes static parts and a small program, as in DyCL (Chen et al. 2023). The
-image is a grid of blocks of `BLOCK` x `BLOCK` pixels. The first part tells of each block whether it is
+image is a grid of tiles of `BLOCK` x `BLOCK` pixels, called blocks. The first part tells of each block whether it is
 
 - empty: no ray meets the hull, which is where every view has seen something. Nothing is drawn;
 - easy: of one colour, which the first part knows;
-- or a block for the decoder, which draws whole tiles of blocks.
+- or a block for the decoder. That takes a list of blocks, and of each where in the list its neighbours are, so that its
+  convolutions see what they see in the whole image. For a neighbour that is left out it has constants.
 
 Scores below a threshold mean empty or easy. Thresholds come from views that training has not seen: as many blocks as
 possible, with a limit on what the image loses.
@@ -13,12 +14,12 @@ possible, with a limit on what the image loses.
 
 import abc
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +35,7 @@ INSIDE, DETAIL, COLOUR = 0, 1, 2
 
 
 class Reach(NamedTuple):
-    """How many blocks beyond their own the two parts look at, in each direction."""
+    """How many blocks beyond a block the two parts look at, in each direction."""
 
     first: int
     decoder: int
@@ -62,19 +63,24 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Cut:
-    """Sizes of the parts in blocks: a tile of the decoder, without its surroundings, and a window of the first part."""
+    """What the parts need besides the student.
 
-    tile: tuple[int, int]
+    window: rows and columns of blocks that the first part takes. left_out: the features of a block that the decoder
+    does not compute, for each of its convolutions that look at neighbours.
+    """
+
     window: tuple[int, int]
     hull: Hull
     estimates: Estimates
+    left_out: Sequence[Float[Tensor, "features"]]
 
 
 class TileParts(NamedTuple):
     """first: pose [1, 3, 4] and plane [1, 4] to state and estimates, [1, rows, columns, channels].
 
-    decoder: pose, state [n, rows, columns, channels] with `reach` blocks around each tile and zeros outside the image,
-    and plane [n, 4], to the tiles' pixels. plane: see `plane_at`; of a window's corner, or a tile's.
+    decoder: pose, state [n, channels], plane [n, 4] and neighbours [n, 9] to pixels [n, BLOCK, BLOCK, channels].
+    plane: see `plane_at`; of a window's corner, or a block's. neighbours: for 3 x 3 blocks row by row, where each is in
+    the list; n if it is left out, n + 1 outside the image.
     """
 
     first: nn.Module
@@ -98,6 +104,12 @@ class TileStudent(Student):
         """Features of a block that the first part hands over."""
 
     @abc.abstractmethod
+    def left_out_features(
+        self, poses: Float[Tensor, "n 3 4"], needed: Bool[Tensor, "n rows columns"]
+    ) -> list[Float[Tensor, "features"]]:
+        """`Cut.left_out`: the mean features of the blocks next to needed ones, in views where some are left out."""
+
+    @abc.abstractmethod
     def cut(self, cut: Cut, layout: Layout, dtype: torch.dtype) -> TileParts:
         """The parts for inference; dtype: of every layer for which half precision is enough."""
 
@@ -117,7 +129,7 @@ def plane_at(frame: SceneGeometry, left: int, top: int) -> Float[Tensor, "4"]:
     return torch.tensor([(left - cx) / fx, -(top - cy) / fy, 1 / fx, -1 / fy])
 
 
-HULL_NODES = 32
+HULL_NODES = 64
 
 
 @torch.no_grad()
@@ -176,13 +188,13 @@ class Blocks:
 def look_at_blocks(model: TileStudent, hull: Hull, poses: Float[Tensor, "n 3 4"]) -> Blocks:
     """Both parts' view of `poses`."""
     zero = Estimates(torch.zeros(1 + model.frame.channels, model.state_features), torch.zeros(1 + model.frame.channels))
-    first = model.cut(Cut((1, 1), model.grid, hull, zero), Layout.CHANNELS_FIRST, torch.float32).first
+    first = model.cut(Cut(model.grid, hull, zero, []), Layout.CHANNELS_FIRST, torch.float32).first
     top, left = model.margins
     plane = plane_at(model.frame, -left, -top)[None]
     states, inside, totals, squares = [], [], [], []
     for pose in poses.cpu().float():
         state, estimates = first(pose[None], plane)
-        states.append(state[0, ..., :-1])
+        states.append(state[0])
         inside.append(estimates[0, ..., INSIDE])
         image = model(pose[None])[0]
         totals.append(_block_sums(model, image))
@@ -259,28 +271,3 @@ def _threshold(scores: Float[Tensor, "n"], errors: Float64[Tensor, "n"], allowed
         return NOTHING
     last = float(scores[order[count]]) if count < len(scores) else math.nextafter(float(scores.max()), math.inf)
     return last if bool((scores < last).any()) else NOTHING
-
-
-@torch.no_grad()
-def render_reference(
-    model: TileStudent, cut: Cut, pose: Float[Tensor, "3 4"], layout: Layout = Layout.CHANNELS_FIRST
-) -> Float[Tensor, "height width channels"]:
-    """The image with the decoder on every tile, one by one: what the whole network gives. `cut.window` is the grid."""
-    first, decoder = model.cut(cut, layout, torch.float32)
-    (top, left), reach = model.margins, model.reach.decoder
-    state, _ = first(pose[None], plane_at(model.frame, -left, -top)[None])
-    state = functional.pad(state, (0, 0, reach, reach, reach, reach))
-    rows, columns = model.grid
-    whole = torch.zeros(rows * BLOCK, columns * BLOCK, model.frame.channels)
-    for row in starts(rows, cut.tile[0]):
-        for column in starts(columns, cut.tile[1]):
-            window = state[:, row : row + cut.tile[0] + 2 * reach, column : column + cut.tile[1] + 2 * reach]
-            plane = plane_at(model.frame, column * BLOCK - left, row * BLOCK - top)
-            place = (slice(n * BLOCK, (n + size) * BLOCK) for n, size in zip((row, column), cut.tile, strict=True))
-            whole[tuple(place)] = decoder(pose[None], window, plane[None])[0]
-    return whole[top : top + model.frame.height, left : left + model.frame.width]
-
-
-def starts(length: int, size: int) -> Iterable[int]:
-    """Where pieces of `size` begin that cover `length`; the last ends with it."""
-    return [min(start, length - size) for start in range(0, length, size)]

@@ -12,17 +12,7 @@ from numpy.typing import NDArray
 
 from nelf.bundle.bundle import load_program
 from nelf.bundle.manifest import Manifest
-from nelf.bundle.tiles import (
-    BLOCK,
-    COLOUR,
-    DETAIL,
-    INSIDE,
-    Picture,
-    TileModel,
-    cover,
-    grid_of,
-    windows,
-)
+from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, Picture, TileModel, calls_for, grid_of, windows
 from nelf.core.errors import BundleError, ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime
 from nelf.student import tiles as cutting
@@ -30,7 +20,7 @@ from tests.vectors.manifests import MANIFESTS
 from tests.vectors.tiles import PICTURE, WINDOWS
 from tests.vectors.tiles import PROGRAM as VECTOR_PROGRAM
 
-PROGRAM = VECTOR_PROGRAM.model_copy(update={"batch": 2, "channels": 2, "empty_below": 0.5, "easy_below": -4.0})
+PROGRAM = VECTOR_PROGRAM.model_copy(update={"blocks": 9, "channels": 2, "empty_below": 0.5, "easy_below": -4.0})
 POSE = np.eye(3, 4, dtype=np.float32)[None]
 
 
@@ -73,22 +63,27 @@ class First(Part):
 
 
 class Decoder(Part):
-    """A pixel shows its row, its column, and its block's place; what is outside the grid is zero."""
+    """A pixel shows its row, its column, and its block's place."""
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         self.calls += 1
         images = []
-        for state, plane in zip(inputs["state"], inputs["plane"], strict=True):
+        grid = grid_of(PROGRAM, self.picture.height, self.picture.width)
+        places = inputs["state"].tolist()
+        for state, plane, around in zip(inputs["state"], inputs["plane"], inputs["neighbours"], strict=True):
+            if not plane.any():  # of a call that is not full
+                images.append(np.zeros((BLOCK, BLOCK, 3)))
+                continue
             top, left = self.pixel(plane)
-            grid = grid_of(PROGRAM, self.picture.height, self.picture.width)
             row, column = (top + grid.top) // BLOCK, (left + grid.left) // BLOCK
-            for i, j in itertools.product(range(4), range(5)):
-                place = row + i, column + j
-                inside = 0 < place[0] <= grid.rows and 0 < place[1] <= grid.columns
-                assert tuple(state[i, j]) == (place if inside else (0, 0))
-            rows, columns = np.mgrid[top : top + 16, left : left + 24]
-            blocks = 100 * state[1:3, 1:4, 0] + state[1:3, 1:4, 1]
-            images.append(np.stack([rows, columns, blocks.repeat(BLOCK, 0).repeat(BLOCK, 1)], axis=-1))
+            assert state.tolist() == [row + 1, column + 1]
+            for number, (down, across) in zip(around, itertools.product(range(3), range(3)), strict=True):
+                outside = not (0 < row + down <= grid.rows and 0 < column + across <= grid.columns)
+                assert (number == PROGRAM.blocks + 1) == outside
+                if number < PROGRAM.blocks:
+                    assert places[int(number)] == [row + down, column + across]
+            rows, columns = np.mgrid[top : top + BLOCK, left : left + BLOCK]
+            images.append(np.stack([rows, columns, np.full(rows.shape, 100 * state[0] + state[1])], axis=-1))
         return {"image": np.stack(images).astype(np.float32)}
 
 
@@ -114,9 +109,9 @@ def test_blocks_are_left_out_and_painted() -> None:
     rows, columns = np.mgrid[:30, :44]
     row, column = (rows + 1) // BLOCK, (columns + 2) // BLOCK
     np.testing.assert_array_equal(image[row > column], expected(PICTURE)[row > column])
-    assert (image[(row == 0) & (column == 0)] == 0.5).all()  # no tile begins above the first block that needs it
-    assert (image[(row == 0) & (column > 0)] == 0).all()
-    assert tiled.tiles == 2
+    assert (image[row == column] == 0.5).all()
+    assert (image[row < column] == 0).all()
+    assert tiled.decoded == 6
     assert isinstance(tiled.decoder, Decoder)
     assert tiled.decoder.calls == 1
 
@@ -161,19 +156,25 @@ def test_windows_cover(length: int, size: int, reach: int) -> None:
         assert start + size == length or start + size - end >= reach
 
 
-def test_tiles_cover() -> None:
+def test_calls_draw_each_block_once() -> None:
+    """With all needed blocks within the reach of those that they draw, and no more blocks than a call takes."""
     chance = np.random.default_rng(0)
     for _ in range(50):
         rows, columns = chance.integers(3, 20, 2)
-        tile = chance.integers(1, 4, 2)
+        reach = int(chance.integers(0, 3))
+        size = int(chance.integers((2 * reach + 1) ** 2, 60))
         needed = chance.random((rows, columns)) < chance.random()
-        shown = np.zeros_like(needed)
-        for row, column in cover(needed, tile.tolist()):
-            assert row + tile[0] <= rows
-            assert column + tile[1] <= columns
-            assert needed[row : row + tile[0], column : column + tile[1]].any()
-            shown[row : row + tile[0], column : column + tile[1]] = True
-        assert shown[needed].all()
+        drawn = np.zeros(needed.shape, int)
+        for call in calls_for(needed, size, reach):
+            assert len(call.rows) <= size
+            taken = np.zeros_like(needed)
+            taken[call.rows, call.columns] = True
+            for row, column in zip(call.rows[call.drawn], call.columns[call.drawn], strict=True):
+                near = (slice(max(n - reach, 0), n + reach + 1) for n in (row, column))
+                place = tuple(near)
+                assert np.array_equal(taken[place], needed[place])
+                drawn[row, column] += 1
+        assert np.array_equal(drawn, needed)
 
 
 def test_student_and_bundle_mean_the_same_blocks() -> None:

@@ -23,10 +23,10 @@ from nelf.export.config import CHOICES
 from nelf.export.export import SLACK_DB, limited
 from nelf.export.measured import Measured
 from nelf.export.targets import TARGETS
-from nelf.export.tiles import choose_tile, choose_window, decoder_cost
+from nelf.export.tiles import block_cost, choose_blocks, choose_window
 from nelf.runtime import RUNTIMES, OperationTime, open_model
 from nelf.runtime.protocol import Arrays
-from nelf.student import Layout, Student, make_student, network_macs
+from nelf.student import Layout, Student, count_macs, make_student, network_macs
 from nelf.student.tiles import Cut, Estimates, Hull, TileStudent, check_tiles
 from tests.bundle.test_program import PROGRAM
 from tests.export.networks import around, context, student
@@ -34,18 +34,17 @@ from tests.vectors.manifests import MANIFESTS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("target", "batch"), [("android", 2), ("onnx", 1)])
-def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["android", "onnx"])
+def test_a_bundle_in_tiles(target: str, tmp_path: Path) -> None:
     """What each runtime gives is the whole network's image; the manifest says how; a part that changed is noticed."""
     model, folder = student(channels=4, size=(45, 60)), tmp_path / "bundle"
-    config = ExportConfig(targets=[target], tiles=True, tiles_batch=batch)
+    config = ExportConfig(targets=[target], tiles=True)
     manifest = export_bundle(model, target, "fp32", context(model=model), config, folder)
     assert manifest.version == "3.0"
     assert manifest.parity.status == "passed"
     assert manifest.parity.psnr_min > 100
     program = manifest.program
     assert program is not None
-    assert program.batch == batch
     assert {file.path for file in manifest.files if file.role == "model"} == set(program.parts)
     verified = verify_bundle(folder)
     assert verified.passed, verified.reason
@@ -55,14 +54,14 @@ def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
     bundle, pose = open_bundle(folder), around(1)[0]
     image = bundle.render(pose)
     assert isinstance(bundle.model, TileModel)
-    assert bundle.model.tiles > 0
+    assert bundle.model.decoded > 0
     still = bundle.still(pose.tolist(), 45, 60)
     over = image[..., :3] + 1 - image[..., 3:]
     assert np.abs(still / 255 - over.clamp(0, 1).numpy()).max() < 1 / 255
     with pytest.raises(ConfigError, match="no picture of 8000 x 45 pixels"):
         bundle.still(pose.tolist(), 45, 8000)
 
-    other = manifest.model_copy(update={"program": program.model_copy(update={"batch": batch + 1})})
+    other = manifest.model_copy(update={"program": program.model_copy(update={"blocks": program.blocks + 1})})
     with pytest.raises(BundleError, match=r"decoder.* takes .*, the program gives "):
         load_program(folder, other, 1)
 
@@ -85,7 +84,7 @@ def test_a_bundle_in_tiles(target: str, batch: int, tmp_path: Path) -> None:
 def test_core_ml_in_tiles(precision: str, system: str, psnr: float, tmp_path: Path) -> None:
     """Two packages, which are folders, in our interpreter. For iOS 17 the hull's rows are uint16."""
     model, folder = student(channels=4, size=(45, 60)), tmp_path / "bundle"
-    config = ExportConfig(targets=["ios"], tiles=True, tiles_batch=2, ios_deployment=system)
+    config = ExportConfig(targets=["ios"], tiles=True, ios_deployment=system)
     manifest = export_bundle(model, "ios", precision, context(model=model), config, folder)
     assert manifest.parity.status == "passed"
     assert manifest.parity.psnr_min > psnr
@@ -141,24 +140,25 @@ def test_a_bundle_that_leaves_out_too_much_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_the_cost_of_a_tile_is_that_of_its_network() -> None:
+def test_the_cost_of_blocks_is_that_of_their_network() -> None:
+    """Without the first part's work: what is left of the whole network's, which computes the same for every block."""
     model = check_tiles(student(channels=4, size=(64, 64)))
     nothing = Estimates(torch.zeros(5, model.state_features), torch.zeros(5))
-    decoder = model.cut(Cut((5, 3), (2, 2), Hull(torch.ones(2, 2, 2)), nothing), Layout.CHANNELS_FIRST, torch.float32)[
-        1
-    ]
-    around = 2 * model.reach.decoder
-    macs = network_macs(decoder, (1, 3, 4), (1, 5 + around, 3 + around, model.state_features + 1), (1, 4))
-    assert decoder_cost(model)(5, 3) == macs
+    first = model.cut(Cut(model.grid, Hull(torch.ones(2, 2, 2)), nothing, []), Layout.CHANNELS_FIRST, torch.float32)[0]
+    estimating = 5 * model.state_features * 64
+    macs = count_macs(model) - network_macs(first, (1, 3, 4), (1, 4)) + estimating
+    assert 64 * block_cost(model) == macs
 
 
-def test_tiles_suit_what_needs_them() -> None:
-    model = check_tiles(student(channels=4, size=(256, 256)))
-    wide = np.zeros((4, 32, 32), bool)
-    wide[:, 14:18, 2:30] = True
-    rows, columns = choose_tile(model, wide, 1)
-    assert rows == 4
-    assert columns > 10
+@pytest.mark.parametrize(("busy", "blocks"), [(20, 200), (1, 100)])
+def test_calls_suit_most_views(busy: int, blocks: int) -> None:
+    """One call has room for all where most views need 200 blocks, but not for the sake of one that does."""
+    wide = {"middle_width": 56, "decoder_width": 32, "decoder_blocks": 2}
+    model = check_tiles(student(channels=4, size=(256, 256), **wide))
+    needed = np.zeros((20, 32, 32), bool)
+    needed[:, 4:9, 4:24] = True
+    needed[:busy, 9:14, 4:24] = True
+    assert choose_blocks(model, needed) == blocks
 
 
 @pytest.mark.parametrize(("size", "window"), [((64, 100), (8, 13)), ((832, 2056), (104, 97)), ((2160, 1040), (96, 96))])
@@ -186,19 +186,19 @@ class Eager:
         return []
 
 
-def in_eager_tiles(model: TileStudent, window: tuple[int, int], tile: tuple[int, int]) -> TileModel:
+def in_eager_tiles(model: TileStudent, window: tuple[int, int], blocks: int) -> TileModel:
     """The program of a student, in PyTorch."""
     count, frame = 1 + model.frame.channels, model.frame
     nothing = Estimates(torch.zeros(count, model.state_features), torch.zeros(count))
-    cut = Cut(tile, window, Hull(torch.ones(2, 2, 2)), nothing)
+    cut = Cut(window, Hull(torch.ones(2, 2, 2)), nothing, [])
     first, decoder = model.cut(cut, Layout.CHANNELS_FIRST, torch.float32)
     program = PROGRAM.model_copy(
         update={
             "window": list(window),
             "window_reach": model.reach.first,
-            "tile": list(tile),
-            "tile_reach": model.reach.decoder,
-            "channels": model.state_features + 1,
+            "blocks": blocks,
+            "reach": model.reach.decoder,
+            "channels": model.state_features,
         }
     )
     check_cover(program, frame.height, frame.width)
@@ -217,7 +217,7 @@ def whole(model: Student, pose: Tensor) -> NDArray[np.float32]:
 def test_windows_of_the_first_part_are_the_whole_network(size: tuple[int, int], window: tuple[int, int]) -> None:
     """The reach is that of the coarse level, and windows begin where its strides do."""
     model, pose = check_tiles(student(channels=4, size=size)), around(1)[0]
-    image = in_eager_tiles(model, window, (5, 7)).run({"pose": pose[None].numpy()})["image"][0]
+    image = in_eager_tiles(model, window, 100).run({"pose": pose[None].numpy()})["image"][0]
     assert np.abs(image - whole(model, pose)).max() < 1e-4
 
 
@@ -227,7 +227,7 @@ def test_a_still_is_what_a_larger_network_shows() -> None:
     frame = dataclasses.replace(model.frame, height=256, width=272, intrinsics=(fx, fy, cx + 8, cy))
     larger = make_student(model.config, frame)
     larger.load_state_dict(model.state_dict())
-    still = in_eager_tiles(model, (24, 24), (6, 6)).still(pose[None].numpy(), 256, 272, (1.0, 1.0, 1.0))
+    still = in_eager_tiles(model, (24, 24), 250).still(pose[None].numpy(), 256, 272, (1.0, 1.0, 1.0))
     image = whole(larger.eval(), pose)
     over = (image[..., :3] + 1 - image[..., 3:]).clip(0, 1)
     assert np.abs(still / 255 - over).max() < 0.51 / 255 + 1e-4

@@ -1,12 +1,15 @@
 """A student in two parts shows what it shows as a whole; blocks are left out only where that costs little."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
+from nelf.bundle.tiles import Grid, calls_for, neighbours_of
 from nelf.core.cameras import look_at
 from nelf.core.errors import ConfigError
 from nelf.student import Layout, tiles
@@ -21,42 +24,83 @@ def estimates(model: TileStudent) -> Estimates:
     return Estimates(torch.zeros(count, model.state_features), torch.zeros(count))
 
 
+def decoded(
+    model: TileStudent,
+    pose: Float[Tensor, "3 4"],
+    needed: Bool[Tensor, "rows columns"],
+    layout: Layout = Layout.CHANNELS_FIRST,
+    left_out: Sequence[Tensor] = (),
+) -> Float[Tensor, "n 8 8 channels"]:
+    """The needed blocks in one call, row by row."""
+    first, decoder = model.cut(Cut(model.grid, EVERYWHERE, estimates(model), left_out), layout, torch.float32)
+    (top, left), (rows, columns) = model.margins, model.grid
+    state, _ = first(pose[None], tiles.plane_at(model.frame, -left, -top)[None])
+    (call,) = calls_for(needed.numpy(), rows * columns, model.reach.decoder)
+    places = neighbours_of(call, Grid(rows, columns, top, left), len(call.rows))
+    corners = zip(call.rows.tolist(), call.columns.tolist(), strict=True)
+    planes = torch.stack([tiles.plane_at(model.frame, c * BLOCK - left, r * BLOCK - top) for r, c in corners])
+    images: Tensor = decoder(pose[None], state[0, call.rows, call.columns], planes, torch.from_numpy(places))
+    return images
+
+
+def blocks_of(model: TileStudent, pose: Float[Tensor, "3 4"]) -> Float[Tensor, "rows columns 8 8 channels"]:
+    """The whole network's image; zeros outside."""
+    (top, left), (rows, columns) = model.margins, model.grid
+    right, bottom = columns * BLOCK - left - model.frame.width, rows * BLOCK - top - model.frame.height
+    image = functional.pad(model(pose[None])[0], (left, right, top, bottom))
+    return image.reshape(-1, rows, BLOCK, columns, BLOCK).permute(1, 3, 2, 4, 0)
+
+
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize(
-    ("tile", "changes"),
+    "changes",
     [
-        ((4, 5), {}),
-        ((2, 3), {"cell": 1, "decoder_blocks": 2}),
-        ((3, 2), {"cell": 4, "middle_blocks": 2}),
-        ((3, 7), {"decoder_blocks": 0, "middle_reader": "planes"}),
-        ((6, 1), {"mapping": "disparity", "channels": 3, "blocks": 2, "fine_reader": "lines"}),
+        {},
+        {"cell": 1, "decoder_blocks": 2},
+        {"cell": 4, "middle_blocks": 2},
+        {"decoder_blocks": 0, "middle_reader": "planes"},
+        {"mapping": "disparity", "channels": 3, "blocks": 2, "fine_reader": "lines"},
     ],
 )
 @torch.no_grad()
-def test_every_tile_is_what_the_whole_network_shows(
-    tile: tuple[int, int], changes: dict[str, Any], layout: Layout
-) -> None:
-    """In float32 only the order of sums differs. A missing row of a tile's surroundings would leave 30 to 60 dB."""
-    model = tiles.check_tiles(student(**{"channels": 4, "size": (45, 60), **changes}))
+def test_all_blocks_are_what_the_whole_network_shows(changes: dict[str, Any], layout: Layout) -> None:
+    """In float32 only the order of sums differs. A wrong neighbour would leave 30 to 60 dB."""
+    model = tiles.check_tiles(student(**{"channels": 4, "size": (48, 64), **changes}))
     pose = (ahead if "mapping" in changes else around)(3)[2]
-    image = tiles.render_reference(model, Cut(tile, model.grid, EVERYWHERE, estimates(model)), pose, layout)
-    expected = model(pose[None])[0].permute(1, 2, 0)
-    assert -10 * torch.log10((image - expected).square().mean()) > 100
-    assert (image - expected).abs().max() < 1e-4
+    images = decoded(model, pose, torch.ones(model.grid, dtype=torch.bool), layout)
+    expected = blocks_of(model, pose).flatten(0, 1)
+    assert -10 * torch.log10((images - expected).square().mean()) > 100
+    assert (images - expected).abs().max() < 1e-4
 
 
 @torch.no_grad()
-def test_less_around_a_tile_would_show() -> None:
-    """The reach is not larger than it must be: what lies at its edge counts."""
-    model = tiles.check_tiles(student(channels=4, size=(64, 64), middle_blocks=2, decoder_blocks=2))
-    decoder = model.cut(Cut((2, 2), model.grid, EVERYWHERE, estimates(model)), Layout.CHANNELS_FIRST, torch.float32)[1]
-    size = 2 + 2 * model.reach.decoder
-    state, pose, plane = torch.rand(1, size, size, model.state_features + 1), around(1), torch.zeros(1, 4)
-    plane[0, 2:] = 0.01
-    state[..., -1] = 1
-    other = state.clone()
-    other[:, 0] += 1
-    assert not torch.equal(decoder(pose, state, plane), decoder(pose, other, plane))
+def test_less_around_a_block_would_show() -> None:
+    """The reach is not larger than it must be: the farthest block within it counts, the one behind it does not."""
+    model = tiles.check_tiles(student(channels=4, size=(128, 128), middle_blocks=2, decoder_blocks=2))
+    needed = torch.ones(model.grid, dtype=torch.bool)
+    shown = []
+    for distance in (model.reach.decoder, model.reach.decoder + 1):
+        fewer = needed.clone()
+        fewer[:, 8 + distance :] = False
+        images = torch.zeros(*model.grid, BLOCK, BLOCK, 4)
+        images[fewer] = decoded(model, around(1)[0], fewer)
+        shown.append(images[:, 8])
+    whole = decoded(model, around(1)[0], needed).reshape(*model.grid, BLOCK, BLOCK, 4)[:, 8]
+    assert (shown[0] - whole).abs().max() > 1e-6
+    assert (shown[1] - whole).abs().max() < 1e-6
+
+
+@torch.no_grad()
+def test_constants_stand_for_blocks_that_are_left_out() -> None:
+    """They are closer to what is left out than zeros are. Where nothing is left out, none are used."""
+    model = tiles.check_tiles(student(channels=4, size=(96, 96), middle_blocks=2, decoder_blocks=2))
+    poses, needed = around(4), torch.zeros(4, *model.grid, dtype=torch.bool)
+    needed[:, 3:9, 4:8] = True
+    left_out = model.left_out_features(poses, needed)
+    expected = blocks_of(model, poses[0])[needed[0]]
+    errors = [(decoded(model, poses[0], needed[0], left_out=one) - expected).square().mean() for one in ((), left_out)]
+    assert errors[1] < 0.9 * errors[0]
+    assert all((one == 0).all() for one in model.left_out_features(poses, torch.ones_like(needed)))
 
 
 def test_a_student_without_parts_is_refused() -> None:
@@ -87,7 +131,7 @@ class Ball(TileStudent):
     def prepare(self, *_: object) -> Tensor:
         raise NotImplementedError
 
-    predict = deploy = cut = prepare  # type: ignore[assignment]
+    predict = deploy = cut = left_out_features = prepare  # type: ignore[assignment]
 
 
 def test_the_hull_is_around_what_is_seen() -> None:

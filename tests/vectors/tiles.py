@@ -1,4 +1,4 @@
-"""What the program of a bundle in tiles means: windows, tiles that cover blocks, the plane of a block, whole images.
+"""What the program of a bundle in tiles means: windows, calls that draw blocks, the plane of a block, whole images.
 
 In `programs` the parts are formulas, which every language writes anew. Each rounds a corner's plane (u, v, across,
 down) to the pixel left = u / across + cx, top = v / down + cy.
@@ -6,8 +6,8 @@ down) to the pixel left = u / across + cx, top = v / down + cy.
 - First part, block (i, j) of its window: x = left + 8j, y = top + 8i. Its state is x, y, and j + i times the window's
   columns; then zeros. It estimates inside = x + y + pose[3], detail = x - 2y + pose[7], and x / 64, y / 64, 2, 0.5 as
   colour.
-- Decoder, pixel (i, j) of a tile: left + j, top + i; the third feature of its block plus 100 times the first feature of
-  the block `tile_reach` above and to the left; and pose[11].
+- Decoder, pixel (i, j) of a block: left + j, top + i; the block's third feature plus 100 times the first feature of the
+  block above and to the left, which counts as -1 if it is left out and as -2 outside the grid; and pose[11].
 """
 
 from collections.abc import Mapping
@@ -16,19 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nelf.bundle.tiles import BLOCK, Picture, TileModel, TileProgram, cover, windows
+from nelf.bundle.tiles import BLOCK, Grid, Picture, TileModel, TileProgram, calls_for, neighbours_of, windows
 from nelf.runtime.protocol import Arrays, OperationTime
 
-COVERS: list[tuple[list[str], tuple[int, int]]] = [
-    (["......", "..##..", "..##..", "......"], (2, 3)),
-    (["......", "......", "......", ".....#"], (2, 3)),
-    (["#....#", ".#..#.", "..##..", ".#..#.", "#....#"], (2, 2)),
-    (["######", "######", "######", "######"], (3, 4)),
-    (["......", "......"], (2, 2)),
-    ([".#.#.#.", "#.#.#.#", ".#.#.#."], (1, 1)),
-    (["...#...", "..###..", ".#####.", "#######", ".#####.", "..###..", "...#..."], (3, 2)),
+CALLS: list[tuple[list[str], int, int]] = [
+    (["......", "..##..", "..##..", "......"], 9, 1),
+    (["......", "......", "......", ".....#"], 1, 0),
+    (["#....#", ".#..#.", "..##..", ".#..#.", "#....#"], 4, 0),
+    (["######", "######", "######", "######"], 12, 1),
+    (["......", "......"], 9, 1),
+    ([".#.#.#.", "#.#.#.#", ".#.#.#."], 9, 1),
+    (["...#...", "..###..", ".#####.", "#######", ".#####.", "..###..", "...#..."], 11, 1),
+    (["#########", "#########", "#########", "#########", "#########", "#########", "#########"], 28, 2),
 ]
-"""Blocks that need the decoder (#), and the size of a tile in blocks."""
+"""Blocks that need the decoder (#), blocks in a call, and how far around a block counts."""
 
 WINDOWS = [(25, 25, 14), (100, 100, 14), (271, 97, 14), (272, 96, 14), (12, 8, 2), (13, 9, 3), (40, 22, 10)]
 """Blocks along a side, and in a window, and of them at its edge those that are wrong."""
@@ -42,21 +43,18 @@ PROGRAM = TileProgram(
     decoder="decoder",
     window=[4, 4],
     window_reach=1,
-    tile=[2, 3],
-    tile_reach=1,
-    batch=3,
+    blocks=9,
+    reach=1,
     channels=3,
     empty_below=14.0,
     easy_below=-20.0,
     required_psnr=50.0,
 )
 PROGRAMS = [
-    ("several windows, and one tile in the last batch", PROGRAM, PICTURE, 3),
+    ("several windows and calls", PROGRAM, PICTURE, 3),
     (
-        "one window, one tile at once, alpha",
-        PROGRAM.model_copy(
-            update={"window": [2, 3], "tile": [1, 1], "tile_reach": 2, "batch": 1, "channels": 5, "easy_below": -5.0}
-        ),
+        "one window and call, alpha",
+        PROGRAM.model_copy(update={"window": [2, 3], "blocks": 25, "reach": 2, "channels": 5, "easy_below": -5.0}),
         Picture(12, 20, (20.0, 21.0, 9.5, 6.0)),
         4,
     ),
@@ -97,15 +95,14 @@ class First(Formula):
 class Decoder(Formula):
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         self.calls += 1
-        reach, (rows, columns) = self.program.tile_reach, self.program.tile
-        i, j = np.mgrid[: rows * BLOCK, : columns * BLOCK]
+        i, j = np.mgrid[:BLOCK, :BLOCK]
+        known = [*inputs["state"][:, 0], -1, -2]
         images = []
-        for state, plane in zip(inputs["state"], inputs["plane"], strict=True):
-            left, top = self.pixel(plane) if plane.any() else (0, 0)  # of a batch that is not full
-            row, column = i // BLOCK, j // BLOCK
-            third = state[row + reach, column + reach, 2] + 100 * state[row, column, 0]
-            alpha = np.full(i.shape, inputs["pose"][0, 2, 3])
-            images.append(np.stack([left + j, top + i, third, alpha][: self.channels], axis=-1))
+        for state, plane, around in zip(inputs["state"], inputs["plane"], inputs["neighbours"], strict=True):
+            left, top = self.pixel(plane) if plane.any() else (0, 0)  # of a call that is not full
+            third = state[2] + 100 * known[int(around[0])]
+            shown = np.broadcast_arrays(left + j, top + i, third, inputs["pose"][0, 2, 3])
+            images.append(np.stack(shown[: self.channels], axis=-1))
         return {"image": np.stack(images).astype(np.float32)}
 
 
@@ -130,17 +127,23 @@ def program_case(name: str, program: TileProgram, picture: Picture, channels: in
     }
 
 
+def call_case(blocks: list[str], size: int, reach: int) -> dict[str, Any]:
+    needed = np.array([[c == "#" for c in row] for row in blocks])
+    grid = Grid(len(blocks), len(blocks[0]), 0, 0)
+    calls = [
+        {
+            "blocks": np.stack([call.rows, call.columns, call.drawn], axis=1).tolist(),
+            "neighbours": neighbours_of(call, grid, size).astype(int).tolist(),
+        }
+        for call in calls_for(needed, size, reach)
+    ]
+    return {"needed": blocks, "size": size, "reach": reach, "calls": calls}
+
+
 def tile_cases() -> dict[str, Any]:
     return {
         "made_by": "python -m tests.vectors.make",
-        "covers": [
-            {
-                "blocks": rows,
-                "tile": list(tile),
-                "tiles": [list(place) for place in cover(np.array([[c == "#" for c in row] for row in rows]), tile)],
-            }
-            for rows, tile in COVERS
-        ],
+        "calls": [call_case(*case) for case in CALLS],
         "windows": [
             {"length": length, "size": size, "reach": reach, "windows": [list(w) for w in windows(length, size, reach)]}
             for length, size, reach in WINDOWS

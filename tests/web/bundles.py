@@ -30,7 +30,7 @@ def demo() -> Student:
 def main() -> None:
     folder = Path(sys.argv[1])
     export_bundle(demo(), "web", "fp32", context(name="untrained"), ExportConfig(), folder / "demo")
-    tiles = ExportConfig(targets=["web"], tiles=True, tiles_batch=2)
+    tiles = ExportConfig(targets=["web"], tiles=True)
     export_bundle(demo(), "web", "fp32", context(name="tiles"), tiles, folder / "tiles")
     constant = student("constant", channels=4, size=(SIDE, SIDE))
     export_bundle(constant, "web", "fp32", context(name="constant"), ExportConfig(), folder / "constant")

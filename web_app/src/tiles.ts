@@ -1,6 +1,6 @@
 /**
- * The program of a bundle that renders in tiles: run the first part, choose blocks by threshold, run the decoder on tiles that
- * cover the rest, paste. nelf/bundle/tiles.py says what its numbers mean.
+ * The program of a bundle that renders in tiles: run the first part, choose blocks by threshold, run the decoder on lists of
+ * the others, paste. nelf/bundle/tiles.py says what its numbers mean.
  */
 
 /** Pixels of a block in each direction. */
@@ -9,6 +9,8 @@ export const BLOCK = 8;
 const INSIDE = 0;
 const DETAIL = 1;
 const COLOUR = 2;
+/** Blocks of 3 x 3, row by row; the fifth is the block itself. */
+const AROUND = 9;
 
 type Pair = readonly number[];
 
@@ -18,9 +20,8 @@ export interface TileProgram {
   decoder: string;
   window: Pair;
   window_reach: number;
-  tile: Pair;
-  tile_reach: number;
-  batch: number;
+  blocks: number;
+  reach: number;
   channels: number;
   empty_below: number;
   easy_below: number;
@@ -48,12 +49,13 @@ export function* tileContradictions(
   { width, height }: Pick<TilePicture, "width" | "height">,
 ): Generator<string> {
   for (const [i, blocks] of [blocksOf(height), blocksOf(width)].entries()) {
-    const [tile, window, reach] = [program.tile[i]!, program.window[i]!, program.window_reach];
-    if (tile > blocks) yield `program.tile has ${tile} of ${blocks} blocks`;
+    const [window, reach] = [program.window[i]!, program.window_reach];
     const covers = 2 * reach + 2 <= window && window <= blocks && (blocks - window) % 2 === 0;
     if (window !== blocks && !covers)
       yield `program.window has ${window} blocks, which cannot cover ${blocks}`;
   }
+  if (program.blocks < (2 * program.reach + 1) ** 2)
+    yield `program.blocks is ${program.blocks}, too few for a reach of ${program.reach}`;
 }
 
 /** Where windows of `size` blocks start that cover `length`, and the blocks from `begin` to before `end` that each gives. */
@@ -68,24 +70,70 @@ export function windows(length: number, size: number, reach: number) {
   return found;
 }
 
-/** Row and column of the first block of tiles that cover the needed blocks; takes what it covers out of `needed`. */
-export function cover(needed: Uint8Array, columns: number, [tall, wide]: Pair): [number, number][] {
-  const found: [number, number][] = [];
+/** A block that a call of the decoder takes; it is drawn, or lies around those that are. */
+export interface Block {
+  row: number;
+  column: number;
+  drawn: boolean;
+}
+
+/** Calls of at most `size` needed blocks that draw each needed block once; see `calls_for` in nelf/bundle/tiles.py. */
+export function callsFor(needed: Uint8Array, columns: number, size: number, reach: number): Block[][] {
   const rows = needed.length / columns;
-  for (let row = 0; row < rows; row++) {
-    if (!needed.subarray(row * columns, (row + 1) * columns).includes(1)) continue;
-    const top = Math.min(row, rows - tall!);
-    const band = Array.from({ length: tall! }, (_, i) =>
-      needed.subarray((top + i) * columns, (top + i + 1) * columns),
-    );
-    for (let column = 0; column < columns; column++) {
-      if (!band.some((line) => line[column])) continue;
-      const left = Math.min(column, columns - wide!);
-      for (const line of band) line.fill(0, left, left + wide!);
-      found.push([top, left]);
+  const within = (top: number, bottom: number, left: number, right: number) => {
+    const found: Block[] = [];
+    for (let row = Math.max(top, 0); row < Math.min(bottom, rows); row++) {
+      for (let column = Math.max(left, 0); column < Math.min(right, columns); column++) {
+        if (needed[row * columns + column]) found.push({ row, column, drawn: false });
+      }
+    }
+    return found;
+  };
+  const calls: Block[][] = [];
+  const draw = (...box: [number, number, number, number]) => {
+    const found = within(...box);
+    if (!found.length) return;
+    const [top, bottom] = [found[0]!.row, found.at(-1)!.row + 1];
+    const left = found.reduce((least, { column }) => Math.min(least, column), columns);
+    const right = found.reduce((most, { column }) => Math.max(most, column + 1), 0);
+    const taken = within(top - reach, bottom + reach, left - reach, right + reach);
+    if (taken.length <= size) {
+      for (const one of taken)
+        one.drawn = top <= one.row && one.row < bottom && left <= one.column && one.column < right;
+      calls.push(taken);
+    } else if (bottom - top >= right - left) {
+      const middle = Math.floor((top + bottom) / 2);
+      draw(top, middle, left, right);
+      draw(middle, bottom, left, right);
+    } else {
+      const middle = Math.floor((left + right) / 2);
+      draw(top, bottom, left, middle);
+      draw(top, bottom, middle, right);
+    }
+  };
+  draw(0, rows, 0, columns);
+  return calls;
+}
+
+/**
+ * For each block of a call, where in it the 3 x 3 blocks around are: `size` if one is not in it, `size + 1` outside the grid.
+ * Written into `places`.
+ */
+export function neighbours(
+  call: readonly Block[],
+  rows: number,
+  columns: number,
+  size: number,
+  places: Float32Array,
+): void {
+  const numbers = new Map(call.map(({ row, column }, number) => [row * columns + column, number]));
+  for (const [number, { row, column }] of call.entries()) {
+    for (let i = 0; i < AROUND; i++) {
+      const [y, x] = [row + Math.floor(i / 3) - 1, column + (i % 3) - 1];
+      const inside = 0 <= y && y < rows && 0 <= x && x < columns;
+      places[number * AROUND + i] = inside ? (numbers.get(y * columns + x) ?? size) : size + 1;
     }
   }
-  return found;
 }
 
 /** u and v of the image plane at the corner of a pixel, and their steps to the next column and row. */
@@ -98,10 +146,11 @@ export class TileRenderer {
   private readonly columns: number;
   private readonly top: number;
   private readonly left: number;
-  /** The first part's features of all blocks, with `tile_reach` blocks of zeros around. */
+  /** The first part's features of all blocks. */
   private readonly state: Float32Array;
-  private readonly tiles: Float32Array<ArrayBuffer>;
+  private readonly taken: Float32Array<ArrayBuffer>;
   private readonly planes: Float32Array<ArrayBuffer>;
+  private readonly places: Float32Array<ArrayBuffer>;
 
   constructor(
     private readonly program: TileProgram,
@@ -113,11 +162,11 @@ export class TileRenderer {
     this.columns = blocksOf(picture.width);
     this.top = Math.floor((this.rows * BLOCK - picture.height) / 2);
     this.left = Math.floor((this.columns * BLOCK - picture.width) / 2);
-    const { tile_reach: reach, batch, channels } = program;
-    this.state = new Float32Array((this.rows + 2 * reach) * (this.columns + 2 * reach) * channels);
-    const [tall, wide] = this.tileSize();
-    this.tiles = new Float32Array(batch * tall * wide * channels);
-    this.planes = new Float32Array(batch * 4);
+    const { blocks, channels } = program;
+    this.state = new Float32Array(this.rows * this.columns * channels);
+    this.taken = new Float32Array(blocks * channels);
+    this.planes = new Float32Array(blocks * 4);
+    this.places = new Float32Array(blocks * AROUND);
   }
 
   /** The image at a pose: height, width, channels. */
@@ -136,32 +185,21 @@ export class TileRenderer {
         for (let row = down.begin; row < down.end; row++) {
           for (let column = across.begin; column < across.end; column++) {
             const from = (row - down.start) * wide + column - across.start;
-            this.keep(found.state!, from, row, column);
+            const { channels: features } = this.program;
+            const state = found.state!.subarray(from * features, (from + 1) * features);
+            this.state.set(state, (row * this.columns + column) * features);
             needed[row * this.columns + column] = this.choose(found.estimates!, from, row, column, image);
           }
         }
       }
     }
-    const places = cover(needed, this.columns, this.program.tile);
-    for (let i = 0; i < places.length; i += this.program.batch) {
-      await this.decode(pose, places.slice(i, i + this.program.batch), image);
-    }
+    const { blocks, reach } = this.program;
+    for (const call of callsFor(needed, this.columns, blocks, reach)) await this.decode(pose, call, image);
     return image;
-  }
-
-  private tileSize(): [number, number] {
-    const [tall, wide] = this.program.tile;
-    return [tall! + 2 * this.program.tile_reach, wide! + 2 * this.program.tile_reach];
   }
 
   private planeOf(row: number, column: number): number[] {
     return plane(this.picture.intrinsics, column * BLOCK - this.left, row * BLOCK - this.top);
-  }
-
-  private keep(state: Float32Array, from: number, row: number, column: number): void {
-    const { channels, tile_reach: reach } = this.program;
-    const to = (row + reach) * (this.columns + 2 * reach) + column + reach;
-    this.state.set(state.subarray(from * channels, (from + 1) * channels), to * channels);
   }
 
   /** 1 where a block needs the decoder; an easy one is painted. */
@@ -179,53 +217,43 @@ export class TileRenderer {
     const colour = estimates.subarray(from * count + COLOUR, (from + 1) * count);
     const block = new Float32Array(BLOCK * BLOCK * this.picture.channels);
     for (let i = 0; i < block.length; i++) block[i] = Math.min(Math.max(colour[i % colour.length]!, 0), 1);
-    this.paste(block, BLOCK, row, column, image);
+    this.paste(block, row, column, image);
     return 0;
   }
 
   private async decode(
     pose: Float32Array<ArrayBuffer>,
-    places: [number, number][],
+    call: readonly Block[],
     image: Float32Array,
   ): Promise<void> {
-    const { batch, channels, tile_reach: reach, tile } = this.program;
-    const [tall, wide] = this.tileSize();
-    const line = this.columns + 2 * reach;
-    for (const [number, [row, column]] of places.entries()) {
-      for (let i = 0; i < tall; i++) {
-        const from = ((row + i) * line + column) * channels;
-        const to = (number * tall + i) * wide * channels;
-        this.tiles.set(this.state.subarray(from, from + wide * channels), to);
-      }
+    const { blocks, channels } = this.program;
+    for (const [number, { row, column }] of call.entries()) {
+      const from = (row * this.columns + column) * channels;
+      this.taken.set(this.state.subarray(from, from + channels), number * channels);
       this.planes.set(this.planeOf(row, column), 4 * number);
     }
+    neighbours(call, this.rows, this.columns, blocks, this.places);
     const found = await this.decoder({
       pose: [pose, [1, 3, 4]],
-      state: [this.tiles, [batch, tall, wide, channels]],
-      plane: [this.planes, [batch, 4]],
+      state: [this.taken, [blocks, channels]],
+      plane: [this.planes, [blocks, 4]],
+      neighbours: [this.places, [blocks, AROUND]],
     });
-    const size = found.image!.length / batch;
-    for (const [number, [row, column]] of places.entries()) {
-      this.paste(
-        found.image!.subarray(number * size, (number + 1) * size),
-        tile[1]! * BLOCK,
-        row,
-        column,
-        image,
-      );
+    const size = found.image!.length / blocks;
+    for (const [number, { row, column, drawn }] of call.entries()) {
+      if (drawn) this.paste(found.image!.subarray(number * size, (number + 1) * size), row, column, image);
     }
   }
 
-  /** Pastes what of `part`, of so many pixels a line, whose first block is that of `row` and `column`, is in the picture. */
-  private paste(part: Float32Array, wide: number, row: number, column: number, image: Float32Array): void {
+  /** Pastes what of a block's pixels is in the picture. */
+  private paste(block: Float32Array, row: number, column: number, image: Float32Array): void {
     const { width, height, channels } = this.picture;
     const [top, left] = [row * BLOCK - this.top, column * BLOCK - this.left];
-    const [begin, end] = [Math.max(left, 0), Math.min(left + wide, width)];
-    const last = Math.min(top + part.length / (wide * channels), height);
-    for (let y = Math.max(top, 0); y < last; y++) {
-      const from = (y - top) * wide - left;
+    const [begin, end] = [Math.max(left, 0), Math.min(left + BLOCK, width)];
+    for (let y = Math.max(top, 0); y < Math.min(top + BLOCK, height); y++) {
+      const from = (y - top) * BLOCK - left;
       image.set(
-        part.subarray((from + begin) * channels, (from + end) * channels),
+        block.subarray((from + begin) * channels, (from + end) * channels),
         (y * width + begin) * channels,
       );
     }

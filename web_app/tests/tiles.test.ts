@@ -1,9 +1,23 @@
 import { describe, expect, test } from "vitest";
-import { BLOCK, cover, type Inputs, plane, type TileProgram, TileRenderer, windows } from "../src/tiles";
+import {
+  BLOCK,
+  callsFor,
+  type Inputs,
+  neighbours,
+  plane,
+  type TileProgram,
+  TileRenderer,
+  windows,
+} from "../src/tiles";
 import { vectors } from "./vectors";
 
 interface Cases {
-  covers: { blocks: string[]; tile: number[]; tiles: number[][] }[];
+  calls: {
+    needed: string[];
+    size: number;
+    reach: number;
+    calls: { blocks: number[][]; neighbours: number[][] }[];
+  }[];
   windows: { length: number; size: number; reach: number; windows: number[][] }[];
   planes: { intrinsics: number[]; cases: { left: number; top: number; plane: number[] }[] };
   programs: {
@@ -17,13 +31,21 @@ interface Cases {
   }[];
 }
 
-const { covers, windows: windowCases, planes, programs } = vectors<Cases>("tiles.json");
+const { calls: callCases, windows: windowCases, planes, programs } = vectors<Cases>("tiles.json");
 
-test("tiles cover the blocks that need them, as in Python", () => {
-  for (const { blocks, tile, tiles } of covers) {
-    const needed = Uint8Array.from(blocks.join(""), (one) => Number(one === "#"));
-    expect(cover(needed, blocks[0]!.length, tile)).toEqual(tiles);
-    expect(needed.includes(1)).toBe(false);
+test("calls draw the blocks that need it, as in Python", () => {
+  for (const { needed, size, reach, calls } of callCases) {
+    const columns = needed[0]!.length;
+    const blocks = Uint8Array.from(needed.join(""), (one) => Number(one === "#"));
+    const found = callsFor(blocks, columns, size, reach).map((call) => {
+      const places = new Float32Array(9 * call.length);
+      neighbours(call, needed.length, columns, size, places);
+      return {
+        blocks: call.map(({ row, column, drawn }) => [row, column, Number(drawn)]),
+        neighbours: call.map((_, i) => [...places.subarray(9 * i, 9 * i + 9)]),
+      };
+    });
+    expect(found).toEqual(calls);
   }
 });
 
@@ -44,10 +66,9 @@ test("the plane of a pixel is Python's", () => {
 });
 
 describe.each(programs)("a program: $name", ({ program, image, intrinsics, pose, calls, rows }) => {
-  const { batch, channels, tile, tile_reach: reach, window } = program;
-  const [rowsOf, columnsOf] = tile as [number, number];
+  const { blocks, channels, window } = program;
 
-  /** The corner of a plane, which is of zeros in a batch that is not full. */
+  /** The corner of a plane, which is of zeros in a call that is not full. */
   const pixelOf = ([u, v, across, down]: Float32Array) =>
     across ? [Math.round(u! / across + intrinsics[2]!), Math.round(v! / down! + intrinsics[3]!)] : [0, 0];
 
@@ -71,17 +92,15 @@ describe.each(programs)("a program: $name", ({ program, image, intrinsics, pose,
   const decoder = async (inputs: Inputs) => {
     called++;
     const [state, shape] = inputs.state!;
-    expect(shape).toEqual([batch, rowsOf + 2 * reach, columnsOf + 2 * reach, channels]);
-    const feature = (number: number, row: number, column: number, channel: number) =>
-      state[((number * shape[1]! + row) * shape[2]! + column) * channels + channel]!;
+    const [around] = inputs.neighbours!;
+    expect(shape).toEqual([blocks, channels]);
+    const known = Array.from({ length: blocks }, (_, i) => state[i * channels]!).concat(-1, -2);
     const values: number[] = [];
-    for (let number = 0; number < batch; number++) {
+    for (let number = 0; number < blocks; number++) {
       const [left, top] = pixelOf(inputs.plane![0].subarray(4 * number)) as [number, number];
-      for (let i = 0; i < BLOCK * rowsOf; i++) {
-        for (let j = 0; j < BLOCK * columnsOf; j++) {
-          const [row, column] = [i >> 3, j >> 3];
-          const third =
-            feature(number, row + reach, column + reach, 2) + 100 * feature(number, row, column, 0);
+      const third = state[number * channels + 2]! + 100 * known[around[9 * number]!]!;
+      for (let i = 0; i < BLOCK; i++) {
+        for (let j = 0; j < BLOCK; j++) {
           values.push(...[left + j, top + i, third, inputs.pose![0][11]!].slice(0, image.channels));
         }
       }

@@ -5,7 +5,7 @@ from collections.abc import Mapping as Table
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nelf.core.errors import ConfigError
@@ -25,7 +25,7 @@ from nelf.student.hierarchical.feature_tables import (
     points_on,
     spread,
 )
-from nelf.student.hierarchical.parts import cut_in_parts, reach_of
+from nelf.student.hierarchical.parts import cut_in_parts, left_out_features, reach_of
 from nelf.student.protocol import DepthPixels, Prediction
 from nelf.student.prune import ChannelGroup
 from nelf.student.ray_encoding import exact, image_plane
@@ -179,6 +179,11 @@ class Hierarchical(TileStudent):
     @property
     def state_features(self) -> int:
         return self.config.width
+
+    def left_out_features(
+        self, poses: Float[Tensor, "n 3 4"], needed: Bool[Tensor, "n rows columns"]
+    ) -> list[Float[Tensor, "features"]]:
+        return left_out_features(self, poses, needed)
 
     def cut(self, cut: Cut, layout: Layout, dtype: torch.dtype) -> TileParts:
         return cut_in_parts(self, cut, layout, dtype)

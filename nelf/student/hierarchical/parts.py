@@ -1,18 +1,18 @@
 """The hierarchical student as two networks, for images that are rendered in tiles: see nelf/student/tiles.py.
 
-The first part is the coarse level. The decoder is the rest. It runs on some tiles at once, each with the coarse rays
-around it that its convolutions reach. They have no padding, so that a tile's border is like any other place. Outside
-the image the whole network has zeros, and the decoder multiplies by zero there.
+The first part is the coarse level. The decoder is the rest, on a list of blocks. Before each 3x3 convolution it looks
+up what surrounds each block in the blocks around it, as submanifold sparse convolutions do with places (Graham et al.
+2018). Outside the image there are zeros, as in the whole network.
 
 Tensors that go in and out are channels last and float32.
 """
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,7 +22,6 @@ from nelf.student.deploy import (
     TO_FIRST,
     TO_LAST,
     ChannelsLastConvolution,
-    ChannelsLastShuffle,
     Layout,
     Skip,
     pointwise,
@@ -36,25 +35,18 @@ HULL_SAMPLES = 32  # of a coarse ray, at which it looks into the hull
 
 def reach_of(config: HierarchicalConfig) -> Reach:
     """How far the two parts look beyond what they answer for, in coarse rays."""
-    decoder = MIDDLE * _middle_convolutions(config) + config.cell * config.decoder_blocks
+    decoder = MIDDLE * (config.middle_blocks + 1) + config.cell * config.decoder_blocks
     return Reach(unet_reach(config.blocks), math.ceil(decoder / COARSE))
 
 
-def _middle_convolutions(config: HierarchicalConfig) -> int:
-    return config.middle_blocks + 1
-
-
 class _Plane(nn.Module):
-    """Image-plane coordinates of rays at fixed places of a window.
+    """Image-plane coordinates of rays at fixed places of a window, `size` pixels apart."""
 
-    size: pixels between rays. start: pixels from the window's corner to the first ray's square.
-    """
-
-    def __init__(self, counts: tuple[int, int], size: int, start: int) -> None:
+    def __init__(self, counts: tuple[int, int], size: int) -> None:
         """counts: of rows and columns."""
         super().__init__()
         for name, count, axis in zip(("rows", "columns"), counts, (1, 2), strict=True):
-            places = (torch.arange(count) + 0.5) * size + start
+            places = (torch.arange(count) + 0.5) * size
             shape = [-1 if i == axis else 1 for i in range(4)]
             self.register_buffer(name, places.reshape(shape), persistent=False)
 
@@ -72,14 +64,14 @@ def cut_in_parts(model: Model, cut: Cut, layout: Layout, dtype: torch.dtype) -> 
     whole = DeployedHierarchical(model, layout, dtype)
     return TileParts(
         FirstPart(whole, model, cut, dtype).eval().requires_grad_(False),
-        DecoderPart(whole, model, cut.tile, dtype).eval().requires_grad_(False),
+        DecoderPart(whole, model, cut.left_out, dtype).eval().requires_grad_(False),
     )
 
 
 class FirstPart(nn.Module):
     """The coarse level on a window of coarse rays.
 
-    Returns its features with a last channel of ones, and estimates as nelf/student/tiles.py lists them.
+    Returns its features, and estimates as nelf/student/tiles.py lists them.
     """
 
     def __init__(self, whole: DeployedHierarchical, model: Model, cut: Cut, dtype: torch.dtype) -> None:
@@ -87,17 +79,15 @@ class FirstPart(nn.Module):
         self.layout, self.coarse = whole.layout, whole.coarse
         self.register_buffer("steps", whole.steps, persistent=False)
         self.reads = reads_of(model, "coarse", self.layout, dtype)
-        self.plane = _Plane(cut.window, COARSE, 0)
+        self.plane = _Plane(cut.window, COARSE)
         self.estimates = pointwise(cut.estimates.weight, self.layout, cut.estimates.bias)
         self.positions = Positions(model.frame, cut.hull.nodes)
         self.hull = nn.Parameter(cut.hull.values.reshape(-1, 1).clone(), requires_grad=False)
         self.nodes = cut.hull.nodes
         self.register_buffer("samples", torch.linspace(0, 1, HULL_SAMPLES).reshape(1, 1, 1, -1), persistent=False)
-        self.register_buffer("ones", torch.ones(1, *cut.window, 1), persistent=False)
 
     steps: Tensor
     samples: Tensor
-    ones: Tensor
 
     def forward(
         self, pose: Float[Tensor, "1 3 4"], plane: Float[Tensor, "1 4"]
@@ -110,36 +100,33 @@ class FirstPart(nn.Module):
         x, y, z = ((place.node + place.fraction + 0.5).floor() for place in self.positions(pose, self.samples, rays))
         nearest = ((z * self.nodes + y) * self.nodes + x).reshape(-1).int()
         inside = functional.embedding(nearest, self.hull).reshape(*z.shape).amax(dim=3, keepdim=True)
-        return torch.cat([state, self.ones], dim=3), torch.cat([inside, found], dim=3)
+        return state, torch.cat([inside, found], dim=3)
 
 
 class DecoderPart(nn.Module):
-    """The middle level and the decoder on `count` tiles of `rows` x `columns` coarse rays.
+    """The middle level and the decoder on blocks of 2 x 2 middle rays."""
 
-    Of a tile's pixels it returns all, and nothing of what lies around it.
-    """
-
-    def __init__(self, whole: DeployedHierarchical, model: Model, tile: tuple[int, int], dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        whole: DeployedHierarchical,
+        model: Model,
+        left_out: Sequence[Float[Tensor, "features"]],
+        dtype: torch.dtype,
+    ) -> None:
         super().__init__()
         config: HierarchicalConfig = model.config
         self.layout, self.dtype, self.cells = whole.layout, dtype, whole.cells
-        reach = reach_of(config).decoder
-        first, second = _middle_convolutions(config), math.ceil(config.decoder_blocks * config.cell / MIDDLE)
-        self.unused = 2 * reach - first - second  # middle rays on each side of a window
-        self.first, self.surplus = first, second * self.cells - config.decoder_blocks  # cells on each side
-        middle = [2 * n + 2 * (first + second) for n in tile]
-        fine = [COARSE // config.cell * n + 2 * config.decoder_blocks for n in tile]
-        self.middle_plane = _Plane((middle[0], middle[1]), MIDDLE, -(first + second) * MIDDLE)
-        self.fine_plane = _Plane((fine[0], fine[1]), config.cell, -config.decoder_blocks * config.cell)
+        middle, fine = COARSE // MIDDLE, COARSE // config.cell
+        self.middle_plane, self.fine_plane = _Plane((middle, middle), MIDDLE), _Plane((fine, fine), config.cell)
         self.upsample, self.depth_logits = whole.upsample, whole.depth_logits
         for name in ("fractions", "middle_offsets", "fine_offsets"):
             self.register_buffer(name, getattr(whole, name), persistent=False)
         self.fuse, self.middle_reads = whole.fuse, reads_of(model, "middle", self.layout, dtype)
-        self.middle = _unpadded(whole.middle, self.layout)
+        constants = iter(left_out)
+        self.middle_border, self.middle = _Border(middle), _on_blocks(whole.middle, self.layout, middle, constants)
         self.correct, self.to_cells, self.narrow = whole.correct, whole.to_cells, whole.narrow
-        self.fine_reads, self.paint = reads_of(model, "fine", self.layout, dtype), _unpadded(whole.paint, self.layout)
-        self.inside_middle = _Repeat(COARSE // MIDDLE, self.layout).to(dtype)
-        self.inside_cells = _Repeat(self.cells, self.layout).to(dtype)
+        self.fine_reads = reads_of(model, "fine", self.layout, dtype)
+        self.fine_border, self.paint = _Border(fine), _on_blocks(whole.paint, self.layout, fine, constants)
 
     fractions: Tensor
     middle_offsets: Tensor
@@ -148,57 +135,67 @@ class DecoderPart(nn.Module):
     def forward(
         self,
         pose: Float[Tensor, "1 3 4"],
-        state: Float[Tensor, "n rows columns state"],
+        state: Float[Tensor, "n state"],
         plane: Float[Tensor, "n 4"],
+        neighbours: Float[Tensor, "n 9"],
     ) -> Float[Tensor, "n height width channels"]:
-        axis, crop = self.layout.value, self._crop
-        features, inside = state.to(self.dtype).split([state.shape[3] - 1, 1], dim=3)
-        if axis == Layout.CHANNELS_FIRST.value:
-            features, inside = features.permute(TO_FIRST), inside.permute(TO_FIRST)
-        inside = crop(self.inside_middle(inside), self.unused)
-        features = crop(self.upsample(features), self.unused)
+        axis, count = self.layout.value, len(state)
+        around = neighbours.int().reshape(count, 3, 3)
+        features = state.to(self.dtype).reshape(count, *((1, 1, -1) if axis == 3 else (-1, 1, 1)))
+        features = self.upsample(features)
         logits = self.depth_logits(features).float().softmax(dim=axis)
         depth = (logits * self.fractions).sum(dim=axis, keepdim=True)
-        rough = depth.reshape(len(state), *self.middle_plane.rows.shape[1:2], *self.middle_plane.columns.shape[2:3], 1)
+        rough = depth.reshape(count, self.middle_border.side, self.middle_border.side, 1)
         read = self.middle_reads(pose, rough + self.middle_offsets, self.middle_plane(plane))
-        features, inside = self.middle(self.fuse(features) + read, inside)
-        fine = depth_of_cells(self.correct(features).float() + crop(depth, self.first), self.cells, self.layout)
-        fine = fine[:, self.surplus : fine.shape[1] - self.surplus, self.surplus : fine.shape[2] - self.surplus]
-        known = self.narrow(crop(self.to_cells(features), self.surplus))
-        inside = crop(self.inside_cells(inside), self.surplus)
+        features = self.middle(self.fuse(features) + read, self.middle_border(around))
+        fine = depth_of_cells(self.correct(features).float() + depth, self.cells, self.layout)
+        known = self.narrow(self.to_cells(features))
         read = self.fine_reads(pose, fine + self.fine_offsets, self.fine_plane(plane))
-        image: Tensor
-        image, _ = self.paint(known + read, inside)
+        image: Tensor = self.paint(known + read, self.fine_border(around))
         return (image if axis == Layout.CHANNELS_LAST.value else image.permute(TO_LAST)).float()
 
-    def _crop(self, image: Tensor, margin: int) -> Tensor:
-        return _cropped(image, margin, self.layout)
+
+FEW = 2
+"""Side of blocks up to which a 3x3 convolution is a matrix product: for few places a convolution starts too slowly."""
 
 
-class _Repeat(nn.Module):
-    """Repeats each value of an image of one channel `factor` times in both directions."""
+class _Border(nn.Module):
+    """For blocks of `side` x `side` places: where in a list of all blocks' places their convolutions look."""
 
-    def __init__(self, factor: int, layout: Layout) -> None:
+    def __init__(self, side: int) -> None:
         super().__init__()
-        self.widen = pointwise(torch.ones(factor**2, 1), layout)
-        self.shuffle = nn.PixelShuffle(factor) if layout is Layout.CHANNELS_FIRST else ChannelsLastShuffle(factor)
+        self.side = side
+        line = torch.arange(-1, side + 1) % side
+        self.register_buffer("inside", (line[:, None] * side + line).int()[None], persistent=False)
 
-    def forward(self, image: Float[Tensor, "n a b c"]) -> Float[Tensor, "n a2 b2 c2"]:
-        repeated: Tensor = self.shuffle(self.widen(image))
-        return repeated
+    inside: Tensor
+
+    def forward(self, around: Int[Tensor, "n 3 3"]) -> Int[Tensor, "n a b *c"]:
+        """Each block with one place around it, or for each place of few the 3 x 3 around it.
+
+        around: where 3 x 3 blocks are in the list of blocks.
+        """
+        for axis in (1, 2):
+            before, here, behind = around.split(1, dim=axis)
+            around = torch.cat([before, *[here] * self.side, behind], dim=axis)
+        places = around * self.side**2 + self.inside
+        if self.side > FEW:
+            return places
+        lines = [places[:, :, column : column + self.side] for column in range(3)]
+        return torch.stack([line[:, row : row + self.side] for row in range(3) for line in lines], dim=3)
 
 
 class _Chain(nn.Module):
-    """Layers one after another, which pass on what is inside the image."""
+    """Layers one after another, which pass on where neighbours are."""
 
     def __init__(self, steps: Sequence[nn.Module]) -> None:
         super().__init__()
         self.steps = nn.ModuleList(steps)
 
-    def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, border: Tensor) -> Tensor:
         for step in self.steps:
-            x, inside = step(x, inside)
-        return x, inside
+            x = step(x, border)
+        return x
 
 
 class _Everywhere(nn.Module):
@@ -208,55 +205,90 @@ class _Everywhere(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        return self.layer(x), inside
+    def forward(self, x: Tensor, _: Tensor) -> Tensor:
+        found: Tensor = self.layer(x)
+        return found
+
+
+class _Skip(nn.Module):
+    """x + f(x)."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, border: Tensor) -> Tensor:
+        more: Tensor = self.inner(x, border)
+        return x + more
 
 
 class _Convolution(nn.Module):
-    """A 3x3 convolution without padding, on an input that is zero outside the image."""
+    """A 3x3 convolution on blocks. left_out: features of blocks that are not in the list."""
 
-    def __init__(self, layer: nn.Module, layout: Layout) -> None:
+    def __init__(self, layer: nn.Conv2d, layout: Layout, side: int, left_out: Float[Tensor, "features"]) -> None:
         super().__init__()
-        self.layer, self.layout = layer, layout
+        self.layout, self.channels = layout, layer.in_channels
+        if side <= FEW:
+            weight = layer.weight.permute(0, 2, 3, 1).flatten(1).float()
+            self.layer = pointwise(weight, layout, layer.bias).to(layer.weight.dtype)
+        else:
+            inner = copy.deepcopy(layer)
+            inner.padding = (0, 0)
+            self.layer = ChannelsLastConvolution(inner) if layout is Layout.CHANNELS_LAST else inner
+        beyond = torch.stack([left_out, torch.zeros_like(left_out)]).repeat_interleave(side**2, dim=0)
+        self.register_buffer("beyond", beyond.to(layer.weight.dtype), persistent=False)
 
-    def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        return self.layer(x * inside), _cropped(inside, 1, self.layout)
+    beyond: Tensor
+
+    def forward(self, x: Tensor, border: Int[Tensor, "n a b *c"]) -> Tensor:
+        if self.layout is Layout.CHANNELS_FIRST:
+            x = x.permute(TO_LAST)
+        rows = torch.cat([x.reshape(-1, self.channels), self.beyond])
+        x = functional.embedding(border.reshape(-1), rows).reshape(*border.shape[:3], -1)
+        found: Tensor = self.layer(x.permute(TO_FIRST) if self.layout is Layout.CHANNELS_FIRST else x)
+        return found
 
 
-class _CroppedSkip(nn.Module):
-    """x + f(x), where f(x) is smaller."""
-
-    def __init__(self, inner: nn.Module, layout: Layout, margin: int) -> None:
-        super().__init__()
-        self.inner, self.layout, self.margin = inner, layout, margin
-
-    def forward(self, x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        more, left = self.inner(x, inside)
-        return _cropped(x, self.margin, self.layout) + more, left
-
-
-def _unpadded(module: nn.Module, layout: Layout) -> nn.Module:
-    """A copy of a deployed module whose convolutions have no padding, as one that passes on what is inside."""
+def _on_blocks(module: nn.Module, layout: Layout, side: int, left_out: Iterator[Tensor]) -> nn.Module:
+    """A copy of a deployed module that works on blocks of `side` x `side` places and where their convolutions look."""
     if isinstance(module, nn.Sequential):
-        return _Chain([_unpadded(layer, layout) for layer in module])
+        return _Chain([_on_blocks(layer, layout, side, left_out) for layer in module])
     if isinstance(module, Skip):
-        inner = _unpadded(module.inner, layout)
-        return _CroppedSkip(inner, layout, sum(isinstance(part, _Convolution) for part in inner.modules()))
-    convolution = module.convolution if isinstance(module, ChannelsLastConvolution) else module
-    if not isinstance(convolution, nn.Conv2d) or convolution.kernel_size == (1, 1):
+        return _Skip(_on_blocks(module.inner, layout, side, left_out))
+    convolution = _wide(module)
+    if convolution is None:
         return _Everywhere(module)
     assert convolution.kernel_size == (3, 3)
     assert convolution.padding == (1, 1)
-    twin = copy.deepcopy(convolution)
-    twin.padding = (0, 0)
-    return _Convolution(ChannelsLastConvolution(twin) if convolution is not module else twin, layout)
+    return _Convolution(convolution, layout, side, next(left_out, torch.zeros(convolution.in_channels)))
 
 
-def _cropped(image: Float[Tensor, "n a b c"], margin: int, layout: Layout) -> Float[Tensor, "n d e f"]:
-    """The image without `margin` rows and columns on each side."""
-    if margin == 0:
-        return image
-    first = 2 if layout is Layout.CHANNELS_FIRST else 1
-    for axis in (first, first + 1):
-        image = image.narrow(axis, margin, image.shape[axis] - 2 * margin)
-    return image
+def _wide(module: nn.Module) -> nn.Conv2d | None:
+    """The convolution that looks at neighbours, if the deployed module is one."""
+    convolution = module.convolution if isinstance(module, ChannelsLastConvolution) else module
+    return convolution if isinstance(convolution, nn.Conv2d) and convolution.kernel_size != (1, 1) else None
+
+
+@torch.no_grad()
+def left_out_features(
+    model: Model, poses: Float[Tensor, "n 3 4"], needed: Bool[Tensor, "n rows columns"]
+) -> list[Float[Tensor, "features"]]:
+    """See `TileStudent`. One for each convolution that looks at neighbours, in order."""
+    whole = DeployedHierarchical(model, Layout.CHANNELS_FIRST, torch.float32)
+    blocks = needed.float()[:, None]
+    edge = functional.max_pool2d(blocks, 3, stride=1, padding=1) - blocks
+    wide = [layer for part in (whole.middle, whole.paint) for layer in part.modules() if _wide(layer) is layer]
+    seen: dict[nn.Module, Tensor] = {}
+
+    def keep(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        (seen[layer],) = given
+
+    for layer in wide:
+        layer.register_forward_pre_hook(keep)
+    totals = [torch.zeros(()) for _ in wide]
+    for pose, one in zip(poses.cpu().float(), edge, strict=True):
+        whole(pose[None])
+        for number, layer in enumerate(wide):
+            share = functional.interpolate(one[None], seen[layer].shape[2:])[0] / len(poses)
+            totals[number] = totals[number] + (seen[layer][0] * share).mean(dim=(1, 2))
+    return [total / edge.mean().clamp(min=1e-9) for total in totals]

@@ -26,21 +26,70 @@ func windows(_ length: Int, size: Int, reach: Int) -> [Window] {
     return found
 }
 
-/// Row and column of the first block of tiles that cover the needed blocks; takes what they cover out of `needed`.
-func cover(_ needed: inout [Bool], columns: Int, tile: [Int]) -> [(row: Int, column: Int)] {
-    var found: [(row: Int, column: Int)] = []
-    let rows = needed.count / columns
-    for row in 0..<rows where (0..<columns).contains(where: { needed[row * columns + $0] }) {
-        let top = min(row, rows - tile[0])
-        for column in 0..<columns where (top..<top + tile[0]).contains(where: { needed[$0 * columns + column] }) {
-            let left = min(column, columns - tile[1])
-            for line in top..<top + tile[0] {
-                for place in left..<left + tile[1] { needed[line * columns + place] = false }
-            }
-            found.append((top, left))
+/// A block that a call of the decoder takes. It is drawn, or lies around those that are.
+struct Block: Equatable {
+    let row, column: Int
+    var drawn = false
+}
+
+/// Which blocks of the grid need the decoder.
+struct Needed {
+    let rows, columns: Int
+    var blocks: [Bool]
+
+    /// Calls of at most `size` needed blocks that draw each needed block once; see calls_for in nelf/bundle/tiles.py.
+    func calls(size: Int, reach: Int) -> [[Block]] {
+        var found: [[Block]] = []
+        draw(0..<rows, 0..<columns, size, reach, &found)
+        return found
+    }
+
+    private func draw(
+        _ lines: Swift.Range<Int>, _ places: Swift.Range<Int>, _ size: Int, _ reach: Int, _ calls: inout [[Block]]
+    ) {
+        let found = within(lines, places)
+        guard let first = found.first, let last = found.last else { return }
+        let (left, right) = found.reduce((columns, 0)) { (min($0.0, $1.column), max($0.1, $1.column + 1)) }
+        let (down, across) = (first.row..<last.row + 1, left..<right)
+        var taken = within(grown(down, reach, rows), grown(across, reach, columns))
+        if taken.count <= size {
+            for i in taken.indices { taken[i].drawn = down ~= taken[i].row && across ~= taken[i].column }
+            calls.append(taken)
+        } else if down.count >= across.count {
+            let middle = (first.row + last.row + 1) / 2
+            draw(first.row..<middle, across, size, reach, &calls)
+            draw(middle..<last.row + 1, across, size, reach, &calls)
+        } else {
+            let middle = (left + right) / 2
+            draw(down, left..<middle, size, reach, &calls)
+            draw(down, middle..<right, size, reach, &calls)
         }
     }
-    return found
+
+    private func grown(_ range: Swift.Range<Int>, _ reach: Int, _ length: Int) -> Swift.Range<Int> {
+        max(range.lowerBound - reach, 0)..<min(range.upperBound + reach, length)
+    }
+
+    private func within(_ lines: Swift.Range<Int>, _ places: Swift.Range<Int>) -> [Block] {
+        lines.flatMap { row in
+            places.filter { blocks[row * columns + $0] }.map { Block(row: row, column: $0) }
+        }
+    }
+
+    /// For each block of a call, where in it the 3 x 3 blocks around are: `size` if one is not in it, `size + 1` outside
+    /// the grid. Written into `places`.
+    func writeNeighbours(_ call: [Block], size: Int, to places: UnsafeMutableBufferPointer<Float>) {
+        var numbers: [Int: Int] = [:]
+        for (number, block) in call.enumerated() { numbers[block.row * columns + block.column] = number }
+        for (number, block) in call.enumerated() {
+            for i in 0..<TileRenderer.around {
+                let (row, column) = (block.row + i / 3 - 1, block.column + i % 3 - 1)
+                let inside = 0..<rows ~= row && 0..<columns ~= column
+                let place = inside ? numbers[row * columns + column] ?? size : size + 1
+                places[number * TileRenderer.around + i] = Float(place)
+            }
+        }
+    }
 }
 
 /// u and v of the image plane at the corner of a pixel, and their steps to the next column and row.
@@ -48,13 +97,15 @@ func plane(_ lens: [Double], left: Int, top: Int) -> [Double] {
     [(Double(left) - lens[2]) / lens[0], -(Double(top) - lens[3]) / lens[1], 1 / lens[0], -1 / lens[1]]
 }
 
-/// Renders with the parts of a program: runs the first, chooses blocks by threshold, runs the decoder on tiles that cover
-/// the rest, pastes. For one thread at a time.
+/// Renders with the parts of a program: runs the first, chooses blocks by threshold, runs the decoder on lists of the
+/// others, pastes. For one thread at a time.
 public final class TileRenderer {
     /// Channels of the first part's estimates of a block.
     private static let inside = 0
     private static let detail = 1
     static let colour = 2
+    /// Blocks of 3 x 3, row by row; the fifth is the block itself.
+    static let around = 9
 
     private let program: TileProgram
     private let image: ImageInfo
@@ -62,9 +113,9 @@ public final class TileRenderer {
     private let first, decoder: any TilePart
     private let rows, columns, top, left: Int
     private let down, across: [Window]
-    /// The first part's features of all blocks, with `tileReach` blocks of zeros around.
+    /// The first part's features of all blocks.
     private var state: [Float]
-    private var needed: [Bool]
+    private var needed: Needed
     private var block: [Float]
 
     /// The parts have the inputs and outputs that `TileProgram.parts` lists.
@@ -78,9 +129,8 @@ public final class TileRenderer {
         left = (columns * TileProgram.block - image.width) / 2
         down = windows(rows, size: program.window[0], reach: program.windowReach)
         across = windows(columns, size: program.window[1], reach: program.windowReach)
-        let around = 2 * program.tileReach
-        state = Array(repeating: 0, count: (rows + around) * (columns + around) * program.channels)
-        needed = Array(repeating: false, count: rows * columns)
+        state = Array(repeating: 0, count: rows * columns * program.channels)
+        needed = Needed(rows: rows, columns: columns, blocks: Array(repeating: false, count: rows * columns))
         block = Array(repeating: 0, count: TileProgram.block * TileProgram.block * image.channels)
     }
 
@@ -92,10 +142,7 @@ public final class TileRenderer {
         for down in down {
             for across in across { try look(down, across, pixels) }
         }
-        let places = cover(&needed, columns: columns, tile: program.tile)
-        for start in stride(from: 0, to: places.count, by: program.batch) {
-            try decode(places[start..<min(start + program.batch, places.count)], pixels)
-        }
+        for call in needed.calls(size: program.blocks, reach: program.reach) { try decode(call, pixels) }
     }
 
     /// Runs the first part on a window: keeps its features and notes which blocks need the decoder.
@@ -103,13 +150,13 @@ public final class TileRenderer {
         write(planeAt: down.start, across.start, to: first["plane"], 0)
         try first.run()
         let (features, estimates) = (first["state"], first["estimates"])
-        let (channels, reach) = (program.channels, program.tileReach)
+        let channels = program.channels
         for row in down.blocks {
             for column in across.blocks {
                 let from = (row - down.start) * program.window[1] + column - across.start
-                let to = (row + reach) * (columns + 2 * reach) + column + reach
+                let to = row * columns + column
                 for i in 0..<channels { state[to * channels + i] = features[from * channels + i] }
-                needed[row * columns + column] = choose(
+                needed.blocks[to] = choose(
                     estimates, from * (Self.colour + image.channels), row, column, pixels)
             }
         }
@@ -130,42 +177,36 @@ public final class TileRenderer {
         for i in block.indices {
             block[i] = min(max(estimates[from + Self.colour + i % image.channels], 0), 1)
         }
-        block.withUnsafeBufferPointer { paste($0, 0, [1, 1], row, column, pixels) }
+        block.withUnsafeBufferPointer { paste($0, 0, row, column, pixels) }
         return false
     }
 
-    private func decode(
-        _ batch: ArraySlice<(row: Int, column: Int)>, _ pixels: UnsafeMutableBufferPointer<Float>
-    ) throws {
-        let (tiles, planes) = (decoder["state"], decoder["plane"])
-        let (channels, reach) = (program.channels, program.tileReach)
-        let (tall, wide) = (program.tile[0] + 2 * reach, (program.tile[1] + 2 * reach) * channels)
-        for (number, place) in batch.enumerated() {
-            for i in 0..<tall {
-                let from = ((place.row + i) * (columns + 2 * reach) + place.column) * channels
-                let to = (number * tall + i) * wide
-                for j in 0..<wide { tiles[to + j] = state[from + j] }
-            }
-            write(planeAt: place.row, place.column, to: planes, 4 * number)
+    private func decode(_ call: [Block], _ pixels: UnsafeMutableBufferPointer<Float>) throws {
+        let (taken, planes, channels) = (decoder["state"], decoder["plane"], program.channels)
+        for (number, block) in call.enumerated() {
+            let from = (block.row * columns + block.column) * channels
+            for i in 0..<channels { taken[number * channels + i] = state[from + i] }
+            write(planeAt: block.row, block.column, to: planes, 4 * number)
         }
+        needed.writeNeighbours(call, size: program.blocks, to: decoder["neighbours"])
         try decoder.run()
         let images = UnsafeBufferPointer(decoder["image"])
-        for (number, place) in batch.enumerated() {
-            paste(images, number * (images.count / program.batch), program.tile, place.row, place.column, pixels)
+        for (number, block) in call.enumerated() where block.drawn {
+            paste(images, number * (images.count / program.blocks), block.row, block.column, pixels)
         }
     }
 
-    /// Pastes what is in the picture of a part of `size` blocks, whose values begin at `from`.
+    /// Pastes what is in the picture of a block's pixels, whose values begin at `from`.
     private func paste(
-        _ values: UnsafeBufferPointer<Float>, _ from: Int, _ size: [Int], _ row: Int, _ column: Int,
+        _ values: UnsafeBufferPointer<Float>, _ from: Int, _ row: Int, _ column: Int,
         _ pixels: UnsafeMutableBufferPointer<Float>
     ) {
-        let (tall, wide) = (size[0] * TileProgram.block, size[1] * TileProgram.block)
-        let (above, before) = (row * TileProgram.block - top, column * TileProgram.block - left)
-        let (begin, end) = (max(before, 0), min(before + wide, image.width))
+        let side = TileProgram.block
+        let (above, before) = (row * side - top, column * side - left)
+        let (begin, end) = (max(before, 0), min(before + side, image.width))
         if begin >= end { return }
-        for y in max(above, 0)..<max(min(above + tall, image.height), 0) {
-            let start = (y - above) * wide + begin - before
+        for y in max(above, 0)..<max(min(above + side, image.height), 0) {
+            let start = (y - above) * side + begin - before
             let to = (y * image.width + begin) * image.channels
             for i in 0..<(end - begin) * image.channels { pixels[to + i] = values[from + start * image.channels + i] }
         }

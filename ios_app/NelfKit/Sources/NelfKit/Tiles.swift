@@ -15,17 +15,16 @@ public struct TileProgram: Decodable, Sendable {
 
     let type: Kind
     let first, decoder: String
-    let window, tile: [Int]
-    let windowReach, tileReach, batch, channels: Int
+    let window: [Int]
+    let windowReach, blocks, reach, channels: Int
     let emptyBelow, easyBelow, requiredPSNR: Double
 
     /// Of one input or output of a part: 256 MB.
     private static let mostNumbers = Double(1 << 26)
 
     private enum CodingKeys: String, CodingKey {
-        case type, first, decoder, window, tile, batch, channels
+        case type, first, decoder, window, blocks, reach, channels
         case windowReach = "window_reach"
-        case tileReach = "tile_reach"
         case emptyBelow = "empty_below"
         case easyBelow = "easy_below"
         case requiredPSNR = "required_psnr"
@@ -36,13 +35,12 @@ public struct TileProgram: Decodable, Sendable {
 
     /// The first part and the decoder. Throws a `BundleError` for a program that needs too much memory.
     public func parts(_ image: ImageInfo) throws -> (first: TilePartInfo, decoder: TilePartInfo) {
-        let around = 2 * Double(tileReach)
-        let state = (Double(Self.blocks(image.height)) + around) * (Double(Self.blocks(image.width)) + around)
-        let taken = Double(batch) * (Double(tile[0]) + around) * (Double(tile[1]) + around)
-        if max(state, taken) * Double(channels) > Self.mostNumbers {
+        let grid = Double(Self.blocks(image.height)) * Double(Self.blocks(image.width))
+        let pixels = Self.block * Self.block * image.channels
+        if max(grid, Double(blocks)) * Double(max(channels, pixels)) > Self.mostNumbers {
             throw BundleError(.unsupportedTarget, "The program of this bundle needs too much memory")
         }
-        let (pose, sides) = ([1, 3, 4], tile.map { $0 + 2 * tileReach })
+        let pose = [1, 3, 4]
         return (
             TilePartInfo(
                 path: first, inputs: ["pose": pose, "plane": [1, 4]],
@@ -51,8 +49,12 @@ public struct TileProgram: Decodable, Sendable {
                     "estimates": [1] + window + [TileRenderer.colour + image.channels],
                 ]),
             TilePartInfo(
-                path: decoder, inputs: ["pose": pose, "state": [batch] + sides + [channels], "plane": [batch, 4]],
-                outputs: ["image": [batch] + tile.map { $0 * Self.block } + [image.channels]])
+                path: decoder,
+                inputs: [
+                    "pose": pose, "state": [blocks, channels], "plane": [blocks, 4],
+                    "neighbours": [blocks, TileRenderer.around],
+                ],
+                outputs: ["image": [blocks, Self.block, Self.block, image.channels]])
         )
     }
 
@@ -60,12 +62,13 @@ public struct TileProgram: Decodable, Sendable {
     func check(_ image: ImageInfo, _ version: String) throws {
         try require(!version.hasPrefix("2."), "the version is \(version), and a program needs 3.0")
         try require(!first.isEmpty && !decoder.isEmpty, "a part of the program has no path")
-        try require(batch > 0 && channels > 0, "the program takes \(batch) tiles of \(channels) channels")
-        try require(windowReach >= 0 && tileReach >= 0, "a reach of the program is negative")
-        try require(window.count == 2 && tile.count == 2, "a size of the program is not of two numbers")
+        try require(blocks > 0 && channels > 0, "the program takes \(blocks) blocks of \(channels) channels")
+        try require(windowReach >= 0 && reach >= 0, "a reach of the program is negative")
+        let side = 2 * Double(reach) + 1
+        try require(Double(blocks) >= side * side, "\(blocks) blocks are too few for a reach of \(reach)")
+        try require(window.count == 2, "a window of the program is not of two numbers")
         for (i, pixels) in [image.height, image.width].enumerated() {
             let blocks = Self.blocks(pixels)
-            try require(1...blocks ~= tile[i], "a tile has \(tile[i]) of \(blocks) blocks")
             let covers =
                 window[i] <= blocks && (blocks - window[i]) % 2 == 0 && (window[i] - 2) / 2 >= windowReach
             try require(

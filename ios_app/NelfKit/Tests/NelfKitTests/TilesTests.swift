@@ -3,16 +3,22 @@ import XCTest
 @testable import NelfKit
 
 final class TilesTests: XCTestCase {
-    private var vectors = TileVectors(covers: [], windows: [], planes: .init(intrinsics: [], cases: []), programs: [])
+    private var vectors = TileVectors(calls: [], windows: [], planes: .init(intrinsics: [], cases: []), programs: [])
 
     override func setUpWithError() throws { vectors = try Vectors.read("tiles.json") }
 
-    func testTilesCoverTheBlocksThatNeedThem() {
-        for item in vectors.covers {
-            var needed = item.blocks.joined().map { $0 == "#" }
-            let found = cover(&needed, columns: item.blocks[0].count, tile: item.tile)
-            XCTAssertEqual(found.map { [$0.row, $0.column] }, item.tiles)
-            XCTAssertFalse(needed.contains(true))
+    func testCallsDrawTheBlocksThatNeedIt() {
+        for item in vectors.calls {
+            let blocks = item.needed.joined().map { $0 == "#" }
+            let needed = Needed(rows: item.needed.count, columns: item.needed[0].count, blocks: blocks)
+            let calls = needed.calls(size: item.size, reach: item.reach)
+            XCTAssertEqual(calls.count, item.calls.count)
+            for (call, expected) in zip(calls, item.calls) {
+                XCTAssertEqual(call.map { [$0.row, $0.column, $0.drawn ? 1 : 0] }, expected.blocks)
+                var places = [Float](repeating: 0, count: 9 * call.count)
+                places.withUnsafeMutableBufferPointer { needed.writeNeighbours(call, size: item.size, to: $0) }
+                XCTAssertEqual(places.map { Int($0) }, expected.neighbours.flatMap { $0 })
+            }
         }
     }
 
@@ -62,7 +68,7 @@ final class TilesTests: XCTestCase {
 
     func testNumbersThatNoMemoryHolds() throws {
         for (old, new) in [
-            ("\"tile_reach\": 2", "\"tile_reach\": 9007199254740991"), ("\"batch\": 2", "\"batch\": 4294967297"),
+            ("\"blocks\": 30", "\"blocks\": 4294967297"),
             ("\"channels\": 9", "\"channels\": 9007199254740991"),
         ] {
             let text = try Vectors.text("tiles")
@@ -75,10 +81,14 @@ final class TilesTests: XCTestCase {
 
 /// tiles.json.
 struct TileVectors: Decodable {
-    struct Cover: Decodable {
-        let blocks: [String]
-        let tile: [Int]
-        let tiles: [[Int]]
+    struct Calls: Decodable {
+        struct Call: Decodable {
+            let blocks, neighbours: [[Int]]
+        }
+
+        let needed: [String]
+        let size, reach: Int
+        let calls: [Call]
     }
 
     struct Line: Decodable {
@@ -105,7 +115,7 @@ struct TileVectors: Decodable {
         let rows: [[Float]]
     }
 
-    let covers: [Cover]
+    let calls: [Calls]
     let windows: [Line]
     let planes: Planes
     let programs: [Program]
@@ -151,23 +161,18 @@ private final class Formula: TilePart {
     }
 
     private func decode() {
-        let (state, image, reach) = (self["state"], self["image"], item.program.tileReach)
-        let (rows, columns) = (item.program.tile[0], item.program.tile[1])
+        let (state, image, around) = (self["state"], self["image"], self["neighbours"])
+        let channels = item.program.channels
+        let known = (0..<item.program.blocks).map { state[$0 * channels] } + [-1, -2]
         var to = 0
-        for number in 0..<item.program.batch {
+        for number in 0..<item.program.blocks {
             let (left, top) = pixel(4 * number)
-            func feature(_ row: Int, _ column: Int, _ channel: Int) -> Float {
-                let line = number * (rows + 2 * reach) + row
-                return state[(line * (columns + 2 * reach) + column) * item.program.channels + channel]
-            }
-            for i in 0..<8 * rows {
-                for j in 0..<8 * columns {
-                    let third = feature(i / 8 + reach, j / 8 + reach, 2) + 100 * feature(i / 8, j / 8, 0)
-                    let values = [left + Float(j), top + Float(i), third, self["pose"][11]]
-                    for value in values.prefix(item.image.channels) {
-                        image[to] = value
-                        to += 1
-                    }
+            let third = state[number * channels + 2] + 100 * known[Int(around[9 * number])]
+            for place in 0..<64 {
+                let values = [left + Float(place % 8), top + Float(place / 8), third, self["pose"][11]]
+                for value in values.prefix(item.image.channels) {
+                    image[to] = value
+                    to += 1
                 }
             }
         }

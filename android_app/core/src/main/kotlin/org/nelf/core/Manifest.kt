@@ -82,7 +82,7 @@ class Manifest internal constructor(
         val shape = listOf(1, image.height, image.width, image.channels)
         field["model"].check(model.output.shape == shape) { "gives the shape ${model.output.shape}, not $shape" }
         program?.let {
-            it.checkCover(field["program"], image)
+            it.check(field["program"], image)
             version.check(!version.text().startsWith("2.")) { "is ${version.text()}, and a program needs 3.0" }
         }
         checkParity(field["parity"])

@@ -7,6 +7,9 @@ private const val INSIDE = 0
 private const val DETAIL = 1
 private const val COLOUR = 2
 
+/** Blocks of 3 x 3, row by row; the fifth is the block itself. */
+private const val AROUND = 9
+
 /** Of one input or output of a part: 256 MB. */
 private const val MOST_NUMBERS = (1 shl 26).toDouble()
 
@@ -18,7 +21,7 @@ fun interface TilePart {
     companion object {
         val FIRST_INPUTS = listOf("pose", "plane")
         val FIRST_OUTPUTS = listOf("state", "estimates")
-        val DECODER_INPUTS = listOf("pose", "state", "plane")
+        val DECODER_INPUTS = listOf("pose", "state", "plane", "neighbours")
         val DECODER_OUTPUTS = listOf("image")
     }
 }
@@ -47,32 +50,85 @@ internal fun windows(
     return found
 }
 
-/** A block, or the first one of a tile. */
-internal data class Place(
+/** A block that a call of the decoder takes. It is [drawn], or lies around those that are. */
+internal data class Block(
     val row: Int,
     val column: Int,
+    val drawn: Boolean,
 )
 
-/** Tiles of [tile] rows and columns that cover the [needed] blocks; takes what they cover out of [needed]. */
-internal fun cover(
-    needed: BooleanArray,
-    columns: Int,
-    tile: List<Int>,
-): List<Place> {
-    val (tall, wide) = tile
-    val rows = needed.size / columns
-    val found = ArrayList<Place>()
-    for (row in 0 until rows) {
-        if ((0 until columns).none { needed[row * columns + it] }) continue
-        val top = minOf(row, rows - tall)
-        for (column in 0 until columns) {
-            if ((top until top + tall).none { needed[it * columns + column] }) continue
-            val left = minOf(column, columns - wide)
-            for (line in top until top + tall) needed.fill(false, line * columns + left, line * columns + left + wide)
-            found.add(Place(top, left))
+/** Which blocks of the grid need the decoder. */
+internal class Needed(
+    val rows: Int,
+    val columns: Int,
+) {
+    val blocks = BooleanArray(rows * columns)
+
+    /** Calls of at most [size] needed blocks that draw each needed block once; see calls_for in nelf/bundle/tiles.py. */
+    fun calls(
+        size: Int,
+        reach: Int,
+    ): List<List<Block>> = ArrayList<List<Block>>().also { draw(0 until rows, 0 until columns, size, reach, it) }
+
+    private fun draw(
+        lines: IntRange,
+        places: IntRange,
+        size: Int,
+        reach: Int,
+        calls: MutableList<List<Block>>,
+    ) {
+        val found = within(lines, places)
+        if (found.isEmpty()) return
+        val down = found.first().first..found.last().first
+        val across = found.minOf { it.second }..found.maxOf { it.second }
+        val taken = within(down.grown(reach, rows), across.grown(reach, columns))
+        if (taken.size <= size) {
+            calls.add(taken.map { (row, column) -> Block(row, column, row in down && column in across) })
+        } else if (down.count() >= across.count()) {
+            for (half in down.halves()) draw(half, across, size, reach, calls)
+        } else {
+            for (half in across.halves()) draw(down, half, size, reach, calls)
         }
     }
-    return found
+
+    private fun within(
+        lines: IntRange,
+        places: IntRange,
+    ) = lines.flatMap { row -> places.filter { blocks[row * columns + it] }.map { row to it } }
+
+    private fun IntRange.grown(
+        by: Int,
+        length: Int,
+    ) = maxOf(first - by, 0)..(last.toLong() + by).coerceAtMost(length - 1L).toInt()
+
+    private fun IntRange.halves(): List<IntRange> {
+        val middle = (first + last + 1) / 2
+        return listOf(first until middle, middle..last)
+    }
+}
+
+/**
+ * For each block of a [call], where in it the 3 x 3 blocks around are: [size] if one is not in it, [size] + 1 outside the
+ * grid. Written into [places].
+ */
+internal fun neighbours(
+    call: List<Block>,
+    rows: Int,
+    columns: Int,
+    size: Int,
+    places: FloatArray,
+) {
+    val numbers = HashMap<Int, Int>()
+    for ((number, block) in call.withIndex()) numbers[block.row * columns + block.column] = number
+    for ((number, block) in call.withIndex()) {
+        for (i in 0 until AROUND) {
+            val row = block.row + i / 3 - 1
+            val column = block.column + i % 3 - 1
+            val inside = row in 0 until rows && column in 0 until columns
+            val place = if (inside) numbers[row * columns + column] ?: size else size + 1
+            places[number * AROUND + i] = place.toFloat()
+        }
+    }
 }
 
 /** u and v of the image plane at the corner of a pixel, and their steps to the next column and row. */
@@ -86,8 +142,8 @@ internal fun planeOf(
 }
 
 /**
- * Renders with the parts of a program: runs the first, chooses blocks by threshold, runs the decoder on tiles that cover the
- * rest, pastes. [onClose] releases the parts. Throws [ModelException] for a program that needs too much memory.
+ * Renders with the parts of a program: runs the first, chooses blocks by threshold, runs the decoder on lists of the others,
+ * pastes. [onClose] releases the parts. Throws [ModelException] for a program that needs too much memory.
  */
 class TileRenderer(
     private val program: TileProgram,
@@ -101,27 +157,24 @@ class TileRenderer(
     private val columns = blocksOf(image.width)
     private val top = (rows * BLOCK - image.height) / 2
     private val left = (columns * BLOCK - image.width) / 2
-    private val reach = program.tileReach
-    private val line = columns + 2 * reach // blocks of the state
-    private val tall = program.tile[0] + 2 * reach
-    private val wide = program.tile[1] + 2 * reach
+    private val needed = Needed(rows, columns)
 
-    /** The first part's features of all blocks, with [reach] blocks of zeros around. */
+    /** The first part's features of all blocks. */
     private val state: FloatArray
-    private val tiles: FloatArray
+    private val taken: FloatArray
     private val planes: FloatArray
+    private val places: FloatArray
     private val picture = FloatArray(image.size)
 
     init {
-        val around = 2.0 * reach
-        val lines = (rows + around) * (columns + around)
-        val taken = program.batch * (program.tile[0] + around) * (program.tile[1] + around)
-        if (maxOf(lines, taken) * program.channels > MOST_NUMBERS) {
+        val largest = maxOf(rows.toDouble() * columns, program.blocks.toDouble())
+        if (largest * maxOf(program.channels, BLOCK * BLOCK * image.channels) > MOST_NUMBERS) {
             throw ModelException("the program of this bundle needs too much memory")
         }
-        state = FloatArray(lines.toInt() * program.channels)
-        tiles = FloatArray(taken.toInt() * program.channels)
-        planes = FloatArray(4 * program.batch)
+        state = FloatArray(rows * columns * program.channels)
+        taken = FloatArray(program.blocks * program.channels)
+        planes = FloatArray(program.blocks * 4)
+        places = FloatArray(program.blocks * AROUND)
     }
 
     override fun run(
@@ -129,8 +182,8 @@ class TileRenderer(
         image: FloatBuffer,
     ) {
         picture.fill(0f)
-        val needed = look(pose)
-        for (batch in cover(needed, columns, program.tile).chunked(program.batch)) decode(pose, batch)
+        look(pose)
+        for (call in needed.calls(program.blocks, program.reach)) decode(pose, call)
         image.clear()
         image.put(picture)
         image.clear()
@@ -138,27 +191,27 @@ class TileRenderer(
 
     override fun close() = onClose()
 
-    /** Runs the first part on all windows; returns which blocks need the decoder. */
-    private fun look(pose: FloatArray): BooleanArray {
-        val needed = BooleanArray(rows * columns)
+    /** Runs the first part on all windows, and notes which blocks need the decoder. */
+    private fun look(pose: FloatArray) {
         val (high, broad) = program.window
         val count = COLOUR + image.channels
+        val length = program.channels
         for (down in windows(rows, high, program.windowReach)) {
             for (across in windows(columns, broad, program.windowReach)) {
                 val plane = planeAt(down.start, across.start)
                 val found = first.run(mapOf("pose" to pose, "plane" to plane))
-                val features = found.take("state", high * broad * program.channels)
+                val features = found.take("state", high * broad * length)
                 val estimates = found.take("estimates", high * broad * count)
                 for (row in down.begin until down.end) {
                     for (column in across.begin until across.end) {
                         val from = (row - down.start) * broad + column - across.start
-                        keep(features, from, row, column)
-                        needed[row * columns + column] = choose(estimates, from * count, row, column)
+                        val place = row * columns + column
+                        features.copyInto(state, place * length, from * length, (from + 1) * length)
+                        needed.blocks[place] = choose(estimates, from * count, row, column)
                     }
                 }
             }
         }
-        return needed
     }
 
     private fun planeAt(
@@ -167,16 +220,6 @@ class TileRenderer(
     ): FloatArray {
         val plane = planeOf(intrinsics, column * BLOCK - left, row * BLOCK - top)
         return FloatArray(plane.size) { plane[it].toFloat() }
-    }
-
-    private fun keep(
-        features: FloatArray,
-        from: Int,
-        row: Int,
-        column: Int,
-    ) {
-        val to = (row + reach) * line + column + reach
-        features.copyInto(state, to * program.channels, from * program.channels, (from + 1) * program.channels)
     }
 
     /** Whether a block, whose estimates begin at [from], needs the decoder; an easy one is painted. */
@@ -190,43 +233,40 @@ class TileRenderer(
         if (!(estimates[from + DETAIL] < program.easyBelow)) return true
         val channels = image.channels
         val block = FloatArray(BLOCK * BLOCK * channels) { estimates[from + COLOUR + it % channels].coerceIn(0f, 1f) }
-        paste(block, 0, BLOCK, BLOCK, Place(row, column))
+        paste(block, 0, row, column)
         return false
     }
 
     private fun decode(
         pose: FloatArray,
-        batch: List<Place>,
+        call: List<Block>,
     ) {
         val channels = program.channels
-        for ((number, place) in batch.withIndex()) {
-            for (i in 0 until tall) {
-                val from = ((place.row + i) * line + place.column) * channels
-                state.copyInto(tiles, (number * tall + i) * wide * channels, from, from + wide * channels)
-            }
-            planeAt(place.row, place.column).copyInto(planes, 4 * number)
+        for ((number, block) in call.withIndex()) {
+            val from = (block.row * columns + block.column) * channels
+            state.copyInto(taken, number * channels, from, from + channels)
+            planeAt(block.row, block.column).copyInto(planes, 4 * number)
         }
-        val (high, broad) = program.tile.map { it * BLOCK }
-        val size = high * broad * image.channels
-        val found = decoder.run(mapOf("pose" to pose, "state" to tiles, "plane" to planes))
-        val images = found.take("image", program.batch * size)
-        for ((number, place) in batch.withIndex()) paste(images, number * size, high, broad, place)
+        neighbours(call, rows, columns, program.blocks, places)
+        val inputs = mapOf("pose" to pose, "state" to taken, "plane" to planes, "neighbours" to places)
+        val size = BLOCK * BLOCK * image.channels
+        val images = decoder.run(inputs).take("image", program.blocks * size)
+        for ((number, block) in call.withIndex()) if (block.drawn) paste(images, number * size, block.row, block.column)
     }
 
-    /** Pastes what is in the picture of a part of [high] x [broad] pixels, whose values begin at [from] of [values]. */
+    /** Pastes what is in the picture of a block's pixels, whose values begin at [from] of [values]. */
     private fun paste(
         values: FloatArray,
         from: Int,
-        high: Int,
-        broad: Int,
-        place: Place,
+        row: Int,
+        column: Int,
     ) {
-        val above = place.row * BLOCK - top
-        val before = place.column * BLOCK - left
+        val above = row * BLOCK - top
+        val before = column * BLOCK - left
         val begin = maxOf(before, 0)
-        val end = minOf(before + broad, image.width)
-        for (y in maxOf(above, 0) until minOf(above + high, image.height)) {
-            val start = (y - above) * broad - before
+        val end = minOf(before + BLOCK, image.width)
+        for (y in maxOf(above, 0) until minOf(above + BLOCK, image.height)) {
+            val start = (y - above) * BLOCK - before
             val channels = image.channels
             val to = (y * image.width + begin) * channels
             values.copyInto(picture, to, from + (start + begin) * channels, from + (start + end) * channels)

@@ -12,9 +12,8 @@ class TileProgram internal constructor(
     val decoder = field["decoder"].name()
     val window = field["window"].pair()
     val windowReach = field["window_reach"].count(REACHES)
-    val tile = field["tile"].pair()
-    val tileReach = field["tile_reach"].count(REACHES)
-    val batch = field["batch"].count()
+    val blocks = field["blocks"].count()
+    val reach = field["reach"].count(REACHES)
     val channels = field["channels"].count()
     val emptyBelow = field["empty_below"].number()
     val easyBelow = field["easy_below"].number()
@@ -26,19 +25,20 @@ class TileProgram internal constructor(
         field["type"].oneOf("tiles")
     }
 
-    /** Windows and tiles cover [image]. */
-    internal fun checkCover(
+    /** Windows cover [image], and a call has room for a block with all that it depends on. */
+    internal fun check(
         field: Field,
         image: ImageInfo,
     ) {
         for ((i, pixels) in listOf(image.height, image.width).withIndex()) {
             val blocks = blocksOf(pixels)
-            field["tile"].check(tile[i] <= blocks) { "has ${tile[i]} of $blocks blocks" }
             val covers = window[i] in 2L * windowReach + 2..blocks && (blocks - window[i]) % 2 == 0
             field["window"].check(window[i] == blocks || covers) {
                 "has ${window[i]} blocks, which cannot cover $blocks"
             }
         }
+        val side = 2.0 * reach + 1
+        field["blocks"].check(blocks >= side * side) { "is $blocks, too few for a reach of $reach" }
     }
 }
 

@@ -12,13 +12,22 @@ class TilesTest {
     private val vectors = Vectors.read("tiles.json")
 
     @Test
-    fun `tiles cover the blocks that need them`() {
-        for (case in vectors.list("covers").map { it as Map<*, *> }) {
-            val blocks = case.list("blocks").map { it as String }
-            val needed = blocks.joinToString("").map { it == '#' }.toBooleanArray()
-            val tiles = cover(needed, blocks[0].length, case["tile"].integers())
-            assertEquals(case.list("tiles").map { it.integers() }, tiles.map { (row, column) -> listOf(row, column) })
-            assertTrue(needed.none { it })
+    fun `calls draw the blocks that need it`() {
+        for (case in vectors.list("calls").map { it as Map<*, *> }) {
+            val lines = case.list("needed").map { it as String }
+            val (size, reach) = listOf("size", "reach").map { (case[it] as Double).toInt() }
+            val needed = Needed(lines.size, lines[0].length)
+            for ((i, one) in lines.joinToString("").withIndex()) needed.blocks[i] = one == '#'
+            val calls = needed.calls(size, reach)
+            val expected = case.list("calls").map { it as Map<*, *> }
+            assertEquals(expected.size, calls.size)
+            for ((one, call) in expected zip calls) {
+                val blocks = call.map { listOf(it.row, it.column, if (it.drawn) 1 else 0) }
+                assertEquals(one.list("blocks").map { it.integers() }, blocks)
+                val places = FloatArray(9 * call.size)
+                neighbours(call, needed.rows, needed.columns, size, places)
+                assertEquals(one.list("neighbours").flatMap { it.integers() }, places.map { it.toInt() })
+            }
         }
     }
 
@@ -71,7 +80,7 @@ class TilesTest {
     @Test
     fun `numbers that no memory holds are refused`() {
         val case = vectors.list("programs")[0] as Map<*, *>
-        for ((key, value) in listOf("tile_reach" to 9e15, "batch" to 4294967297.0, "channels" to 9e15)) {
+        for ((key, value) in listOf("blocks" to 4294967297.0, "channels" to 9e15)) {
             val large = Formulas(case + ("program" to (case["program"] as Map<*, *>) + (key to value)))
             assertFailsWith<ModelException>(key) { large.renderer() }
         }
@@ -109,28 +118,22 @@ class TilesTest {
 
         fun decoder(inputs: Map<String, FloatArray>): Map<String, FloatArray> {
             calls++
-            val reach = program.tileReach
-            val (rows, columns) = program.tile
             val state = inputs.getValue("state")
+            val around = inputs.getValue("neighbours")
+            val known = List(program.blocks) { state[it * program.channels] } + listOf(-1f, -2f)
             val values = ArrayList<Float>()
-            for (number in 0 until program.batch) {
+            for (number in 0 until program.blocks) {
                 val (left, top) = pixelOf(inputs.getValue("plane"), 4 * number)
-                val feature = { row: Int, column: Int, channel: Int ->
-                    val line = number * (rows + 2 * reach) + row
-                    state[(line * (columns + 2 * reach) + column) * program.channels + channel]
-                }
-                for (i in 0 until 8 * rows) {
-                    for (j in 0 until 8 * columns) {
-                        val third = feature(i / 8 + reach, j / 8 + reach, 2) + 100 * feature(i / 8, j / 8, 0)
-                        val pixel = listOf(left + j.toFloat(), top + i.toFloat(), third, inputs.getValue("pose")[11])
-                        values += pixel.take(image.channels)
-                    }
+                val third = state[number * program.channels + 2] + 100 * known[around[9 * number].toInt()]
+                for (place in 0 until 64) {
+                    val (x, y) = left + place % 8f to top + (place / 8).toFloat()
+                    values += listOf(x, y, third, inputs.getValue("pose")[11]).take(image.channels)
                 }
             }
             return mapOf("image" to values.toFloatArray())
         }
 
-        /** Of a batch that is not full, a plane may be zeros. */
+        /** Of a call that is not full, a plane may be zeros. */
         private fun pixelOf(
             plane: FloatArray,
             from: Int,
