@@ -21,6 +21,7 @@ from nelf.core.errors import ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime, RuntimeModel
 
 BLOCK = 8  # pixels in each direction
+MANY_CALLS = 3  # above so many, a rectangle is cut in halves
 AROUND = 9
 """Blocks of 3 x 3, row by row; the fifth is the block itself."""
 INSIDE, DETAIL, COLOUR = 0, 1, 2
@@ -143,8 +144,8 @@ class Call(NamedTuple):
 def calls_for(needed: Bool[np.ndarray, "rows columns"], blocks: int, reach: int) -> Iterator[Call]:
     """Calls that draw each needed block once. A call takes needed blocks only, at most `blocks` of them.
 
-    A rectangle whose needed blocks, with those that its pixels depend on, are too many for a call is cut at the middle
-    of its longer side.
+    A rectangle with too many blocks is cut across its longer side. Those around it that its pixels depend on count too.
+    If it has enough for many calls, it is halved; else the first piece fills one.
     """
     pending = [(0, needed.shape[0], 0, needed.shape[1])]
     while pending:
@@ -158,14 +159,15 @@ def calls_for(needed: Bool[np.ndarray, "rows columns"], blocks: int, reach: int)
         rows, columns = np.nonzero(needed[begin : bottom + reach, start : right + reach])
         rows, columns = rows + begin, columns + start
         if len(rows) <= blocks:
-            drawn = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-            yield Call(rows, columns, drawn)
-        elif bottom - top >= right - left:
-            middle = (top + bottom) // 2
-            pending += [(middle, bottom, left, right), (top, middle, left, right)]
-        else:
-            middle = (left + right) // 2
-            pending += [(top, bottom, middle, right), (top, bottom, left, middle)]
+            yield Call(rows, columns, (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right))
+            continue
+        tall = bottom - top >= right - left
+        low, high, places = (top, bottom, rows) if tall else (left, right, columns)
+        cut = int(np.sort(places)[blocks]) - reach
+        if cut <= low or len(rows) > MANY_CALLS * blocks:
+            cut = (low + high) // 2
+        pieces = (cut, high), (low, cut)
+        pending += [(*one, left, right) if tall else (top, bottom, *one) for one in pieces]
 
 
 def neighbours_of(call: Call, grid: Grid, blocks: int) -> Float32[np.ndarray, "n around"]:
@@ -220,8 +222,8 @@ class TileModel:
         """channels: of the image. choose: whether `run` leaves blocks to the first part."""
         self.program, self.picture, self.channels, self.choose = program, picture, channels, choose
         self.first, self.decoder = first, decoder
-        self.decoded = 0
-        """Blocks that the decoder took for the last picture."""
+        self.drawn: Bool[np.ndarray, "rows columns"] = np.zeros((0, 0), bool)
+        """Which blocks of the last picture the decoder drew."""
         self._taken = {name: np.zeros(shape, np.float32) for name, shape in program.inputs[1].items() if name != POSE}
 
     @property
@@ -284,10 +286,10 @@ class TileModel:
     def _render(
         self, pose: NDArray[Any], picture: Picture, grid: Grid, put: Put, choose: bool, last: bool = False
     ) -> None:
-        state, needed = self._look(pose, picture, put, grid, choose)
+        state, self.drawn = self._look(pose, picture, put, grid, choose)
         if last:
             del self.first
-        self._decode(pose, picture, put, grid, state, needed)
+        self._decode(pose, picture, put, grid, state)
 
     def _look(
         self, pose: NDArray[Any], picture: Picture, put: Put, grid: Grid, choose: bool
@@ -325,12 +327,10 @@ class TileModel:
         put: Put,
         grid: Grid,
         state: Float32[np.ndarray, "rows columns channels"],
-        needed: Bool[np.ndarray, "rows columns"],
     ) -> None:
-        """Runs the decoder on the needed blocks."""
-        self.decoded = 0
+        """Runs the decoder on the blocks to draw."""
         blocks, taken = self.program.blocks, self._taken
-        for call in calls_for(needed, blocks, self.program.reach):
+        for call in calls_for(self.drawn, blocks, self.program.reach):
             count = len(call.rows)
             taken[STATE][:count] = state[call.rows, call.columns]
             planes = np.tile(picture.plane(-grid.left, -grid.top), (count, 1))
@@ -339,7 +339,6 @@ class TileModel:
             taken[NEIGHBOURS][:count] = neighbours_of(call, grid, blocks)
             images = self.decoder.run({POSE: pose, **taken})[IMAGE][:count]
             put(call.rows[call.drawn], call.columns[call.drawn], images[call.drawn])
-            self.decoded += count
 
 
 def _cropped(canvas: NDArray[Any], grid: Grid, picture: Picture) -> NDArray[Any]:

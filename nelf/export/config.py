@@ -47,9 +47,9 @@ class ExportConfig:
     """ios: whether the model returns a CVPixelBuffer instead of a float32 tensor."""
     tiles: bool = False
     """ios, android, onnx, web: whether the bundle renders in tiles and leaves out empty ones (docs/tiles.md)."""
-    tiles_psnr: float = setting(55.0, Range(30, 100), unit="dB")
-    """PSNR in dB that leaving out blocks may leave, against the whole network, in the mean of the chosen views."""
-    min_psnr_tiles: float = setting(40.0, Range(0, 100), unit="dB")
+    tiles_psnr: float = setting(50.0, Range(30, 100), unit="dB")
+    """PSNR in dB that leaving out blocks may leave, against the whole network, in nine of ten views."""
+    min_psnr_tiles: float = setting(35.0, Range(0, 100), unit="dB")
     """The same, for every golden view; below it the bundle is refused."""
     golden_views: int = setting(8, Range(8, 1024))
     """Held-out poses on which each bundle is executed, and whose images it contains; at least 8."""

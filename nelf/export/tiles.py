@@ -1,5 +1,6 @@
 """Export in tiles: cut the student, choose thresholds and the blocks of a call, and write the parts of the program."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from nelf.bundle.tiles import AROUND, ESTIMATES, IMAGE, NEIGHBOURS, PLANE, POSE, STATE, TileProgram, calls_for
+from nelf.bundle.tiles import (
+    AROUND,
+    BLOCK,
+    ESTIMATES,
+    IMAGE,
+    NEIGHBOURS,
+    PLANE,
+    POSE,
+    STATE,
+    Grid,
+    TileProgram,
+    calls_for,
+    neighbours_of,
+)
 from nelf.core.errors import ConfigError
 from nelf.export.config import ExportConfig
 from nelf.export.graph import PartRequest
@@ -26,7 +40,9 @@ SHARES = (1, 1.1, 1.2, 1.35, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8, 12, 16)
 CALL_MACS = 5e7
 """Multiply-accumulates in the time that a call of a part costs besides: half a millisecond, on two cores."""
 FEWEST_VIEWS = 3
-SIMULATED_VIEWS = 32  # whose blocks are shared out among calls to choose their size
+TRIED = 12  # views that the decoder draws to choose thresholds
+MOST_HALVINGS = 16
+"""Of thresholds: fewer blocks are left out, until those next to them are drawn as well as is asked."""
 
 
 class _FirstGraph(nn.Module):
@@ -73,11 +89,15 @@ def write_program(
     hull = cutting.carve(model, carving)
     estimates = cutting.fit_estimates(cutting.look_at_blocks(model, hull, carving[: len(choosing)]))
     seen = cutting.look_at_blocks(model, hull, choosing)
-    thresholds, found = cutting.choose_thresholds(seen, estimates, config.tiles_psnr)
-    needed = thresholds.decoded(found)[:SIMULATED_VIEWS]
-    left_out = model.left_out_features(choosing[:SIMULATED_VIEWS], needed)
-    blocks, window = choose_blocks(model, needed.numpy()), choose_window(model)
-    parts = model.cut(Cut(window, hull, estimates, left_out), target.layout, target.forms[precision].dtype)
+    chosen, found = cutting.choose_thresholds(seen, estimates, config.tiles_psnr)
+    for halvings in range(MOST_HALVINGS):
+        thresholds = chosen.stricter(halvings)
+        needed = thresholds.decoded(found)
+        cut = Cut(choose_window(model), hull, estimates, model.left_out_features(choosing[:TRIED], needed[:TRIED]))
+        if drawn_psnr(model, cut, seen.state, choosing[:TRIED], needed) >= config.tiles_psnr:
+            break
+    blocks = choose_blocks(model, needed.numpy())
+    parts = model.cut(cut, target.layout, target.forms[precision].dtype)
     (folder / PARTS).mkdir()
     first, decoder = (f"{PARTS}/{name}{Path(target.file).suffix}" for name in ("first", "decoder"))
     pose = {POSE: torch.eye(3, 4)[None]}
@@ -92,7 +112,7 @@ def write_program(
         type="tiles",
         first=first,
         decoder=decoder,
-        window=list(window),
+        window=list(cut.window),
         window_reach=model.reach.first,
         blocks=blocks,
         reach=model.reach.decoder,
@@ -101,6 +121,31 @@ def write_program(
         easy_below=thresholds.easy,
         required_psnr=config.tiles_psnr,
     )
+
+
+@torch.no_grad()
+def drawn_psnr(
+    model: TileStudent,
+    cut: Cut,
+    state: Float[Tensor, "n rows columns features"],
+    poses: Float[Tensor, "m 3 4"],
+    needed: Bool[Tensor, "n rows columns"],
+) -> float:
+    """The least PSNR of a view to the whole network, of the needed blocks if they alone are with the decoder."""
+    decoder = model.cut(cut, Layout.CHANNELS_FIRST, torch.float32).decoder
+    (rows, columns), (top, left) = model.grid, model.margins
+    found = []
+    for pose, known, blocks in zip(poses.cpu().float(), state, needed, strict=False):
+        call = next(calls_for(blocks.numpy(), rows * columns, model.reach.decoder), None)
+        if call is None:
+            continue
+        places = torch.from_numpy(neighbours_of(call, Grid(rows, columns, top, left), len(call.rows)))
+        corners = zip((call.columns * BLOCK - left).tolist(), (call.rows * BLOCK - top).tolist(), strict=True)
+        planes = torch.stack([cutting.plane_at(model.frame, *corner) for corner in corners])
+        image = decoder(pose[None], known[call.rows, call.columns], planes, places)
+        difference = (image - cutting.blocks_of(model, model(pose[None])[0])[call.rows, call.columns]).double()
+        found.append(-10 * math.log10(max(float(difference.square().mean()), 1e-20)))
+    return min(found, default=math.inf)
 
 
 def choose_window(model: TileStudent) -> tuple[int, int]:

@@ -130,6 +130,8 @@ def plane_at(frame: SceneGeometry, left: int, top: int) -> Float[Tensor, "4"]:
 
 
 HULL_NODES = 64
+NEAR = 4  # pixels: a block so near to something is not empty, since its neighbours' convolutions look there
+MANY_BLOCKS, MORE_NODES = 64, 96  # of pictures with so many blocks along a side
 
 
 @torch.no_grad()
@@ -139,7 +141,7 @@ def carve(model: TileStudent, poses: Float[Tensor, "n 3 4"]) -> Hull:
     At each node the least alpha of all views, each the largest within the size of a node around its pixel. What a view
     does not show it leaves as it is.
     """
-    frame, nodes = model.frame, HULL_NODES
+    frame, nodes = model.frame, HULL_NODES if max(model.grid) < MANY_BLOCKS else MORE_NODES
     found = torch.ones(nodes**3)
     if frame.channels < 4 or frame.mapping != Mapping.LINEAR:
         return Hull(found.reshape(nodes, nodes, nodes))
@@ -151,7 +153,8 @@ def carve(model: TileStudent, poses: Float[Tensor, "n 3 4"]) -> Hull:
         offset = (points - pose[:, 3]) @ pose[:, :3]
         depth = -offset[:, 2]
         size = fx * 2 * frame.unit / (nodes - 1) / max(float(depth.mean()), frame.near)
-        alpha = functional.max_pool2d(model(pose[None])[:, 3:], 2 * math.ceil(size) + 1, 1, math.ceil(size))[0, 0]
+        around = math.ceil(size) + NEAR
+        alpha = functional.max_pool2d(model(pose[None])[:, 3:], 2 * around + 1, 1, around)[0, 0]
         across, down = offset[:, 0] / depth * fx + cx, -offset[:, 1] / depth * fy + cy
         shown = (depth > 0) & (across >= 0) & (across < frame.width) & (down >= 0) & (down < frame.height)
         seen = alpha[down[shown].long(), across[shown].long()]
@@ -205,10 +208,17 @@ def look_at_blocks(model: TileStudent, hull: Hull, poses: Float[Tensor, "n 3 4"]
 
 def _block_sums(model: TileStudent, image: Float[Tensor, "c height width"]) -> Float64[Tensor, "rows columns c"]:
     """Sums over the pixels of each block."""
+    return blocks_of(model, image).sum(dim=(2, 3), dtype=torch.float64)
+
+
+def blocks_of(
+    model: TileStudent, image: Float[Tensor, "c height width"]
+) -> Float[Tensor, "rows columns BLOCK BLOCK c"]:
+    """The image in blocks, with zeros where they are outside."""
     (rows, columns), (top, left) = model.grid, model.margins
     right, bottom = columns * BLOCK - left - image.shape[2], rows * BLOCK - top - image.shape[1]
     whole = functional.pad(image, (left, right, top, bottom)).reshape(-1, rows, BLOCK, columns, BLOCK)
-    return whole.sum(dim=(2, 4), dtype=torch.float64).permute(1, 2, 0)
+    return whole.permute(1, 3, 2, 4, 0)
 
 
 def fit_estimates(blocks: Blocks) -> Estimates:
@@ -232,6 +242,10 @@ class Thresholds(NamedTuple):
     empty: float
     easy: float
 
+    def stricter(self, halvings: int) -> "Thresholds":
+        """Half as much of the hull, and half the squared detail, for each of `halvings`."""
+        return Thresholds(self.empty / 2**halvings, self.easy - halvings * math.log10(2))
+
     def decoded(self, estimates: Float[Tensor, "*n channels"]) -> Tensor:
         """Whether a block needs the decoder; bool [*n]."""
         return (estimates[..., INSIDE] >= self.empty) & (estimates[..., DETAIL] >= self.easy)
@@ -242,32 +256,52 @@ LEAST_EASY = 0.05
 """Share of blocks that must be easy for the class to be used: a linear prediction can be far off in a new view."""
 
 
+OUTLIERS = 0.1
+"""Share of views that may lose more: a student shows spots in some views that no other view knows of."""
+
+
+def all_but_outliers(values: Sequence[float]) -> float:
+    """The least of the views' values, outlying views aside."""
+    return sorted(values)[int(OUTLIERS * len(values))]
+
+
 def choose_thresholds(blocks: Blocks, estimates: Estimates, psnr: float) -> tuple[Thresholds, Float[Tensor, "n r c e"]]:
-    """Thresholds with which the views keep `psnr` dB to the whole network's images, and the blocks' estimates.
+    """Thresholds with which all but outlying views keep `psnr` dB to the whole network's, and the blocks' estimates.
 
     Empty and easy blocks may each cost one half.
     """
-    views, _, _, channels = blocks.total.shape
-    allowed = 10 ** (-psnr / 10) * views * float(blocks.pixels.sum()) / 2
+    channels = blocks.total.shape[3]
+    allowed = 10 ** (-psnr / 10) * float(blocks.pixels.sum()) / 2
     known = blocks.state @ estimates.weight.T + estimates.bias
     found = torch.cat([blocks.inside[..., None], known], dim=-1)
     empty = NOTHING
     if channels == 4:
         nothing = torch.zeros_like(known[..., 1:])
-        empty = _threshold(blocks.inside.flatten(), blocks.error_of(nothing).flatten(), allowed)
+        empty = _threshold(blocks.inside, blocks.error_of(nothing), allowed)
     left = blocks.inside >= empty
     errors = blocks.error_of(known[..., 1:].clamp(0, 1))
-    easy = _threshold(known[..., 0][left], errors[left], allowed)
+    easy = _threshold(known[..., 0].where(left, math.inf), errors, allowed)
     if int((known[..., 0][left] < easy).sum()) < LEAST_EASY * left.numel():
         easy = NOTHING
     return Thresholds(empty, easy), found
 
 
-def _threshold(scores: Float[Tensor, "n"], errors: Float64[Tensor, "n"], allowed: float) -> float:
-    """The largest threshold below which the errors are at most `allowed` in all, or `NOTHING`."""
-    order = scores.argsort()
-    count = int((errors[order].cumsum(0) <= allowed).sum())
-    if len(scores) == 0 or count == 0:
-        return NOTHING
-    last = float(scores[order[count]]) if count < len(scores) else math.nextafter(float(scores.max()), math.inf)
-    return last if bool((scores < last).any()) else NOTHING
+def _threshold(
+    scores: Float[Tensor, "n rows columns"], errors: Float64[Tensor, "n rows columns"], allowed: float
+) -> float:
+    """The largest threshold below which the errors of a view are at most `allowed`, outlying views aside.
+
+    `NOTHING` if no score is below it. Blocks of an infinite score stay.
+    """
+    views = zip(scores.flatten(1), errors.flatten(1), strict=True)
+    limit = all_but_outliers([_limit(*view, allowed) for view in views])
+    return limit if bool((scores < limit).any()) else NOTHING
+
+
+def _limit(scores: Float[Tensor, "n"], errors: Float64[Tensor, "n"], allowed: float) -> float:
+    """The same for one view."""
+    scores, order = scores.sort()
+    count = min(int((errors[order].cumsum(0) <= allowed).sum()), int(scores.isfinite().sum()))
+    if count < len(scores) and math.isfinite(float(scores[count])):
+        return float(scores[count])
+    return math.nextafter(float(scores[count - 1]), math.inf) if count else NOTHING

@@ -54,7 +54,7 @@ def test_a_bundle_in_tiles(target: str, tmp_path: Path) -> None:
     bundle, pose = open_bundle(folder), around(1)[0]
     image = bundle.render(pose)
     assert isinstance(bundle.model, TileModel)
-    assert bundle.model.decoded > 0
+    assert bundle.model.drawn.any()
     still = bundle.still(pose.tolist(), 45, 60)
     over = image[..., :3] + 1 - image[..., 3:]
     assert np.abs(still / 255 - over.clamp(0, 1).numpy()).max() < 1 / 255
@@ -130,13 +130,13 @@ def test_choices_are_those_of_the_targets() -> None:
 
 
 def test_a_bundle_that_leaves_out_too_much_is_refused() -> None:
-    found = Measured(RUNTIMES[".onnx"], differences=[Difference("a", 60.0, 0.1), Difference("b", 39.0, 0.9)])
+    found = Measured(RUNTIMES[".onnx"], differences=[Difference("a", 60.0, 0.1), Difference("b", 34.0, 0.9)])
     _, reason = limited(PROGRAM, found, ExportConfig())
     assert reason is not None
-    assert "view b: 39.0 dB, at least 40.0 dB" in reason
+    assert "view b: 34.0 dB, at least 35.0 dB" in reason
     kept, reason = limited(PROGRAM, found, ExportConfig(min_psnr_tiles=30.0))
     assert reason is None
-    assert kept.required_psnr == 39.0 - SLACK_DB
+    assert kept.required_psnr == 34.0 - SLACK_DB
 
 
 @torch.no_grad()

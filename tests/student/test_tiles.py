@@ -7,7 +7,6 @@ import pytest
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
 from nelf.bundle.tiles import Grid, calls_for, neighbours_of
 from nelf.core.cameras import look_at
@@ -43,14 +42,6 @@ def decoded(
     return images
 
 
-def blocks_of(model: TileStudent, pose: Float[Tensor, "3 4"]) -> Float[Tensor, "rows columns 8 8 channels"]:
-    """The whole network's image; zeros outside."""
-    (top, left), (rows, columns) = model.margins, model.grid
-    right, bottom = columns * BLOCK - left - model.frame.width, rows * BLOCK - top - model.frame.height
-    image = functional.pad(model(pose[None])[0], (left, right, top, bottom))
-    return image.reshape(-1, rows, BLOCK, columns, BLOCK).permute(1, 3, 2, 4, 0)
-
-
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize(
     "changes",
@@ -68,7 +59,7 @@ def test_all_blocks_are_what_the_whole_network_shows(changes: dict[str, Any], la
     model = tiles.check_tiles(student(**{"channels": 4, "size": (48, 64), **changes}))
     pose = (ahead if "mapping" in changes else around)(3)[2]
     images = decoded(model, pose, torch.ones(model.grid, dtype=torch.bool), layout)
-    expected = blocks_of(model, pose).flatten(0, 1)
+    expected = tiles.blocks_of(model, model(pose[None])[0]).flatten(0, 1)
     assert -10 * torch.log10((images - expected).square().mean()) > 100
     assert (images - expected).abs().max() < 1e-4
 
@@ -97,7 +88,7 @@ def test_constants_stand_for_blocks_that_are_left_out() -> None:
     poses, needed = around(4), torch.zeros(4, *model.grid, dtype=torch.bool)
     needed[:, 3:9, 4:8] = True
     left_out = model.left_out_features(poses, needed)
-    expected = blocks_of(model, poses[0])[needed[0]]
+    expected = tiles.blocks_of(model, model(poses[:1])[0])[needed[0]]
     errors = [(decoded(model, poses[0], needed[0], left_out=one) - expected).square().mean() for one in ((), left_out)]
     assert errors[1] < 0.9 * errors[0]
     assert all((one == 0).all() for one in model.left_out_features(poses, torch.ones_like(needed)))
@@ -169,6 +160,19 @@ def test_as_many_blocks_are_empty_as_the_limit_allows() -> None:
     assert thresholds.decoded(scores)[0, 0].tolist() == [False, False, True, True]
     strict, _ = tiles.choose_thresholds(found, unknown, 70.0)
     assert strict.empty == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("views", "empty"), [(9, 0.0), (10, 0.5)])
+def test_one_view_in_ten_may_lose_more(views: int, empty: float) -> None:
+    """A spot that no other view shows does not keep all others from being left out."""
+    one = blocks([0.0, 0.2, 0.5, 0.9], [0.0, 0.0, 0.1, 1.0])
+    every = Blocks(
+        *(value.expand(views, *value.shape[1:]).clone() for value in (one.state, one.inside, one.total, one.squares)),
+        one.pixels,
+    )
+    every.total[0, 0, 0], every.squares[0, 0, 0] = BLOCK**2, BLOCK**2
+    thresholds, _ = tiles.choose_thresholds(every, Estimates(torch.zeros(5, 2), torch.zeros(5)), 40.0)
+    assert thresholds.empty == (empty or NOTHING)
 
 
 def test_blocks_of_one_score_stay_together() -> None:

@@ -9,6 +9,8 @@ export const BLOCK = 8;
 const INSIDE = 0;
 const DETAIL = 1;
 const COLOUR = 2;
+/** Above so many calls, a rectangle is cut in halves. */
+const MANY_CALLS = 3;
 /** Blocks of 3 x 3, row by row; the fifth is the block itself. */
 const AROUND = 9;
 
@@ -101,14 +103,19 @@ export function callsFor(needed: Uint8Array, columns: number, size: number, reac
       for (const one of taken)
         one.drawn = top <= one.row && one.row < bottom && left <= one.column && one.column < right;
       calls.push(taken);
-    } else if (bottom - top >= right - left) {
-      const middle = Math.floor((top + bottom) / 2);
-      draw(top, middle, left, right);
-      draw(middle, bottom, left, right);
+      return;
+    }
+    const tall = bottom - top >= right - left;
+    const [low, high] = tall ? [top, bottom] : [left, right];
+    const places = taken.map(({ row, column }) => (tall ? row : column)).sort((a, b) => a - b);
+    let cut = places[size]! - reach;
+    if (cut <= low || taken.length > MANY_CALLS * size) cut = Math.floor((low + high) / 2);
+    if (tall) {
+      draw(top, cut, left, right);
+      draw(cut, bottom, left, right);
     } else {
-      const middle = Math.floor((left + right) / 2);
-      draw(top, bottom, left, middle);
-      draw(top, bottom, middle, right);
+      draw(top, bottom, left, cut);
+      draw(top, bottom, cut, right);
     }
   };
   draw(0, rows, 0, columns);

@@ -34,6 +34,9 @@ struct Block: Equatable {
 
 /// Which blocks of the grid need the decoder.
 struct Needed {
+    /// Above so many calls, a rectangle is cut in halves.
+    private static let manyCalls = 3
+
     let rows, columns: Int
     var blocks: [Bool]
 
@@ -55,14 +58,16 @@ struct Needed {
         if taken.count <= size {
             for i in taken.indices { taken[i].drawn = down ~= taken[i].row && across ~= taken[i].column }
             calls.append(taken)
-        } else if down.count >= across.count {
-            let middle = (first.row + last.row + 1) / 2
-            draw(first.row..<middle, across, size, reach, &calls)
-            draw(middle..<last.row + 1, across, size, reach, &calls)
-        } else {
-            let middle = (left + right) / 2
-            draw(down, left..<middle, size, reach, &calls)
-            draw(down, middle..<right, size, reach, &calls)
+            return
+        }
+        let tall = down.count >= across.count
+        let side = tall ? down : across
+        var cut = taken.map { tall ? $0.row : $0.column }.sorted()[size] - reach
+        if cut <= side.lowerBound || taken.count > Self.manyCalls * size {
+            cut = (side.lowerBound + side.upperBound) / 2
+        }
+        for piece in [side.lowerBound..<cut, cut..<side.upperBound] {
+            if tall { draw(piece, across, size, reach, &calls) } else { draw(down, piece, size, reach, &calls) }
         }
     }
 

@@ -7,6 +7,9 @@ private const val INSIDE = 0
 private const val DETAIL = 1
 private const val COLOUR = 2
 
+/** Above so many calls, a rectangle is cut in halves. */
+private const val MANY_CALLS = 3L
+
 /** Blocks of 3 x 3, row by row; the fifth is the block itself. */
 private const val AROUND = 9
 
@@ -84,10 +87,14 @@ internal class Needed(
         val taken = within(down.grown(reach, rows), across.grown(reach, columns))
         if (taken.size <= size) {
             calls.add(taken.map { (row, column) -> Block(row, column, row in down && column in across) })
-        } else if (down.count() >= across.count()) {
-            for (half in down.halves()) draw(half, across, size, reach, calls)
-        } else {
-            for (half in across.halves()) draw(down, half, size, reach, calls)
+            return
+        }
+        val tall = down.count() >= across.count()
+        val (first, last) = (if (tall) down else across).let { it.first to it.last }
+        var cut = taken.map { (row, column) -> if (tall) row else column }.sorted()[size] - reach
+        if (cut <= first || taken.size > MANY_CALLS * size) cut = (first + last + 1) / 2
+        for (piece in listOf(first until cut, cut..last)) {
+            if (tall) draw(piece, across, size, reach, calls) else draw(down, piece, size, reach, calls)
         }
     }
 
@@ -100,11 +107,6 @@ internal class Needed(
         by: Int,
         length: Int,
     ) = maxOf(first - by, 0)..(last.toLong() + by).coerceAtMost(length - 1L).toInt()
-
-    private fun IntRange.halves(): List<IntRange> {
-        val middle = (first + last + 1) / 2
-        return listOf(first until middle, middle..last)
-    }
 }
 
 /**
