@@ -295,13 +295,14 @@ def _threshold(
     """
     views = zip(scores.flatten(1), errors.flatten(1), strict=True)
     limit = all_but_outliers([_limit(*view, allowed) for view in views])
+    if limit == math.inf:
+        finite = scores[scores.isfinite()]
+        limit = math.nextafter(float(finite.max()), math.inf) if len(finite) else NOTHING
     return limit if bool((scores < limit).any()) else NOTHING
 
 
 def _limit(scores: Float[Tensor, "n"], errors: Float64[Tensor, "n"], allowed: float) -> float:
-    """The same for one view."""
+    """The largest threshold of one view; infinite if all its errors are allowed."""
     scores, order = scores.sort()
-    count = min(int((errors[order].cumsum(0) <= allowed).sum()), int(scores.isfinite().sum()))
-    if count < len(scores) and math.isfinite(float(scores[count])):
-        return float(scores[count])
-    return math.nextafter(float(scores[count - 1]), math.inf) if count else NOTHING
+    count = int((errors[order].cumsum(0) <= allowed).sum())
+    return float(scores[count]) if count < len(scores) else math.inf

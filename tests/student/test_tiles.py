@@ -175,6 +175,14 @@ def test_one_view_in_ten_may_lose_more(views: int, empty: float) -> None:
     assert thresholds.empty == (empty or NOTHING)
 
 
+def test_a_view_of_nothing_sets_no_limit() -> None:
+    shown, nothing = blocks([0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 0.1, 1.0]), blocks([0.0] * 4, [0.0] * 4)
+    names = ("state", "inside", "total", "squares")
+    both = Blocks(*(torch.cat([getattr(one, name) for one in (shown, nothing)]) for name in names), shown.pixels)
+    thresholds, _ = tiles.choose_thresholds(both, Estimates(torch.zeros(5, 2), torch.zeros(5)), 40.0)
+    assert thresholds.empty == 0.5
+
+
 def test_blocks_of_one_score_stay_together() -> None:
     found = blocks([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0])
     thresholds, _ = tiles.choose_thresholds(found, Estimates(torch.zeros(5, 2), torch.zeros(5)), 40.0)
