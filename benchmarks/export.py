@@ -151,7 +151,7 @@ def straight(model: Student, pose: Tensor, path: Path) -> Tensor:
 def runner(path: Path, values: Tensor) -> Callable[[], dict[str, Any]]:
     """The file as a function of an input."""
     model = open_model(path, torch.get_num_threads())
-    (name,) = model.inputs
+    (name,) = model.signatures[0]
     return functools.partial(model.run, {name: values.numpy()})
 
 

@@ -137,7 +137,7 @@ def _runtime_of(folder: Path, name: str) -> Runtime:
 def _load_part(folder: Path, program: TileProgram, number: int, threads: int) -> RuntimeModel:
     name, expected = program.parts[number], program.inputs[number]
     part = _runtime_of(folder, name).open(safe_path(folder, name), threads)
-    if (taken := {key: shape for key, (shape, _) in part.inputs.items()}) != expected:
+    if (taken := [{key: shape for key, (shape, _) in one.items()} for one in part.signatures]) != expected:
         message = f"{folder / name} takes {taken}, the program gives {expected}; export it again"
         raise BundleError(message, BundleErrorCode.DAMAGED_FILE)
     return part

@@ -66,9 +66,8 @@ def export(request: Request) -> Quantization | None:
 
 def export_part(request: PartRequest) -> None:
     """Write the package of a part, in fp32 or fp16."""
-    model = convert(
-        request.graph, request.precision, request.ios_deployment, samples=request.samples, outputs=request.outputs
-    )
+    (sample,) = request.samples
+    model = convert(request.graph, request.precision, request.ios_deployment, samples=sample, outputs=request.outputs)
     save(model, request.precision, request.path)
 
 

@@ -130,12 +130,13 @@ class Request:
 class PartRequest:
     """One part of a program to write.
 
-    graph: returns its outputs by name, `outputs` in this order. samples: inputs by name, in the graph's order.
+    graph: returns its outputs by name, `outputs` in this order. samples: inputs by name, in the graph's order, for each
+    size that the file takes (`Target.sizes`).
     """
 
     graph: nn.Module
     precision: str
     path: Path
-    samples: Mapping[str, Tensor]
+    samples: Sequence[Mapping[str, Tensor]]
     outputs: Sequence[str]
     ios_deployment: str = "16"

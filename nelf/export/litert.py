@@ -3,7 +3,7 @@
 import itertools
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from nelf.export.graph import CalibrationViews, Request
 from nelf.runtime import INPUT, OUTPUT, open_model
 
 SIGNATURE = "serving_default"
+MOST_SIGNATURES = 4
+"""In a part of a program. Each adds 140 kB of graph."""
 
 
 class _Named(nn.Module):
@@ -34,17 +36,21 @@ class _Named(nn.Module):
         return {OUTPUT: self.wrapped(pose)}
 
 
-def convert(graph: nn.Module, path: Path, samples: Mapping[str, Tensor] | None = None) -> None:
+def convert(graph: nn.Module, path: Path, samples: Sequence[Mapping[str, Tensor]] = ()) -> None:
     """Write `graph`, or a part of one, as `path` in float32.
 
-    samples: inputs by name, of a graph that returns its outputs by name; by default a pose becomes an image.
+    samples: inputs by name, of a graph that returns its outputs by name; by default a pose becomes an image. Several
+    make as many signatures, `SIGNATURE` and then `SIGNATURE_1` and so on, which share weights.
     """
     with captured_output("the LiteRT conversion"):
         import litert_torch
 
-        named = (_Named(graph) if samples is None else graph).eval()
-        model = litert_torch.convert(named, sample_kwargs=dict(samples or {INPUT: torch.eye(3, 4)[None]}))
-        model.export(str(path))
+        named = (graph if samples else _Named(graph)).eval()
+        converter = litert_torch
+        for number, sample in enumerate(samples or [{INPUT: torch.eye(3, 4)[None]}]):
+            name = f"{SIGNATURE}_{number}" if number else SIGNATURE
+            converter = converter.signature(name, named, sample_kwargs=dict(sample))
+        converter.convert().export(str(path))
 
 
 def halve_weights(path: Path) -> None:

@@ -49,7 +49,8 @@ def _litert_part(request: PartRequest) -> None:
 
 
 def _onnx_part(request: PartRequest) -> None:
-    onnx.convert(request.graph, request.precision, request.path, request.samples, request.outputs)
+    (sample,) = request.samples
+    onnx.convert(request.graph, request.precision, request.path, sample, request.outputs)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Target:
     default: whether the target is made if you name none.
     varying: files whose bytes differ between exports, and why.
     image_output: whether the output can be an image of the system.
-    convert_part: writes a part of a program; None without programs.
+    convert_part: writes a part of a program; None without programs. sizes: how many sizes of inputs a part may take.
     packages: distributions that affect the file, apart from those of every export.
     system: oldest version by system, if it cannot be chosen.
     experimental: converter or platform is a beta.
@@ -81,6 +82,7 @@ class Target:
     varying: Mapping[str, str] = field(default_factory=dict)
     image_output: bool = False
     convert_part: Callable[[PartRequest], None] | None = None
+    sizes: int = 1
     packages: tuple[str, ...] = ()
     system: Mapping[str, str] = field(default_factory=dict)
     experimental: bool = False
@@ -103,6 +105,7 @@ TARGETS: Mapping[str, Target] = {
         auto=("fp32", "fp16"),
         convert=litert.export,
         convert_part=_litert_part,
+        sizes=litert.MOST_SIGNATURES,
     ),
     "onnx": Target(
         file="model.onnx",
@@ -119,6 +122,7 @@ TARGETS: Mapping[str, Target] = {
         auto=("fp32",),
         convert=litert.export,
         convert_part=_litert_part,
+        sizes=litert.MOST_SIGNATURES,
         extra_files=assets_folder,
         default=False,  # needs the built viewer
     ),

@@ -1,6 +1,7 @@
 """Export in tiles: cut the student, choose thresholds and the blocks of a call, and write the parts of the program."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from nelf.bundle.tiles import (
-    AROUND,
-    BLOCK,
-    ESTIMATES,
-    IMAGE,
-    NEIGHBOURS,
-    PLANE,
-    POSE,
-    STATE,
-    Grid,
-    TileProgram,
-    calls_for,
-    neighbours_of,
-)
+from nelf.bundle.tile_calls import AROUND, Grid, calls_for, neighbours_of
+from nelf.bundle.tiles import BLOCK, ESTIMATES, IMAGE, NEIGHBOURS, PLANE, POSE, STATE, TileProgram
 from nelf.core.errors import ConfigError
 from nelf.export.config import ExportConfig
 from nelf.export.graph import PartRequest
@@ -34,9 +23,10 @@ PARTS = "parts"
 """Folder of a program's files in the bundle."""
 LONGEST_WINDOW, SHORT_WINDOW = 104, 96
 """Blocks along a side up to which the first part takes all at once, and of its windows above that: about 10 kB each."""
-MOST_BLOCKS = 2000  # in a call; indices of blocks are exact in half precision up to 2048
+HALF_BLOCKS, MOST_BLOCKS = 2000, 6000
+"""In a call: half precision, which Core ML may use, counts to 2048; elsewhere a block needs 20 kB of memory."""
 SHARES = (1, 1.1, 1.2, 1.35, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8, 12, 16)
-"""Parts of the most blocks that a view needs, of which one is a call's size."""
+"""Parts of the most blocks that a view needs, of which one is the largest call's size."""
 CALL_MACS = 5e7
 """Multiply-accumulates in the time that a call of a part costs besides: half a millisecond, on two cores."""
 FEWEST_VIEWS = 3
@@ -96,15 +86,15 @@ def write_program(
         cut = Cut(choose_window(model), hull, estimates, model.left_out_features(choosing[:TRIED], needed[:TRIED]))
         if drawn_psnr(model, cut, seen.state, choosing[:TRIED], needed) >= config.tiles_psnr:
             break
-    blocks = choose_blocks(model, needed.numpy())
+    blocks = choose_blocks(model, needed.numpy(), target.sizes)
     parts = model.cut(cut, target.layout, target.forms[precision].dtype)
     (folder / PARTS).mkdir()
     first, decoder = (f"{PARTS}/{name}{Path(target.file).suffix}" for name in ("first", "decoder"))
     pose = {POSE: torch.eye(3, 4)[None]}
     plane = torch.tensor([[-0.5, 0.5, 0.01, -0.01]])
-    taken = decoder_inputs(model, blocks) | {PLANE: plane.repeat(blocks, 1)}
+    taken = [decoder_inputs(model, count) | {PLANE: plane.repeat(count, 1)} for count in blocks]
     for graph, path, inputs, outputs in (
-        (_FirstGraph(parts.first), first, pose | {PLANE: plane}, (STATE, ESTIMATES)),
+        (_FirstGraph(parts.first), first, [pose | {PLANE: plane}], (STATE, ESTIMATES)),
         (_DecoderGraph(parts.decoder), decoder, taken, (IMAGE,)),
     ):
         target.convert_part(PartRequest(graph, precision, folder / path, inputs, outputs, config.ios_deployment))
@@ -156,17 +146,31 @@ def choose_window(model: TileStudent) -> tuple[int, int]:
     return rows, columns
 
 
-def choose_blocks(model: TileStudent, needed: Bool[np.ndarray, "n rows columns"]) -> int:
-    """Blocks in a call with which the decoder draws the needed ones of these views with the least work."""
+def choose_blocks(model: TileStudent, needed: Bool[np.ndarray, "n rows columns"], sizes: int) -> list[int]:
+    """Blocks in a call, at most `sizes` choices, with which the decoder draws these views with the least work."""
     most, reach = int(needed.sum(axis=(1, 2)).max()), model.reach.decoder
     cost, least = block_cost(model), (2 * reach + 1) ** 2
-    sizes = {min(max(int(np.ceil(most / share)), least), MOST_BLOCKS) for share in SHARES}
+    limit = HALF_BLOCKS if sizes == 1 else MOST_BLOCKS
+    found: list[tuple[float, list[int]]] = []
+    for largest in sorted({min(max(math.ceil(most / share), least), limit) for share in SHARES}):
+        lengths = [max(len(call.rows), least) for view in needed for call in calls_for(view, largest, reach)]
+        chosen = choose_sizes(lengths or [least], sizes)
+        places = sum(min(size for size in chosen if size >= length) for length in lengths)
+        found.append((places * cost + len(lengths) * CALL_MACS, chosen))
+    return min(found)[1]
 
-    def work(blocks: int) -> float:
-        calls = sum(len(list(calls_for(view, blocks, reach))) for view in needed)
-        return calls * (blocks * cost + CALL_MACS)
 
-    return min(sorted(sizes), key=work)
+def choose_sizes(lengths: Sequence[int], number: int) -> list[int]:
+    """At most `number` sizes, ascending, that hold lists of these lengths with the fewest places left over."""
+    different = sorted(set(lengths))
+    upto = [sum(length <= size for length in lengths) for size in different]
+    best = [(size * count, [size]) for size, count in zip(different, upto, strict=True)]
+    for _ in range(number - 1):
+        best = [
+            min([best[j], *((best[i][0] + size * (upto[j] - upto[i]), [*best[i][1], size]) for i in range(j))])
+            for j, size in enumerate(different)
+        ]
+    return best[-1][1]
 
 
 def block_cost(model: TileStudent) -> int:

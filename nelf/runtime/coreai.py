@@ -2,14 +2,14 @@
 
 import asyncio
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nelf.core.errors import BenchError, ExportError
-from nelf.runtime.protocol import INPUT, OUTPUT, Arrays, OperationTime
+from nelf.runtime.protocol import INPUT, OUTPUT, Arrays, OperationTime, Signature
 
 ENTRY = "main"
 """Name of the function in an asset."""
@@ -31,9 +31,9 @@ class CoreAIModel:
         self._function = asyncio.run(_load(path))
 
     @property
-    def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    def signatures(self) -> list[Signature]:
         """See `RuntimeModel`."""
-        return {INPUT: ((1, 3, 4), "float32")}
+        return [{INPUT: ((1, 3, 4), "float32")}]
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See `RuntimeModel`."""

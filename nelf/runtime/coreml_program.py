@@ -19,7 +19,7 @@ from nelf.core.captured_output import captured_output
 from nelf.core.errors import BenchError, ExportError
 from nelf.runtime.coreml_ops import OPS, Value
 from nelf.runtime.coreml_values import UNFOLD
-from nelf.runtime.protocol import Arrays, OperationTime
+from nelf.runtime.protocol import Arrays, OperationTime, Signature
 
 DTYPES = {
     "fp16": torch.float16,
@@ -181,13 +181,15 @@ class CoreMLModel:
         self._names = {name.removesuffix(RESERVED): name for name in self._program.inputs}
 
     @property
-    def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    def signatures(self) -> list[Signature]:
         """See `RuntimeModel`."""
-        declared = self._program.declared
-        return {
-            name: (tuple(declared[full].shape), str(DTYPES[type_name(declared[full].dtype)]).removeprefix("torch."))
-            for name, full in self._names.items()
-        }
+        declared = {name: self._program.declared[full] for name, full in self._names.items()}
+        return [
+            {
+                name: (tuple(one.shape), str(DTYPES[type_name(one.dtype)]).removeprefix("torch."))
+                for name, one in declared.items()
+            }
+        ]
 
     @torch.no_grad()
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:

@@ -2,13 +2,12 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from nelf.runtime.protocol import Arrays, OperationTime, medians
+from nelf.runtime.protocol import Arrays, OperationTime, Signature, medians
 
 SILENT = 3  # onnxruntime's log level: errors only
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32"}
@@ -23,9 +22,9 @@ class OnnxModel:
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     @property
-    def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    def signatures(self) -> list[Signature]:
         """See `RuntimeModel`."""
-        return {i.name: (tuple(int(n) for n in i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}
+        return [{i.name: (tuple(int(n) for n in i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}]
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """See `RuntimeModel`."""

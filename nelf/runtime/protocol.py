@@ -13,6 +13,9 @@ INPUT, OUTPUT = "pose", "image"
 Arrays = Mapping[str, NDArray[Any]]
 """Name of an input or output -> array."""
 
+Signature = Mapping[str, tuple[tuple[int, ...], str]]
+"""Name of an input -> (shape, NumPy's name of the dtype)."""
+
 
 @dataclass(frozen=True)
 class OperationTime:
@@ -30,8 +33,8 @@ class RuntimeModel(Protocol):
     """A model file, loaded for a fixed number of threads."""
 
     @property
-    def inputs(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
-        """Name -> (shape, NumPy's name of the dtype)."""
+    def signatures(self) -> Sequence[Signature]:
+        """What the file takes. If it has several signatures, `run` chooses by the shapes of what it is given."""
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Outputs by name. They stay valid when the model runs again."""

@@ -61,8 +61,8 @@ class Worker:
     def _rows(self) -> list[dict[str, NDArray[Any]]]:
         assert self.model is not None
         if self.given is None:
-            numbers = np.random.default_rng(0)
-            return [{n: numbers.standard_normal(shape).astype(kind) for n, (shape, kind) in self.model.inputs.items()}]
+            numbers, taken = np.random.default_rng(0), self.model.signatures[0]
+            return [{name: numbers.standard_normal(shape).astype(kind) for name, (shape, kind) in taken.items()}]
         count = min(len(rows) for rows in self.given.values())
         return [{name: rows[i] for name, rows in self.given.items()} for i in range(count)]
 

@@ -126,7 +126,7 @@ def test_the_worker_knows_a_matrix_product() -> None:
 def test_profiling_gives_the_same_picture(lite_file: Path) -> None:
     """Profiling runs the file itself: it gets the inputs, reports every frame, and raises for unknown values."""
     model = open_model(lite_file, 1)
-    ((name, (shape, dtype)),) = model.inputs.items()
+    ((name, (shape, dtype)),) = model.signatures[0].items()
     inputs = {name: np.zeros(shape, dtype)}
     assert [one.kind for one in model.profile(inputs, 2)] == [one.kind for one in model.profile(inputs, 3)]
     (first,), (second,) = model.run(inputs).values(), model.run({name: np.ones(shape, dtype)}).values()

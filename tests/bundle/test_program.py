@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 
 from nelf.bundle.bundle import load_program
 from nelf.bundle.manifest import Manifest
-from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, Picture, TileModel, calls_for, grid_of, windows
+from nelf.bundle.tile_calls import calls_for, windows
+from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, Picture, TileModel, grid_of
 from nelf.core.errors import BundleError, ConfigError
-from nelf.runtime.protocol import Arrays, OperationTime
+from nelf.runtime.protocol import Arrays, OperationTime, Signature
 from nelf.student import tiles as cutting
 from tests.vectors.manifests import MANIFESTS
 from tests.vectors.tiles import PICTURE, WINDOWS
 from tests.vectors.tiles import PROGRAM as VECTOR_PROGRAM
 
-PROGRAM = VECTOR_PROGRAM.model_copy(update={"blocks": 9, "channels": 2, "empty_below": 0.5, "easy_below": -4.0})
+PROGRAM = VECTOR_PROGRAM.model_copy(update={"blocks": [9], "channels": 2, "empty_below": 0.5, "easy_below": -4.0})
 POSE = np.eye(3, 4, dtype=np.float32)[None]
 
 
 class Part:
     """A part of arithmetic: image-plane coordinates are all that it looks at."""
 
-    inputs: Mapping[str, tuple[tuple[int, ...], str]] = {}
+    signatures: Sequence[Signature] = ()
 
     def __init__(self, picture: Picture) -> None:
         self.picture, self.calls = picture, 0
@@ -79,8 +80,8 @@ class Decoder(Part):
             assert state.tolist() == [row + 1, column + 1]
             for number, (down, across) in zip(around, itertools.product(range(3), range(3)), strict=True):
                 outside = not (0 < row + down <= grid.rows and 0 < column + across <= grid.columns)
-                assert (number == PROGRAM.blocks + 1) == outside
-                if number < PROGRAM.blocks:
+                assert (number == PROGRAM.blocks[0] + 1) == outside
+                if number < PROGRAM.blocks[0]:
                     assert places[int(number)] == [row + down, column + across]
             rows, columns = np.mgrid[top : top + BLOCK, left : left + BLOCK]
             images.append(np.stack([rows, columns, np.full(rows.shape, 100 * state[0] + state[1])], axis=-1))

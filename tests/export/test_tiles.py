@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from nelf.export.config import CHOICES
 from nelf.export.export import SLACK_DB, limited
 from nelf.export.measured import Measured
 from nelf.export.targets import TARGETS
-from nelf.export.tiles import block_cost, choose_blocks, choose_window
+from nelf.export.tiles import block_cost, choose_blocks, choose_sizes, choose_window
 from nelf.runtime import RUNTIMES, OperationTime, open_model
-from nelf.runtime.protocol import Arrays
+from nelf.runtime.protocol import Arrays, Signature
 from nelf.student import Layout, Student, count_macs, make_student, network_macs
 from nelf.student.tiles import Cut, Estimates, Hull, TileStudent, check_tiles
 from tests.bundle.test_program import PROGRAM
@@ -61,7 +61,7 @@ def test_a_bundle_in_tiles(target: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no picture of 8000 x 45 pixels"):
         bundle.still(pose.tolist(), 45, 8000)
 
-    other = manifest.model_copy(update={"program": program.model_copy(update={"blocks": program.blocks + 1})})
+    other = manifest.model_copy(update={"program": program.model_copy(update={"blocks": [*program.blocks, 4000]})})
     with pytest.raises(BundleError, match=r"decoder.* takes .*, the program gives "):
         load_program(folder, other, 1)
 
@@ -158,7 +158,16 @@ def test_calls_suit_most_views(busy: int, blocks: int) -> None:
     needed = np.zeros((20, 32, 32), bool)
     needed[:, 4:9, 4:24] = True
     needed[:busy, 9:14, 4:24] = True
-    assert choose_blocks(model, needed) == blocks
+    assert choose_blocks(model, needed, 1) == [blocks]
+    assert choose_blocks(model, needed, 4) == sorted({blocks, 200})
+
+
+def test_sizes_leave_few_places_over() -> None:
+    lengths = [10, 11, 12, 40, 41, 90, 100]
+    assert choose_sizes(lengths, 1) == [100]
+    assert choose_sizes(lengths, 3) == [12, 41, 100]
+    assert choose_sizes(lengths, 9) == lengths
+    assert choose_sizes([7, 7], 2) == [7]
 
 
 @pytest.mark.parametrize(("size", "window"), [((64, 100), (8, 13)), ((832, 2056), (104, 97)), ((2160, 1040), (96, 96))])
@@ -171,7 +180,7 @@ def test_large_pictures_have_windows(size: tuple[int, int], window: tuple[int, i
 class Eager:
     """A part in PyTorch, called like one in a file."""
 
-    inputs: Mapping[str, tuple[tuple[int, ...], str]] = {}
+    signatures: Sequence[Signature] = ()
 
     def __init__(self, part: nn.Module, *outputs: str) -> None:
         self.part, self.outputs = part, outputs
@@ -196,7 +205,7 @@ def in_eager_tiles(model: TileStudent, window: tuple[int, int], blocks: int) -> 
         update={
             "window": list(window),
             "window_reach": model.reach.first,
-            "blocks": blocks,
+            "blocks": [blocks],
             "reach": model.reach.decoder,
             "channels": model.state_features,
         }

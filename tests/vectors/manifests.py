@@ -154,7 +154,7 @@ def in_tiles(whole: dict[str, Any]) -> dict[str, Any]:
         "decoder": "parts/decoder.bin",
         "window": [4, 4],
         "window_reach": 1,
-        "blocks": 30,
+        "blocks": [30],
         "reach": 2,
         "channels": 9,
         "empty_below": 0.25,

@@ -10,14 +10,15 @@ down) to the pixel left = u / across + cx, top = v / down + cy.
   block above and to the left, which counts as -1 if it is left out and as -2 outside the grid; and pose[11].
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nelf.bundle.tiles import BLOCK, Grid, Picture, TileModel, TileProgram, calls_for, neighbours_of, windows
-from nelf.runtime.protocol import Arrays, OperationTime
+from nelf.bundle.tile_calls import Grid, calls_for, neighbours_of, windows
+from nelf.bundle.tiles import BLOCK, Picture, TileModel, TileProgram
+from nelf.runtime.protocol import Arrays, OperationTime, Signature
 
 CALLS: list[tuple[list[str], int, int]] = [
     (["......", "..##..", "..##..", "......"], 9, 1),
@@ -43,7 +44,7 @@ PROGRAM = TileProgram(
     decoder="decoder",
     window=[4, 4],
     window_reach=1,
-    blocks=9,
+    blocks=[9, 12],
     reach=1,
     channels=3,
     empty_below=14.0,
@@ -54,7 +55,7 @@ PROGRAMS = [
     ("several windows and calls", PROGRAM, PICTURE, 3),
     (
         "one window and call, alpha",
-        PROGRAM.model_copy(update={"window": [2, 3], "blocks": 25, "reach": 2, "channels": 5, "easy_below": -5.0}),
+        PROGRAM.model_copy(update={"window": [2, 3], "blocks": [25, 40], "reach": 2, "channels": 5, "easy_below": -5.0}),
         Picture(12, 20, (20.0, 21.0, 9.5, 6.0)),
         4,
     ),
@@ -65,7 +66,7 @@ PROGRAMS = [
 class Formula:
     """A part of a program that is a formula."""
 
-    inputs: Mapping[str, tuple[tuple[int, ...], str]] = {}
+    signatures: Sequence[Signature] = ()
 
     def __init__(self, program: TileProgram, picture: Picture, channels: int) -> None:
         self.program, self.picture, self.channels, self.calls = program, picture, channels, 0

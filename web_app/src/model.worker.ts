@@ -102,13 +102,16 @@ async function compiled(bytes: Uint8Array<ArrayBuffer>, { backend, threads }: Lo
   return one;
 }
 
+/** First of a file's signatures; a number follows in the names of others. */
+const SIGNATURE = "serving_default";
+
 /** A part of a program: values in and out by name. */
 function partOf(one: CompiledModel): Part {
-  return async (inputs) => {
+  return async (inputs, signature) => {
     const tensors = Object.fromEntries(
       Object.entries(inputs).map(([name, [values, size]]) => [name, new Tensor(values, size)]),
     );
-    const results = await one.run(tensors);
+    const results = await one.run(signature ? `${SIGNATURE}_${signature}` : SIGNATURE, tensors);
     const found: Record<string, Float32Array> = {};
     for (const [name, tensor] of Object.entries(results)) found[name] = (await tensor.data()) as Float32Array;
     for (const tensor of [...Object.values(tensors), ...Object.values(results)]) tensor.delete();

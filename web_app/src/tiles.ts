@@ -22,7 +22,8 @@ export interface TileProgram {
   decoder: string;
   window: Pair;
   window_reach: number;
-  blocks: number;
+  /** Ascending; each size of several has its signature. */
+  blocks: Pair;
   reach: number;
   channels: number;
   empty_below: number;
@@ -38,9 +39,9 @@ export interface TilePicture {
   intrinsics: Pair;
 }
 
-/** Values and shape of each input of a part, by name; the values of each output. */
+/** Values and shape of each input of a part, by name, and the number of its signature; the values of each output. */
 export type Inputs = Record<string, readonly [Float32Array<ArrayBuffer>, number[]]>;
-export type Part = (inputs: Inputs) => Promise<Record<string, Float32Array>>;
+export type Part = (inputs: Inputs, signature: number) => Promise<Record<string, Float32Array>>;
 
 /** Blocks that cover so many pixels. */
 const blocksOf = (pixels: number): number => Math.ceil(pixels / BLOCK);
@@ -56,8 +57,10 @@ export function* tileContradictions(
     if (window !== blocks && !covers)
       yield `program.window has ${window} blocks, which cannot cover ${blocks}`;
   }
-  if (program.blocks < (2 * program.reach + 1) ** 2)
-    yield `program.blocks is ${program.blocks}, too few for a reach of ${program.reach}`;
+  if (program.blocks[0]! < (2 * program.reach + 1) ** 2)
+    yield `program.blocks begins at ${program.blocks[0]}, too few for a reach of ${program.reach}`;
+  if (program.blocks.some((size, i) => i > 0 && size <= program.blocks[i - 1]!))
+    yield `program.blocks is ${program.blocks}, which does not ascend`;
 }
 
 /** Where windows of `size` blocks start that cover `length`, and the blocks from `begin` to before `end` that each gives. */
@@ -171,9 +174,10 @@ export class TileRenderer {
     this.left = Math.floor((this.columns * BLOCK - picture.width) / 2);
     const { blocks, channels } = program;
     this.state = new Float32Array(this.rows * this.columns * channels);
-    this.taken = new Float32Array(blocks * channels);
-    this.planes = new Float32Array(blocks * 4);
-    this.places = new Float32Array(blocks * AROUND);
+    const most = blocks.at(-1)!;
+    this.taken = new Float32Array(most * channels);
+    this.planes = new Float32Array(most * 4);
+    this.places = new Float32Array(most * AROUND);
   }
 
   /** The image at a pose: height, width, channels. */
@@ -185,10 +189,8 @@ export class TileRenderer {
     for (const down of windows(this.rows, tall, this.program.window_reach)) {
       for (const across of windows(this.columns, wide, this.program.window_reach)) {
         const corner = this.planeOf(down.start, across.start);
-        const found = await this.first({
-          pose: [pose, [1, 3, 4]],
-          plane: [Float32Array.from(corner), [1, 4]],
-        });
+        const taken: Inputs = { pose: [pose, [1, 3, 4]], plane: [Float32Array.from(corner), [1, 4]] };
+        const found = await this.first(taken, 0);
         for (let row = down.begin; row < down.end; row++) {
           for (let column = across.begin; column < across.end; column++) {
             const from = (row - down.start) * wide + column - across.start;
@@ -201,7 +203,7 @@ export class TileRenderer {
       }
     }
     const { blocks, reach } = this.program;
-    for (const call of callsFor(needed, this.columns, blocks, reach)) await this.decode(pose, call, image);
+    for (const call of callsFor(needed, this.columns, blocks.at(-1)!, reach)) await this.decode(pose, call, image);
     return image;
   }
 
@@ -234,21 +236,26 @@ export class TileRenderer {
     image: Float32Array,
   ): Promise<void> {
     const { blocks, channels } = this.program;
+    const signature = blocks.findIndex((size) => size >= call.length);
+    const size = blocks[signature]!;
     for (const [number, { row, column }] of call.entries()) {
       const from = (row * this.columns + column) * channels;
       this.taken.set(this.state.subarray(from, from + channels), number * channels);
       this.planes.set(this.planeOf(row, column), 4 * number);
     }
-    neighbours(call, this.rows, this.columns, blocks, this.places);
-    const found = await this.decoder({
+    neighbours(call, this.rows, this.columns, size, this.places);
+    // What is left over shows nothing, but a place beyond a shorter list would stop the runtime.
+    this.places.fill(0, call.length * AROUND, size * AROUND);
+    const taken: Inputs = {
       pose: [pose, [1, 3, 4]],
-      state: [this.taken, [blocks, channels]],
-      plane: [this.planes, [blocks, 4]],
-      neighbours: [this.places, [blocks, AROUND]],
-    });
-    const size = found.image!.length / blocks;
+      state: [this.taken.subarray(0, size * channels), [size, channels]],
+      plane: [this.planes.subarray(0, size * 4), [size, 4]],
+      neighbours: [this.places.subarray(0, size * AROUND), [size, AROUND]],
+    };
+    const found = await this.decoder(taken, signature);
+    const length = found.image!.length / size;
     for (const [number, { row, column, drawn }] of call.entries()) {
-      if (drawn) this.paste(found.image!.subarray(number * size, (number + 1) * size), row, column, image);
+      if (drawn) this.paste(found.image!.subarray(number * length, (number + 1) * length), row, column, image);
     }
   }
 

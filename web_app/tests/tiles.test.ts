@@ -66,7 +66,7 @@ test("the plane of a pixel is Python's", () => {
 });
 
 describe.each(programs)("a program: $name", ({ program, image, intrinsics, pose, calls, rows }) => {
-  const { blocks, channels, window } = program;
+  const { channels, window } = program;
 
   /** The corner of a plane, which is of zeros in a call that is not full. */
   const pixelOf = ([u, v, across, down]: Float32Array) =>
@@ -89,11 +89,13 @@ describe.each(programs)("a program: $name", ({ program, image, intrinsics, pose,
   };
 
   let called = 0;
-  const decoder = async (inputs: Inputs) => {
+  const decoder = async (inputs: Inputs, signature: number) => {
     called++;
     const [state, shape] = inputs.state!;
     const [around] = inputs.neighbours!;
+    const blocks = program.blocks[signature]!;
     expect(shape).toEqual([blocks, channels]);
+    expect(state.length).toBe(blocks * channels);
     const known = Array.from({ length: blocks }, (_, i) => state[i * channels]!).concat(-1, -2);
     const values: number[] = [];
     for (let number = 0; number < blocks; number++) {

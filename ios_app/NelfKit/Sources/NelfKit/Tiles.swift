@@ -16,19 +16,25 @@ public struct TileProgram: Decodable, Sendable {
     let type: Kind
     let first, decoder: String
     let window: [Int]
-    let windowReach, blocks, reach, channels: Int
+    let windowReach, reach, channels: Int
+    /// Sizes of the decoder's lists, ascending. Core ML's parts have one.
+    let sizes: [Int]
     let emptyBelow, easyBelow, requiredPSNR: Double
 
     /// Of one input or output of a part: 256 MB.
     private static let mostNumbers = Double(1 << 26)
 
     private enum CodingKeys: String, CodingKey {
-        case type, first, decoder, window, blocks, reach, channels
+        case type, first, decoder, window, reach, channels
+        case sizes = "blocks"
         case windowReach = "window_reach"
         case emptyBelow = "empty_below"
         case easyBelow = "easy_below"
         case requiredPSNR = "required_psnr"
     }
+
+    /// Blocks in a call of the decoder.
+    var blocks: Int { sizes.last ?? 0 }
 
     /// Blocks that cover so many pixels.
     static func blocks(_ pixels: Int) -> Int { (pixels + block - 1) / block }
@@ -65,7 +71,9 @@ public struct TileProgram: Decodable, Sendable {
         try require(blocks > 0 && channels > 0, "the program takes \(blocks) blocks of \(channels) channels")
         try require(windowReach >= 0 && reach >= 0, "a reach of the program is negative")
         let side = 2 * Double(reach) + 1
-        try require(Double(blocks) >= side * side, "\(blocks) blocks are too few for a reach of \(reach)")
+        try require(
+            Double(sizes.first ?? 0) >= side * side, "\(sizes) blocks are too few for a reach of \(reach)")
+        try require(zip(sizes, sizes.dropFirst()).allSatisfy(<), "\(sizes) blocks do not ascend")
         try require(window.count == 2, "a window of the program is not of two numbers")
         for (i, pixels) in [image.height, image.width].enumerated() {
             let blocks = Self.blocks(pixels)

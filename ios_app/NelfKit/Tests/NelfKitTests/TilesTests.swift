@@ -68,7 +68,7 @@ final class TilesTests: XCTestCase {
 
     func testNumbersThatNoMemoryHolds() throws {
         for (old, new) in [
-            ("\"blocks\": 30", "\"blocks\": 4294967297"),
+            ("\"blocks\": [30]", "\"blocks\": [4294967297]"),
             ("\"channels\": 9", "\"channels\": 9007199254740991"),
         ] {
             let text = try Vectors.text("tiles")

@@ -68,16 +68,22 @@ class LiteRtRuntime(
             path: String,
             inputs: List<String>,
             outputs: List<String>,
+            signatures: Int,
         ): TilePart {
             val model = load(path)
             return LiteRtPart(
                 model,
-                inputs.associateWith { model.createInputBuffer(it).also(opened::add) },
-                outputs.associateWith { model.createOutputBuffer(it).also(opened::add) },
+                List(signatures) { if (it == 0) SIGNATURE else "${SIGNATURE}_$it" }.map { name ->
+                    PartSignature(
+                        name,
+                        inputs.associateWith { model.createInputBuffer(it, name).also(opened::add) },
+                        outputs.associateWith { model.createOutputBuffer(it, name).also(opened::add) },
+                    )
+                },
             )
         }
-        val first = part(program.first, TilePart.FIRST_INPUTS, TilePart.FIRST_OUTPUTS)
-        val decoder = part(program.decoder, TilePart.DECODER_INPUTS, TilePart.DECODER_OUTPUTS)
+        val first = part(program.first, TilePart.FIRST_INPUTS, TilePart.FIRST_OUTPUTS, 1)
+        val decoder = part(program.decoder, TilePart.DECODER_INPUTS, TilePart.DECODER_OUTPUTS, program.blocks.size)
         val (image, lens) = bundle.manifest.image to bundle.manifest.camera.intrinsics
         return TileRenderer(program, image, lens, first, decoder) { closeAll(opened) }
     }
@@ -164,16 +170,27 @@ private class LiteRtSession(
     override fun close() = onClose()
 }
 
-/** By names: the order of a file's inputs is the converter's. */
+/** First of a file's signatures; a number follows in the names of others. */
+private const val SIGNATURE = "serving_default"
+
+/** Buffers by names: the order of a file's inputs is the converter's. */
+private class PartSignature(
+    val name: String,
+    val inputs: Map<String, TensorBuffer>,
+    val outputs: Map<String, TensorBuffer>,
+)
+
 private class LiteRtPart(
     private val model: CompiledModel,
-    private val inputs: Map<String, TensorBuffer>,
-    private val outputs: Map<String, TensorBuffer>,
+    private val signatures: List<PartSignature>,
 ) : TilePart {
-    override fun run(inputs: Map<String, FloatArray>) =
-        translated {
-            for ((name, values) in inputs) this.inputs.getValue(name).writeFloat(values)
-            model.run(this.inputs, outputs)
-            outputs.mapValues { (_, buffer) -> buffer.readFloat() }
-        }
+    override fun run(
+        inputs: Map<String, FloatArray>,
+        signature: Int,
+    ) = translated {
+        val called = signatures[signature]
+        for ((name, values) in inputs) called.inputs.getValue(name).writeFloat(values)
+        model.run(called.inputs, called.outputs, called.name)
+        called.outputs.mapValues { (_, buffer) -> buffer.readFloat() }
+    }
 }

@@ -18,8 +18,11 @@ private const val MOST_NUMBERS = (1 shl 26).toDouble()
 
 /** A part of a program, loaded: values in and out by name. */
 fun interface TilePart {
-    /** Throws [ModelException]. */
-    fun run(inputs: Map<String, FloatArray>): Map<String, FloatArray>
+    /** Calls the signature of that number. Throws [ModelException]. */
+    fun run(
+        inputs: Map<String, FloatArray>,
+        signature: Int,
+    ): Map<String, FloatArray>
 
     companion object {
         val FIRST_INPUTS = listOf("pose", "plane")
@@ -163,20 +166,16 @@ class TileRenderer(
 
     /** The first part's features of all blocks. */
     private val state: FloatArray
-    private val taken: FloatArray
-    private val planes: FloatArray
-    private val places: FloatArray
+    private val lists: List<BlockList>
     private val picture = FloatArray(image.size)
 
     init {
-        val largest = maxOf(rows.toDouble() * columns, program.blocks.toDouble())
+        val largest = maxOf(rows.toDouble() * columns, program.blocks.sumOf { it.toDouble() })
         if (largest * maxOf(program.channels, BLOCK * BLOCK * image.channels) > MOST_NUMBERS) {
             throw ModelException("the program of this bundle needs too much memory")
         }
         state = FloatArray(rows * columns * program.channels)
-        taken = FloatArray(program.blocks * program.channels)
-        planes = FloatArray(program.blocks * 4)
-        places = FloatArray(program.blocks * AROUND)
+        lists = program.blocks.map { BlockList(it, program.channels) }
     }
 
     override fun run(
@@ -185,7 +184,7 @@ class TileRenderer(
     ) {
         picture.fill(0f)
         look(pose)
-        for (call in needed.calls(program.blocks, program.reach)) decode(pose, call)
+        for (call in needed.calls(program.blocks.last(), program.reach)) decode(pose, call)
         image.clear()
         image.put(picture)
         image.clear()
@@ -201,7 +200,7 @@ class TileRenderer(
         for (down in windows(rows, high, program.windowReach)) {
             for (across in windows(columns, broad, program.windowReach)) {
                 val plane = planeAt(down.start, across.start)
-                val found = first.run(mapOf("pose" to pose, "plane" to plane))
+                val found = first.run(mapOf("pose" to pose, "plane" to plane), 0)
                 val features = found.take("state", high * broad * length)
                 val estimates = found.take("estimates", high * broad * count)
                 for (row in down.begin until down.end) {
@@ -244,15 +243,17 @@ class TileRenderer(
         call: List<Block>,
     ) {
         val channels = program.channels
+        val signature = lists.indexOfFirst { it.size >= call.size }
+        val list = lists[signature]
         for ((number, block) in call.withIndex()) {
             val from = (block.row * columns + block.column) * channels
-            state.copyInto(taken, number * channels, from, from + channels)
-            planeAt(block.row, block.column).copyInto(planes, 4 * number)
+            state.copyInto(list.state, number * channels, from, from + channels)
+            planeAt(block.row, block.column).copyInto(list.planes, 4 * number)
         }
-        neighbours(call, rows, columns, program.blocks, places)
-        val inputs = mapOf("pose" to pose, "state" to taken, "plane" to planes, "neighbours" to places)
+        neighbours(call, rows, columns, list.size, list.places)
+        val inputs = mapOf("pose" to pose, "state" to list.state, "plane" to list.planes, "neighbours" to list.places)
         val size = BLOCK * BLOCK * image.channels
-        val images = decoder.run(inputs).take("image", program.blocks * size)
+        val images = decoder.run(inputs, signature).take("image", list.size * size)
         for ((number, block) in call.withIndex()) if (block.drawn) paste(images, number * size, block.row, block.column)
     }
 
@@ -274,6 +275,16 @@ class TileRenderer(
             values.copyInto(picture, to, from + (start + begin) * channels, from + (start + end) * channels)
         }
     }
+}
+
+/** What the decoder takes of [size] blocks. */
+private class BlockList(
+    val size: Int,
+    channels: Int,
+) {
+    val state = FloatArray(size * channels)
+    val planes = FloatArray(size * 4)
+    val places = FloatArray(size * AROUND)
 }
 
 /** The output [name] of a part, which must have [size] numbers. */

@@ -12,7 +12,9 @@ class TileProgram internal constructor(
     val decoder = field["decoder"].name()
     val window = field["window"].pair()
     val windowReach = field["window_reach"].count(REACHES)
-    val blocks = field["blocks"].count()
+
+    /** Sizes of lists, ascending. */
+    val blocks = field["blocks"].items().map { it.count() }
     val reach = field["reach"].count(REACHES)
     val channels = field["channels"].count()
     val emptyBelow = field["empty_below"].number()
@@ -38,7 +40,11 @@ class TileProgram internal constructor(
             }
         }
         val side = 2.0 * reach + 1
-        field["blocks"].check(blocks >= side * side) { "is $blocks, too few for a reach of $reach" }
+        field["blocks"].check(blocks.isNotEmpty() && blocks[0] >= side * side) {
+            "is $blocks, too few for a reach of $reach"
+        }
+        val ascend = blocks.zipWithNext().all { (one, next) -> one < next }
+        field["blocks"].check(ascend) { "is $blocks, which does not ascend" }
     }
 }
 

@@ -69,10 +69,11 @@ class TilesTest {
     fun `a part that gives something else is refused`() {
         val formulas = Formulas(vectors.list("programs")[0] as Map<*, *>)
         val image = FloatBuffer.allocate(formulas.image.size)
-        val silent = TileRenderer(formulas.program, formulas.image, formulas.lens, { emptyMap() }, { emptyMap() })
+        val nothing = TilePart { _, _ -> emptyMap() }
+        val silent = TileRenderer(formulas.program, formulas.image, formulas.lens, nothing, nothing)
         val error = assertFailsWith<ModelException> { silent.run(formulas.pose, image) }
         assertEquals("a part of the program gives no state", error.message)
-        val short = { _: Map<String, FloatArray> -> mapOf("image" to FloatArray(7)) }
+        val short = TilePart { _, _ -> mapOf("image" to FloatArray(7)) }
         val wrong = TileRenderer(formulas.program, formulas.image, formulas.lens, formulas::first, short)
         assertFailsWith<ModelException> { wrong.run(formulas.pose, image) }
     }
@@ -80,7 +81,7 @@ class TilesTest {
     @Test
     fun `numbers that no memory holds are refused`() {
         val case = vectors.list("programs")[0] as Map<*, *>
-        for ((key, value) in listOf("blocks" to 4294967297.0, "channels" to 9e15)) {
+        for ((key, value) in listOf("blocks" to listOf(4294967297.0), "channels" to 9e15)) {
             val large = Formulas(case + ("program" to (case["program"] as Map<*, *>) + (key to value)))
             assertFailsWith<ModelException>(key) { large.renderer() }
         }
@@ -100,7 +101,11 @@ class TilesTest {
 
         fun renderer() = TileRenderer(program, image, lens, ::first, ::decoder)
 
-        fun first(inputs: Map<String, FloatArray>): Map<String, FloatArray> {
+        fun first(
+            inputs: Map<String, FloatArray>,
+            signature: Int,
+        ): Map<String, FloatArray> {
+            assertEquals(0, signature)
             val (rows, columns) = program.window
             val (left, top) = pixelOf(inputs.getValue("plane"), 0)
             val pose = inputs.getValue("pose")
@@ -116,13 +121,17 @@ class TilesTest {
             return mapOf("state" to state.toFloatArray(), "estimates" to estimates.toFloatArray())
         }
 
-        fun decoder(inputs: Map<String, FloatArray>): Map<String, FloatArray> {
+        fun decoder(
+            inputs: Map<String, FloatArray>,
+            signature: Int,
+        ): Map<String, FloatArray> {
             calls++
+            val blocks = program.blocks[signature]
             val state = inputs.getValue("state")
             val around = inputs.getValue("neighbours")
-            val known = List(program.blocks) { state[it * program.channels] } + listOf(-1f, -2f)
+            val known = List(blocks) { state[it * program.channels] } + listOf(-1f, -2f)
             val values = ArrayList<Float>()
-            for (number in 0 until program.blocks) {
+            for (number in 0 until blocks) {
                 val (left, top) = pixelOf(inputs.getValue("plane"), 4 * number)
                 val third = state[number * program.channels + 2] + 100 * known[around[9 * number].toInt()]
                 for (place in 0 until 64) {
