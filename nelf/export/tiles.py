@@ -1,5 +1,6 @@
 """Export in tiles: cut the student, choose thresholds and the blocks of a call, and write the parts of the program."""
 
+import bisect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from nelf.export.graph import PartRequest
 from nelf.export.targets import Target
 from nelf.student import Layout, network_macs
 from nelf.student import tiles as cutting
-from nelf.student.tiles import Cut, TileStudent
+from nelf.student.tiles import Cut, Thresholds, TileStudent
 
 PARTS = "parts"
 """Folder of a program's files in the bundle."""
@@ -30,8 +31,8 @@ SHARES = (1, 1.1, 1.2, 1.35, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8, 12, 16)
 CALL_MACS = 5e7
 """Multiply-accumulates in the time that a call of a part costs besides: half a millisecond, on two cores."""
 FEWEST_VIEWS = 3
-TRIED = 12  # views that the decoder draws to choose thresholds
-MOST_HALVINGS = 16
+TRIED = 12  # views that give the features of blocks that are left out
+MOST_HALVINGS = 20
 """Of thresholds: fewer blocks are left out, until those next to them are drawn as well as is asked."""
 
 
@@ -80,12 +81,18 @@ def write_program(
     estimates = cutting.fit_estimates(cutting.look_at_blocks(model, hull, carving[: len(choosing)]))
     seen = cutting.look_at_blocks(model, hull, choosing)
     chosen, found = cutting.choose_thresholds(seen, estimates, config.tiles_psnr)
-    for halvings in range(MOST_HALVINGS):
+
+    def cut_at(halvings: int) -> tuple[Thresholds, Bool[Tensor, "n rows columns"], Cut]:
         thresholds = chosen.stricter(halvings)
         needed = thresholds.decoded(found)
-        cut = Cut(choose_window(model), hull, estimates, model.left_out_features(choosing[:TRIED], needed[:TRIED]))
-        if drawn_psnr(model, cut, seen.state, choosing[:TRIED], needed) >= config.tiles_psnr:
-            break
+        left_out = model.left_out_features(choosing[:TRIED], needed[:TRIED])
+        return thresholds, needed, Cut(choose_window(model), hull, estimates, left_out)
+
+    def keeps(halvings: int) -> bool:
+        _, needed, cut = cut_at(halvings)
+        return drawn_psnr(model, cut, seen.state, choosing, needed) >= config.tiles_psnr
+
+    thresholds, needed, cut = cut_at(bisect.bisect_left(range(MOST_HALVINGS), True, key=keeps))
     blocks = choose_blocks(model, needed.numpy(), target.sizes)
     parts = model.cut(cut, target.layout, target.forms[precision].dtype)
     (folder / PARTS).mkdir()

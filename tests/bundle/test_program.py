@@ -17,6 +17,7 @@ from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, Picture, TileModel,
 from nelf.core.errors import BundleError, ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime, Signature
 from nelf.student import tiles as cutting
+from tests.vectors import tiles as formulas
 from tests.vectors.manifests import MANIFESTS
 from tests.vectors.tiles import PICTURE, WINDOWS
 from tests.vectors.tiles import PROGRAM as VECTOR_PROGRAM
@@ -143,6 +144,25 @@ def test_a_window_that_sees_too_little_is_the_whole_picture() -> None:
 
 def test_its_profile_is_of_both_parts() -> None:
     assert [one.kind for one in model().profile({"pose": POSE}, 3)] == ["First", "Decoder"]
+
+
+def test_a_short_call_after_a_long_one() -> None:
+    """Places that the long one left behind would be beyond the short one's end."""
+    program = VECTOR_PROGRAM.model_copy(update={"blocks": [9, 24]})
+
+    def render(tiled: TileModel, inside: float) -> NDArray[np.float32]:
+        pose = np.array([[[1, 0, 0, inside], [0, 1, 0, 100], [0, 0, 1, 7]]], np.float32)
+        image: NDArray[np.float32] = tiled.run({"pose": pose})["image"]
+        return image
+
+    used, fresh = (
+        TileModel(program, PICTURE, 3, formulas.First(program, PICTURE, 3), formulas.Decoder(program, PICTURE, 3))
+        for _ in range(2)
+    )
+    render(used, 100)
+    assert used.drawn.sum() == 24
+    np.testing.assert_array_equal(render(used, -30), render(fresh, -30))
+    assert 0 < used.drawn.sum() < 9
 
 
 @pytest.mark.parametrize(("length", "size", "reach"), WINDOWS)

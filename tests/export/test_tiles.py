@@ -17,7 +17,7 @@ from nelf.bundle import open_bundle, verify_bundle
 from nelf.bundle.bundle import Difference, load_program
 from nelf.bundle.tiles import Picture, TileModel, check_cover
 from nelf.core.errors import BundleError, ConfigError, ExportError
-from nelf.export import ExportConfig, export_bundle, plan
+from nelf.export import ExportConfig, export_bundle, litert, plan
 from nelf.export.apps import APPS
 from nelf.export.config import CHOICES
 from nelf.export.export import SLACK_DB, limited
@@ -99,6 +99,33 @@ def test_core_ml_in_tiles(precision: str, system: str, psnr: float, tmp_path: Pa
     (folder / manifest.program.decoder / "Manifest.json").unlink()
     with pytest.raises(BundleError, match=r"decoder.*Manifest.json is missing"):
         open_bundle(folder)
+
+
+class Named(nn.Module):
+    """A layer whose output has a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": self.layer(x)}
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_file_takes_several_sizes(tmp_path: Path) -> None:
+    """The signature is chosen by shapes; weights are in the file once."""
+    graph, path = Named().eval(), tmp_path / "sizes.tflite"
+    litert.convert(graph, path, [{"x": torch.zeros(count, 64)} for count in (3, 5)])
+    model = open_model(path, 1)
+    assert [one["x"][0] for one in model.signatures] == [(3, 64), (5, 64)]
+    for count in (5, 3, 5):
+        x = torch.randn(count, 64)
+        np.testing.assert_allclose(model.run({"x": x.numpy()})["y"], graph(x)["y"].numpy(), atol=1e-5)
+    assert path.stat().st_size < 2 * 64 * 64 * 4
+    with pytest.raises(ExportError, match=r"no signature for inputs of {'x': \(4, 64\)}; export it again"):
+        model.run({"x": np.zeros((4, 64), np.float32)})
 
 
 def test_a_manifest_is_no_model_by_itself(tmp_path: Path) -> None:

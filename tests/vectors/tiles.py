@@ -44,7 +44,7 @@ PROGRAM = TileProgram(
     decoder="decoder",
     window=[4, 4],
     window_reach=1,
-    blocks=[9, 12],
+    blocks=[9, 10],
     reach=1,
     channels=3,
     empty_below=14.0,
@@ -55,7 +55,9 @@ PROGRAMS = [
     ("several windows and calls", PROGRAM, PICTURE, 3),
     (
         "one window and call, alpha",
-        PROGRAM.model_copy(update={"window": [2, 3], "blocks": [25, 40], "reach": 2, "channels": 5, "easy_below": -5.0}),
+        PROGRAM.model_copy(
+            update={"window": [2, 3], "blocks": [25, 40], "reach": 2, "channels": 5, "easy_below": -5.0}
+        ),
         Picture(12, 20, (20.0, 21.0, 9.5, 6.0)),
         4,
     ),
