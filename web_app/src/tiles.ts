@@ -203,7 +203,8 @@ export class TileRenderer {
       }
     }
     const { blocks, reach } = this.program;
-    for (const call of callsFor(needed, this.columns, blocks.at(-1)!, reach)) await this.decode(pose, call, image);
+    for (const call of callsFor(needed, this.columns, blocks.at(-1)!, reach))
+      await this.decode(pose, call, image);
     return image;
   }
 
@@ -255,7 +256,8 @@ export class TileRenderer {
     const found = await this.decoder(taken, signature);
     const length = found.image!.length / size;
     for (const [number, { row, column, drawn }] of call.entries()) {
-      if (drawn) this.paste(found.image!.subarray(number * length, (number + 1) * length), row, column, image);
+      if (drawn)
+        this.paste(found.image!.subarray(number * length, (number + 1) * length), row, column, image);
     }
   }
 
