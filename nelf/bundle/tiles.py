@@ -68,7 +68,7 @@ class TileProgram(Part):
     @property
     def inputs(self) -> tuple[list[Shapes], list[Shapes]]:
         """What the parts take, by signature."""
-        pose = {POSE: (1, 3, 4)}
+        pose: dict[str, tuple[int, ...]] = {POSE: (1, 3, 4)}
         taken = [{STATE: (n, self.channels), PLANE: (n, 4), NEIGHBOURS: (n, AROUND)} for n in self.blocks]
         return [pose | {PLANE: (1, 4)}], [pose | shapes for shapes in taken]
 
