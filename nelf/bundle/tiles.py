@@ -2,14 +2,13 @@
 
 docs/tiles.md says what it is for. A picture is a grid of tiles of BLOCK x BLOCK pixels, called blocks. The grid may be
 larger than the picture, by the same margin on both sides or one pixel more below and to the right. The first part runs
-on windows of blocks, the decoder on lists of them. Without choosing, the same program renders stills of any size. As in
-FastPathology (Pedersen et al. 2021), only the blocks of one call are with the network at any time.
+on windows of blocks, the decoder on lists of them. Without choosing, the same program renders stills of any size.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from nelf.bundle.fields import Count, Part, Text
-from nelf.bundle.tile_calls import AROUND, Grid, calls_for, neighbours_of, windows
 from nelf.core.errors import ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime, RuntimeModel, Signature
 
 BLOCK = 8  # pixels in each direction
 STILL_BLOCKS = 2000  # in one call where every block is decoded, if there is so small a size
+MANY_CALLS = 3  # above so many, a rectangle is cut in halves
+AROUND = 9  # blocks of 3 x 3, row by row; the fifth is the block itself
 INSIDE, DETAIL, COLOUR = 0, 1, 2
 """Channels of the first part's estimates of a block; the colour is the last ones."""
 POSE, PLANE, STATE, NEIGHBOURS, ESTIMATES, IMAGE = "pose", "plane", "state", "neighbours", "estimates", "image"
@@ -30,7 +30,6 @@ POSE, PLANE, STATE, NEIGHBOURS, ESTIMATES, IMAGE = "pose", "plane", "state", "ne
 
 Shapes = Mapping[str, tuple[int, ...]]
 Size = Annotated[list[Count], Field(min_length=2, max_length=2)]
-Sizes = Annotated[list[Count], Field(min_length=1, max_length=8)]
 Margin = Annotated[int, Field(ge=0)]
 
 
@@ -46,9 +45,8 @@ class TileProgram(Part):
     """Rows and columns of blocks that the first part takes."""
     window_reach: Margin
     """Blocks at a window's edge that are wrong, where the edge is not the grid's."""
-    blocks: Sizes
-    """Blocks in one call of the decoder, ascending. A LiteRT file has a signature for each of several sizes, in order:
-    `serving_default`, `serving_default_1` and so on."""
+    blocks: Annotated[list[Count], Field(min_length=1, max_length=8)]
+    """Blocks in a call of the decoder, ascending. Of several, LiteRT has signatures: `serving_default[_NUMBER]`."""
     reach: Margin
     """Blocks in each direction that a block's pixels depend on."""
     channels: Count
@@ -72,10 +70,6 @@ class TileProgram(Part):
         taken = [{STATE: (n, self.channels), PLANE: (n, 4), NEIGHBOURS: (n, AROUND)} for n in self.blocks]
         return [pose | {PLANE: (1, 4)}], [pose | shapes for shapes in taken]
 
-    def size_for(self, count: int) -> int:
-        """The smallest call that takes so many blocks."""
-        return next(size for size in self.blocks if size >= count)
-
 
 def check_cover(program: TileProgram, height: int, width: int) -> None:
     """Raise ValueError unless windows cover a picture of that size in pixels, and a call has room for a block."""
@@ -86,10 +80,20 @@ def check_cover(program: TileProgram, height: int, width: int) -> None:
                 f"program.window has {window} {name} of blocks, which cannot cover {blocks} "
                 f"with a reach of {program.window_reach}"
             )
-    if program.blocks != sorted(set(program.blocks)):
-        raise ValueError(f"program.blocks is {program.blocks}, which does not ascend")
-    if program.blocks[0] < (least := (2 * program.reach + 1) ** 2):
-        raise ValueError(f"program.blocks begins at {program.blocks[0]}; a reach of {program.reach} needs {least}")
+    sizes, least = program.blocks, (2 * program.reach + 1) ** 2
+    if sizes != sorted(set(sizes)) or sizes[0] < least:
+        raise ValueError(
+            f"program.blocks is {sizes}; they ascend, and a reach of {program.reach} needs {least} or more"
+        )
+
+
+class Grid(NamedTuple):
+    """Rows and columns of blocks, and the pixels above and to the left of the picture that they cover too."""
+
+    rows: int
+    columns: int
+    top: int
+    left: int
 
 
 def grid_of(program: TileProgram, height: int, width: int) -> Grid:
@@ -109,6 +113,72 @@ def grid_of(program: TileProgram, height: int, width: int) -> Grid:
         sides.append(blocks)
     rows, columns = sides
     return Grid(rows, columns, (rows * BLOCK - height) // 2, (columns * BLOCK - width) // 2)
+
+
+class Window(NamedTuple):
+    """Where a window begins, and the blocks from `begin` to before `end` that it is right in."""
+
+    start: int
+    begin: int
+    end: int
+
+
+def windows(length: int, size: int, reach: int) -> list[Window]:
+    """Windows of `size` blocks that cover `length`. They begin at even blocks: the first part has strides of 2."""
+    found: list[Window] = []
+    done = 0
+    while done < length:
+        start = min(max(done - reach, 0) // 2 * 2, length - size)
+        end = length if start + size == length else start + size - reach
+        found.append(Window(start, done, end))
+        done = end
+    return found
+
+
+class Call(NamedTuple):
+    """Blocks of one call of the decoder, row by row, and which of them it draws. The others lie around those."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    drawn: NDArray[np.bool_]
+
+
+def calls_for(needed: Bool[np.ndarray, "rows columns"], blocks: int, reach: int) -> Iterator[Call]:
+    """Calls that draw each needed block once. A call takes needed blocks only, at most `blocks` of them.
+
+    A rectangle with too many blocks is cut across its longer side. Those around it that its pixels depend on count too.
+    If it has enough for many calls, it is halved; else the first piece fills one.
+    """
+    pending = [(0, needed.shape[0], 0, needed.shape[1])]
+    while pending:
+        top, bottom, left, right = pending.pop()
+        rows, columns = np.nonzero(needed[top:bottom, left:right])
+        if len(rows) == 0:
+            continue
+        top, bottom = top + int(rows.min()), top + int(rows.max()) + 1
+        left, right = left + int(columns.min()), left + int(columns.max()) + 1
+        begin, start = max(top - reach, 0), max(left - reach, 0)
+        rows, columns = np.nonzero(needed[begin : bottom + reach, start : right + reach])
+        rows, columns = rows + begin, columns + start
+        if len(rows) <= blocks:
+            yield Call(rows, columns, (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right))
+            continue
+        tall = bottom - top >= right - left
+        low, high, places = (top, bottom, rows) if tall else (left, right, columns)
+        cut = int(np.sort(places)[blocks]) - reach
+        if cut <= low or len(rows) > MANY_CALLS * blocks:
+            cut = (low + high) // 2
+        pieces = (cut, high), (low, cut)
+        pending += [(*one, left, right) if tall else (top, bottom, *one) for one in pieces]
+
+
+def neighbours_of(call: Call, grid: Grid, blocks: int) -> Float32[np.ndarray, "n around"]:
+    """Places in a call of the 3 x 3 blocks around each; `blocks` if one is not in it, `blocks + 1` outside the grid."""
+    places = np.full((grid.rows + 2, grid.columns + 2), blocks + 1, np.float32)
+    places[1:-1, 1:-1] = blocks
+    places[call.rows + 1, call.columns + 1] = np.arange(len(call.rows))
+    around = [places[call.rows + down, call.columns + across] for down in range(3) for across in range(3)]
+    return np.stack(around, axis=1)
 
 
 Put = Callable[[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]], None]
@@ -153,8 +223,7 @@ class TileModel:
         self.first, self.decoder = first, decoder
         self.drawn: Bool[np.ndarray, "rows columns"] = np.zeros((0, 0), bool)
         """Which blocks of the last picture the decoder drew."""
-        taken = program.inputs[1][-1].items()
-        self._taken = {name: np.zeros(shape, np.float32) for name, shape in taken if name != POSE}
+        self._taken = {n: np.zeros(s, np.float32) for n, s in program.inputs[1][-1].items() if n != POSE}
 
     @property
     def signatures(self) -> list[Signature]:
@@ -174,8 +243,9 @@ class TileModel:
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
         """Operations of the first part, and of the decoder's shortest call."""
-        plane = np.asarray([self.picture.plane(0, 0)], np.float32)
-        first = self.first.profile({POSE: inputs[POSE], PLANE: plane}, frames)
+        first = self.first.profile(
+            {POSE: inputs[POSE], PLANE: np.asarray([self.picture.plane(0, 0)], np.float32)}, frames
+        )
         taken = {name: values[: self.program.blocks[0]] for name, values in self._taken.items()}
         return [*first, *self.decoder.profile({POSE: inputs[POSE], **taken}, frames)]
 
@@ -248,8 +318,7 @@ class TileModel:
     ) -> Bool[np.ndarray, "rows columns"]:
         """Paints easy blocks; returns which need the decoder. row, column: of the first block."""
         filled = estimates[..., INSIDE] >= self.program.empty_below
-        easy = filled & (estimates[..., DETAIL] < self.program.easy_below)
-        rows, columns = np.nonzero(easy)
+        rows, columns = np.nonzero(easy := filled & (estimates[..., DETAIL] < self.program.easy_below))
         put(rows + row, columns + column, estimates[rows, columns, COLOUR:].clip(0, 1)[:, None, None])
         return filled & ~easy
 
@@ -265,7 +334,7 @@ class TileModel:
         """Runs the decoder on the blocks to draw, at most so many at once."""
         for call in calls_for(self.drawn, most, self.program.reach):
             count = len(call.rows)
-            size = self.program.size_for(count)
+            size = next(size for size in self.program.blocks if size >= count)
             taken = {name: values[:size] for name, values in self._taken.items()}
             taken[STATE][:count] = state[call.rows, call.columns]
             planes = np.tile(picture.plane(-grid.left, -grid.top), (count, 1))

@@ -10,8 +10,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from nelf.bundle.tile_calls import AROUND, Grid, calls_for, neighbours_of
-from nelf.bundle.tiles import BLOCK, ESTIMATES, IMAGE, NEIGHBOURS, PLANE, POSE, STATE, TileProgram
+from nelf.bundle.tiles import (
+    AROUND,
+    BLOCK,
+    ESTIMATES,
+    IMAGE,
+    NEIGHBOURS,
+    PLANE,
+    POSE,
+    STATE,
+    Grid,
+    TileProgram,
+    calls_for,
+    neighbours_of,
+)
 from nelf.core.errors import ConfigError
 from nelf.export.config import ExportConfig
 from nelf.export.graph import PartRequest

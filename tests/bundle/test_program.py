@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from nelf.bundle.bundle import load_program
 from nelf.bundle.manifest import Manifest
-from nelf.bundle.tile_calls import calls_for, windows
-from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, Picture, TileModel, grid_of
+from nelf.bundle.tiles import BLOCK, COLOUR, DETAIL, INSIDE, Picture, TileModel, calls_for, grid_of, windows
 from nelf.core.errors import BundleError, ConfigError
 from nelf.runtime.protocol import Arrays, OperationTime, Signature
 from nelf.student import tiles as cutting

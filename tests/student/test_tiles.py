@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nelf.bundle.tile_calls import Grid, calls_for, neighbours_of
+from nelf.bundle.tiles import Grid, calls_for, neighbours_of
 from nelf.core.cameras import look_at
 from nelf.core.errors import ConfigError
 from nelf.student import Layout, tiles

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nelf.bundle.tile_calls import Grid, calls_for, neighbours_of, windows
-from nelf.bundle.tiles import BLOCK, Picture, TileModel, TileProgram
+from nelf.bundle.tiles import BLOCK, Grid, Picture, TileModel, TileProgram, calls_for, neighbours_of, windows
 from nelf.runtime.protocol import Arrays, OperationTime, Signature
 
 CALLS: list[tuple[list[str], int, int]] = [
