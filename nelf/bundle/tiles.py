@@ -1,8 +1,7 @@
 """The program of a bundle that renders in tiles: what its numbers mean, and how it is executed with bounded memory.
 
-docs/tiles.md says what it is for. A picture is a grid of tiles of BLOCK x BLOCK pixels, called blocks. The grid may be
-larger than the picture, by the same margin on both sides or one pixel more below and to the right. The first part runs
-on windows of blocks, the decoder on lists of them. Without choosing, the same program renders stills of any size.
+A picture is a grid of BLOCK x BLOCK pixels, called blocks (docs/tiles.md). The grid may be larger, by one margin on
+both sides or one pixel more below and to the right. The first part runs on windows of blocks, the decoder on lists.
 """
 
 import itertools
@@ -243,9 +242,8 @@ class TileModel:
 
     def profile(self, inputs: Arrays, frames: int) -> list[OperationTime]:
         """Operations of the first part, and of the decoder's shortest call."""
-        first = self.first.profile(
-            {POSE: inputs[POSE], PLANE: np.asarray([self.picture.plane(0, 0)], np.float32)}, frames
-        )
+        plane = np.asarray([self.picture.plane(0, 0)], np.float32)
+        first = self.first.profile({POSE: inputs[POSE], PLANE: plane}, frames)
         taken = {name: values[: self.program.blocks[0]] for name, values in self._taken.items()}
         return [*first, *self.decoder.profile({POSE: inputs[POSE], **taken}, frames)]
 
