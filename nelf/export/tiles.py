@@ -39,7 +39,7 @@ LONGEST_WINDOW, SHORT_WINDOW = 104, 96
 HALF_BLOCKS, MOST_BLOCKS = 2000, 6000
 """In a call: half precision, which Core ML may use, counts to 2048; elsewhere a block needs 20 kB of memory."""
 SHARES = (1, 1.1, 1.2, 1.35, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8, 12, 16)
-"""Parts of the most blocks that a view needs, of which one is the largest call's size."""
+"""The largest call holds the blocks of the fullest view, divided by one of these."""
 CALL_MACS = 5e7
 """Multiply-accumulates in the time that a call of a part costs besides: half a millisecond, on two cores."""
 FEWEST_VIEWS = 3
